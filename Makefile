@@ -1,0 +1,40 @@
+# `make` lists the targets. Everything is installed into .venv; nothing outside this folder is touched.
+PYTHON ?= python3
+ARGS ?=
+BIN = .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint check clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed; {sys.executable} is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv || { echo "No virtual environment could be made in $(CURDIR): see above (no permission to write here, or the venv module is missing)."; exit 1; }
+
+.venv/installed: .venv/bin/python requirements.txt clientagent/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+install: .venv/installed ## make .venv and install what the server and the agents need
+
+demo: install ## a server, four clients and a session on real data; ARGS="--exit --port 8123" passes arguments on
+	@exec $(BIN)/python manage.py demo $(ARGS)
+
+lint: .venv/installed-dev ## formatting, lint, types, import contracts, missing migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+test: lint ## from nothing to a verdict: lint and every test
+	$(BIN)/python tests/run.py $(ARGS)
+
+clean: ## remove .venv and caches; var/ is kept
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,65 @@
+"""What client agents call, but for the raw routes (`work`, `downloads`, `uploads`)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Router
+
+from federation import tasks
+from federation.api import schemas
+from federation.api.auth import ClientAuth
+from federation.errors import Invalid
+from federation.fl.version import __version__
+from federation.models import Client
+from federation.services import clients, metrics, seats
+
+router = Router(tags=["agents"], auth=ClientAuth())
+MAX_INFO_BYTES = 16 << 10
+
+
+class AgentRequest(HttpRequest):
+    auth: Client
+
+
+@router.post("/enroll", auth=None, response={201: schemas.Enrolled})
+def enroll(request: HttpRequest, body: schemas.Enrolment, response: HttpResponse) -> tuple[int, dict[str, Any]]:
+    """Join by a code. The token is told this once."""
+    if len(json.dumps(body.info)) > MAX_INFO_BYTES:
+        raise Invalid(("info", f"info is larger than {MAX_INFO_BYTES} bytes."))
+    client, token = clients.enroll(
+        join_code=body.join_code, name=body.name, info=body.info, token=body.token, now=timezone.now()
+    )
+    response["FL-Server-Version"] = __version__
+    transaction.on_commit(tasks.advance_all.delay)  # somebody may have waited for one more client
+    return 201, {"client_id": str(client.pk), "name": client.name, "token": token}
+
+
+@router.post("/participations/{id:seat_id}/progress", response=schemas.ProgressAnswer, by_alias=True)
+def progress(request: AgentRequest, seat_id: int, body: schemas.Progress) -> dict[str, bool]:
+    """Say how far this work is, with points of its curves. `continue: false` means: drop it."""
+    now = timezone.now()
+    points = [metrics.Point(p.name, p.step, p.value, p.time or now) for p in body.metrics]
+    seat = seats.of(request.auth, seat_id)
+    return {"continue_": metrics.report(seat, phase=body.phase, fraction=body.fraction, points=points, now=now)}
+
+
+@router.post("/participations/{id:seat_id}/fail", response=schemas.Empty)
+def fail(request: AgentRequest, seat_id: int, body: schemas.Failure) -> dict[str, Any]:
+    """Give this seat up, with the reason that the page shows."""
+    seat = seats.of(request.auth, seat_id)
+    seats.fail(seat, reason=body.reason)
+    transaction.on_commit(lambda: tasks.advance.delay(seat.round.session_id))
+    return {}
+
+
+@router.post("/clients/me/leave", response=schemas.Empty)
+def leave(request: AgentRequest) -> dict[str, Any]:
+    """Say goodbye. Open seats are dropped at once; the next call is a return."""
+    clients.leave(request.auth)
+    transaction.on_commit(tasks.advance_all.delay)
+    return {}

@@ -1,0 +1,75 @@
+"""Who is calling: a client by its token, an operator by an API key or a signed-in browser."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest, parse_cookie
+from django.utils import timezone
+from ninja.security import HttpBearer, SessionAuth
+
+from federation.errors import Forbidden, Unauthorized
+from federation.models import Client
+from federation.services import apikeys, clients
+
+KEY_PREFIX = "flk_"
+
+
+def client_of(token: str) -> Client:
+    """The client behind a token. Raises Unauthorized, or Forbidden for an API key or a disabled client."""
+    if token.startswith(KEY_PREFIX) and apikeys.user_of(token):
+        raise Forbidden("This is for client agents; an API key cannot act as a client.")
+    return clients.authenticate(token, now=timezone.now())
+
+
+def operator_of(key: str) -> User:
+    """The user behind an API key. Raises Unauthorized, or Forbidden for a client's token."""
+    user = apikeys.user_of(key)
+    if user is None:
+        if not key.startswith(KEY_PREFIX) and client_of(key):
+            raise Forbidden("This is for operators; a client's token does not open it.")
+        raise Unauthorized("This API key is not known here, or was revoked.")
+    return user
+
+
+def bearer(headers: dict[str, str]) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def browser_user(headers: dict[str, str]) -> User | None:
+    """The signed-in user of a request that did not pass Django's middleware."""
+    key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
+    request = HttpRequest()
+    request.session = SessionStore(key)
+    user = get_user(request)
+    return None if isinstance(user, AnonymousUser) else cast(User, user)
+
+
+class ClientAuth(HttpBearer):
+    """For agents. `request.auth` is the client."""
+
+    openapi_name = "clientToken"
+
+    def authenticate(self, request: HttpRequest, token: str) -> Client:
+        return client_of(token)
+
+
+class KeyAuth(HttpBearer):
+    """For operators' scripts. `request.auth` is the user."""
+
+    openapi_name = "apiKey"
+
+    def authenticate(self, request: HttpRequest, token: str) -> User:
+        return operator_of(token)
+
+
+class BrowserAuth(SessionAuth):
+    """For signed-in browsers; checks the CSRF token of unsafe methods."""
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        return request.user if request.user.is_authenticated else None

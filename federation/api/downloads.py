@@ -1,0 +1,103 @@
+"""`GET /api/v1/models/<digest>`: weights in pieces, never whole in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from federation import storage
+from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_of, operator_of
+from federation.api.raw import Exchange
+from federation.api.threads import in_thread
+from federation.errors import NotFound, Refused, Unauthorized
+from federation.models import GlobalModel, Participation
+
+CHUNK = 256 << 10
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class RangeNotSatisfiable(Refused):
+    status = 416
+    title = "No such range"
+
+
+async def get_model(exchange: Exchange) -> None:
+    """Also HEAD. To an operator, and to a client that holds or held a seat on the model."""
+    digest = exchange.path["digest"]
+    file = await in_thread(_permitted, exchange.headers, digest)
+    etag = f'"{digest}"'
+    exchange.extra_headers = {
+        "ETag": etag,
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Accept-Ranges": "bytes",
+    }
+    if _matches(exchange.headers.get("if-none-match", ""), etag):
+        await exchange.answer(304)
+        return
+    size = file.stat().st_size
+    start, stop, partial = _range(exchange.headers, etag, size)
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(stop - start),
+        "Content-Disposition": f'attachment; filename="model-{digest[:12]}.safetensors"',
+    }
+    if partial:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    await exchange.begin(206 if partial else 200, headers)
+    if exchange.method == "HEAD":
+        await exchange.send(b"", last=True)
+    else:
+        await _stream(exchange, file, start, stop)
+
+
+async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        while start < stop:
+            chunk = os.pread(handle, min(CHUNK, stop - start), start)
+            start += len(chunk)
+            await exchange.send(chunk, last=start >= stop)
+    finally:
+        os.close(handle)
+
+
+def _permitted(headers: dict[str, str], digest: str) -> Path:
+    """The model's file. Raises NotFound for what is not there and for what is not the caller's alike."""
+    unknown = NotFound(f"There is no model {digest[:12]}… for you.")
+    token = bearer(headers)
+    if token is None and browser_user(headers) is None:
+        raise Unauthorized("This needs the header Authorization: Bearer <token>, or a signed-in browser.")
+    if token is None or token.startswith(KEY_PREFIX):
+        if token:
+            operator_of(token)
+        found = GlobalModel.objects.filter(digest=digest).exists()
+    else:
+        seats = Participation.objects.filter(client=client_of(token))
+        found = seats.filter(round__base_model__digest=digest).exists()
+    file = storage.path(digest)
+    if not found or not file.exists():
+        raise unknown
+    return file
+
+
+def _matches(condition: str, etag: str) -> bool:
+    candidates = {part.strip().removeprefix("W/") for part in condition.split(",")}
+    return "*" in candidates or etag in candidates
+
+
+def _range(headers: dict[str, str], etag: str, size: int) -> tuple[int, int, bool]:
+    """Start, end (exclusive) and whether it is a part. What is not one range of bytes is the whole (RFC 9110)."""
+    match = RANGE.fullmatch(headers.get("range", "").strip())
+    if match is None or match.groups() == ("", "") or headers.get("if-range", etag) != etag:
+        return 0, size, False
+    first, last = match.groups()
+    if first:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+    else:
+        start, stop = max(0, size - int(last)), size
+    if start >= stop:
+        raise RangeNotSatisfiable(
+            f"The model has {size} bytes; the range begins at {start}.", headers={"Content-Range": f"bytes */{size}"}
+        )
+    return start, stop, True

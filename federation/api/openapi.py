@@ -1,0 +1,91 @@
+"""The raw routes, described for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TOKEN = [{"clientToken": []}]
+PROBLEM = {"application/problem+json": {"schema": {"type": "object"}}}
+SEAT = {"name": "seat_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}
+DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
+BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+def _answers(good: dict[str, str], *refusals: str) -> dict[str, Any]:
+    answers: dict[str, Any] = {status: {"description": text} for status, text in good.items()}
+    return answers | {status: {"description": "Refused", "content": PROBLEM} for status in refusals}
+
+
+def _operation(name: str, summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "tags": ["agents"], "security": TOKEN, "responses": answers} | more
+
+
+def _header(name: str, kind: str = "string") -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": kind}}
+
+
+def raw_paths() -> dict[str, Any]:
+    wait = {"name": "wait", "in": "query", "schema": {"type": "number", "minimum": 0, "maximum": 60, "default": 30}}
+    update = {
+        "put": _operation(
+            "put_update",
+            "Send a whole update of up to 8 MiB",
+            _answers({"204": "Accepted"}, "401", "404", "409", "410", "413", "422", "507"),
+            requestBody={"required": True, "content": BYTES},
+            parameters=[_header("Content-Digest")],
+        ),
+        "post": _operation(
+            "create_upload",
+            "Begin an upload (tus 1.0 creation)",
+            _answers(
+                {"201": "Created; the update URL is in Location"}, "401", "404", "410", "412", "413", "422", "423"
+            ),
+            parameters=[_header("Upload-Length", "integer"), _header("Upload-Defer-Length", "integer")],
+        ),
+        "head": _operation(
+            "get_upload_offset",
+            "Where an upload stands (tus 1.0 core)",
+            _answers({"200": "Upload-Offset and Upload-Length or Upload-Defer-Length"}, "401", "404", "410", "412"),
+        ),
+        "patch": _operation(
+            "patch_update",
+            "Send the next part (tus 1.0 core and checksum)",
+            _answers(
+                {"204": "Kept; the last part is answered as the PUT is"},
+                *("401", "404", "409", "410", "412", "413", "415", "422", "423", "460", "507"),
+            ),
+            requestBody={
+                "required": True,
+                "content": {"application/offset+octet-stream": BYTES["application/octet-stream"]},
+            },
+            parameters=[
+                _header("Upload-Offset", "integer"),
+                _header("Upload-Length", "integer"),
+                _header("Upload-Checksum"),
+            ],
+        ),
+        "parameters": [SEAT],
+    }
+    model = {
+        "get": _operation(
+            "get_model",
+            "A model's weights as safetensors",
+            _answers({"200": "The file", "206": "A part of it", "304": "Known already"}, "401", "404", "416"),
+            parameters=[_header("Range"), _header("If-None-Match"), _header("If-Range")],
+            security=[*TOKEN, {"apiKey": []}],
+        ),
+        "parameters": [DIGEST],
+    }
+    work = {
+        "get": _operation(
+            "get_work",
+            "Ask for work; held until there is some, for `wait` seconds at most",
+            _answers({"200": "Work", "204": "None now"}, "401", "403", "422"),
+            parameters=[wait],
+        )
+    }
+    return {
+        "/api/v1/work": work,
+        "/api/v1/models/{digest}": model,
+        "/api/v1/participations/{seat_id}/update": update,
+    }

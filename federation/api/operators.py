@@ -1,0 +1,243 @@
+"""What operators and their scripts call."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Query, Router
+
+from federation import feed, tasks
+from federation.api import rows, schemas
+from federation.api.auth import BrowserAuth, KeyAuth
+from federation.errors import NotFound
+from federation.models import Client, Event, Metric, TrainingSession
+from federation.services import clients, invitations, rounds, sessions
+
+router = Router(tags=["operators"], auth=[KeyAuth(), BrowserAuth()])
+Row = TypeVar("Row", bound=Model)
+
+
+class OperatorRequest(HttpRequest):
+    auth: User
+
+
+# ---- sessions
+
+
+@router.post("/sessions", response={201: schemas.SessionOut})
+def create_session(request: OperatorRequest, body: schemas.NewSession) -> tuple[int, dict[str, Any]]:
+    """Make a session, and start it unless `start` is false."""
+    now = timezone.now()
+    with transaction.atomic():
+        session = sessions.create(_spec(body), by=request.auth, now=now)
+        if body.start:
+            sessions.start(session, by=request.auth, now=now)
+    return 201, _moved(session)
+
+
+def _spec(body: schemas.NewSession) -> sessions.Spec:
+    start = body.start_from
+    return sessions.Spec(
+        name=body.name,
+        workload=body.workload.name,
+        workload_options=body.workload.options,
+        rounds=body.rounds,
+        strategy=body.strategy.name,
+        strategy_options=body.strategy.options,
+        cohort_size=body.cohort_size,
+        quorum=body.quorum,
+        round_seconds=body.round_seconds,
+        max_retries=body.max_retries,
+        train=body.train,
+        seed=body.seed,
+        start_from=(int(start.session), start.version) if start else None,
+    )
+
+
+@router.get("/sessions", response=schemas.Page[schemas.SessionOut])
+def list_sessions(request: OperatorRequest, paging: Query[schemas.Paging]) -> dict[str, Any]:
+    now = timezone.now()
+    return _page(TrainingSession.objects.order_by("pk"), paging, lambda row: rows.session(row, now=now))
+
+
+@router.get("/sessions/{id:session_id}", response=schemas.SessionOut)
+def get_session(request: OperatorRequest, session_id: int) -> dict[str, Any]:
+    return rows.session(_session(session_id), now=timezone.now())
+
+
+@router.delete("/sessions/{id:session_id}", response={204: None})
+def delete_session(request: OperatorRequest, session_id: int) -> tuple[int, None]:
+    """Remove a session that has ended, or a draft, with all that only it needs."""
+    sessions.delete(_session(session_id))
+    return 204, None
+
+
+@router.post("/sessions/{id:session_id}/start", response=schemas.SessionOut)
+def start(request: OperatorRequest, session_id: int) -> dict[str, Any]:
+    session = _session(session_id)
+    sessions.start(session, by=request.auth, now=timezone.now())
+    return _moved(session)
+
+
+@router.post("/sessions/{id:session_id}/pause", response=schemas.SessionOut)
+def pause(request: OperatorRequest, session_id: int) -> dict[str, Any]:
+    session = _session(session_id)
+    sessions.pause(session, by=request.auth)
+    return _moved(session)
+
+
+@router.post("/sessions/{id:session_id}/resume", response=schemas.SessionOut)
+def resume(request: OperatorRequest, session_id: int) -> dict[str, Any]:
+    session = _session(session_id)
+    sessions.resume(session, by=request.auth, now=timezone.now())
+    return _moved(session)
+
+
+@router.post("/sessions/{id:session_id}/cancel", response=schemas.SessionOut)
+def cancel(request: OperatorRequest, session_id: int) -> dict[str, Any]:
+    session = _session(session_id)
+    sessions.cancel(session, by=request.auth, now=timezone.now())
+    return _moved(session)
+
+
+@router.post("/sessions/{id:session_id}/round/finish", response=schemas.SessionOut)
+def finish_round(request: OperatorRequest, session_id: int) -> dict[str, Any]:
+    """Close the open round now, with the updates that are in. 409 below the quorum."""
+    session = _session(session_id)
+    rounds.finish(session, by=request.auth.get_username(), now=timezone.now())
+    return _moved(session)
+
+
+@router.post("/sessions/{id:session_id}/round/extend", response=schemas.SessionOut)
+def extend_round(request: OperatorRequest, session_id: int, body: schemas.Extension) -> dict[str, Any]:
+    session = _session(session_id)
+    rounds.extend(session, seconds=body.seconds, by=request.auth.get_username())
+    return _moved(session)
+
+
+@router.post("/sessions/{id:session_id}/round/skip", response=schemas.SessionOut)
+def skip_client(request: OperatorRequest, session_id: int, body: schemas.Skip) -> dict[str, Any]:
+    session = _session(session_id)
+    rounds.skip(session, int(body.participation), by=request.auth.get_username())
+    return _moved(session)
+
+
+# ---- what a session has
+
+
+@router.get("/sessions/{id:session_id}/rounds", response=schemas.Page[schemas.RoundOut])
+def list_rounds(request: OperatorRequest, session_id: int, paging: Query[schemas.Paging]) -> dict[str, Any]:
+    found = _session(session_id).round_set.order_by("pk").prefetch_related("seats__client")
+    return _page(found, paging, rows.round_)
+
+
+@router.get("/sessions/{id:session_id}/models", response=schemas.Page[schemas.ModelOut])
+def list_models(request: OperatorRequest, session_id: int, paging: Query[schemas.Paging]) -> dict[str, Any]:
+    return _page(_session(session_id).models.order_by("pk").select_related("parent"), paging, rows.model)
+
+
+@router.get("/sessions/{id:session_id}/events", response=schemas.Page[schemas.EventOut])
+def list_events(request: OperatorRequest, session_id: int, paging: Query[schemas.Paging]) -> dict[str, Any]:
+    """Here the cursor is the seq."""
+    found = list(
+        Event.objects.filter(session=_session(session_id), seq__gt=paging.after).order_by("seq")[: paging.limit + 1]
+    )
+    items = found[: paging.limit]
+    return {"items": [feed.as_json(e) for e in items], "next": str(items[-1].seq) if len(found) > len(items) else None}
+
+
+@router.get("/sessions/{id:session_id}/metrics", response=schemas.Page[schemas.MetricOut])
+def list_metrics(request: OperatorRequest, session_id: int, paging: Query[schemas.MetricPaging]) -> Any:
+    """Every point of every curve. `format=csv` gives them all in one file."""
+    session = _session(session_id)
+    found = (
+        Metric.objects.filter(session=session)
+        .order_by("pk")
+        .select_related("participation__client", "participation__round")
+    )
+    if paging.format == "csv":
+        answer = HttpResponse(_csv(map(rows.metric, found.iterator())), content_type="text/csv; charset=utf-8")
+        answer["Content-Disposition"] = f'attachment; filename="session-{session.pk}-metrics.csv"'
+        return answer
+    return _page(found, paging, rows.metric)
+
+
+def _csv(points: Iterable[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("client", "round", "attempt", "name", "step", "value", "time"))
+    for p in points:
+        value = "" if p["value"] is None else repr(p["value"])
+        name, metric = _unquoted(p["client"]["name"]), _unquoted(p["name"])
+        writer.writerow((name, p["round"], p["attempt"], metric, p["step"], value, p["time"].isoformat()))
+    return out.getvalue()
+
+
+def _unquoted(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+
+
+# ---- clients
+
+
+@router.get("/clients", response=schemas.Page[schemas.ClientOut])
+def list_clients(request: OperatorRequest, paging: Query[schemas.Paging]) -> dict[str, Any]:
+    now = timezone.now()
+    return _page(Client.objects.enrolled().order_by("pk"), paging, lambda row: rows.client(row, now=now))
+
+
+@router.patch("/clients/{id:client_id}", response=schemas.ClientOut)
+def change_client(request: OperatorRequest, client_id: int, body: schemas.ClientChange) -> dict[str, Any]:
+    client = Client.objects.enrolled().filter(pk=client_id).first()
+    if client is None:
+        raise NotFound(f"There is no client {client_id}.")
+    clients.set_enabled(client, body.enabled, by=request.auth.get_username())
+    transaction.on_commit(tasks.advance_all.delay)
+    return rows.client(client, now=timezone.now())
+
+
+@router.post("/invitations", response={201: schemas.Invited})
+def create_invitation(request: OperatorRequest, body: schemas.NewInvitation) -> tuple[int, dict[str, Any]]:
+    """Make a join code. It is told this once."""
+    invitation, code = invitations.create(
+        uses=body.uses, expires_in_seconds=body.expires_in_seconds, by=request.auth, now=timezone.now()
+    )
+    return 201, {
+        "id": str(invitation.pk),
+        "join_code": code,
+        "uses": invitation.uses,
+        "expires_at": invitation.expires_at,
+    }
+
+
+# ---- helpers
+
+
+def _session(session_id: int) -> TrainingSession:
+    session = TrainingSession.objects.filter(pk=session_id).first()
+    if session is None:
+        raise NotFound(f"There is no session {session_id}.")
+    return session
+
+
+def _moved(session: TrainingSession) -> dict[str, Any]:
+    """The session after an action, which may have made a move due."""
+    transaction.on_commit(lambda: tasks.advance.delay(session.pk))
+    session.refresh_from_db()
+    return rows.session(session, now=timezone.now())
+
+
+def _page(found: QuerySet[Row], paging: schemas.Paging, show: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
+    """A page of rows ordered by their key, which is the cursor."""
+    some: Sequence[Row] = list(found.filter(pk__gt=paging.after)[: paging.limit + 1])
+    items = some[: paging.limit]
+    return {"items": [show(row) for row in items], "next": str(items[-1].pk) if len(some) > len(items) else None}

@@ -1,0 +1,113 @@
+"""Raw ASGI: the few routes that Django's request cycle would slow down or hold in memory."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError
+
+from federation.api import problems
+from federation.errors import Refused
+
+log = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Mapping[str, str]
+
+
+class Disconnected(Exception):
+    """The caller hung up."""
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, **path: str) -> None:
+        self.method: str = scope["method"]
+        self.query: bytes = scope["query_string"]
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        self.path = path
+        self.receive, self._send = receive, send
+        self.extra_headers: dict[str, str] = {}  # go with every answer, a refusal too
+        self.began = False
+
+    async def answer(self, status: int, headers: Headers | None = None, body: bytes = b"") -> None:
+        await self.begin(status, {"Content-Length": str(len(body))} | dict(headers or {}))
+        await self.send(body, last=True)
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        self.began = True
+        pairs = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in (self.extra_headers | dict(headers)).items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def send(self, body: bytes, *, last: bool) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+    async def refuse(self, refusal: Refused) -> None:
+        headers = {"Content-Type": problems.CONTENT_TYPE} | refusal.headers
+        if refusal.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        body = b"" if self.method == "HEAD" else problems.of(refusal)
+        await self.answer(refusal.status, headers, body)
+
+    async def chunk(self) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether more follows. Raises Disconnected."""
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        return message.get("body", b""), message.get("more_body", False)
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class NotAllowed(Refused):
+    status = 405
+    title = "Method not allowed"
+
+
+class Unavailable(Refused):
+    status = 503
+    title = "Not now"
+
+
+class RawRoutes:
+    """Sends a request to the first route whose pattern fits its path, and every other one to Django."""
+
+    def __init__(self, routes: Mapping[str, Mapping[str, Handler]], otherwise: Callable[..., Awaitable[None]]) -> None:
+        self.routes = [(re.compile(pattern), handlers) for pattern, handlers in routes.items()]
+        self.otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for pattern, handlers in self.routes:
+            if match := pattern.fullmatch(scope["path"]):
+                await self._serve(Exchange(scope, receive, send, **match.groupdict()), handlers)
+                return
+        await self.otherwise(scope, receive, send)
+
+    async def _serve(self, exchange: Exchange, handlers: Mapping[str, Handler]) -> None:
+        try:
+            handler = handlers.get(exchange.method)
+            if handler is None:
+                allowed = ", ".join(handlers)
+                raise NotAllowed(f"{exchange.method} is not known here; use {allowed}.", headers={"Allow": allowed})
+            await handler(exchange)
+        except Disconnected:
+            pass
+        except Refused as refusal:
+            await exchange.refuse(refusal)
+        except (DatabaseError, InterfaceError):
+            log.exception("the database did not answer")
+            if not exchange.began:
+                later = Unavailable("The database does not answer now; try again.", headers={"Retry-After": "1"})
+                await exchange.refuse(later)
+        except Exception:
+            log.exception("%s failed", exchange.method)
+            if not exchange.began:
+                body = problems.body(500, "The server failed to answer this; its log says why.")
+                await exchange.answer(500, {"Content-Type": problems.CONTENT_TYPE}, body)

@@ -1,0 +1,108 @@
+"""Rows of the database as the API shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from federation.models import Client, GlobalModel, Metric, Participation, Round, TrainingSession
+from federation.services import waiting
+
+
+def session(row: TrainingSession, *, now: datetime) -> dict[str, Any]:
+    round_, model = row.active_round(), row.last_model()
+    return {
+        "id": str(row.pk),
+        "name": row.name,
+        "status": row.status,
+        "reason": row.reason,
+        "rounds": row.rounds,
+        "completed_rounds": model.version if model else 0,
+        "round": _open_round(round_) if round_ else None,
+        "workload": {"name": row.workload, "options": row.workload_options},
+        "strategy": {"name": row.strategy, "options": row.strategy_options},
+        "train": row.train,
+        "cohort_size": row.cohort_size,
+        "quorum": row.quorum,
+        "round_seconds": row.round_seconds,
+        "max_retries": row.max_retries,
+        "seed": row.seed,
+        "last_seq": row.last_seq,
+        "model": {"version": model.version, "digest": model.digest} if model else None,
+        "waiting": waiting.reasons(row, now=now),
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+    }
+
+
+def _open_round(row: Round) -> dict[str, Any]:
+    return {"number": row.number, "attempt": row.attempt, "status": row.status, "deadline": row.deadline}
+
+
+def round_(row: Round) -> dict[str, Any]:
+    """Reads `seats` with their clients: prefetch them."""
+    return {
+        "number": row.number,
+        "attempt": row.attempt,
+        "status": row.status,
+        "reason": row.reason,
+        "opened_at": row.opened_at,
+        "closed_at": row.closed_at,
+        "participations": [_seat(seat) for seat in row.seats.all()],
+    }
+
+
+def _seat(row: Participation) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "client": reference(row.client),
+        "status": row.status,
+        "reason": row.reason,
+        "num_examples": row.num_examples,
+        "digest": row.digest or None,
+        "phase": row.phase,
+        "fraction": row.fraction,
+        "taken_at": row.taken_at,
+        "reported_at": row.reported_at,
+    }
+
+
+def model(row: GlobalModel) -> dict[str, Any]:
+    return {
+        "version": row.version,
+        "digest": row.digest,
+        "num_bytes": row.num_bytes,
+        "parent": row.parent.digest if row.parent else None,
+        "round": row.version or None,
+        "metrics": row.metrics,
+        "federated_metrics": row.federated_metrics,
+    }
+
+
+def metric(row: Metric) -> dict[str, Any]:
+    """Reads the seat's client and round: select them."""
+    return {
+        "client": reference(row.participation.client),
+        "round": row.participation.round.number,
+        "attempt": row.participation.round.attempt,
+        "name": row.name,
+        "step": row.step,
+        "value": row.value,
+        "time": row.time,
+    }
+
+
+def client(row: Client, *, now: datetime) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "name": row.name,
+        "online": row.is_online(now),
+        "last_seen": row.last_seen,
+        "enabled": row.enabled,
+        "num_examples": row.num_examples,
+    }
+
+
+def reference(row: Client) -> dict[str, str]:
+    return {"id": str(row.pk), "name": row.name}

@@ -1,0 +1,239 @@
+"""What goes over the wire as JSON. Requests refuse members they don't know."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from ninja import Schema
+from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints
+
+from federation.models import Phase
+
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
+MAX_POINTS = 10_000  # in one progress call
+
+
+class Strict(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+
+# ---- agents
+
+
+class Enrolment(Strict):
+    join_code: Annotated[str, StringConstraints(max_length=64)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+    info: dict[str, Any] = {}
+    token: str | None = None
+
+
+class Enrolled(Schema):
+    client_id: str
+    name: str
+    token: str
+
+
+class MetricPoint(Strict):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    step: Annotated[int, Field(ge=0, lt=2**63)]
+    value: FiniteFloat | None
+    time: datetime | None = None
+
+
+class Progress(Strict):
+    phase: Phase
+    fraction: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
+    metrics: Annotated[list[MetricPoint], Field(max_length=MAX_POINTS)] = []
+
+
+class ProgressAnswer(Schema):
+    continue_: bool = Field(serialization_alias="continue")
+
+
+class Failure(Strict):
+    reason: Annotated[str, StringConstraints(max_length=2000)] = ""
+
+
+class Empty(Schema):
+    pass
+
+
+# ---- operators
+
+
+class Choice(Strict):
+    """A workload or a strategy with its options."""
+
+    name: Annotated[str, StringConstraints(max_length=64)]
+    options: dict[str, Any] = {}
+
+
+class StartFrom(Strict):
+    session: Id
+    version: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class NewSession(Strict):
+    name: Annotated[str, StringConstraints(max_length=100)]
+    workload: Choice
+    rounds: int = 10
+    strategy: Choice = Choice(name="fedavg")
+    cohort_size: int | None = None
+    quorum: int = 1
+    round_seconds: int = 600
+    max_retries: int = 2
+    train: dict[str, Any] = {}
+    seed: int = 1
+    start_from: StartFrom | None = None
+    start: bool = True
+
+
+class Extension(Strict):
+    seconds: int
+
+
+class Skip(Strict):
+    participation: Id
+
+
+class NewInvitation(Strict):
+    uses: int = 1
+    expires_in_seconds: int | None = 7 * 86_400
+
+
+class Invited(Schema):
+    id: str
+    join_code: str
+    uses: int
+    expires_at: datetime | None
+
+
+class ClientChange(Strict):
+    enabled: bool
+
+
+class OpenRound(Schema):
+    number: int
+    attempt: int
+    status: str
+    deadline: datetime
+
+
+class ModelReference(Schema):
+    version: int
+    digest: str
+
+
+class Waiting(Schema):
+    reason: str
+    detail: str
+
+
+class SessionOut(Schema):
+    id: str
+    name: str
+    status: str
+    reason: str
+    rounds: int
+    completed_rounds: int
+    round: OpenRound | None
+    workload: dict[str, Any]
+    strategy: dict[str, Any]
+    train: dict[str, Any]
+    cohort_size: int | None
+    quorum: int
+    round_seconds: int
+    max_retries: int
+    seed: int
+    last_seq: int
+    model: ModelReference | None
+    waiting: list[Waiting]
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class ClientReference(Schema):
+    id: str
+    name: str
+
+
+class SeatOut(Schema):
+    id: str
+    client: ClientReference
+    status: str
+    reason: str
+    num_examples: int | None
+    digest: str | None
+    phase: str
+    fraction: float
+    taken_at: datetime | None
+    reported_at: datetime | None
+
+
+class RoundOut(Schema):
+    number: int
+    attempt: int
+    status: str
+    reason: str
+    opened_at: datetime
+    closed_at: datetime | None
+    participations: list[SeatOut]
+
+
+class ModelOut(Schema):
+    version: int
+    digest: str
+    num_bytes: int
+    parent: str | None
+    round: int | None
+    metrics: dict[str, float]
+    federated_metrics: dict[str, float]
+
+
+class EventOut(Schema):
+    seq: int
+    kind: str
+    time: datetime
+    payload: dict[str, Any]
+
+
+class MetricOut(Schema):
+    client: ClientReference
+    round: int
+    attempt: int
+    name: str
+    step: int
+    value: float | None
+    time: datetime
+
+
+class ClientOut(Schema):
+    id: str
+    name: str
+    online: bool
+    last_seen: datetime | None
+    enabled: bool
+    num_examples: int | None
+
+
+T = TypeVar("T")
+
+
+class Page(Schema, Generic[T]):
+    """Oldest first. `next` is the cursor of the following page, null on the last one."""
+
+    items: list[T]
+    next: str | None
+
+
+class Paging(Schema):
+    """`after` is the last page's `next`, exclusive."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    after: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class MetricPaging(Paging):
+    format: Literal["json", "csv"] = "json"

@@ -1,0 +1,313 @@
+"""`/api/v1/participations/<id>/update`: one PUT for a small update, tus 1.0 parts for any other.
+
+Parts go straight to a file, so that memory depends neither on the model nor on the number of clients. Where
+an upload stands is a number in the database, moved after each part; the file may be longer where a process
+was killed, and is cut back to the number. The last part is counted only once the whole update is accepted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from django.conf import settings
+from django.utils import timezone
+
+from federation import storage, tasks
+from federation.api.auth import bearer, client_of
+from federation.api.raw import Disconnected, Exchange
+from federation.api.threads import in_thread
+from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge, Unauthorized
+from federation.lifecycle import COUNTED
+from federation.models import Participation
+from federation.services import seats, updates
+
+TUS = {"Tus-Resumable": "1.0.0"}
+SPARE_BYTES = 1 << 20  # an update may be larger than its model by its metadata
+CONTENT_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
+CHECKSUMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
+
+
+class PreconditionFailed(Refused):
+    status = 412
+    title = "Another version of tus"
+
+
+class UnsupportedType(Refused):
+    status = 415
+    title = "Another content type is needed"
+
+
+class Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+# ---- PUT
+
+
+async def put(exchange: Exchange) -> None:
+    """The whole update in one request."""
+    exchange.extra_headers = TUS
+    seat = await in_thread(_seat, exchange.headers, int(exchange.path["seat_id"]))
+    length = exchange.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > settings.FL_MAX_PUT_BYTES:
+        raise _too_large_to_put(int(length))
+    with storage.scratch() as file:
+        digest = await _save(exchange, file)
+        _check_content_digest(exchange.headers.get("content-digest", ""), digest)
+        await in_thread(_receive, seat, file)
+    await exchange.answer(204)
+
+
+async def _save(exchange: Exchange, file: Path) -> bytes:
+    """Write the body to a file. Returns its SHA-256."""
+    digest, size, more = hashlib.sha256(), 0, True
+    with storage.refusing_when_full(), file.open("wb") as out:
+        while more:
+            data, more = await exchange.chunk()
+            size += len(data)
+            if size > settings.FL_MAX_PUT_BYTES:
+                raise _too_large_to_put(size)
+            digest.update(data)
+            out.write(data)
+    return digest.digest()
+
+
+def _too_large_to_put(size: int) -> TooLarge:
+    return TooLarge(
+        f"{size} bytes are more than a PUT may carry ({settings.FL_MAX_PUT_BYTES}). "
+        "Send the update by tus 1.0: PATCH this URL in parts."
+    )
+
+
+def _check_content_digest(header: str, digest: bytes) -> None:
+    """RFC 9530. Other algorithms than sha-256 are not looked at."""
+    match = CONTENT_DIGEST.search(header)
+    if match and _base64(match[1]) != digest:
+        raise Invalid(("Content-Digest", "The body does not fit its Content-Digest; it was damaged on the way."))
+
+
+# ---- tus
+
+
+async def create(exchange: Exchange) -> None:
+    """tus creation: begin an upload, or begin it again."""
+    seat = await _tus_seat(exchange)
+    length = _number(exchange.headers, "upload-length")
+    if length is None and exchange.headers.get("upload-defer-length") != "1":
+        raise Invalid(("Upload-Length", "Say the size in Upload-Length, or Upload-Defer-Length: 1."))
+    _check_length(seat, length)
+    with _locked(seat) as upload:
+        await in_thread(_begin, seat, upload, length)
+    location = f"/api/v1/participations/{seat.pk}/update"
+    await exchange.answer(201, {"Location": location, "Upload-Offset": "0"})
+
+
+async def head(exchange: Exchange) -> None:
+    """tus core: where the upload stands."""
+    seat = await _tus_seat(exchange)
+    headers = {"Upload-Offset": str(_offset(seat)), "Cache-Control": "no-store"}
+    length = seat.num_bytes if seat.status in COUNTED else seat.upload_length
+    headers |= {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
+    await exchange.answer(200, headers)
+
+
+async def patch(exchange: Exchange) -> None:
+    """tus core: the next part. The last one answers as the PUT does."""
+    seat = await _tus_seat(exchange)
+    if exchange.headers.get("content-type") != "application/offset+octet-stream":
+        raise UnsupportedType("A part is sent as Content-Type: application/offset+octet-stream.")
+    checksum = _checksum(exchange.headers.get("upload-checksum", ""))
+    offset = _number(exchange.headers, "upload-offset")
+    with _locked(seat) as upload:
+        await in_thread(seat.refresh_from_db, fields=["upload_offset", "upload_length", "status"])
+        stands = _offset(seat)
+        if offset != stands:
+            raise Conflict(f"The upload stands at {stands}, not at {offset}.", headers={"Upload-Offset": str(stands)})
+        length = _agreed_length(seat, exchange.headers)
+        stands, cut = await _append(exchange, upload, stands, length, checksum)
+        if cut or stands != length:
+            await in_thread(_note, seat, stands, length)
+        else:
+            os.ftruncate(upload.handle, stands)  # a killed process may have left more
+            await _finish(seat, upload)
+    if cut:
+        raise Disconnected
+    await exchange.answer(204, {"Upload-Offset": str(stands)})
+
+
+async def options(exchange: Exchange) -> None:
+    capabilities = {
+        "Tus-Version": "1.0.0",
+        "Tus-Extension": "creation,creation-defer-length,checksum",
+        "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
+    }
+    await exchange.answer(204, TUS | capabilities)
+
+
+async def _tus_seat(exchange: Exchange) -> Participation:
+    exchange.extra_headers = TUS
+    asked = exchange.headers.get("tus-resumable", "1.0.0")
+    if asked != "1.0.0":
+        raise PreconditionFailed(f"tus {asked} is not spoken here; use 1.0.0.", headers={"Tus-Version": "1.0.0"})
+    return await in_thread(_seat, exchange.headers, int(exchange.path["seat_id"]))
+
+
+async def _append(
+    exchange: Exchange, upload: Upload, start: int, length: int | None, checksum: Checksum | None
+) -> tuple[int, bool]:
+    """Write the body at `start`. Returns where the upload stands then, and whether the caller was cut off.
+
+    A part with a checksum counts only whole and only if it fits; of one without, what arrived is kept.
+    """
+    limit = length if length is not None else start + settings.FL_MAX_PUT_BYTES
+    digest = checksum.algorithm() if checksum else None
+    at, more = start, True
+    with storage.refusing_when_full():
+        while more:
+            try:
+                data, more = await exchange.chunk()
+            except Disconnected:
+                return (start if digest else at), True
+            if at + len(data) > limit:
+                raise TooLarge(f"The part goes beyond the upload's length of {limit} bytes.")
+            upload.write(data, at)
+            at += len(data)
+            if digest:
+                digest.update(data)
+    if digest and checksum and digest.digest() != checksum.value:
+        raise ChecksumMismatch("The part does not fit its Upload-Checksum; nothing of it was kept.")
+    return at, False
+
+
+async def _finish(seat: Participation, upload: Upload) -> None:
+    """The whole update is here: take it in, or begin again at 0 where it was refused."""
+    try:
+        await in_thread(_receive, seat, upload.path)
+    except Invalid:
+        await in_thread(_begin, seat, upload, None)
+        raise
+
+
+def _agreed_length(seat: Participation, headers: dict[str, str]) -> int | None:
+    """The upload's whole size, said at its creation or with a part; None where it was never said."""
+    given = _number(headers, "upload-length")
+    if given is not None and seat.upload_length not in (None, given):
+        raise Conflict(f"The upload's length is {seat.upload_length}; it cannot become {given}.")
+    _check_length(seat, given)
+    return seat.upload_length if given is None else given
+
+
+def _check_length(seat: Participation, length: int | None) -> None:
+    limit = seat.round.base_model.num_bytes + SPARE_BYTES
+    if length is not None and length > limit:
+        raise TooLarge(f"An update of {length} bytes cannot belong to this model; the limit is {limit}.")
+
+
+# ---- the file of an unfinished upload
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    path: Path
+    handle: int
+
+    def write(self, data: bytes, at: int) -> None:
+        while data:
+            written = os.pwrite(self.handle, data, at)
+            data, at = data[written:], at + written
+
+
+@contextmanager
+def _locked(seat: Participation) -> Iterator[Upload]:
+    """The seat's upload file, for one writer at a time over all processes of this machine."""
+    path = storage.upload_path(seat.pk)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked("Another request is sending this update right now.") from None
+        yield Upload(path, handle)
+    finally:
+        os.close(handle)
+
+
+def _offset(seat: Participation) -> int:
+    """Where the upload stands. A file that is shorter than noted was lost: it begins again."""
+    if seat.status in COUNTED:
+        return seat.num_bytes
+    path = storage.upload_path(seat.pk)
+    kept = path.stat().st_size if path.exists() else 0
+    return seat.upload_offset if kept >= seat.upload_offset else 0
+
+
+def _begin(seat: Participation, upload: Upload, length: int | None) -> None:
+    _note(seat, 0, length)
+    os.ftruncate(upload.handle, 0)
+
+
+def _note(seat: Participation, offset: int, length: int | None) -> None:
+    seat.upload_offset, seat.upload_length = offset, length
+    seat.save(update_fields=["upload_offset", "upload_length"])
+
+
+# ---- both
+
+
+def _seat(headers: dict[str, str], seat_id: int) -> Participation:
+    token = bearer(headers)
+    if token is None:
+        raise Unauthorized("This needs the header Authorization: Bearer <client token>.")
+    seat = seats.of(client_of(token), seat_id)
+    updates.check_receivable(seat)
+    return seat
+
+
+def _receive(seat: Participation, file: Path) -> None:
+    """Take a finished file in, and say so to whoever advances the session."""
+    if updates.receive(seat, file, now=timezone.now()):
+        tasks.advance.delay(seat.round.session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    name: str
+    value: bytes
+
+    def algorithm(self) -> Hash:
+        return CHECKSUMS[self.name]()
+
+
+def _checksum(header: str) -> Checksum | None:
+    """tus' Upload-Checksum: an algorithm and a digest in base64."""
+    if not header:
+        return None
+    name, _, value = header.partition(" ")
+    if name not in CHECKSUMS:
+        raise Invalid(("Upload-Checksum", f"The algorithm {name!r} is not known; use {' or '.join(CHECKSUMS)}."))
+    return Checksum(name, _base64(value))
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise Invalid(("digest", f"{text[:80]!r} is not base64.")) from None
+
+
+def _number(headers: dict[str, str], name: str) -> int | None:
+    value = headers.get(name, "")
+    if value and not (value.isdecimal() and len(value) <= 18):
+        raise Invalid((name, f"{name} is {value!r}; a whole number is needed."))
+    return int(value) if value else None

@@ -1,0 +1,84 @@
+"""The API under /api/v1/: Django Ninja for JSON, raw routes for polls and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from federation.api import agents, downloads, openapi, operators, problems, uploads, work
+from federation.errors import Invalid, NotFound, Refused, Unauthorized
+
+RAW_ROUTES = {
+    r"/api/v1/work": {"GET": work.get_work},
+    r"/api/v1/models/(?P<digest>[0-9a-f]{64})": {"GET": downloads.get_model, "HEAD": downloads.get_model},
+    r"/api/v1/participations/(?P<seat_id>[0-9]{1,18})/update": {
+        "PUT": uploads.put,
+        "POST": uploads.create,
+        "HEAD": uploads.head,
+        "PATCH": uploads.patch,
+        "OPTIONS": uploads.options,
+    },
+}
+
+
+class Api(NinjaAPI):
+    """Ninja's API whose OpenAPI document names the raw routes too."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> Any:
+        schema = super().get_openapi_schema(**kwargs)
+        schema["paths"] |= openapi.raw_paths()
+        return schema
+
+
+api = Api(
+    title="Federated learning control room",
+    version="1",
+    urls_namespace="api",
+    docs_url="/docs",
+    description="Client agents call it with their token; operators with an API key or signed in.",
+)
+api.add_router("", agents.router)
+api.add_router("", operators.router)
+
+
+@api.exception_handler(Refused)
+def refused(request: HttpRequest, error: Refused) -> HttpResponse:
+    return problems.response(error)
+
+
+@api.exception_handler(AuthenticationError)
+def unauthenticated(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    return problems.response(Unauthorized("This needs a valid token in the header Authorization: Bearer <token>."))
+
+
+@api.exception_handler(ValidationError)
+def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    return problems.response(Invalid(*((_field(e["loc"]), _sentence(e)) for e in error.errors)))
+
+
+@api.exception_handler(Http404)
+def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return problems.response(NotFound("There is nothing at this address."))
+
+
+@api.exception_handler(HttpError)
+def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    body = problems.body(error.status_code, str(error))
+    return HttpResponse(body, status=error.status_code, content_type=problems.CONTENT_TYPE)
+
+
+def _field(location: tuple[str | int, ...]) -> str:
+    """('body', 'body', 'workload', 'name') -> 'workload.name'."""
+    parts = [str(part) for part in location]
+    while len(parts) > 1 and parts[0] in ("body", "query", "path", "paging"):
+        parts.pop(0)
+    return ".".join(parts)
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    field, given = _field(error["loc"]), error.get("input")
+    shown = f" It is {given!r}." if isinstance(given, (str, int, float, bool)) and len(repr(given)) < 80 else ""
+    return f"{field}: {error['msg']}.{shown}"

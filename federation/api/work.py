@@ -1,0 +1,129 @@
+"""`GET /api/v1/work`: the long poll in which agents wait, woken the moment a round opens with a seat for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+from django.conf import settings
+from django.utils import timezone
+
+from federation import tasks
+from federation.api.auth import bearer, client_of
+from federation.api.raw import Exchange
+from federation.api.threads import in_thread
+from federation.errors import Invalid, Unauthorized
+from federation.feed import feed
+from federation.fl import sampling, strategies
+from federation.fl.version import __version__
+from federation.models import Client, Participation
+from federation.services import clients, seats
+
+MAX_WAIT = 60.0  # seconds
+REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life again
+
+
+async def get_work(exchange: Exchange) -> None:
+    exchange.extra_headers = {"FL-Server-Version": __version__, "Cache-Control": "no-store"}
+    wait = _wait(exchange.query)
+    token = bearer(exchange.headers)
+    if token is None:
+        raise Unauthorized("This needs the header Authorization: Bearer <client token>.")
+    client, work = await in_thread(_first_look, token)
+    if work is None and wait > 0:
+        work = await _unless_gone(exchange, _hold(client, wait))
+    if work is None:
+        await exchange.answer(204)
+    else:
+        await exchange.answer(200, {"Content-Type": "application/json"}, json.dumps(work).encode())
+
+
+def _wait(query: bytes) -> float:
+    given = parse_qs(query.decode("latin-1")).get("wait", ["30"])[-1]
+    try:
+        wait = float(given)
+    except ValueError:
+        wait = -1.0
+    if not 0 <= wait <= MAX_WAIT:
+        raise Invalid(("wait", f"wait is {given!r}: choose 0 to {MAX_WAIT:.0f} seconds."))
+    return wait
+
+
+def _first_look(token: str) -> tuple[Client, dict[str, Any] | None]:
+    client = client_of(token)
+    if client.came_back:
+        tasks.advance_all.delay()  # somebody may have waited for one more client
+    return client, look(client)
+
+
+def look(client: Client) -> dict[str, Any] | None:
+    """The work that a client should do now."""
+    seat = seats.offer(client, now=timezone.now())
+    return describe(seat) if seat else None
+
+
+async def _hold(client: Client, wait: float) -> dict[str, Any] | None:
+    end = asyncio.get_running_loop().time() + wait
+    with feed.wait_for_work(client.pk) as woken:
+        while True:
+            woken.clear()
+            if work := await in_thread(look, client):  # after joining, so that nothing falls between
+                return work
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
+                return None
+            try:
+                await asyncio.wait_for(woken.wait(), min(left, REFRESH))
+            except TimeoutError:
+                await in_thread(clients.touch, client, now=timezone.now())
+
+
+async def _unless_gone(exchange: Exchange, holding: Any) -> dict[str, Any] | None:
+    """Hold the poll, but not for a caller that hung up."""
+    poll = asyncio.ensure_future(holding)
+    gone = asyncio.ensure_future(_hung_up(exchange))
+    await asyncio.wait((poll, gone), return_when=asyncio.FIRST_COMPLETED)
+    for task in (poll, gone):
+        if not task.done():
+            task.cancel()
+    await asyncio.gather(poll, gone, return_exceptions=True)
+    return None if poll.cancelled() else poll.result()
+
+
+async def _hung_up(exchange: Exchange) -> None:
+    while (await exchange.receive())["type"] != "http.disconnect":
+        pass
+
+
+def describe(seat: Participation) -> dict[str, Any]:
+    """A seat's work, as the contract has it."""
+    round_, session, base = seat.round, seat.round.session, seat.round.base_model
+    strategy = strategies.build(session.strategy, session.strategy_options)
+    seed = sampling.client_seed(session.seed, round_.number, seat.client.name)
+    return {
+        "participation": str(seat.pk),
+        "kind": "train",
+        "session": {"id": str(session.pk), "name": session.name},
+        "round": round_.number,
+        "attempt": round_.attempt,
+        "workload": {
+            "name": session.workload,
+            "digest": session.workload_digest,
+            "options": session.workload_options,
+        },
+        "config": session.train | strategy.client_config() | {"seed": seed},
+        "base_model": {
+            "version": base.version,
+            "digest": base.digest,
+            "num_bytes": base.num_bytes,
+            "url": f"/api/v1/models/{base.digest}",
+        },
+        "update_url": f"/api/v1/participations/{seat.pk}/update",
+        "part_bytes": settings.FL_PART_BYTES,
+        "max_put_bytes": settings.FL_MAX_PUT_BYTES,
+        "encoding": "float32",
+        "extra_tensors": [],
+        "deadline": round_.deadline.isoformat(),
+    }

@@ -1,0 +1,196 @@
+"""Tails the logs and hands what is new to whoever waits in this process: browsers and polling agents.
+
+One thread a process, with its own database connection. It looks every 50 ms while somebody waits, and at
+once when this process committed something. So whoever wrote an event, in this process, in a worker or on
+another machine, it arrives by the same road, and a restarted broker loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
+
+from federation import events
+from federation.lifecycle import LIVE, SeatStatus
+from federation.models import Event, Participation, Server, ServerEvent, TrainingSession
+from federation.services import server
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.05
+BATCH = 500  # events in one message at most
+QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
+SERVER_LOG = 0  # stands for the server's own log where a session's id stands otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive events of one log, encoded once for everybody."""
+
+    first: int
+    last: int
+    text: str
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """One browser's place in the feed. `queue` holds batches; after an overflow there is a gap between two."""
+
+    log_id: int
+    loop: asyncio.AbstractEventLoop
+    queue: asyncio.Queue[Batch] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+
+    def offer(self, batch: Batch) -> None:
+        """Called in the browser's own loop."""
+        if not self.queue.full():
+            self.queue.put_nowait(batch)
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """An agent in a long poll."""
+
+    loop: asyncio.AbstractEventLoop
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Feed:
+    """What one process is listening for, and the thread that listens."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stir = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._watched: defaultdict[int, set[Subscription]] = defaultdict(set)
+        self._agents: defaultdict[int, set[Waiter]] = defaultdict(set)
+        self._cursors: dict[int, int] = {}
+
+    @contextmanager
+    def watch(self, log_id: int) -> Iterator[Subscription]:
+        """Join a session's log, or the server's (SERVER_LOG). Read what was missed only after joining."""
+        subscription = Subscription(log_id, asyncio.get_running_loop())
+        with self._listening(self._watched, log_id, subscription):
+            yield subscription
+
+    @contextmanager
+    def wait_for_work(self, client_id: int) -> Iterator[asyncio.Event]:
+        """An event that is set when a round opened with a seat for this client. Look for work after joining."""
+        waiter = Waiter(asyncio.get_running_loop())
+        with self._listening(self._agents, client_id, waiter):
+            yield waiter.woken
+
+    @contextmanager
+    def _listening(self, register: defaultdict[int, set[Any]], key: int, who: object) -> Iterator[None]:
+        with self._lock:
+            register[key].add(who)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+                self._thread.start()
+        self.wake()
+        try:
+            yield
+        finally:
+            with self._lock:
+                register[key].discard(who)
+                if not register[key]:
+                    del register[key]
+
+    def wake(self) -> None:
+        """Look now: something was committed, or somebody joined."""
+        self._stir.set()
+
+    def _run(self) -> None:
+        silence_checked = 0.0
+        while True:
+            busy = self._watched or self._agents
+            self._stir.wait(POLL_SECONDS if busy else None)
+            self._stir.clear()
+            try:
+                self._look()
+                if time.monotonic() - silence_checked > 5:
+                    silence_checked = time.monotonic()
+                    server.notice_silence(now=timezone.now())
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("the feed waits for the database: %s", error)
+                connection.close()
+                time.sleep(0.5)
+
+    def _look(self) -> None:
+        with self._lock:
+            watched, agents = set(self._watched), set(self._agents)
+        if not watched and not agents:
+            self._cursors.clear()
+            return
+        moved = self._moved(watched, bool(agents))
+        for log_id, last in moved.items():
+            if log_id in watched:
+                self._deliver(log_id, self._cursors.get(log_id, last), last)
+        if agents and (sessions := [log_id for log_id in moved if log_id != SERVER_LOG]):
+            seats = Participation.objects.filter(status=SeatStatus.INVITED, round__session__in=sessions)
+            self._wake_agents(agents.intersection(seats.values_list("client_id", flat=True)))
+        self._cursors.update(moved)
+
+    def _moved(self, watched: set[int], any_agent: bool) -> dict[int, int]:
+        """The logs that grew since the last look, or are seen for the first time, with their ends."""
+        sessions = TrainingSession.objects.filter(pk__in=watched)
+        if any_agent:
+            sessions |= TrainingSession.objects.filter(status__in=LIVE)
+        ends = dict(sessions.values_list("pk", "last_seq"))
+        if SERVER_LOG in watched:
+            ends[SERVER_LOG] = Server.objects.values_list("last_seq", flat=True).filter(pk=1).first() or 0
+        return {log_id: end for log_id, end in ends.items() if self._cursors.get(log_id) != end}
+
+    def _deliver(self, log_id: int, after: int, last: int) -> None:
+        while after < last:
+            batch = read(log_id, after)
+            if batch is None:
+                return
+            after = batch.last
+            with self._lock:
+                subscriptions = list(self._watched.get(log_id, ()))
+            for subscription in subscriptions:
+                _call(subscription.loop, subscription.offer, batch)
+
+    def _wake_agents(self, client_ids: set[int]) -> None:
+        with self._lock:
+            waiters = [waiter for client_id in client_ids for waiter in self._agents.get(client_id, ())]
+        for waiter in waiters:
+            _call(waiter.loop, waiter.woken.set)
+
+
+def _call(loop: asyncio.AbstractEventLoop, what: Any, *args: Any) -> None:
+    """Do something in another thread's loop, unless that loop has ended meanwhile."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(what, *args)
+
+
+def read(log_id: int, after: int) -> Batch | None:
+    """The next events after `after`, up to BATCH, or None if there are none."""
+    rows: Sequence[Event | ServerEvent]
+    if log_id == SERVER_LOG:
+        rows = list(ServerEvent.objects.filter(seq__gt=after).order_by("seq")[:BATCH])
+    else:
+        rows = list(Event.objects.filter(session_id=log_id, seq__gt=after).order_by("seq")[:BATCH])
+    if not rows:
+        return None
+    return Batch(rows[0].seq, rows[-1].seq, json.dumps({"events": [as_json(row) for row in rows]}))
+
+
+def as_json(event: Event | ServerEvent) -> dict[str, Any]:
+    """An event as the API and the websockets show it."""
+    return {"seq": event.seq, "kind": event.kind, "time": event.time.isoformat(), "payload": event.payload}
+
+
+feed = Feed()
+events.on_commit.append(feed.wake)

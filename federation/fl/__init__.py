@@ -1,0 +1,1 @@
+"""Pure federated learning: no Django, no clock, no network."""

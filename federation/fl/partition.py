@@ -1,0 +1,99 @@
+"""Split one labelled data set among several clients, evenly or with skewed labels: for demos and experiments.
+
+Every process computes the whole split from (labels, partition, seed) and takes its own shard,
+so nothing has to be handed around.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from federation.fl.sampling import generator
+from federation.fl.weights import Array
+
+HANDFUL = 8  # examples that every shard gets at least, where there are enough
+ALLOWED = 'use "iid", or "dirichlet:0.5" with a concentration from 0.01 to 1000'
+
+
+class PartitionError(ValueError):
+    """A partition or shard that is not allowed. str(error) says what is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """How labels are spread. alpha: the Dirichlet concentration (small: skewed), or None for an even split."""
+
+    alpha: float | None
+
+
+def parse(spec: str) -> Partition:
+    """The partition that is written as "iid" or "dirichlet:0.5". Raises PartitionError."""
+    if spec == "iid":
+        return Partition(None)
+    kind, _, text = spec.partition(":")
+    try:
+        alpha = float(text)
+    except ValueError:
+        alpha = math.nan
+    if kind != "dirichlet" or not 0.01 <= alpha <= 1000:
+        raise PartitionError(f"{spec!r} is not a partition: {ALLOWED}.")
+    return Partition(alpha)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """The shard that is written as "2/4": (2, 4), counted from 1. Raises PartitionError."""
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    shard, num_shards = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= shard <= num_shards:
+        raise PartitionError(f'{text!r} is not a shard: write "2/4" for the second of four.')
+    return shard, num_shards
+
+
+def shard_indices(labels: Array, partition: Partition, *, shard: int, num_shards: int, seed: int) -> Array:
+    """Which examples belong to a shard, ascending (int64).
+
+    labels: (n,) int64. shard: from 1 to num_shards. All shards together are every example
+    exactly once, and each holds at least min(8, n // num_shards). Without labels (n = 0)
+    every shard is empty.
+
+    With a Dirichlet partition each class is divided in proportions drawn from
+    Dirichlet(alpha, ..., alpha), Hsu, Qi and Brown 2019 (arXiv:1909.06335), then too small
+    shards are filled up from the largest. Raises PartitionError if there are fewer examples
+    than shards.
+    """
+    if not 1 <= shard <= num_shards:
+        raise PartitionError(f"There is no shard {shard} of {num_shards}.")
+    if len(labels) == 0:
+        return np.empty(0, np.int64)
+    if len(labels) < num_shards:
+        raise PartitionError(f"{len(labels)} examples are too few for {num_shards} shards.")
+    rng = generator("partition", seed, num_shards)
+    if partition.alpha is None:
+        shards = np.array_split(rng.permutation(len(labels)), num_shards)
+    else:
+        shards = _dirichlet(labels, partition.alpha, num_shards, rng)
+        _fill_up(shards, min(HANDFUL, len(labels) // num_shards))
+    return np.sort(shards[shard - 1]).astype(np.int64)
+
+
+def _dirichlet(labels: Array, alpha: float, num_shards: int, rng: np.random.RandomState) -> list[Array]:
+    pieces: list[list[Array]] = []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        # With a small alpha every gamma variate may underflow to zero; the sum must not.
+        shares = rng.standard_gamma(alpha, num_shards) + 1e-300
+        cuts = np.rint(np.cumsum(shares / shares.sum())[:-1] * len(members)).astype(np.int64)
+        pieces.append(np.split(members, cuts))
+    # Shuffled, so that what a large shard gives away is not all of one class.
+    return [rng.permutation(np.concatenate(parts)) for parts in zip(*pieces, strict=True)]
+
+
+def _fill_up(shards: list[Array], least: int) -> None:
+    """Move examples, one by one, from the largest shard to each that has too few."""
+    for index in range(len(shards)):
+        while len(shards[index]) < least:
+            largest = max(range(len(shards)), key=lambda other: len(shards[other]))
+            shards[index] = np.append(shards[index], shards[largest][-1])
+            shards[largest] = shards[largest][:-1]

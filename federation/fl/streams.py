@@ -1,0 +1,171 @@
+"""Weight files side by side, read and written block by block, so that none is ever whole in memory."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from federation.fl import weights
+from federation.fl.weights import DTYPES, FLOATS, Array, Header, WeightsError, shown
+
+Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape by name, in file order
+
+BLOCK = 64 * 1024  # coordinates: rows of float64 stay in the cache; 256 Ki are half as fast
+MAX_COORDINATES = 4 * 2**20  # of all rows of one block together
+MAX_OPEN_FILES = 256  # beyond it files are opened for each read: a process may often hold only 1,024
+HASH_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Coordinates start to stop of one tensor, the index-th of its layout."""
+
+    name: str
+    index: int
+    dtype: str
+    start: int
+    stop: int
+
+
+def layout(header: Header) -> Layout:
+    """A model's tensors in the order in which they are read and written."""
+    names = weights.file_order({name: tensor.dtype for name, tensor in header.tensors.items()})
+    return {name: (header.tensors[name].dtype, header.tensors[name].shape) for name in names}
+
+
+def floats(tensors: Layout) -> Layout:
+    """The float tensors of a layout."""
+    return {name: (dtype, shape) for name, (dtype, shape) in tensors.items() if dtype in FLOATS}
+
+
+def slot_layout(slots: Sequence[str], tensors: Layout) -> Layout:
+    """An optimizer's slots: float64, "<slot>/<tensor>" for each float tensor."""
+    return {f"{slot}/{name}": ("F64", shape) for slot in slots for name, (_, shape) in floats(tensors).items()}
+
+
+def spans(tensors: Layout, rows: int) -> Iterator[Span]:
+    """All blocks of a layout. Their size depends on it and on the number of rows alone."""
+    length = max(1, min(BLOCK, MAX_COORDINATES // max(1, rows)))
+    for index, (name, (dtype, shape)) in enumerate(tensors.items()):
+        size = math.prod(shape)
+        for start in range(0, size, length):
+            yield Span(name, index, dtype, start, min(start + length, size))
+
+
+class Reader:
+    """Reads the same block of several files as rows of one array, which it uses again for the next."""
+
+    def __init__(self, rows: Sequence[tuple[Path, str]], tensors: Layout) -> None:
+        """rows: (file, prefix): the row holds the file's tensors named prefix + name.
+
+        Raises WeightsError if one is missing or has another dtype or shape.
+        """
+        self._paths = [path for path, _ in rows]
+        self._columns = {name: column for column, name in enumerate(tensors)}
+        self._dtypes = [DTYPES[dtype] for dtype, _ in tensors.values()]
+        # Nothing but offsets is kept: thousands of parsed headers would fill the memory.
+        self._offsets = np.array([_offsets(path, prefix, tensors) for path, prefix in rows], np.int64)
+        self._buffer = np.empty(0, np.uint8)
+        self._stack = ExitStack()
+        self._files: list[int] = []
+
+    def __enter__(self) -> Self:
+        if len(self._paths) <= MAX_OPEN_FILES:
+            with ExitStack() as stack:
+                self._files = [stack.enter_context(path.open("rb", buffering=0)).fileno() for path in self._paths]
+                self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def read(self, span: Span) -> Array:
+        """(rows, stop - start) as stored; the next read overwrites it."""
+        column = self._columns[span.name]
+        dtype = self._dtypes[column]
+        block = self._view((len(self._paths), (span.stop - span.start) * dtype.itemsize))
+        for row, offset in enumerate(self._offsets[:, column].tolist()):
+            self._fill(row, block[row], offset + span.start * dtype.itemsize)
+        return block.view(dtype)
+
+    def _view(self, shape: tuple[int, int]) -> Array:
+        size = shape[0] * shape[1]
+        if len(self._buffer) < size:
+            self._buffer = np.empty(size, np.uint8)
+        return self._buffer[:size].reshape(shape)
+
+    def _fill(self, row: int, buffer: Array, offset: int) -> None:
+        if self._files:
+            _read(self._files[row], buffer, offset)
+        else:
+            with self._paths[row].open("rb", buffering=0) as file:
+                _read(file.fileno(), buffer, offset)
+
+
+class Writer:
+    """A weights file that is filled block by block, in any order."""
+
+    def __init__(self, path: Path, tensors: Layout) -> None:
+        header = weights.header_bytes(tensors)
+        size = sum(math.prod(shape) * DTYPES[dtype].itemsize for dtype, shape in tensors.values())
+        self._file = path.open("w+b", buffering=0)
+        self._file.write(header)
+        self._file.truncate(len(header) + size)
+        self.num_bytes = len(header) + size
+        self._tensors = weights.read_header(path).tensors
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, name: str, start: int, stored: Array) -> None:
+        """Put values, of the tensor's stored type, at coordinate ``start`` of a tensor."""
+        offset = self._tensors[name].offset + start * stored.itemsize
+        data = stored.view(np.uint8).data
+        while data:
+            count = os.pwrite(self._file.fileno(), data, offset)
+            data, offset = data[count:], offset + count
+
+    def digest(self, on_block: Callable[[], None]) -> str:
+        """SHA-256 of the finished file. on_block is called between reads."""
+        sha = hashlib.sha256()
+        buffer = np.empty(HASH_BYTES, np.uint8)
+        self._file.seek(0)
+        while count := self._file.readinto(buffer.data):
+            sha.update(buffer[:count].data)
+            on_block()
+        return sha.hexdigest()
+
+
+def _offsets(path: Path, prefix: str, tensors: Layout) -> list[int]:
+    given = weights.read_header(path).tensors
+    for name, (dtype, shape) in tensors.items():
+        tensor = given.get(prefix + name)
+        if tensor is None or (tensor.dtype, tensor.shape) != (dtype, shape):
+            raise WeightsError(
+                f"{path.name} does not hold {shown(prefix + name)} with dtype {dtype} and shape {shape}."
+            )
+    return [given[prefix + name].offset for name in tensors]
+
+
+def _read(file: int, buffer: Array, offset: int) -> None:
+    """Fill the buffer from a file's bytes at ``offset``."""
+    filled = 0
+    while filled < len(buffer):
+        count = os.preadv(file, [buffer[filled:].data], offset + filled)
+        if count == 0:
+            raise WeightsError("A weights file was cut off while it was read.")
+        filled += count

@@ -1,0 +1,25 @@
+"""The workloads that can be trained, by name. Importing this package imports neither torch nor scikit-learn."""
+
+from collections.abc import Mapping
+
+from federation.fl.options import OptionError
+from federation.fl.workloads.synthetic import Synthetic
+from federation.fl.workloads.workload import (
+    Data,
+    LocalUpdate,
+    Report,
+    Stopped,
+    TrainConfig,
+    Workload,
+)
+
+__all__ = ["WORKLOADS", "Data", "LocalUpdate", "Report", "Stopped", "TrainConfig", "Workload", "get"]
+
+WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in (Synthetic(),)}
+
+
+def get(name: str) -> Workload:
+    """The workload of this name. Raises OptionError, listing what is allowed."""
+    if name not in WORKLOADS:
+        raise OptionError("name", f"There is no workload {name!r}: choose one of {', '.join(WORKLOADS)}.")
+    return WORKLOADS[name]

@@ -1,0 +1,117 @@
+"""What a workload is: a network, data and loss that server and clients know by the same name."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from federation.fl.options import Option
+from federation.fl.weights import Array, Weights
+
+Phase = Literal["training", "evaluating"]
+Report = Callable[[Phase, int, int, Mapping[str, float]], bool]
+"""report(phase, step, total_steps, metrics) -> whether to go on. Steps count batches trained on so far.
+
+Metrics may be NaN or infinite where training diverges.
+"""
+
+
+class Stopped(Exception):
+    """report() answered that this work is to be dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Labelled examples. features: (n, ...) float32; labels: (n,) int64, or (0,) where there are none."""
+
+    features: Array
+    labels: Array
+    label_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def subset(self, indices: Array) -> "Data":
+        """The examples at these positions, in this order."""
+        labels = self.labels[indices] if len(self.labels) else self.labels
+        return Data(self.features[indices], labels, self.label_names)
+
+    def histogram(self) -> dict[str, int]:
+        """How many examples each label has, labels without any included."""
+        return {name: int((self.labels == label).sum()) for label, name in enumerate(self.label_names)}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """How to train for one round. epochs: passes over the data; batch_size: examples.
+
+    validation_fraction: the part of the client's data (0 to below 1) that is never trained on.
+    extra: what the strategy asks of clients; a workload ignores what it does not know.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    device: str = "cpu"
+    validation_fraction: float = 0.2
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalUpdate:
+    """What one round of training gave. delta: local - base, so that adding it moves towards the client.
+
+    num_examples: examples trained on. metrics: final numbers, NaN where training diverged:
+    train_loss (mean of the last epoch); val_loss and val_accuracy of the trained model and
+    base_val_loss and base_val_accuracy of the received one, both on the client's own held-out
+    data and absent where it has none.
+    """
+
+    delta: Weights
+    num_examples: int
+    metrics: dict[str, float]
+
+
+class Workload(Protocol):
+    """One file of this package. options may be incomplete everywhere: defaults are filled in.
+
+    Every method raises OptionError for options that are not allowed. Weights and bytes depend
+    on (options, seed) alone, on a CPU with a fixed number of threads.
+    """
+
+    name: str
+    title: str
+    summary: str
+    options: tuple[Option, ...]
+    needs_torch: bool
+    train_defaults: Mapping[str, float]
+
+    def digest(self) -> str:
+        """SHA-256 of the source that decides what is trained, so that both sides can compare."""
+
+    def initial_weights(self, options: Mapping[str, Any], seed: int) -> Weights:
+        """The model that a session starts from."""
+
+    def write_initial(self, path: Path, options: Mapping[str, Any], seed: int) -> str:
+        """Write the same as a file and return its digest."""
+
+    def training_data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
+        """All the training data of this site. folder: where its owner keeps data, or None."""
+
+    def local_update(
+        self, base: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
+    ) -> LocalUpdate:
+        """Train from ``base`` on ``data``. Raises Stopped when ``report`` answers False."""
+
+    def evaluate(self, weights: Weights, options: Mapping[str, Any]) -> dict[str, float]:
+        """Loss and accuracy on the central test set, which no client trains on; {} where there is none."""
+
+
+def source_digest(*files: str) -> str:
+    """SHA-256 over source files, line endings normalised: a checkout on Windows has the same digest."""
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(Path(file).read_bytes().replace(b"\r\n", b"\n"))
+    return sha.hexdigest()

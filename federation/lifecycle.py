@@ -1,0 +1,67 @@
+"""The life of sessions, rounds and seats: their states, the moves between them, and when a round closes."""
+
+from datetime import datetime
+
+from django.db.models import TextChoices
+
+
+class SessionStatus(TextChoices):
+    DRAFT = "draft"  # created, not started
+    RUNNING = "running"  # opens a round whenever enough clients are free
+    PAUSED = "paused"  # opens no new round; the open one goes on
+    COMPLETED = "completed"  # all rounds have a model
+    FAILED = "failed"  # a round failed more often than it may be retried; see TrainingSession.reason
+    CANCELLED = "cancelled"  # an operator stopped it
+
+
+class RoundStatus(TextChoices):
+    COLLECTING = "collecting"  # clients are training; updates are accepted
+    AGGREGATING = "aggregating"  # one worker is building the next global model
+    COMPLETED = "completed"  # a new global model was published
+    FAILED = "failed"  # quorum missed or aggregation failed; see Round.reason
+    CANCELLED = "cancelled"  # an operator stopped the session
+
+
+class SeatStatus(TextChoices):
+    INVITED = "invited"  # the seat exists; its client has not asked for work yet
+    TRAINING = "training"  # the client has the work
+    REPORTED = "reported"  # its update is accepted
+    AGGREGATED = "aggregated"  # its update went into a global model
+    LATE = "late"  # its update came after the seat was dropped: kept, not counted
+    FAILED = "failed"  # the client gave up; see Participation.reason
+    REJECTED = "rejected"  # its updates were refused and the round closed before a good one came
+    DROPPED = "dropped"  # closed without an update: deadline, skip, leave, disable or cancel
+
+
+ENDED = (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED)
+LIVE = (SessionStatus.RUNNING, SessionStatus.PAUSED)
+ACTIVE = (RoundStatus.COLLECTING, RoundStatus.AGGREGATING)
+OPEN = (SeatStatus.INVITED, SeatStatus.TRAINING)
+COUNTED = (SeatStatus.REPORTED, SeatStatus.AGGREGATED)
+
+SESSION_MOVES = {
+    (SessionStatus.DRAFT, SessionStatus.RUNNING),
+    (SessionStatus.DRAFT, SessionStatus.CANCELLED),
+    (SessionStatus.RUNNING, SessionStatus.PAUSED),
+    (SessionStatus.PAUSED, SessionStatus.RUNNING),
+    *((live, end) for live in LIVE for end in ENDED),
+}
+ROUND_MOVES = {
+    (RoundStatus.COLLECTING, RoundStatus.AGGREGATING),
+    (RoundStatus.COLLECTING, RoundStatus.FAILED),
+    (RoundStatus.COLLECTING, RoundStatus.CANCELLED),
+    (RoundStatus.AGGREGATING, RoundStatus.COMPLETED),
+    (RoundStatus.AGGREGATING, RoundStatus.FAILED),
+    (RoundStatus.AGGREGATING, RoundStatus.CANCELLED),
+}
+
+
+def verdict(*, open_seats: int, reported: int, quorum: int, deadline: datetime, now: datetime) -> RoundStatus | None:
+    """Where a collecting round should go now, or None to keep waiting.
+
+    It closes when no seat is open any more or the deadline has passed; with a quorum of
+    reports it is aggregated, without one it fails.
+    """
+    if open_seats and now < deadline:
+        return None
+    return RoundStatus.AGGREGATING if reported >= max(1, quorum) else RoundStatus.FAILED

@@ -1,0 +1,390 @@
+"""What the server knows. Rules are in `lifecycle` and `services`; the constraints here back them up."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from federation.lifecycle import ACTIVE, ENDED, OPEN, RoundStatus, SeatStatus, SessionStatus
+
+
+class Invitation(models.Model):
+    """Lets agents enrol. The join code itself is shown once and kept as a hash."""
+
+    code_hash = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=8, help_text="How the code begins, to tell invitations apart.")
+    uses = models.PositiveIntegerField(default=1)
+    used = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ("-pk",)
+        constraints = (models.CheckConstraint(condition=Q(used__lte=F("uses")), name="invitation_used_at_most_uses"),)
+
+    def __str__(self) -> str:
+        return f"{self.hint}-····-····"
+
+    @property
+    def uses_left(self) -> int:
+        return self.uses - self.used
+
+    def is_open(self, now: datetime) -> bool:
+        return self.revoked_at is None and self.uses_left > 0 and (self.expires_at is None or now < self.expires_at)
+
+
+class ClientQuerySet(models.QuerySet["Client"]):
+    def enrolled(self) -> ClientQuerySet:
+        return self.filter(removed_at=None)
+
+    def online(self, now: datetime) -> ClientQuerySet:
+        """Enabled clients whose last authenticated call is recent enough."""
+        return self.enrolled().filter(enabled=True, last_seen__gt=now - settings.FL_ONLINE)
+
+    def free(self) -> ClientQuerySet:
+        """Clients that hold no open seat in any session."""
+        return self.exclude(seats__status__in=OPEN)
+
+
+class Client(models.Model):
+    """A party that trains beside its own data. Removing it keeps the row, for the rounds it took part in."""
+
+    name = models.CharField(max_length=64)
+    token_hash = models.CharField(max_length=64, unique=True)
+    enabled = models.BooleanField(default=True)
+    ordinal = models.PositiveIntegerField(help_text="Order of enrolment; decides the client's colour everywhere.")
+    info = models.JSONField(default=dict, blank=True)
+    num_examples = models.BigIntegerField(null=True, blank=True)
+    invitation = models.ForeignKey(Invitation, models.SET_NULL, null=True, blank=True, related_name="clients")
+    enrolled_at = models.DateTimeField(default=timezone.now)
+    last_seen = models.DateTimeField(null=True, blank=True)
+    announced_online = models.BooleanField(default=False, help_text="What the server log said last, not what is so.")
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    came_back = False  # set by the call that ended its absence
+
+    objects = ClientQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("ordinal",)
+        constraints = (
+            models.UniqueConstraint(Lower("name"), condition=Q(removed_at=None), name="client_name_once"),
+            models.UniqueConstraint(fields=("ordinal",), name="client_ordinal_once"),
+        )
+        indexes: ClassVar = [models.Index(fields=("last_seen",), name="client_last_seen")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_online(self, now: datetime) -> bool:
+        return self.enabled and self.last_seen is not None and self.last_seen > now - settings.FL_ONLINE
+
+
+class ApiKey(models.Model):
+    """Lets a script act as its user. The key itself is shown once and kept as a hash."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
+    key_hash = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=12)
+    created_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.hint}… of {self.user}"
+
+
+class SessionQuerySet(models.QuerySet["TrainingSession"]):
+    def waiting_for_a_round(self) -> SessionQuerySet:
+        """Running sessions with a model and no active round, the one that waited longest first."""
+        active = Round.objects.filter(status__in=ACTIVE, session=models.OuterRef("pk"))
+        waiting = self.filter(status=SessionStatus.RUNNING, models__isnull=False).exclude(models.Exists(active))
+        return waiting.distinct().order_by("idle_since", "pk")
+
+
+class TrainingSession(models.Model):
+    """One training of one model over a number of rounds, with its own numbered log of events."""
+
+    name = models.CharField(max_length=100)
+    status = models.CharField(max_length=12, choices=SessionStatus.choices, default=SessionStatus.DRAFT)
+    reason = models.TextField(blank=True, default="")
+    workload = models.CharField(max_length=64)
+    workload_options = models.JSONField(default=dict, blank=True)
+    workload_digest = models.CharField(max_length=64)
+    strategy = models.CharField(max_length=64, default="fedavg")
+    strategy_options = models.JSONField(default=dict, blank=True)
+    rounds = models.PositiveIntegerField()
+    cohort_size = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: everyone online.")
+    quorum = models.PositiveIntegerField(default=1)
+    round_seconds = models.PositiveIntegerField(default=600)
+    max_retries = models.PositiveSmallIntegerField(default=2)
+    train = models.JSONField(help_text="epochs, batch_size, learning_rate")
+    seed = models.BigIntegerField(default=1)
+    start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
+    last_seq = models.PositiveBigIntegerField(default=0)
+    idle_since = models.DateTimeField(null=True, blank=True, help_text="Since when no round is open; decides turns.")
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "training session"
+        ordering = ("-pk",)
+        constraints = (
+            models.CheckConstraint(condition=Q(rounds__gte=1), name="session_has_rounds"),
+            models.CheckConstraint(condition=Q(quorum__gte=1), name="session_has_a_quorum"),
+            models.CheckConstraint(
+                condition=Q(cohort_size=None) | Q(quorum__lte=F("cohort_size")), name="session_quorum_within_cohort"
+            ),
+        )
+        indexes: ClassVar = [models.Index(fields=("status",), name="session_status")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+    def active_round(self) -> Round | None:
+        return self.round_set.filter(status__in=ACTIVE).first()
+
+    def last_round(self) -> Round | None:
+        return self.round_set.order_by("number", "attempt").last()
+
+    def last_model(self) -> GlobalModel | None:
+        return self.models.order_by("version").last()
+
+
+class GlobalModel(models.Model):
+    """A version of a session's model: 0 is the initial one, n the result of round n."""
+
+    session = models.ForeignKey(TrainingSession, models.CASCADE, related_name="models")
+    version = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    num_bytes = models.PositiveBigIntegerField()
+    slots_digest = models.CharField(max_length=64, blank=True, default="", help_text="The optimizer state's file.")
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
+    round = models.OneToOneField("Round", models.CASCADE, null=True, blank=True, related_name="model")
+    metrics = models.JSONField(default=dict, blank=True, help_text="Central evaluation on the held-out test set.")
+    federated_metrics = models.JSONField(
+        default=dict, blank=True, help_text="The clients' evaluation on their own held-out data, weighted by examples."
+    )
+    evaluated_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = "global model"
+        ordering = ("session", "version")
+        constraints = (models.UniqueConstraint(fields=("session", "version"), name="model_version_once"),)
+        indexes: ClassVar = [models.Index(fields=("digest",), name="model_digest")]
+
+    def __str__(self) -> str:
+        return f"v{self.version}"
+
+
+class Round(models.Model):
+    """One round of a session: clients train from one global model, their updates make the next."""
+
+    session = models.ForeignKey(TrainingSession, models.CASCADE)
+    number = models.PositiveIntegerField()
+    attempt = models.PositiveSmallIntegerField(default=1)
+    status = models.CharField(max_length=12, choices=RoundStatus.choices, default=RoundStatus.COLLECTING)
+    reason = models.TextField(blank=True, default="")
+    base_model = models.ForeignKey(GlobalModel, models.CASCADE, related_name="rounds_from")
+    opened_at = models.DateTimeField()
+    deadline = models.DateTimeField()
+    collected_at = models.DateTimeField(null=True, blank=True, help_text="When it stopped waiting for clients.")
+    closed_at = models.DateTimeField(null=True, blank=True)
+    lease_token = models.CharField(max_length=32, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("session", "number", "attempt")
+        constraints = (
+            models.UniqueConstraint(fields=("session",), condition=Q(status__in=ACTIVE), name="one_active_round"),
+            models.UniqueConstraint(fields=("session", "number", "attempt"), name="round_attempt_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"round {self.number}" + (f", try {self.attempt}" if self.attempt > 1 else "")
+
+    def tally(self) -> dict[str, int]:
+        """How many seats are open and how many have reported, in one query."""
+        return self.seats.aggregate(
+            open_seats=models.Count("pk", filter=Q(status__in=OPEN)),
+            reported=models.Count("pk", filter=Q(status=SeatStatus.REPORTED)),
+        )
+
+
+class Phase(models.TextChoices):
+    DOWNLOADING = "downloading"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    UPLOADING = "uploading"
+
+
+class Participation(models.Model):
+    """A client's seat in a round."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="seats")
+    client = models.ForeignKey(Client, models.PROTECT, related_name="seats")
+    seat = models.PositiveIntegerField(help_text="Number within the round, by client name; sums run in this order.")
+    status = models.CharField(max_length=12, choices=SeatStatus.choices, default=SeatStatus.INVITED)
+    reason = models.TextField(blank=True, default="")
+    base_version = models.PositiveIntegerField()
+    phase = models.CharField(max_length=12, choices=Phase.choices, blank=True, default="")
+    fraction = models.FloatField(default=0.0)
+    progress_at = models.DateTimeField(null=True, blank=True)
+    taken_at = models.DateTimeField(null=True, blank=True, help_text="When the client was first given the work.")
+    trained_at = models.DateTimeField(null=True, blank=True, help_text="When it began to upload.")
+    reported_at = models.DateTimeField(null=True, blank=True)
+    upload_offset = models.PositiveBigIntegerField(default=0)
+    upload_length = models.PositiveBigIntegerField(null=True, blank=True)
+    digest = models.CharField(max_length=64, blank=True, default="")
+    num_bytes = models.PositiveBigIntegerField(default=0)
+    num_examples = models.BigIntegerField(null=True, blank=True)
+    metrics = models.JSONField(default=dict, blank=True)
+    norm = models.FloatField(null=True, blank=True, help_text="L2 norm of the update.")
+    cosine = models.FloatField(null=True, blank=True, help_text="Cosine of the update to the aggregate.")
+
+    class Meta:
+        verbose_name = "participation"
+        ordering = ("round", "seat")
+        constraints = (
+            models.UniqueConstraint(fields=("round", "client"), name="one_seat_a_client_and_round"),
+            models.UniqueConstraint(fields=("round", "seat"), name="one_client_a_seat"),
+            models.UniqueConstraint(fields=("client",), condition=Q(status__in=OPEN), name="one_open_seat_a_client"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.client} in {self.round}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+
+class Metric(models.Model):
+    """A point of a curve, as a client reported it. `value` is null where it was not finite."""
+
+    session = models.ForeignKey(TrainingSession, models.CASCADE, related_name="metric_points")
+    participation = models.ForeignKey(Participation, models.CASCADE, related_name="metric_points")
+    name = models.CharField(max_length=64)
+    step = models.PositiveBigIntegerField()
+    value = models.FloatField(null=True, blank=True)
+    time = models.DateTimeField()
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (models.UniqueConstraint(fields=("participation", "name", "step"), name="metric_point_once"),)
+        indexes: ClassVar = [models.Index(fields=("session", "id"), name="metric_session")]
+
+    def __str__(self) -> str:
+        return f"{self.name} at step {self.step}"
+
+
+class LogEntry(models.Model):
+    """One line of a numbered log. Entries are only ever added."""
+
+    seq = models.PositiveBigIntegerField()
+    time = models.DateTimeField(default=timezone.now)
+    payload = models.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+
+class Event(LogEntry):
+    """An entry of a session's log."""
+
+    class Kind(models.TextChoices):
+        SESSION_CREATED = "session.created"
+        SESSION_STARTED = "session.started"
+        SESSION_PAUSED = "session.paused"
+        SESSION_RESUMED = "session.resumed"
+        SESSION_COMPLETED = "session.completed"
+        SESSION_FAILED = "session.failed"
+        SESSION_CANCELLED = "session.cancelled"
+        ROUND_OPENED = "round.opened"
+        ROUND_AGGREGATED = "round.aggregated"
+        ROUND_COMPLETED = "round.completed"
+        ROUND_FAILED = "round.failed"
+        ROUND_CANCELLED = "round.cancelled"
+        ROUND_EXTENDED = "round.extended"
+        SEAT_TRAINING = "seat.training"
+        SEAT_DROPPED = "seat.dropped"
+        SEAT_FAILED = "seat.failed"
+        SEAT_SKIPPED = "seat.skipped"
+        UPDATE_RECEIVED = "update.received"
+        UPDATE_REJECTED = "update.rejected"
+        UPDATE_LATE = "update.late"
+        MODEL_PUBLISHED = "model.published"
+        MODEL_EVALUATED = "model.evaluated"
+        METRICS_REPORTED = "metrics.reported"
+
+    session = models.ForeignKey(TrainingSession, models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=24, choices=Kind.choices)
+
+    class Meta:
+        ordering = ("session", "seq")
+        constraints = (models.UniqueConstraint(fields=("session", "seq"), name="event_seq_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.kind}"
+
+
+class ServerEvent(LogEntry):
+    """An entry of the server's own log: what belongs to no session."""
+
+    class Kind(models.TextChoices):
+        CLIENT_ENROLLED = "client.enrolled"
+        CLIENT_ONLINE = "client.online"
+        CLIENT_OFFLINE = "client.offline"
+        CLIENT_LEFT = "client.left"
+        CLIENT_ENABLED = "client.enabled"
+        CLIENT_DISABLED = "client.disabled"
+        WORKER_SILENT = "worker.silent"
+        WORKER_RECOVERED = "worker.recovered"
+        STORAGE_LOW = "storage.low"
+        STORAGE_RECOVERED = "storage.recovered"
+
+    kind = models.CharField(max_length=24, choices=Kind.choices)
+
+    class Meta:
+        ordering = ("seq",)
+        constraints = (models.UniqueConstraint(fields=("seq",), name="server_event_seq_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.kind}"
+
+
+class Server(models.Model):
+    """The one row of the server itself: the end of its log, and when a worker last ticked."""
+
+    last_seq = models.PositiveBigIntegerField(default=0)
+    ticked_at = models.DateTimeField(null=True, blank=True)
+    worker_silent = models.BooleanField(default=False, help_text="What the server log said last, not what is so.")
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(pk=1), name="one_server_row"),)
+
+    def __str__(self) -> str:
+        return "this server"
+
+    def is_ticking(self, now: datetime) -> bool:
+        return self.ticked_at is not None and now - self.ticked_at < timedelta(seconds=10)

@@ -1,0 +1,162 @@
+"""Clients: they enrol, are seen, leave, are disabled and removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, Max, Q
+
+from federation import events, tokens
+from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
+from federation.models import Client, Invitation, ServerEvent
+from federation.services import seats
+
+NAME = re.compile(r"\w[\w .@+\-]{0,63}")
+TOKEN = re.compile(r"[0-9a-f]{64}")
+TOUCH = timedelta(seconds=10)  # "last seen" is written at most this often
+
+
+def enroll(
+    *, join_code: str, name: str, info: Mapping[str, Any], token: str | None, now: datetime
+) -> tuple[Client, str]:
+    """Let an agent in. Returns the client and its token, which is kept only as a hash.
+
+    The same code, name and token again is the same client: an agent that lost the answer just asks again.
+    Raises Forbidden for a code that is unknown, used up, expired or revoked, Conflict for a name that is
+    taken, Invalid for a name or token that cannot be. A refusal uses nothing up.
+    """
+    name = " ".join(name.split())
+    _check(name, token)
+    invitation = Invitation.objects.filter(code_hash=tokens.digest(tokens.normal_code(join_code))).first()
+    if invitation is None:
+        raise Forbidden("This join code is not known here. Ask whoever invited you for the code, letter by letter.")
+    if token is not None and (known := _again(invitation, name, token)):
+        return known, token
+    token = token or tokens.client_token()
+    try:
+        return _create(invitation, name, info, token, now), token
+    except IntegrityError:  # somebody took the name between the check and the insert
+        raise Conflict(_taken(name)) from None
+
+
+def _check(name: str, token: str | None) -> None:
+    errors = []
+    if not NAME.fullmatch(name):
+        errors.append(("name", f"The name {name!r} cannot be: use 1 to 64 letters, digits, spaces or . _ @ + -."))
+    if token is not None and not TOKEN.fullmatch(token):
+        errors.append(("token", "An agent's own token is 32 random bytes as 64 lower-case hexadecimal digits."))
+    if errors:
+        raise Invalid(*errors)
+
+
+def _again(invitation: Invitation, name: str, token: str) -> Client | None:
+    return Client.objects.enrolled().filter(invitation=invitation, name=name, token_hash=tokens.digest(token)).first()
+
+
+@transaction.atomic
+def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: str, now: datetime) -> Client:
+    if Client.objects.enrolled().filter(name__iexact=name).exists():
+        raise Conflict(_taken(name))
+    open_now = Q(used__lt=F("uses")) & Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
+    if not Invitation.objects.filter(open_now, pk=invitation.pk).update(used=F("used") + 1):
+        raise Forbidden(_why_closed(invitation, now))
+    client = Client.objects.create(
+        name=name,
+        token_hash=tokens.digest(token),
+        ordinal=(Client.objects.aggregate(last=Max("ordinal"))["last"] or 0) + 1,
+        info=dict(info),
+        num_examples=_num_examples(info),
+        invitation=invitation,
+        enrolled_at=now,
+        last_seen=now,
+        announced_online=True,
+    )
+    events.record_server(ServerEvent.Kind.CLIENT_ENROLLED, client=events.reference(client))
+    return client
+
+
+def _num_examples(info: Mapping[str, Any]) -> int | None:
+    number = info.get("num_examples")
+    return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 10**12 else None
+
+
+def _taken(name: str) -> str:
+    return f"The name {name} is taken. Choose another, or start the agent with the state folder it had."
+
+
+def _why_closed(invitation: Invitation, now: datetime) -> str:
+    if invitation.revoked_at is not None:
+        return "This join code was revoked. Ask for a new one."
+    if invitation.expires_at is not None and invitation.expires_at <= now:
+        return "This join code has expired. Ask for a new one."
+    return f"This join code is used up: it let in {invitation.uses} already. Ask for a new one."
+
+
+def authenticate(token: str, *, now: datetime) -> Client:
+    """The client a token belongs to, noted as seen. Raises Unauthorized, or Forbidden for a disabled client."""
+    client = Client.objects.enrolled().filter(token_hash=tokens.digest(token)).first()
+    if client is None:
+        raise Unauthorized("This token is not known here. If the client was removed, it must be invited again.")
+    if not client.enabled:
+        raise Forbidden(f"{client.name} is disabled. The operator can enable it again; the token stays good.")
+    touch(client, now=now)
+    return client
+
+
+def touch(client: Client, *, now: datetime) -> None:
+    """Note that a client was heard of, at most every ten seconds; say so in the log if it had been away."""
+    due = client.last_seen is None or now - client.last_seen >= min(TOUCH, settings.FL_ONLINE / 3)
+    if not due and client.announced_online:
+        return
+    client.last_seen = now
+    with transaction.atomic():
+        Client.objects.filter(pk=client.pk).update(last_seen=now)
+        if Client.objects.filter(pk=client.pk, announced_online=False).update(announced_online=True):
+            events.record_server(ServerEvent.Kind.CLIENT_ONLINE, client=events.reference(client))
+            client.came_back = True
+    client.announced_online = True
+
+
+def announce_offline(*, now: datetime) -> None:
+    """Log the clients that went silent since the last call."""
+    silent = Q(last_seen=None) | Q(last_seen__lte=now - settings.FL_ONLINE)
+    for client in Client.objects.enrolled().filter(silent, announced_online=True):
+        with transaction.atomic():
+            if Client.objects.filter(silent, pk=client.pk, announced_online=True).update(announced_online=False):
+                events.record_server(ServerEvent.Kind.CLIENT_OFFLINE, client=events.reference(client))
+
+
+@transaction.atomic
+def leave(client: Client) -> None:
+    """A client says goodbye: it is offline until its next call, and its open seats are dropped."""
+    Client.objects.filter(pk=client.pk).update(last_seen=None, announced_online=False)
+    seats.drop_open(client, reason="The client left.")
+    events.record_server(ServerEvent.Kind.CLIENT_LEFT, client=events.reference(client))
+
+
+@transaction.atomic
+def set_enabled(client: Client, enabled: bool, *, by: str) -> None:
+    """Let a client take part, or keep it out. Disabling drops its open seats; its token stays good for later."""
+    if not Client.objects.filter(pk=client.pk, enabled=not enabled).update(enabled=enabled):
+        client.refresh_from_db(fields=["enabled"])
+        return
+    client.enabled = enabled
+    if not enabled:
+        seats.drop_open(client, reason="The client was disabled.")
+    kind = ServerEvent.Kind.CLIENT_ENABLED if enabled else ServerEvent.Kind.CLIENT_DISABLED
+    events.record_server(kind, client=events.reference(client), by=by)
+
+
+@transaction.atomic
+def remove(client: Client, *, by: str, now: datetime) -> None:
+    """Forget a client's token and free its name. The rounds it took part in keep it by name."""
+    if client.enabled:
+        set_enabled(client, False, by=by)
+    Client.objects.filter(pk=client.pk, removed_at=None).update(
+        removed_at=now, token_hash=tokens.digest(tokens.client_token()), last_seen=None, announced_online=False
+    )

@@ -1,0 +1,415 @@
+"""Rounds: `advance` makes the one move that is due. Whatever happens, whoever notices just calls it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from federation import events, storage
+from federation.errors import Conflict, Invalid, StorageFull
+from federation.fl import aggregation, sampling, strategies, weights, workloads
+from federation.lifecycle import (
+    ACTIVE,
+    LIVE,
+    OPEN,
+    ROUND_MOVES,
+    RoundStatus,
+    SeatStatus,
+    SessionStatus,
+    verdict,
+)
+from federation.models import Client, Event, GlobalModel, Participation, Round, TrainingSession
+from federation.services import seats
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=10)  # renewed between blocks; a worker that dies loses it
+RENEW = timedelta(seconds=2)
+MAX_EXTENSION_SECONDS = 2_592_000
+
+
+class LeaseLost(Exception):
+    """Another worker took the aggregation over, or the round was cancelled."""
+
+
+def advance(session: TrainingSession, *, now: datetime) -> bool:
+    """Make the one move that is due, if any. True if something moved.
+
+    Every trigger (an upload, a deadline, a button, a restarted worker) just calls this.
+    It is safe to call too often and from two workers at once: the database picks a winner.
+    """
+    round_ = session.active_round()
+    if round_ is None:
+        return open_next(now=now)
+    if round_.status == RoundStatus.AGGREGATING:
+        token = claim(round_, now=now)
+        return token is not None and aggregate(round_, token)
+    # A seat that reported has freed its client, perhaps for another session.
+    return close(round_, now=now) or open_next(now=now)
+
+
+# ---- opening
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Who could take part in a round now."""
+
+    online: int  # enabled clients online
+    free: list[Client]  # those of them that hold no open seat
+
+
+def pool(now: datetime) -> Pool:
+    online = list(Client.objects.online(now))
+    busy = set(Participation.objects.filter(status__in=OPEN).values_list("client_id", flat=True))
+    return Pool(online=len(online), free=[client for client in online if client.pk not in busy])
+
+
+def wanted(session: TrainingSession, online: int) -> int:
+    """How many clients the next round asks."""
+    return online if session.cohort_size is None else min(session.cohort_size, online)
+
+
+def open_next(*, now: datetime) -> bool:
+    """Open a round for the session whose turn it is: the one that waited longest, if it has enough clients.
+
+    Sessions behind it wait while it waits for busy clients, so that a session that needs many is never
+    starved by one that needs few. One that has too few clients online holds nobody up.
+    """
+    waiting = list(TrainingSession.objects.waiting_for_a_round())
+    if not waiting:
+        return False
+    candidates = pool(now)
+    for session in waiting:
+        asked = wanted(session, candidates.online)
+        if asked < session.quorum:
+            continue
+        if len(candidates.free) < asked:
+            return False
+        return _open(session, candidates.free, asked, now)
+    return False
+
+
+def next_try(session: TrainingSession) -> tuple[int, int]:
+    """Number and attempt of the round to open: the next number, or the same again after a failure."""
+    last = session.last_round()
+    if last is None:
+        return 1, 1
+    return (last.number, last.attempt + 1) if last.status == RoundStatus.FAILED else (last.number + 1, 1)
+
+
+def _open(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:
+    number, attempt = next_try(session)
+    by_name = {client.name: client for client in free}
+    drawn = sampling.draw(sorted(by_name), asked, seed=session.seed, round_number=number)
+    try:
+        with transaction.atomic():
+            return _seat(session, number, attempt, [by_name[name] for name in drawn], now)
+    except IntegrityError:  # another worker opened it, or gave one of these clients a seat elsewhere
+        return False
+
+
+def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[Client], now: datetime) -> bool:
+    ids = [client.pk for client in drawn]
+    if Client.objects.select_for_update().filter(pk__in=ids, enabled=True, removed_at=None).count() < len(ids):
+        return False
+    if not TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING).update(idle_since=None):
+        return False
+    base = GlobalModel.objects.get(session=session, version=number - 1)
+    deadline = now + timedelta(seconds=session.round_seconds)
+    round_ = Round.objects.create(
+        session=session, number=number, attempt=attempt, base_model=base, opened_at=now, deadline=deadline
+    )
+    Participation.objects.bulk_create(
+        Participation(round=round_, client=client, seat=seat, base_version=base.version)
+        for seat, client in enumerate(drawn, start=1)
+    )
+    events.record(
+        session.pk,
+        Event.Kind.ROUND_OPENED,
+        round=number,
+        attempt=attempt,
+        deadline=deadline.isoformat(),
+        quorum=session.quorum,
+        clients=[events.reference(client) for client in drawn],
+    )
+    return True
+
+
+# ---- closing
+
+
+def close(round_: Round, *, now: datetime) -> bool:
+    """Close a collecting round if it is time: to be aggregated with a quorum, failed without."""
+    if _verdict(round_, now) is None:
+        return False
+    with transaction.atomic():
+        # Under the lock no update can be accepted between the count and the move.
+        locked = Round.objects.select_for_update().filter(pk=round_.pk, status=RoundStatus.COLLECTING).first()
+        to = _verdict(locked, now) if locked else None
+        if locked is None or to is None:
+            return False
+        if to == RoundStatus.AGGREGATING:
+            return collect(locked, reason="The round closed without it.", now=now)
+        return fail(locked, reason=_missed(locked), now=now)
+
+
+def _verdict(round_: Round, now: datetime) -> RoundStatus | None:
+    return verdict(**round_.tally(), quorum=round_.session.quorum, deadline=round_.deadline, now=now)
+
+
+def _missed(round_: Round) -> str:
+    reported, needed = round_.tally()["reported"], round_.session.quorum
+    when = "at the deadline" if round_.seats.filter(status__in=OPEN).exists() else "when no seat was open any more"
+    return f"{reported} of {needed} needed updates had arrived {when}."
+
+
+@transaction.atomic
+def collect(round_: Round, *, reason: str, now: datetime) -> bool:
+    """Take in no more updates and hand the round to aggregation. False if someone moved it first."""
+    if not move(round_, RoundStatus.AGGREGATING, collected_at=now):
+        return False
+    seats.drop(round_.seats.all(), reason=reason, closing=True)
+    return True
+
+
+@transaction.atomic
+def fail(round_: Round, *, reason: str, now: datetime, lease_token: str | None = None) -> bool:
+    """End a round without a model. It is tried again, or fails its session when it was tried often enough."""
+    guard = {} if lease_token is None else {"lease_token": lease_token}
+    if not move(round_, RoundStatus.FAILED, guard=guard, reason=reason, closed_at=now):
+        return False
+    seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
+    session = round_.session
+    again = round_.attempt <= session.max_retries
+    events.record(
+        session.pk, Event.Kind.ROUND_FAILED, round=round_.number, attempt=round_.attempt, reason=reason, retried=again
+    )
+    if again:
+        TrainingSession.objects.filter(pk=session.pk).update(idle_since=now)
+        return True
+    why = f"Round {round_.number} failed {round_.attempt} times. The last time: {reason}"
+    fields = {"status": SessionStatus.FAILED, "reason": why, "ended_at": now, "idle_since": None}
+    if TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(**fields):
+        events.record(session.pk, Event.Kind.SESSION_FAILED, reason=why)
+    return True
+
+
+def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None, **fields: object) -> bool:
+    """Move a round to another status, with what else changes. False if someone moved it first."""
+    if (round_.status, to) not in ROUND_MOVES:
+        raise ValueError(f"round {round_.pk}: {round_.status} -> {to} is not a move")
+    rows = Round.objects.filter(pk=round_.pk, status=round_.status, **(guard or {}))
+    if not rows.update(status=to, **fields):
+        return False
+    round_.status = to
+    for name, value in fields.items():
+        setattr(round_, name, value)
+    return True
+
+
+@transaction.atomic
+def cancel_active(session: TrainingSession, *, now: datetime) -> None:
+    """Cancel the open round of a session that is being cancelled. What was sent for it is not counted."""
+    round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
+    if round_ and move(round_, RoundStatus.CANCELLED, closed_at=now, reason="The session was cancelled."):
+        seats.drop(round_.seats.all(), reason="The session was cancelled.")
+        events.record(session.pk, Event.Kind.ROUND_CANCELLED, round=round_.number, attempt=round_.attempt)
+
+
+# ---- steering
+
+
+def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
+    """Close the open round with the updates that are in. Raises Conflict below the quorum."""
+    round_ = _collecting(session)
+    missing = max(1, session.quorum) - round_.tally()["reported"]
+    if missing > 0:
+        more = "1 more update is" if missing == 1 else f"{missing} more updates are"
+        raise Conflict(f"Not yet: {more} needed for the quorum of {session.quorum}.")
+    collect(round_, reason=f"The round was finished by {by}.", now=now)
+
+
+@transaction.atomic
+def extend(session: TrainingSession, *, seconds: int, by: str) -> None:
+    """Move the deadline of the open round, counted from where it is."""
+    if not 1 <= seconds <= MAX_EXTENSION_SECONDS:
+        raise Invalid(("seconds", f"seconds is {seconds}: choose 1 to {MAX_EXTENSION_SECONDS}."))
+    round_ = _collecting(session)
+    deadline = round_.deadline + timedelta(seconds=seconds)
+    if not Round.objects.filter(pk=round_.pk, status=RoundStatus.COLLECTING).update(deadline=deadline):
+        raise Conflict("The round closed just now.")
+    events.record(
+        session.pk,
+        Event.Kind.ROUND_EXTENDED,
+        round=round_.number,
+        attempt=round_.attempt,
+        seconds=seconds,
+        deadline=deadline.isoformat(),
+        by=by,
+    )
+
+
+def skip(session: TrainingSession, seat_id: int, *, by: str) -> None:
+    """Go on without one client in the open round."""
+    round_ = _collecting(session)
+    seat = round_.seats.select_related("client", "round").filter(pk=seat_id).first()
+    if seat is None:
+        raise Invalid(("participation", f"The open round has no participation {seat_id}."))
+    seats.skip(seat, by=by)
+
+
+def _collecting(session: TrainingSession) -> Round:
+    round_ = session.active_round()
+    if round_ is None:
+        raise Conflict(f"{session.name} has no open round.")
+    if round_.status != RoundStatus.COLLECTING:
+        raise Conflict(f"{str(round_).capitalize()} is {round_.status}; its seats are closed.")
+    return round_
+
+
+# ---- aggregating
+
+
+def claim(round_: Round, *, now: datetime) -> str | None:
+    """Take the aggregation of a round; None while another worker holds it. A worker that dies loses it."""
+    token = secrets.token_hex(16)
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    rows = Round.objects.filter(free, pk=round_.pk, status=RoundStatus.AGGREGATING)
+    return token if rows.update(lease_token=token, lease_until=now + LEASE) else None
+
+
+def free_leases() -> None:
+    """Give up every lease: called by a server that is the only one, at its start."""
+    Round.objects.filter(status=RoundStatus.AGGREGATING).update(lease_until=None)
+
+
+class Lease:
+    """Keeps a claim alive between blocks."""
+
+    def __init__(self, round_: Round, token: str) -> None:
+        self.round, self.token, self.renewed = round_, token, timezone.now()
+
+    def renew(self) -> None:
+        """Raises LeaseLost if the round is no longer ours."""
+        now = timezone.now()
+        if now - self.renewed < RENEW:
+            return
+        rows = Round.objects.filter(pk=self.round.pk, status=RoundStatus.AGGREGATING, lease_token=self.token)
+        if not rows.update(lease_until=now + LEASE):
+            raise LeaseLost
+        self.renewed = now
+
+
+def aggregate(round_: Round, token: str) -> bool:
+    """Build the next global model from the reported updates and publish it. False if it could not be done now."""
+    counted = list(round_.seats.select_related("client").filter(status=SeatStatus.REPORTED).order_by("seat"))
+    session, base = round_.session, round_.base_model
+    began = timezone.now()
+    with storage.scratch() as out, storage.scratch() as out_slots:
+        try:
+            made = aggregation.aggregate(
+                strategies.build(session.strategy, session.strategy_options),
+                base=storage.path(base.digest),
+                base_slots=storage.path(base.slots_digest) if base.slots_digest else None,
+                updates=[_file(seat) for seat in counted],
+                out=out,
+                out_slots=out_slots,
+                seed=sampling.client_seed(session.seed, round_.number, "server"),
+                on_block=Lease(round_, token).renew,
+            )
+            storage.put(out, made.digest)
+            if made.slots_digest:
+                storage.put(out_slots, made.slots_digest)
+        except LeaseLost:
+            return False
+        except StorageFull:
+            log.warning("round %s of session %s waits: the disk is full", round_.number, session.pk)
+            return False
+        except (aggregation.AggregationError, weights.WeightsError, FileNotFoundError) as error:
+            return fail(round_, reason=str(error), now=timezone.now(), lease_token=token)
+    return publish(round_, token, counted, made, began=began, now=timezone.now())
+
+
+def _file(seat: Participation) -> aggregation.UpdateFile:
+    return aggregation.UpdateFile(
+        path=storage.path(seat.digest), num_examples=seat.num_examples or 0, metrics=seat.metrics
+    )
+
+
+@transaction.atomic
+def publish(
+    round_: Round,
+    token: str,
+    counted: Sequence[Participation],
+    made: aggregation.Aggregated,
+    *,
+    began: datetime,
+    now: datetime,
+) -> bool:
+    """Make a new global model known and complete its round. Only whoever holds the claim can."""
+    session = round_.session
+    if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, closed_at=now):
+        return False
+    evaluates = workloads.get(session.workload).needs_torch
+    GlobalModel.objects.create(
+        session=session,
+        version=round_.number,
+        digest=made.digest,
+        num_bytes=made.num_bytes,
+        slots_digest=made.slots_digest or "",
+        parent=round_.base_model,
+        round=round_,
+        evaluated_at=None if evaluates else now,
+        created_at=now,
+    )
+    federated = federated_metrics(counted)
+    GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
+    for seat, norm, cosine in zip(counted, made.norms, made.cosines, strict=True):
+        seat.status, seat.norm, seat.cosine = SeatStatus.AGGREGATED, norm, cosine
+    Participation.objects.bulk_update(counted, ["status", "norm", "cosine"], batch_size=200)
+    where = {"round": round_.number, "attempt": round_.attempt}
+    took = {"aggregation_seconds": (now - began).total_seconds(), "seconds": (now - round_.opened_at).total_seconds()}
+    entries = [
+        (Event.Kind.ROUND_AGGREGATED, where | {"updates": len(counted), "seconds": took["aggregation_seconds"]}),
+        (
+            Event.Kind.MODEL_PUBLISHED,
+            {
+                "version": round_.number,
+                "digest": made.digest,
+                "num_bytes": made.num_bytes,
+                "round": round_.number,
+                "federated_metrics_of_base": federated,
+            },
+        ),
+        (Event.Kind.ROUND_COMPLETED, where | {"updates": len(counted)} | took),
+    ]
+    live = TrainingSession.objects.filter(pk=session.pk, status__in=LIVE)
+    if live.filter(rounds__lte=round_.number).update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None):
+        entries.append((Event.Kind.SESSION_COMPLETED, {"rounds": round_.number}))
+    else:
+        live.update(idle_since=now)
+    events.record_all(session.pk, entries)
+    return True
+
+
+def federated_metrics(counted: Sequence[Participation]) -> dict[str, float]:
+    """The clients' evaluation of the round's base model on their own held-out data, weighted by their examples.
+
+    Clients report it as `base_val_loss` and `base_val_accuracy`; those that did not are left out.
+    """
+    found: dict[str, float] = {}
+    for name in ("loss", "accuracy"):
+        key = f"base_val_{name}"
+        given = [(s.metrics[key], s.num_examples or 0) for s in counted if s.metrics.get(key) is not None]
+        total = sum(examples for _, examples in given)
+        if total:
+            found[name] = sum(value * examples for value, examples in given) / total
+    return found

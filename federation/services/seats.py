@@ -1,0 +1,97 @@
+"""Seats: offered to the client that asks for work, given up, dropped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from federation import events
+from federation.errors import Conflict, NotFound
+from federation.lifecycle import OPEN, RoundStatus, SeatStatus
+from federation.models import Client, Event, Participation
+
+
+def of(client: Client, seat_id: int) -> Participation:
+    """A client's own seat, with its round, session and base model. Raises NotFound for any other."""
+    seat = _whole().filter(pk=seat_id, client=client).first()
+    if seat is None:
+        raise NotFound(f"{client.name} has no participation {seat_id}.")
+    return seat
+
+
+def offer(client: Client, *, now: datetime) -> Participation | None:
+    """The seat whose work a client should do now. The same one until it is final or has reported."""
+    seat = _whole().filter(client=client, status__in=OPEN, round__status=RoundStatus.COLLECTING).first()
+    if seat is None:
+        return None
+    if seat.status == SeatStatus.INVITED:
+        _take(seat, now)
+    return seat
+
+
+def _whole() -> QuerySet[Participation]:
+    return Participation.objects.select_related("client", "round__session", "round__base_model")
+
+
+@transaction.atomic
+def _take(seat: Participation, now: datetime) -> None:
+    won = Participation.objects.filter(pk=seat.pk, status=SeatStatus.INVITED).update(
+        status=SeatStatus.TRAINING, taken_at=now, progress_at=now
+    )
+    if won:
+        seat.status = SeatStatus.TRAINING
+        events.record(seat.round.session_id, Event.Kind.SEAT_TRAINING, **describe(seat))
+
+
+@transaction.atomic
+def fail(seat: Participation, *, reason: str) -> None:
+    """A client gives up its seat. Saying so twice is harmless."""
+    reason = reason.strip()[:500] or "The client gave no reason."
+    if not Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(status=SeatStatus.FAILED, reason=reason):
+        seat.refresh_from_db(fields=["status"])
+        if seat.status == SeatStatus.FAILED:
+            return
+        raise Conflict(f"This seat is {seat.status} and cannot be given up any more.")
+    events.record(seat.round.session_id, Event.Kind.SEAT_FAILED, **describe(seat), reason=reason)
+
+
+@transaction.atomic
+def skip(seat: Participation, *, by: str) -> None:
+    """An operator goes on without a client. What it sends later is kept, labelled late."""
+    reason = f"Skipped by {by}."
+    if not Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(status=SeatStatus.DROPPED, reason=reason):
+        seat.refresh_from_db(fields=["status"])
+        raise Conflict(f"{seat.client.name} is {seat.status} in this round; only an open seat can be skipped.")
+    events.record(seat.round.session_id, Event.Kind.SEAT_SKIPPED, **describe(seat), by=by)
+
+
+def drop_open(client: Client, *, reason: str) -> None:
+    """Drop whatever seats a client holds open. Call inside a transaction."""
+    drop(Participation.objects.filter(client=client), reason=reason)
+
+
+def drop(those: QuerySet[Participation], *, reason: str, closing: bool = False) -> None:
+    """End open seats. Call inside a transaction.
+
+    closing: the round closes, so that a seat whose last update was refused is `rejected` for good.
+    """
+    ended = list(those.filter(status__in=OPEN).select_related("client", "round"))
+    rows = Participation.objects.filter(pk__in=[seat.pk for seat in ended], status__in=OPEN)
+    if closing:
+        rows.exclude(reason="").update(status=SeatStatus.REJECTED)
+    rows.update(status=SeatStatus.DROPPED, reason=reason)
+    for seat in ended:
+        why = seat.reason if closing and seat.reason else reason
+        events.record(seat.round.session_id, Event.Kind.SEAT_DROPPED, **describe(seat), reason=why)
+
+
+def describe(seat: Participation) -> dict[str, object]:
+    """What every event about a seat says."""
+    return {
+        "participation": str(seat.pk),
+        "client": events.reference(seat.client),
+        "round": seat.round.number,
+        "attempt": seat.round.attempt,
+    }

@@ -1,0 +1,279 @@
+"""Training sessions: created from a checked specification, started, paused, resumed, cancelled, gone on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from federation import events, storage
+from federation.errors import Conflict, Invalid
+from federation.fl import options as declared
+from federation.fl import strategies, workloads
+from federation.fl.options import Option, OptionError
+from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, SessionStatus
+from federation.models import Event, GlobalModel, Participation, TrainingSession
+from federation.services import models, rounds
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+TRAIN = (
+    Option("epochs", int, 1, minimum=1, maximum=1000, help="Passes over a client's own data in each round."),
+    Option("batch_size", int, 32, minimum=1, maximum=1_000_000, help="Examples a step. Smaller needs less memory."),
+    Option(
+        "learning_rate", float, 0.1, minimum=0.0, exclusive_minimum=True, maximum=1000.0,
+        help="How far a client moves at each step.",
+    ),
+)  # fmt: skip
+LIMITS = {  # field: smallest, largest
+    "rounds": (1, 100_000),
+    "quorum": (1, 100_000),
+    "cohort_size": (1, 100_000),
+    "round_seconds": (1, 2_592_000),
+    "max_retries": (0, 100),
+    "seed": (0, 2**53 - 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a session is to be. `start_from` is (session id, version) of the model to go on from."""
+
+    name: str
+    workload: str
+    workload_options: Mapping[str, Any] = field(default_factory=dict)
+    rounds: int = 10
+    strategy: str = "fedavg"
+    strategy_options: Mapping[str, Any] = field(default_factory=dict)
+    cohort_size: int | None = None
+    quorum: int = 1
+    round_seconds: int = 600
+    max_retries: int = 2
+    train: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 1
+    start_from: tuple[int, int] | None = None
+
+
+def check(spec: Spec) -> Spec:
+    """The specification with every option filled in. Raises Invalid naming every field that cannot be."""
+    errors: list[tuple[str, str]] = []
+    name = " ".join(spec.name.split())
+    if not 1 <= len(name) <= 100:
+        errors.append(("name", "A session needs a name of 1 to 100 characters."))
+    errors += _out_of_range(spec)
+    if spec.cohort_size is not None and spec.quorum > spec.cohort_size:
+        errors.append(("quorum", f"{spec.quorum} can never be reached: {spec.cohort_size} clients are asked."))
+    workload_options, train = dict(spec.workload_options), dict(spec.train)
+    strategy_options = dict(spec.strategy_options)
+    try:
+        workload = workloads.get(spec.workload)
+        workload_options = _checked(spec.workload_options, workload.options, "workload.options", errors)
+        train = _checked(dict(workload.train_defaults) | train, TRAIN, "train", errors)
+    except OptionError as error:
+        errors.append(("workload.name", str(error)))
+    if spec.strategy in strategies.STRATEGIES:
+        known = strategies.STRATEGIES[spec.strategy]
+        strategy_options = _checked(spec.strategy_options, known.options, "strategy.options", errors)
+    else:
+        errors.append(("strategy.name", _unknown_strategy(spec.strategy)))
+    if not errors:
+        errors += _bad_start(spec, workload_options)
+    if errors:
+        raise Invalid(*errors)
+    return replace(spec, name=name, workload_options=workload_options, strategy_options=strategy_options, train=train)
+
+
+def _out_of_range(spec: Spec) -> list[tuple[str, str]]:
+    return [
+        (name, f"{name} is {value}: choose {low} to {high}.")
+        for name, (low, high) in LIMITS.items()
+        if (value := getattr(spec, name)) is not None and not low <= value <= high
+    ]
+
+
+def _checked(
+    given: Mapping[str, Any], known: tuple[Option, ...], what: str, errors: list[tuple[str, str]]
+) -> dict[str, Any]:
+    try:
+        return declared.check(given, known, what)
+    except OptionError as error:
+        errors.append((f"{what}.{error.field}", str(error)))
+        return dict(given)
+
+
+def _unknown_strategy(name: str) -> str:
+    return f"There is no strategy {name!r}. Choose one of: {', '.join(sorted(strategies.STRATEGIES))}."
+
+
+def _bad_start(spec: Spec, workload_options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if spec.start_from is None:
+        return []
+    session_id, version = spec.start_from
+    model = _model(spec.start_from)
+    if model is None:
+        return [("start_from", f"Session {session_id} has no model of version {version}.")]
+    if (model.session.workload, model.session.workload_options) != (spec.workload, workload_options):
+        return [("start_from", f"That model belongs to the workload {model.session.workload} with other options.")]
+    return []
+
+
+def _model(start_from: tuple[int, int]) -> GlobalModel | None:
+    session_id, version = start_from
+    return GlobalModel.objects.select_related("session").filter(session_id=session_id, version=version).first()
+
+
+@transaction.atomic
+def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
+    """Make a draft. Raises Invalid naming every field that cannot be."""
+    spec = check(spec)
+    session = TrainingSession.objects.create(
+        name=spec.name,
+        workload=spec.workload,
+        workload_options=spec.workload_options,
+        workload_digest=workloads.get(spec.workload).digest(),
+        strategy=spec.strategy,
+        strategy_options=spec.strategy_options,
+        rounds=spec.rounds,
+        cohort_size=spec.cohort_size,
+        quorum=spec.quorum,
+        round_seconds=spec.round_seconds,
+        max_retries=spec.max_retries,
+        train=spec.train,
+        seed=spec.seed,
+        start_from=_model(spec.start_from) if spec.start_from else None,
+        created_at=now,
+        created_by=by,
+    )
+    events.record(session.pk, Event.Kind.SESSION_CREATED, name=session.name, by=_name(by))
+    if session.start_from:
+        models.adopt(session, session.start_from)
+    return session
+
+
+def spec_of(session: TrainingSession) -> Spec:
+    """The specification that a session was made from, to make another one like it."""
+    start = session.start_from
+    return Spec(
+        name=session.name,
+        workload=session.workload,
+        workload_options=session.workload_options,
+        rounds=session.rounds,
+        strategy=session.strategy,
+        strategy_options=session.strategy_options,
+        cohort_size=session.cohort_size,
+        quorum=session.quorum,
+        round_seconds=session.round_seconds,
+        max_retries=session.max_retries,
+        train=session.train,
+        seed=session.seed,
+        start_from=(start.session_id, start.version) if start else None,
+    )
+
+
+@transaction.atomic
+def start(session: TrainingSession, *, by: User | None, now: datetime) -> None:
+    """Let a draft run. Raises Conflict in any other state."""
+    _move(session, SessionStatus.RUNNING, frm=SessionStatus.DRAFT, started_at=now, idle_since=now)
+    events.record(session.pk, Event.Kind.SESSION_STARTED, by=_name(by))
+
+
+@transaction.atomic
+def pause(session: TrainingSession, *, by: User | None) -> None:
+    """Open no new round. The open one, its seats and its deadline go on."""
+    _move(session, SessionStatus.PAUSED, frm=SessionStatus.RUNNING)
+    events.record(session.pk, Event.Kind.SESSION_PAUSED, by=_name(by))
+
+
+@transaction.atomic
+def resume(session: TrainingSession, *, by: User | None, now: datetime) -> None:
+    _move(session, SessionStatus.RUNNING, frm=SessionStatus.PAUSED)
+    TrainingSession.objects.filter(pk=session.pk).exclude(idle_since=None).update(idle_since=now)
+    events.record(session.pk, Event.Kind.SESSION_RESUMED, by=_name(by))
+
+
+@transaction.atomic
+def cancel(session: TrainingSession, *, by: User | None, now: datetime) -> None:
+    """Stop at once. Models, curves and events are kept; updates of the open round are not."""
+    rounds.cancel_active(session, now=now)
+    reason = f"Cancelled by {_name(by)}." if by else "Cancelled."
+    _move(session, SessionStatus.CANCELLED, frm=session.status, ended_at=now, idle_since=None, reason=reason)
+    events.record(session.pk, Event.Kind.SESSION_CANCELLED, by=_name(by))
+
+
+@transaction.atomic
+def add_rounds(session: TrainingSession, more: int) -> None:
+    """Let a session that goes on run for more rounds. One that has ended is gone on from: see `go_on`."""
+    low, high = 1, LIMITS["rounds"][1] - session.rounds
+    if not low <= more <= high:
+        raise Invalid(("rounds", f"{more} more rounds cannot be: choose {low} to {high}."))
+    if not TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(rounds=session.rounds + more):
+        raise Conflict(f"{session.name} is {session.status}; start a session from its last model instead.")
+    session.rounds += more
+
+
+def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datetime) -> TrainingSession:
+    """Train further: a new session like this one that starts from its last model."""
+    last = session.last_model()
+    if last is None:
+        raise Conflict(f"{session.name} has no model yet to go on from.")
+    spec = replace(
+        spec_of(session), name=_next_name(session.name), rounds=rounds_, start_from=(session.pk, last.version)
+    )
+    further = create(spec, by=by, now=now)
+    start(further, by=by, now=now)
+    return further
+
+
+def _next_name(name: str) -> str:
+    """'first' -> 'first 2' -> 'first 3', the first that is not in use."""
+    stem, _, end = name.rpartition(" ")
+    stem, number = (stem, int(end)) if stem and end.isdecimal() else (name, 1)
+    taken = set(TrainingSession.objects.filter(name__startswith=stem).values_list("name", flat=True))
+    while f"{stem} {number + 1}" in taken:
+        number += 1
+    return f"{stem[:90]} {number + 1}"
+
+
+def delete(session: TrainingSession) -> None:
+    """Remove a session that does not go on, with its rounds, curves, events and the files nobody else needs."""
+    with transaction.atomic():
+        if not TrainingSession.objects.filter(pk=session.pk).exclude(status__in=LIVE).exists():
+            raise Conflict(f"{session.name} is {session.status}. Cancel it before deleting it.")
+        digests = _files(session)
+        session.delete()
+    storage.delete(digests - _in_use(digests))
+
+
+def _files(session: TrainingSession) -> set[str]:
+    made = GlobalModel.objects.filter(session=session).values_list("digest", "slots_digest")
+    sent = Participation.objects.filter(round__session=session).values_list("digest", flat=True)
+    return {digest for pair in made for digest in pair if digest} | {digest for digest in sent if digest}
+
+
+def _in_use(digests: set[str]) -> set[str]:
+    made = GlobalModel.objects.filter(Q(digest__in=digests) | Q(slots_digest__in=digests))
+    sent = Participation.objects.filter(digest__in=digests)
+    return {d for pair in made.values_list("digest", "slots_digest") for d in pair} | set(
+        sent.values_list("digest", flat=True)
+    )
+
+
+def _move(session: TrainingSession, to: SessionStatus, *, frm: str, **fields: Any) -> None:
+    """Compare and swap. Raises Conflict with a sentence where the state does not allow it."""
+    allowed = (frm, to) in SESSION_MOVES
+    if not allowed or not TrainingSession.objects.filter(pk=session.pk, status=frm).update(status=to, **fields):
+        session.refresh_from_db(fields=["status"])
+        end = " It has ended." if session.status in ENDED else ""
+        raise Conflict(f"{session.name} is {session.status} and cannot become {to}.{end}")
+    session.status = to
+    for name, value in fields.items():
+        setattr(session, name, value)
+
+
+def _name(by: User | None) -> str:
+    return by.get_username() if by else ""

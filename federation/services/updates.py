@@ -1,0 +1,100 @@
+"""Updates: checked against the model they belong to, stored under their digest, counted once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from django.db import transaction
+
+from federation import events, storage
+from federation.errors import Conflict, Invalid, RoundClosed
+from federation.fl import updates as wire
+from federation.fl import weights
+from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatStatus
+from federation.models import Event, Participation, Round
+from federation.services import seats
+
+
+def check_receivable(seat: Participation) -> None:
+    """Refuse before a body is read what could not be kept anyway. Raises RoundClosed."""
+    dropped = seat.status == SeatStatus.DROPPED and seat.round.status != RoundStatus.CANCELLED
+    if not (seat.is_open or seat.status in COUNTED or dropped):
+        raise RoundClosed(_closed(seat))
+
+
+def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
+    """Take in a finished update file. True if the seat reported, False if it had before, with the same bytes.
+
+    The file is moved into the store or left where it is. Raises Invalid for content that cannot be
+    aggregated (the seat stays open), Conflict for other bytes after acceptance, RoundClosed when the
+    round went on without it; a dropped seat's update is kept first, labelled late.
+    """
+    base = seat.round.base_model
+    try:
+        update = wire.check(file, base=weights.read_header(storage.path(base.digest)), base_digest=base.digest)
+    except wire.UpdateError as error:
+        _reject(seat, str(error))
+        raise Invalid(("update", str(error))) from error
+    storage.put(file, update.digest)
+    status, accepted = _settle(seat, update, now)
+    if status in OPEN:
+        return accepted
+    if status == SeatStatus.LATE or not accepted:
+        raise RoundClosed(_closed(seat))
+    return False
+
+
+@transaction.atomic
+def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[str, bool]:
+    """Decide what an update is worth. Returns the seat's status before, or `late`, and whether it counts."""
+    # Lock the round, so that it cannot close between this check and the save.
+    round_ = Round.objects.select_for_update().get(pk=seat.round_id)
+    before = Participation.objects.select_for_update(of=("self",)).get(pk=seat.pk)
+    if before.status in COUNTED:
+        if before.digest != update.digest:
+            raise Conflict(f"{seat.client.name} has reported for {round_} already, with other bytes.")
+        return before.status, True
+    if before.status in OPEN and round_.status == RoundStatus.COLLECTING:
+        _save(seat, update, SeatStatus.REPORTED, now)
+        _record(seat, Event.Kind.UPDATE_RECEIVED, update)
+        return before.status, True
+    if before.status == SeatStatus.DROPPED and round_.status != RoundStatus.CANCELLED:
+        _save(seat, update, SeatStatus.LATE, now)
+        _record(seat, Event.Kind.UPDATE_LATE, update)
+        return SeatStatus.LATE, False
+    return before.status, False
+
+
+def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: datetime) -> None:
+    seat.status = status
+    seat.digest, seat.num_bytes = update.digest, update.num_bytes
+    seat.num_examples, seat.metrics = update.num_examples, update.metrics
+    seat.reason = "" if status == SeatStatus.REPORTED else seat.reason
+    seat.fraction, seat.reported_at, seat.progress_at = 1.0, now, now
+    seat.trained_at = seat.trained_at or now
+    fields = ["status", "digest", "num_bytes", "num_examples", "metrics", "reason", "fraction", "reported_at", "progress_at", "trained_at"]
+    seat.save(update_fields=fields)
+
+
+def _record(seat: Participation, kind: Event.Kind, update: wire.Update) -> None:
+    payload = seats.describe(seat) | {
+        "num_examples": update.num_examples,
+        "num_bytes": update.num_bytes,
+        "digest": update.digest,
+        "metrics": update.metrics,
+    }
+    events.record(seat.round.session_id, kind, **payload)
+
+
+@transaction.atomic
+def _reject(seat: Participation, reason: str) -> None:
+    """Note why an update was refused. The seat stays open for a better one."""
+    if Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(reason=reason[:500]):
+        events.record(seat.round.session_id, Event.Kind.UPDATE_REJECTED, **seats.describe(seat), reason=reason)
+
+
+def _closed(seat: Participation) -> str:
+    seat.refresh_from_db(fields=["status"])
+    kept = " The update is kept, labelled late." if seat.status == SeatStatus.LATE else ""
+    return f"{str(seat.round).capitalize()} went on without this seat, which is {seat.status}.{kept}"

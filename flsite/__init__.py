@@ -1,0 +1,3 @@
+from flsite.celery import app
+
+__all__ = ("app",)

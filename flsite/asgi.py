@@ -1,0 +1,36 @@
+"""The ASGI application: static files and raw routes beside Django, websockets, and the embedded worker."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()  # before anything that touches models
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from dashboard.consumers import LogConsumer  # noqa: E402
+from federation.api.raw import RawRoutes  # noqa: E402
+from federation.api.urls import RAW_ROUTES  # noqa: E402
+from flsite import embedded  # noqa: E402
+from flsite.static import StaticFiles  # noqa: E402
+
+websockets = URLRouter(
+    [
+        path("ws/sessions/<id:session_id>/", LogConsumer.as_asgi()),
+        path("ws/server/", LogConsumer.as_asgi()),
+    ]
+)
+application = ProtocolTypeRouter(
+    {
+        "http": RawRoutes(RAW_ROUTES, otherwise=StaticFiles(django_application)),
+        "websocket": AuthMiddlewareStack(websockets),
+    }
+)
+
+if settings.FL_EMBEDDED:
+    embedded.start()  # only a server process imports this module

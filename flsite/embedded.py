@@ -1,0 +1,68 @@
+"""The embedded default: a Celery worker and the beat's tick as threads of the server process."""
+
+import logging
+import threading
+import time
+from queue import Empty
+from typing import Any
+
+from kombu.transport import memory
+
+log = logging.getLogger(__name__)
+arrived = threading.Event()
+_started = threading.Lock()
+
+
+class Channel(memory.Channel):
+    """A queue in memory that wakes the worker when something is put in."""
+
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+        super()._put(queue, message, **kwargs)
+        arrived.set()
+
+
+class Transport(memory.Transport):
+    """Kombu's memory transport without its polling interval: no task waits for a sleep to end."""
+
+    Channel = Channel
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        arrived.clear()
+        try:
+            self.cycle.get(self._deliver, timeout=timeout)
+        except Empty:
+            arrived.wait(1.0 if timeout is None else timeout)
+            raise TimeoutError from None
+
+
+def start() -> None:
+    """Start the worker and the tick, once a process."""
+    if not _started.acquire(blocking=False):
+        return
+    threading.Thread(target=_work, name="worker", daemon=True).start()
+    threading.Thread(target=_tick, name="tick", daemon=True).start()
+
+
+def _work() -> None:
+    from federation.services import rounds
+    from flsite.celery import app
+
+    rounds.free_leases()  # whoever held one died with the last server process
+    worker = app.WorkController(
+        app=app,
+        pool="solo",
+        concurrency=1,
+        loglevel="WARNING",
+        without_heartbeat=True,
+        without_mingle=True,
+        without_gossip=True,
+    )
+    worker.start()
+
+
+def _tick() -> None:
+    from federation import tasks
+
+    while True:
+        tasks.advance_all.delay()
+        time.sleep(1)

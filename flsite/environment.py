@@ -1,0 +1,67 @@
+"""Readers for settings from the environment that refuse nonsense instead of guessing."""
+
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def flag(name: str, default: bool) -> bool:
+    value = text(name, str(int(default)))
+    if value not in ("0", "1"):
+        raise ImproperlyConfigured(f"{name}={value!r}: use 0 or 1.")
+    return value == "1"
+
+
+def whole(name: str, default: int, *, minimum: int, maximum: int) -> int:
+    value = text(name, str(default))
+    if not value.isdecimal() or not minimum <= int(value) <= maximum:
+        raise ImproperlyConfigured(f"{name}={value!r}: use a whole number from {minimum} to {maximum}.")
+    return int(value)
+
+
+def names(name: str, default: list[str]) -> list[str]:
+    """A comma-separated list."""
+    return [part.strip() for part in text(name).split(",") if part.strip()] or default
+
+
+def url(name: str, *schemes: str) -> str:
+    """A URL of one of these schemes, or an empty string where the variable is not set."""
+    value = text(name)
+    if value and urlsplit(value).scheme not in schemes:
+        raise ImproperlyConfigured(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}.")
+    return value
+
+
+def folder(name: str, default: Path) -> Path:
+    """A folder that exists (it is made) and can be written."""
+    path = Path(text(name) or default).expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: the folder {path} cannot be made: {error.strerror}.") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ImproperlyConfigured(f"{name}: no permission to write in {path}.")
+    return path
+
+
+def kept_secret(path: Path) -> str:
+    """A random secret that is made once and kept in a file that only its owner can read."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text() or _written(os.open(path, os.O_WRONLY))
+    return _written(handle)
+
+
+def _written(handle: int) -> str:
+    secret = secrets.token_urlsafe(50)
+    with os.fdopen(handle, "w") as file:
+        file.write(secret)
+    return secret

@@ -1,0 +1,50 @@
+"""What every answer keeps: a Content-Security-Policy on pages, problem details on the API's errors."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+
+from federation.api import problems
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+class ContentSecurityPolicy:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+
+class ApiProblems:
+    """Errors that Django answers by itself (an unknown address, a wrong method, a bug) in the API's own form."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        known = response.headers.get("Content-Type", "") == problems.CONTENT_TYPE
+        if response.status_code < 400 or known or not request.path.startswith("/api/"):
+            return response
+        detail = f"{request.method} {request.path}: {HTTPStatus(response.status_code).description or 'refused'}."
+        response.content = problems.body(response.status_code, detail)
+        response.headers["Content-Type"] = problems.CONTENT_TYPE
+        return response

@@ -1,0 +1,154 @@
+"""Django's settings. Everything that may differ between installations comes from the environment."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+
+from flsite import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# ---- where things are kept
+FL_DATA_DIR = env.folder("FL_DATA_DIR", BASE_DIR / "var")
+FL_WEIGHTS_DIR = FL_DATA_DIR / "weights"
+FL_SCRATCH_DIR = FL_DATA_DIR / "scratch"
+FL_UPLOADS_DIR = FL_DATA_DIR / "uploads"
+
+# ---- how the federation behaves
+FL_ONLINE = timedelta(seconds=env.whole("FL_ONLINE_SECONDS", 45, minimum=1, maximum=86_400))
+FL_PART_BYTES = env.whole("FL_PART_BYTES", 4 << 20, minimum=1024, maximum=64 << 20)
+FL_MAX_PUT_BYTES = 8 << 20
+FL_MAX_PARAMETERS_BYTES = env.whole("FL_MAX_MODEL_GB", 16, minimum=1, maximum=1024) << 30
+
+# ---- who may reach it
+DEBUG = env.flag("FL_DEBUG", False)
+SECRET_KEY = env.text("FL_SECRET_KEY") or env.kept_secret(FL_DATA_DIR / "secret_key")
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *env.names("FL_ALLOWED_HOSTS", [])]
+FL_BEHIND_PROXY = env.flag("FL_BEHIND_PROXY", False)
+if FL_BEHIND_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    "federation.apps.FederationConfig",  # before daphne: its runserver stands on daphne's
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "ninja",
+    "dashboard.apps.DashboardConfig",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "flsite.middleware.ContentSecurityPolicy",
+    "flsite.middleware.ApiProblems",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "flsite.urls"
+ASGI_APPLICATION = "flsite.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "dashboard.context.shell",
+            ],
+        },
+    }
+]
+
+# ---- database: SQLite in one file, or PostgreSQL
+DATABASE_URL = env.url("DATABASE_URL", "postgres", "postgresql", "sqlite")
+SQLITE_OPTIONS = {
+    "timeout": 30,
+    # Writers queue at their first statement; a transaction that reads first could otherwise fail half way.
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=134217728",
+}
+if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
+    DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
+else:
+    sqlite_name = dj_database_url.parse(DATABASE_URL)["NAME"] if DATABASE_URL else FL_DATA_DIR / "db.sqlite3"
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": sqlite_name,
+            "OPTIONS": SQLITE_OPTIONS,
+            # In a file: other threads cannot see an in-memory test database.
+            "TEST": {"NAME": str(FL_DATA_DIR / "test.sqlite3")},
+        }
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# ---- tasks: an embedded worker, or a broker with workers of their own
+REDIS_URL = env.url("REDIS_URL", "redis", "rediss")
+FL_EMBEDDED = not REDIS_URL
+CELERY_BROKER_URL = REDIS_URL or "embedded://"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "federation"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BEAT_SCHEDULE = {"tick": {"task": "federation.tasks.advance_all", "schedule": 1.0, "options": {"expires": 5}}}
+CELERY_BEAT_SCHEDULE_FILENAME = str(FL_DATA_DIR / "celerybeat")
+
+# ---- people
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_NAME = "fl_session"
+CSRF_COOKIE_NAME = "fl_csrf"
+
+# ---- words and files
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "dashboard.plotly.PlotlyFinder",
+]
+STATIC_ROOT = FL_DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "federation": {"level": "INFO"},
+        "flsite": {"level": "INFO"},
+        # One line a request is too much with agents that poll and stream.
+        "django.channels.server": {"level": "INFO" if DEBUG else "ERROR"},
+        "celery": {"level": "WARNING"},
+    },
+}
