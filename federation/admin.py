@@ -15,7 +15,7 @@ from federation.errors import Refused
 from federation.services import apikeys, clients, invitations, sessions
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnly(admin.ModelAdmin):
     """Rows that services write. Deleting goes through services too, where it is possible at all."""
 
     list_per_page = 50

@@ -10,6 +10,13 @@ from django.db.models import F
 
 from federation.models import Client, Event, Server, ServerEvent, TrainingSession
 
+# What the server's log repeats, so that an open overview learns of it without following every session.
+ANNOUNCED = {
+    Event.Kind.SESSION_STARTED: ServerEvent.Kind.SESSION_STARTED,
+    Event.Kind.SESSION_COMPLETED: ServerEvent.Kind.SESSION_COMPLETED,
+    Event.Kind.SESSION_FAILED: ServerEvent.Kind.SESSION_FAILED,
+    Event.Kind.SESSION_CANCELLED: ServerEvent.Kind.SESSION_CANCELLED,
+}
 on_commit: list[Callable[[], None]] = []  # called after a commit that logged something: the feed of this process wakes
 
 
@@ -29,6 +36,9 @@ def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, An
         Event(session_id=session_id, seq=seq, kind=kind, payload=payload)
         for seq, (kind, payload) in enumerate(entries, start=first)
     )
+    for kind, payload in entries:
+        if kind in ANNOUNCED:
+            record_server(ANNOUNCED[kind], session={"id": str(session_id)}, **payload)
     transaction.on_commit(_wake)
 
 

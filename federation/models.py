@@ -250,7 +250,9 @@ class Participation(models.Model):
     phase = models.CharField(max_length=12, choices=Phase.choices, blank=True, default="")
     fraction = models.FloatField(default=0.0)
     progress_at = models.DateTimeField(null=True, blank=True)
+    phase_at = models.DateTimeField(null=True, blank=True, help_text="When the current phase began.")
     taken_at = models.DateTimeField(null=True, blank=True, help_text="When the client was first given the work.")
+    training_at = models.DateTimeField(null=True, blank=True, help_text="When it began to train.")
     trained_at = models.DateTimeField(null=True, blank=True, help_text="When it began to upload.")
     reported_at = models.DateTimeField(null=True, blank=True)
     upload_offset = models.PositiveBigIntegerField(default=0)
@@ -317,6 +319,7 @@ class Event(LogEntry):
         SESSION_STARTED = "session.started"
         SESSION_PAUSED = "session.paused"
         SESSION_RESUMED = "session.resumed"
+        SESSION_EXTENDED = "session.extended"
         SESSION_COMPLETED = "session.completed"
         SESSION_FAILED = "session.failed"
         SESSION_CANCELLED = "session.cancelled"
@@ -360,6 +363,10 @@ class ServerEvent(LogEntry):
         CLIENT_DISABLED = "client.disabled"
         WORKER_SILENT = "worker.silent"
         WORKER_RECOVERED = "worker.recovered"
+        SESSION_STARTED = "session.started"
+        SESSION_COMPLETED = "session.completed"
+        SESSION_FAILED = "session.failed"
+        SESSION_CANCELLED = "session.cancelled"
         STORAGE_LOW = "storage.low"
         STORAGE_RECOVERED = "storage.recovered"
 

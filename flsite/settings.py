@@ -86,7 +86,7 @@ SQLITE_OPTIONS = {
 if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
 else:
-    sqlite_name = dj_database_url.parse(DATABASE_URL)["NAME"] if DATABASE_URL else FL_DATA_DIR / "db.sqlite3"
+    sqlite_name = str(dj_database_url.parse(DATABASE_URL)["NAME"] if DATABASE_URL else FL_DATA_DIR / "db.sqlite3")
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",

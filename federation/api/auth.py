@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -47,7 +47,7 @@ def browser_user(headers: dict[str, str]) -> User | None:
     request = HttpRequest()
     request.session = SessionStore(key)
     user = get_user(request)
-    return None if isinstance(user, AnonymousUser) else cast(User, user)
+    return None if isinstance(user, AnonymousUser) else user
 
 
 class ClientAuth(HttpBearer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-TOKEN = [{"clientToken": []}]
+TOKEN: list[dict[str, list[str]]] = [{"clientToken": []}]
 PROBLEM = {"application/problem+json": {"schema": {"type": "object"}}}
 SEAT = {"name": "seat_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}
 DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}

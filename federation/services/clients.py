@@ -157,6 +157,7 @@ def remove(client: Client, *, by: str, now: datetime) -> None:
     """Forget a client's token and free its name. The rounds it took part in keep it by name."""
     if client.enabled:
         set_enabled(client, False, by=by)
-    Client.objects.filter(pk=client.pk, removed_at=None).update(
-        removed_at=now, token_hash=tokens.digest(tokens.client_token()), last_seen=None, announced_online=False
-    )
+    gone = {"removed_at": now, "token_hash": tokens.digest(tokens.client_token())}
+    away = {"last_seen": None, "announced_online": False}
+    if Client.objects.filter(pk=client.pk, removed_at=None).update(**gone, **away):
+        events.record_server(ServerEvent.Kind.CLIENT_LEFT, client=events.reference(client), removed=True, by=by)

@@ -64,10 +64,13 @@ def _fresh(seat: Participation, points: Sequence[Point]) -> list[Point]:
 def _move(seat: Participation, phase: Phase, fraction: float, now: datetime) -> bool:
     """Write the seat's phase and fraction. True if the phase changed."""
     changed = seat.phase != phase
-    seat.phase, seat.fraction, seat.progress_at = phase, fraction, now
     fields = {"phase": phase, "fraction": fraction, "progress_at": now}
+    if changed:
+        fields["phase_at"] = now
+    if phase == Phase.TRAINING and seat.training_at is None:
+        fields["training_at"] = now
     if phase == Phase.UPLOADING and seat.trained_at is None:
-        fields["trained_at"] = seat.trained_at = now
+        fields["trained_at"] = now
     Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(**fields)
     return changed
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -30,6 +31,7 @@ from federation.services import seats
 
 log = logging.getLogger(__name__)
 
+Payload = dict[str, Any]
 LEASE = timedelta(seconds=10)  # renewed between blocks; a worker that dies loses it
 RENEW = timedelta(seconds=2)
 MAX_EXTENSION_SECONDS = 2_592_000
@@ -355,12 +357,30 @@ def publish(
     now: datetime,
 ) -> bool:
     """Make a new global model known and complete its round. Only whoever holds the claim can."""
-    session = round_.session
     if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, closed_at=now):
         return False
-    evaluates = workloads.get(session.workload).needs_torch
+    _keep_model(round_, made, now)
+    _mark_counted(counted, made)
+    federated = federated_metrics(counted)
+    GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
+    work = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
+    where: Payload = {"round": round_.number, "attempt": round_.attempt}
+    model: Payload = {"version": round_.number, "digest": made.digest, "num_bytes": made.num_bytes}
+    entries = [
+        (Event.Kind.ROUND_AGGREGATED, where | work),
+        (Event.Kind.MODEL_PUBLISHED, model | {"round": round_.number, "federated_metrics_of_base": federated}),
+        (Event.Kind.ROUND_COMPLETED, where | work | {"seconds": (now - round_.opened_at).total_seconds()}),
+    ]
+    if _complete_or_go_on(round_, now):
+        entries.append((Event.Kind.SESSION_COMPLETED, {"rounds": round_.number}))
+    events.record_all(round_.session_id, entries)
+    return True
+
+
+def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> None:
+    evaluates = workloads.get(round_.session.workload).needs_torch
     GlobalModel.objects.create(
-        session=session,
+        session=round_.session,
         version=round_.number,
         digest=made.digest,
         num_bytes=made.num_bytes,
@@ -370,34 +390,23 @@ def publish(
         evaluated_at=None if evaluates else now,
         created_at=now,
     )
-    federated = federated_metrics(counted)
-    GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
+
+
+def _mark_counted(counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
     for seat, norm, cosine in zip(counted, made.norms, made.cosines, strict=True):
         seat.status, seat.norm, seat.cosine = SeatStatus.AGGREGATED, norm, cosine
     Participation.objects.bulk_update(counted, ["status", "norm", "cosine"], batch_size=200)
-    where = {"round": round_.number, "attempt": round_.attempt}
-    took = {"aggregation_seconds": (now - began).total_seconds(), "seconds": (now - round_.opened_at).total_seconds()}
-    entries = [
-        (Event.Kind.ROUND_AGGREGATED, where | {"updates": len(counted), "seconds": took["aggregation_seconds"]}),
-        (
-            Event.Kind.MODEL_PUBLISHED,
-            {
-                "version": round_.number,
-                "digest": made.digest,
-                "num_bytes": made.num_bytes,
-                "round": round_.number,
-                "federated_metrics_of_base": federated,
-            },
-        ),
-        (Event.Kind.ROUND_COMPLETED, where | {"updates": len(counted)} | took),
-    ]
-    live = TrainingSession.objects.filter(pk=session.pk, status__in=LIVE)
-    if live.filter(rounds__lte=round_.number).update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None):
-        entries.append((Event.Kind.SESSION_COMPLETED, {"rounds": round_.number}))
-    else:
+
+
+def _complete_or_go_on(round_: Round, now: datetime) -> bool:
+    """Complete the session after its last round, or note since when it waits for the next. True if completed."""
+    live = TrainingSession.objects.filter(pk=round_.session_id, status__in=LIVE)
+    # The number of rounds is compared in the database: more may have been added while this one was aggregated.
+    done = live.filter(rounds__lte=round_.number)
+    completed = done.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None)
+    if not completed:
         live.update(idle_since=now)
-    events.record_all(session.pk, entries)
-    return True
+    return bool(completed)
 
 
 def federated_metrics(counted: Sequence[Participation]) -> dict[str, float]:

@@ -22,10 +22,8 @@ def tick(*, now: datetime) -> None:
 @transaction.atomic
 def notice_silence(*, now: datetime) -> None:
     """Log that no worker ticks any more. Called by a web process: the worker itself cannot tell."""
-    server = Server.objects.filter(pk=1, worker_silent=False).exclude(ticked_at=None).first()
-    if (
-        server
-        and not server.is_ticking(now)
-        and Server.objects.filter(pk=1, worker_silent=False).update(worker_silent=True)
-    ):
-        events.record_server(ServerEvent.Kind.WORKER_SILENT, last_tick=server.ticked_at.isoformat())
+    row = Server.objects.filter(pk=1, worker_silent=False).first()
+    if row is None or row.ticked_at is None or row.is_ticking(now):
+        return
+    if Server.objects.filter(pk=1, worker_silent=False).update(worker_silent=True):
+        events.record_server(ServerEvent.Kind.WORKER_SILENT, last_tick=row.ticked_at.isoformat())

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from federation import events, storage
 from federation.errors import Conflict, Invalid
@@ -206,14 +206,21 @@ def cancel(session: TrainingSession, *, by: User | None, now: datetime) -> None:
 
 
 @transaction.atomic
-def add_rounds(session: TrainingSession, more: int) -> None:
+def add_rounds(session: TrainingSession, more: int, *, by: User | None) -> None:
     """Let a session that goes on run for more rounds. One that has ended is gone on from: see `go_on`."""
     low, high = 1, LIMITS["rounds"][1] - session.rounds
     if not low <= more <= high:
         raise Invalid(("rounds", f"{more} more rounds cannot be: choose {low} to {high}."))
-    if not TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(rounds=session.rounds + more):
+    if not TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(rounds=F("rounds") + more):
+        session.refresh_from_db(fields=["status"])
         raise Conflict(f"{session.name} is {session.status}; start a session from its last model instead.")
-    session.rounds += more
+    session.refresh_from_db(fields=["rounds"])
+    events.record(session.pk, Event.Kind.SESSION_EXTENDED, more=more, rounds=session.rounds, by=_name(by))
+
+
+def again(session: TrainingSession, *, by: User | None, now: datetime) -> TrainingSession:
+    """Run once more with the same settings, from the same start."""
+    return _launch(replace(spec_of(session), name=next_name(session.name)), by=by, now=now)
 
 
 def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datetime) -> TrainingSession:
@@ -221,15 +228,19 @@ def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datet
     last = session.last_model()
     if last is None:
         raise Conflict(f"{session.name} has no model yet to go on from.")
-    spec = replace(
-        spec_of(session), name=_next_name(session.name), rounds=rounds_, start_from=(session.pk, last.version)
-    )
-    further = create(spec, by=by, now=now)
-    start(further, by=by, now=now)
-    return further
+    start_from = (session.pk, last.version)
+    spec = replace(spec_of(session), name=next_name(session.name), rounds=rounds_, start_from=start_from)
+    return _launch(spec, by=by, now=now)
 
 
-def _next_name(name: str) -> str:
+@transaction.atomic
+def _launch(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
+    session = create(spec, by=by, now=now)
+    start(session, by=by, now=now)
+    return session
+
+
+def next_name(name: str) -> str:
     """'first' -> 'first 2' -> 'first 3', the first that is not in use."""
     stem, _, end = name.rpartition(" ")
     stem, number = (stem, int(end)) if stem and end.isdecimal() else (name, 1)

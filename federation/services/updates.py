@@ -73,7 +73,18 @@ def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: dat
     seat.reason = "" if status == SeatStatus.REPORTED else seat.reason
     seat.fraction, seat.reported_at, seat.progress_at = 1.0, now, now
     seat.trained_at = seat.trained_at or now
-    fields = ["status", "digest", "num_bytes", "num_examples", "metrics", "reason", "fraction", "reported_at", "progress_at", "trained_at"]
+    fields = [
+        "status",
+        "digest",
+        "num_bytes",
+        "num_examples",
+        "metrics",
+        "reason",
+        "fraction",
+        "reported_at",
+        "progress_at",
+        "trained_at",
+    ]
     seat.save(update_fields=fields)
 
 

@@ -47,9 +47,7 @@ def _of_round(round_: Round, now: datetime) -> Reason:
     tally, needed = round_.tally(), round_.session.quorum
     reported = tally["reported"]
     if round_.status == RoundStatus.AGGREGATING:
-        return Reason(
-            reason="aggregating", detail=f"{_updates(reported)} the model of round {round_.number}."
-        )
+        return Reason(reason="aggregating", detail=f"{_updates(reported)} the model of round {round_.number}.")
     missing = max(0, needed - reported)
     names = sorted(round_.seats.filter(status__in=OPEN).values_list("client__name", flat=True))
     left = max(0, round((round_.deadline - now).total_seconds()))

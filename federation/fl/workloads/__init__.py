@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from federation.fl.options import OptionError
+from federation.fl.workloads.digits import Digits
 from federation.fl.workloads.synthetic import Synthetic
+from federation.fl.workloads.threes_and_sevens import ThreesAndSevens
 from federation.fl.workloads.workload import (
     Data,
     LocalUpdate,
@@ -15,7 +17,8 @@ from federation.fl.workloads.workload import (
 
 __all__ = ["WORKLOADS", "Data", "LocalUpdate", "Report", "Stopped", "TrainConfig", "Workload", "get"]
 
-WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in (Synthetic(),)}
+_ALL: tuple[Workload, ...] = (Digits(), ThreesAndSevens(), Synthetic())
+WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _ALL}
 
 
 def get(name: str) -> Workload:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from federation.fl.weights import Array
 from federation.fl.workloads.workload import Data
 
 TEST_FRACTION = 0.2
@@ -22,9 +23,9 @@ def load(split: Split) -> Data:
     features = (digits.images / 16).astype(np.float32)[:, np.newaxis]
     data = Data(features, digits.target.astype(np.int64), tuple("0123456789"))
     held_out = np.concatenate([_test_members(np.flatnonzero(data.labels == label)) for label in range(10)])
-    return data.subset(np.isin(np.arange(len(data)), held_out, invert=split == "train"))
+    return data.subset(np.flatnonzero(np.isin(np.arange(len(data)), held_out, invert=split == "train")))
 
 
-def _test_members(members: np.ndarray) -> np.ndarray:
+def _test_members(members: Array) -> Array:
     shuffled = np.random.RandomState(0).permutation(members)
     return shuffled[: round(TEST_FRACTION * len(members))]

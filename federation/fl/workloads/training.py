@@ -1,0 +1,192 @@
+"""How a network is trained and evaluated with torch, whatever the workload. torch is imported only inside functions."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from federation.fl import weights
+from federation.fl.options import Option, check
+from federation.fl.weights import Array, Weights
+from federation.fl.workloads.workload import Data, LocalUpdate, Report, Stopped, TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+EVALUATION_BATCH = 1024  # examples
+
+
+class TorchWorkload(ABC):
+    """A workload with a torch network: what it declares is filled in by the one file that inherits from this.
+
+    Training is plain SGD. Weights are named as in the network's state_dict.
+    """
+
+    name: str
+    title: str
+    summary: str
+    options: tuple[Option, ...] = ()
+    needs_torch = True
+    train_defaults: Mapping[str, float]
+
+    @abstractmethod
+    def digest(self) -> str: ...
+
+    @abstractmethod
+    def training_data(self, options: Mapping[str, Any], folder: Path | None) -> Data: ...
+
+    @abstractmethod
+    def test_data(self, options: Mapping[str, Any]) -> Data:
+        """The central test set, which no client trains on."""
+
+    @abstractmethod
+    def network(self) -> torch.nn.Module:
+        """A new network with weights drawn from torch's generator."""
+
+    @abstractmethod
+    def losses(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The loss of each example, (n,)."""
+
+    @abstractmethod
+    def predictions(self, outputs: torch.Tensor) -> torch.Tensor:
+        """The label that is predicted for each example, (n,) int64."""
+
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return check(options, self.options, f"workload {self.name}")
+
+    def initial_weights(self, options: Mapping[str, Any], seed: int) -> Weights:
+        import torch
+
+        self.checked(options)
+        with torch.random.fork_rng(devices=[]):  # leaves the caller's generator as it was
+            torch.manual_seed(seed)
+            network = self.network()
+        return _weights_of(network)
+
+    def write_initial(self, path: Path, options: Mapping[str, Any], seed: int) -> str:
+        return weights.save(path, self.initial_weights(options, seed))
+
+    def evaluate(self, weights: Weights, options: Mapping[str, Any]) -> dict[str, float]:
+        data = self.test_data(self.checked(options))
+        loss, accuracy = self._measure(self._network_with(weights, "cpu"), data, "cpu")
+        return {"loss": loss, "accuracy": accuracy}
+
+    def local_update(
+        self, base: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
+    ) -> LocalUpdate:
+        """Train for config.epochs. Reports every batch, and both models on the client's held-out examples.
+
+        Raises ValueError if there is no example to train on.
+        """
+        self.checked(options)
+        train, held_out = split(data, config.validation_fraction)
+        if not len(train):
+            raise ValueError("There is no example to train on.")
+        network = self._network_with(base, config.device)
+        total = config.epochs * -(-len(train) // config.batch_size)
+        metrics = self._validate(network, held_out, config.device, "base_val_", 0, total, report)
+        metrics["train_loss"] = self._train(network, train, config, total, report)
+        metrics |= self._validate(network, held_out, config.device, "val_", total, total, report)
+        delta = {name: local - base[name] for name, local in _weights_of(network).items()}
+        return LocalUpdate(delta, len(train), metrics)
+
+    def _train(self, network: torch.nn.Module, data: Data, config: TrainConfig, total: int, report: Report) -> float:
+        """Run the epochs and return the mean loss of the last one's examples."""
+        import torch
+
+        features, labels = _on(config.device, data)
+        optimizer = torch.optim.SGD(network.parameters(), lr=config.learning_rate)
+        network.train()
+        step, loss_sum = 0, 0.0
+        for order in _orders(len(data), config):
+            loss_sum = 0.0
+            for batch in torch.split(order.to(config.device), config.batch_size):
+                optimizer.zero_grad()
+                loss = self.losses(network(features[batch]), labels[batch]).mean()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                step += 1
+                loss_sum += loss.item() * len(batch)
+                _go_on(report("training", step, total, {"train_loss": loss.item()}))
+        return loss_sum / len(data)
+
+    def _validate(
+        self, network: torch.nn.Module, data: Data, device: str, prefix: str, step: int, total: int, report: Report
+    ) -> dict[str, float]:
+        if not len(data):
+            return {}
+        loss, accuracy = self._measure(network, data, device)
+        metrics = {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
+        _go_on(report("evaluating", step, total, metrics))
+        return metrics
+
+    def _measure(self, network: torch.nn.Module, data: Data, device: str) -> tuple[float, float]:
+        """Mean loss, and the part of the examples that is predicted right."""
+        import torch
+
+        features, labels = _on(device, data)
+        network.eval()
+        loss_sum, right = 0.0, 0
+        with torch.inference_mode():
+            for start in range(0, len(data), EVALUATION_BATCH):
+                outputs = network(features[start : start + EVALUATION_BATCH])
+                expected = labels[start : start + EVALUATION_BATCH]
+                loss_sum += self.losses(outputs, expected).double().sum().item()
+                right += int((self.predictions(outputs) == expected).sum().item())
+        return loss_sum / len(data), right / len(data)
+
+    def _network_with(self, weights: Weights, device: str) -> torch.nn.Module:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):  # a network draws weights when it is made
+            network = self.network()
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        return network.to(device)
+
+
+def split(data: Data, fraction: float) -> tuple[Data, Data]:
+    """The examples to train on, and the held-out ones.
+
+    An example's own bytes decide, so that it is on the same side in every round, in whatever order
+    the data come and however many are added, and a copy of it never is on the other. About
+    ``fraction`` of the examples are held out; one at least where there are two and any is wanted.
+    """
+    ranks = np.array([_rank(features) for features in data.features])
+    held_out = ranks < fraction
+    if fraction > 0 and len(data) > 1:
+        held_out |= ranks == ranks.min()
+    return data.subset(np.flatnonzero(~held_out)), data.subset(np.flatnonzero(held_out))
+
+
+def _rank(features: Array) -> float:
+    """A number from 0 to 1 that depends on the example alone."""
+    return int.from_bytes(hashlib.sha256(features.tobytes()).digest()[:6]) / 2**48
+
+
+def _orders(num_examples: int, config: TrainConfig) -> Iterator[torch.Tensor]:
+    """For each epoch, the order in which examples are seen."""
+    import torch
+
+    rng = torch.Generator().manual_seed(config.seed)
+    for _ in range(config.epochs):
+        yield torch.randperm(num_examples, generator=rng)
+
+
+def _on(device: str, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    return torch.from_numpy(data.features).to(device), torch.from_numpy(data.labels).to(device)
+
+
+def _weights_of(network: torch.nn.Module) -> Weights:
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+
+
+def _go_on(answer: bool) -> None:
+    if not answer:
+        raise Stopped
