@@ -101,7 +101,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # ---- tasks: an embedded worker, or a broker with workers of their own
 REDIS_URL = env.url("REDIS_URL", "redis", "rediss")
 FL_EMBEDDED = not REDIS_URL
-CELERY_BROKER_URL = REDIS_URL or "embedded://"
+CELERY_BROKER_URL = REDIS_URL or "embedded://localhost/"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "federation"
@@ -134,7 +134,6 @@ STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
     "dashboard.plotly.PlotlyFinder",
 ]
-STATIC_ROOT = FL_DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 

@@ -32,10 +32,10 @@ class ThreesAndSevens(TorchWorkload):
     name = "threes_and_sevens"
     title = "Threes and sevens"
     summary = "A linear model tells 3 from 7: on MNIST where it is there, else on scikit-learn's digits."
-    options = (
+    options: tuple[Option, ...] = (
         Option("download", bool, False, help="Download MNIST (12 MB) where it is not on disk; otherwise use digits."),
     )
-    train_defaults: Mapping[str, float] = {"epochs": 2, "batch_size": 32, "learning_rate": 0.5}
+    train_defaults: Mapping[str, float] = {"epochs": 4, "batch_size": 16, "learning_rate": 0.1}
 
     def digest(self) -> str:
         return source_digest(__file__, training.__file__, digit_images.__file__, vision.__file__)

@@ -1,0 +1,224 @@
+"""The agent: enrols once, then asks for work, does it and asks again, until it leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from clientagent import device, display, upload
+from clientagent import work as works
+from clientagent.api import Api
+from clientagent.display import Display
+from clientagent.errors import Dropped, Ends, Failed, Refused, TokenRefused
+from clientagent.identity import identify, open_state
+from clientagent.link import Link
+from clientagent.models import ModelCache
+from clientagent.progress import Advance, Progress
+from clientagent.settings import Settings
+from clientagent.state import Finished, Identity, State
+from clientagent.training import Trainer, known_workload
+from clientagent.work import Work
+from federation.fl.options import OptionError
+from federation.fl.version import __version__
+from federation.fl.weights import WeightsError
+from federation.fl.workloads import Stopped
+
+WAIT_SECONDS = 30  # a long poll
+AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
+
+
+def run(settings: Settings) -> int:
+    """Be the agent until Ctrl-C or SIGTERM, or until it ends by itself (raises Ends). Returns the exit status."""
+    leaving = threading.Event()
+    _on_signals(leaving)
+    trainer = Trainer(settings)
+    state = open_state(settings)
+    terminal = display.for_terminal(sys.stdout)
+    try:
+        agent = Agent(settings, state, identify(settings, state), trainer, terminal, leaving)
+        agent.run()
+    finally:
+        terminal.close()
+        state.close()
+    return 0
+
+
+def _on_signals(leaving: threading.Event) -> None:
+    """The first Ctrl-C or SIGTERM leaves politely; a second one ends at once."""
+
+    def on_signal(number: int, frame: object) -> None:
+        if leaving.is_set():
+            display.show_cursor()
+            os._exit(130)
+        leaving.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+
+
+class Agent:
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        identity: Identity,
+        trainer: Trainer,
+        terminal: Display,
+        leaving: threading.Event,
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._identity = identity
+        self._trainer = trainer
+        self._display = terminal
+        self._leaving = leaving
+        self._api = Api(identity.server, identity.token, Link(terminal.say))
+        cache = settings.model_cache
+        self._models = ModelCache(cache or state.models, shared=cache is not None)
+        self._version_told = __version__
+        self._ended = ""  # the participation that ended last
+
+    def run(self) -> None:
+        """Enrol if need be and work until told to leave. Raises Ends."""
+        self._display.say(f"fl-agent {__version__}: {self._identity.name} at {self._identity.server}")
+        try:
+            if not self._identity.client_id:
+                self._enroll()
+            self._work()
+        except KeyboardInterrupt:
+            self._display.say("Leaving. Ctrl-C again ends at once.")
+            self._leave()
+        except TokenRefused:
+            raise
+        except Ends:
+            self._leave()
+            raise
+        else:
+            self._leave()
+        finally:
+            self._api.close()
+
+    def _leave(self) -> None:
+        """The token and what is half done stay, so that the same client comes back."""
+        if self._identity.client_id:
+            told = self._api.leave()
+            self._display.say("Left." if told else "Left; the server could not be told and will notice by itself.")
+
+    def _enroll(self) -> None:
+        mine = self._identity
+        try:
+            answer = self._api.enroll(
+                mine.join_code, mine.name, device.describe(self._settings.device) | self._census()
+            )
+        except Refused:
+            self._state.save(replace(mine, join_code=""))
+            raise
+        self._identity = replace(
+            mine, name=str(answer["name"]), token=str(answer["token"]), client_id=str(answer["client_id"]), join_code=""
+        )
+        self._state.save(self._identity)
+        self._display.say(f"Enrolled as {self._identity.name}. State is kept in {self._state.folder}.")
+        self._check_version()
+
+    def _census(self) -> dict[str, Any]:
+        try:
+            return self._trainer.census()
+        except Exception as error:  # any library's; joining does not depend on it
+            self._display.say(f"The data could not be counted ({error}). Joining without numbers.")
+            return {}
+
+    def _work(self) -> None:
+        while not self._leaving.is_set():
+            self._display.waiting()
+            body = self._api.work(WAIT_SECONDS)
+            self._check_version()
+            if body is not None:
+                self._take(body)
+                if self._settings.once:
+                    break
+
+    def _check_version(self) -> None:
+        there = self._api.server_version
+        if not there or there == self._version_told:
+            return
+        self._version_told = there
+        if there.split(".")[0] != __version__.split(".")[0]:
+            raise Refused(f"The server is version {there}, this agent {__version__}: update the older of the two.")
+        self._display.say(f"The server is version {there}, this agent {__version__}. Going on.")
+
+    def _take(self, body: Mapping[str, Any]) -> None:
+        """Do a piece of work, or give it up with the reason. Only what ends the agent comes out of here."""
+        try:
+            seat = works.participation(body)
+        except Failed as error:
+            self._display.say(str(error))
+            self._api.pause(AGAIN_SECONDS)
+            return
+        if seat == self._ended:
+            self._api.pause(AGAIN_SECONDS)
+        self._ended = seat
+        try:
+            self._do(works.parse(body))
+        except Ends:
+            raise
+        except (Dropped, Stopped) as error:
+            self._display.say(f"Dropped: {error or 'the server wants no more of this work.'}")
+        except (Failed, OptionError, WeightsError) as error:
+            self._give_up(seat, str(error))
+        except Exception as error:  # a workload's, torch's, the disk's: the page shows it, this site goes on
+            self._display.say(traceback.format_exc())
+            self._give_up(seat, f"{type(error).__name__}: {error}")
+        self._state.forget()
+
+    def _give_up(self, seat: str, reason: str) -> None:
+        self._display.say(f"Giving this seat up: {reason}")
+        self._api.fail(seat, reason)
+
+    def _do(self, work: Work) -> None:
+        known_workload(work)
+        title = f"{work.session}, round {work.round}"
+        self._display.begin(title)
+        with Progress(self._api, work.participation, self._display.say) as progress, self._api.until(progress.dropped):
+            update = self._state.finished(work.key)
+            if update is None:
+                base = self._models.fetch(self._api, work, self._transfer(progress, "downloading"))
+                update = self._train(work, base, progress)
+            else:
+                self._display.say(f"{title}: trained before; sending the update that was kept.")
+            advance = self._transfer(progress, "uploading")
+            advance(0.0)
+            progress.flush()
+            upload.send(self._api, work, update, advance)
+        self._display.say(f"{title}: update accepted.")
+
+    def _transfer(self, progress: Progress, phase: str) -> Advance:
+        def advance(fraction: float) -> None:
+            self._display.at(phase, fraction, None)
+            progress.at(phase, fraction)
+
+        return advance
+
+    def _train(self, work: Work, base: Path, progress: Progress) -> Finished:
+        loss: float | None = None
+
+        def report(phase: str, step: int, total: int, metrics: Mapping[str, float]) -> bool:
+            nonlocal loss
+            if self._leaving.is_set():
+                raise KeyboardInterrupt  # the signal's own was swallowed by a library
+            loss = metrics.get("train_loss", loss)
+            progress.points(step, metrics)
+            fraction = step / max(total, 1)
+            self._display.at(phase, fraction, loss)
+            progress.at(phase, fraction)
+            return True
+
+        digest = self._trainer.update(work, base, self._state.unfinished(), report)
+        return self._state.keep(work.key, digest)

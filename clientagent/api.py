@@ -1,0 +1,272 @@
+"""The HTTP contract, version 1, as an agent uses it. Retries live here and nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import platform
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+from clientagent.connection import Answer, Connection, NotTheServer, Request, Sink, explain
+from clientagent.errors import Dropped, Failed, Refused, TokenRefused
+from clientagent.link import Link
+from federation.fl.version import __version__
+
+FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0  # seconds between attempts: doubled each time, up to the longest
+DISABLED_SECONDS = 30.0
+LONGEST_RETRY_AFTER = 3600.0
+LEAVE_SECONDS = 5.0
+
+Body = Callable[[], Iterable[bytes | memoryview]]
+
+
+class Api:
+    """Calls to one server by one thread; `another` gives a second thread its own.
+
+    Every call that gets no answer (network, 5xx, 429, a proxy's page) is made again, with longer and
+    longer pauses, until one comes or `stop` is set, which raises Dropped.
+    """
+
+    def __init__(self, server: str, token: str, link: Link, stop: threading.Event | None = None) -> None:
+        self.server = server
+        self.server_version = ""  # as the last answer to `enroll` or `work` told
+        self.stop = stop or threading.Event()
+        self._link = link
+        self._connection = Connection(server)
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "User-Agent": f"fl-agent/{__version__} Python/{platform.python_version()}",
+            "Accept": "application/json",
+        }
+        self._token = token
+
+    def another(self, stop: threading.Event) -> Api:
+        return Api(self.server, self._token, self._link, stop)
+
+    @contextlib.contextmanager
+    def until(self, stop: threading.Event) -> Iterator[None]:
+        """While this lasts, `stop` ends waiting and retrying by Dropped."""
+        before, self.stop = self.stop, stop
+        try:
+            yield
+        finally:
+            self.stop = before
+
+    def pause(self, seconds: float) -> None:
+        """Wait, shortened at random so that many agents do not come back in step."""
+        if self.stop.wait(seconds * random.uniform(0.5, 1.0)):
+            raise Dropped("The work was dropped while the agent waited.")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def abort(self) -> None:
+        """Stop whatever another thread does with this."""
+        self.stop.set()
+        self._connection.abort()
+
+    # ---- the client itself
+
+    def enroll(self, join_code: str, name: str, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Become a client under the own token. Raises Refused with the server's sentence."""
+        body = {"join_code": join_code, "name": name, "info": info, "token": self._token}
+        answer = self._persist(_json_request("POST", "/api/v1/enroll", body, self._anonymous), wants_json=(201,))
+        if answer.status != 201:
+            raise Refused(_refusal(answer, self.server))
+        self.server_version = answer.headers.get("fl-server-version", "")
+        return answer.json()
+
+    def work(self, wait: int) -> dict[str, Any] | None:
+        """What to do now; None if nothing came up within `wait` seconds. Raises TokenRefused.
+
+        A disabled client waits here until it is enabled again.
+        """
+        told = False
+        while True:
+            request = Request("GET", f"/api/v1/work?wait={wait}", self._headers)
+            answer = self._persist(request, settled=(200, 204, 401, 403), wants_json=(200,))
+            if answer.status != 403:
+                break
+            if not told:
+                self._link.note(f"{answer.detail} Asking again every {DISABLED_SECONDS:.0f} s.")
+            told = True
+            self.pause(DISABLED_SECONDS)
+        if told:
+            self._link.note("The server takes this client again.")
+        _check_token(answer)
+        self.server_version = answer.headers.get("fl-server-version", "")
+        return answer.json() if answer.status == 200 else None
+
+    def leave(self) -> bool:
+        """Say goodbye, once. False if the server could not be told."""
+        try:
+            connection = Connection(self.server, stall_seconds=LEAVE_SECONDS)
+            answer = connection.exchange(_json_request("POST", "/api/v1/clients/me/leave", {}, self._headers))
+            connection.close()
+        except (OSError, HTTPException):
+            return False
+        return answer.status == 200
+
+    # ---- a seat: 403, 404 and 410 mean that the server wants no more of it
+
+    def progress(self, participation: str, phase: str, fraction: float, points: Sequence[Mapping[str, Any]]) -> bool:
+        """Tell where this work is. False: drop it. Raises Failed where the server does not take the points."""
+        body = {"phase": phase, "fraction": round(fraction, 4), "metrics": points}
+        request = _json_request("POST", f"/api/v1/participations/{participation}/progress", body, self._headers)
+        answer = _seat(self._persist(request, wants_json=(200,)))
+        if answer.status != 200:
+            raise Failed(answer.detail)
+        return answer.json().get("continue") is not False
+
+    def fail(self, participation: str, reason: str) -> None:
+        """Give the seat up. That it is no longer ours to give up changes nothing."""
+        body = {"reason": reason[:500]}
+        request = _json_request("POST", f"/api/v1/participations/{participation}/fail", body, self._headers)
+        _check_token(self._persist(request))
+
+    def download(self, url: str, sink: Sink, num_bytes: int, part_bytes: int) -> None:
+        """Fetch a file in parts into `sink`, from where the sink is; a cut part goes on where it was cut."""
+
+        def attempt() -> Answer:
+            end = min(sink.offset + part_bytes, num_bytes) - 1
+            headers = self._headers | {"Accept": "application/octet-stream", "Range": f"bytes={sink.offset}-{end}"}
+            return self._connection.exchange(Request("GET", self._path(url), headers), sink)
+
+        while sink.offset < num_bytes:
+            answer = self._persist(attempt, moved=lambda: sink.offset)
+            _check_token(answer)
+            if answer.status == 416:
+                sink.restart()
+                self.pause(LONGEST_DELAY)  # what is stored here does not fit what is stored there
+            elif answer.status not in (200, 206):
+                raise Failed(f"The base model cannot be downloaded: {answer.detail}")
+
+    def put(self, url: str, body: Body, num_bytes: int, digest: str) -> Answer:
+        """The whole update in one request: 204, 409, 413 or 422."""
+        headers = self._headers | {
+            "Content-Type": "application/octet-stream",
+            "Content-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:",
+        }
+        return _seat(self._persist(Request("PUT", self._path(url), headers, body, num_bytes)))
+
+    def offset(self, url: str) -> Answer:
+        """How much of an upload the server has."""
+        headers = self._headers | {"Tus-Resumable": "1.0.0"}
+        return _seat(self._persist(Request("HEAD", self._path(url), headers)))
+
+    def create(self, url: str, length: int) -> Answer:
+        """Begin an upload anew: 201."""
+        headers = self._headers | {"Tus-Resumable": "1.0.0", "Upload-Length": str(length)}
+        return _seat(self._persist(Request("POST", self._path(url), headers)))
+
+    def patch(self, url: str, body: Body, part: memoryview, offset: int, length: int) -> Answer:
+        """A part of an upload, with its checksum: 204, 409, 413, 422, 423 or 460."""
+        headers = self._headers | {
+            "Tus-Resumable": "1.0.0",
+            "Content-Type": "application/offset+octet-stream",
+            "Upload-Offset": str(offset),
+            "Upload-Length": str(length),
+            "Upload-Checksum": f"sha256 {base64.b64encode(sha256(part).digest()).decode()}",
+        }
+        return _seat(self._persist(Request("PATCH", self._path(url), headers, body, len(part))))
+
+    # ---- until an answer comes
+
+    @property
+    def _anonymous(self) -> dict[str, str]:
+        return {name: value for name, value in self._headers.items() if name != "Authorization"}
+
+    def _persist(
+        self,
+        attempt: Request | Callable[[], Answer],
+        *,
+        settled: tuple[int, ...] = (),
+        wants_json: tuple[int, ...] = (),
+        moved: Callable[[], int] = lambda: 0,
+    ) -> Answer:
+        """Try until there is an answer.
+
+        settled: the only statuses that are one; without it, all that do not mean "later".
+        wants_json: statuses whose body must be JSON, else somebody else answered.
+        moved: what tells that a failed attempt got somewhere all the same: the pauses begin anew.
+        """
+        delay, mark = FIRST_DELAY, moved()
+        while True:
+            if moved() != mark:
+                delay, mark = FIRST_DELAY, moved()
+            asked = 0.0
+            try:
+                answer = self._connection.exchange(attempt) if isinstance(attempt, Request) else attempt()
+                if answer.status in wants_json:
+                    answer.json()
+                if answer.status in settled or (not settled and not _later(answer.status)):
+                    self._link.up()
+                    return answer
+                reason, asked = _reason(answer), min(answer.retry_after, LONGEST_RETRY_AFTER)
+            except (OSError, HTTPException) as error:
+                if self.stop.is_set():  # it was aborted
+                    raise Dropped("The work was dropped.") from error
+                reason = explain(error)
+            self._link.down(reason)
+            self.pause(max(delay, 2 * asked))  # a pause lasts at least half of it
+            delay = min(2 * delay, LONGEST_DELAY)
+
+    def _path(self, url: str) -> str:
+        """The path of an address that the server gave. The token goes to no other server."""
+        if url.startswith(f"{self.server}/"):
+            url = url.removeprefix(self.server)
+        if not url.startswith("/") or url.startswith("//") or urlsplit(url).netloc:
+            raise Failed(f"The server names an address that is not its own: {url[:200]!r}.")
+        return url
+
+
+def _json_request(method: str, path: str, value: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
+    body = json.dumps(value, allow_nan=False).encode()
+    return Request(method, path, {**headers, "Content-Type": "application/json"}, lambda: (body,), len(body))
+
+
+def _later(status: int) -> bool:
+    """Statuses of a server that is away, busy, or behind somebody who sends us elsewhere."""
+    return status >= 500 or status in (408, 425, 429) or 300 <= status < 400
+
+
+def _reason(answer: Answer) -> str:
+    if 300 <= answer.status < 400 and (there := answer.headers.get("location")):
+        return f"it sends us on to {there}: if that is its address, start with --server"
+    return f"it answers {answer.status}"
+
+
+def _refusal(answer: Answer, server: str) -> str:
+    if not answer.headers.get("content-type", "").startswith("application/problem+json"):
+        return f"No federated learning server is at {server}: it answers {answer.status} to an enrolment."
+    errors = _errors(answer)
+    return " ".join([answer.detail, *(text for text in errors if text not in answer.detail)])
+
+
+def _errors(answer: Answer) -> list[str]:
+    """The sentences of a 422's members."""
+    with contextlib.suppress(NotTheServer, AttributeError, TypeError):
+        return [str(error.get("detail", "")) for error in answer.json().get("errors", [])]
+    return []
+
+
+def _check_token(answer: Answer) -> None:
+    if answer.status == 401:
+        raise TokenRefused(
+            f"The server does not know this client's token any more: {answer.detail} "
+            "To join again, start with a new code and another --state folder."
+        )
+
+
+def _seat(answer: Answer) -> Answer:
+    _check_token(answer)
+    if answer.status in (403, 404, 410):
+        raise Dropped(answer.detail)
+    return answer

@@ -1,0 +1,182 @@
+"""The command line: flags, their environment variables, and what is allowed for each."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from clientagent.errors import Ends, Misconfigured
+from clientagent.settings import DEVICES, Settings, client_name, line
+from federation.fl.version import __version__
+
+MAX_THREADS = 256
+MAX_SEED = 2**31 - 1
+
+Reader = Callable[[str], Any]  # raises ValueError with what is allowed
+
+
+def server_url(text: str) -> str:
+    """The server's origin, without a trailing slash."""
+    url = urlsplit(text.rstrip("/"))
+    if url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.username:
+        raise ValueError("use http://HOST:PORT or https://HOST, without a path")
+    _ = url.port  # raises ValueError where it is no number
+    return f"{url.scheme}://{url.netloc}"
+
+
+def whole(minimum: int, maximum: int) -> Reader:
+    def read(text: str) -> int:
+        if not text.isdecimal() or not minimum <= int(text) <= maximum:
+            raise ValueError(f"use a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return read
+
+
+def choice(*allowed: str) -> Reader:
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"use one of {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+def switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("use 0 or 1")
+    return text == "1"
+
+
+def folder(text: str) -> Path:
+    """A folder that is there or can be made."""
+    path = Path(text).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ValueError("use a folder; this is a file")
+    return path
+
+
+def existing_folder(text: str) -> Path:
+    path = folder(text)
+    if not path.is_dir():
+        raise ValueError("use a folder that is there")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One setting: `--name VALUE`, or its environment variable. The flag wins."""
+
+    name: str
+    env: str
+    read: Reader
+    help: str
+    metavar: str = ""
+    field: str = ""  # of Settings, where it is not the flag's name
+    const: str | None = None  # a flag without a value stands for this one
+
+    @property
+    def target(self) -> str:
+        return self.field or self.name.replace("-", "_")
+
+    @property
+    def described(self) -> str:
+        return f"{self.help} [{self.env}]"
+
+
+FLAGS = (
+    Flag("server", "FL_SERVER_URL", server_url, "the server's address; kept in the state folder", "URL"),
+    Flag("join", "FL_JOIN_CODE", line, "the invitation's code; ignored once enrolled", "CODE", "join_code"),
+    Flag("name", "FL_CLIENT_NAME", client_name, "this client's name (default: the machine's)", "NAME"),
+    Flag("state", "FL_CLIENT_STATE", folder, "where token and half-done work are kept (default: by name, in "
+         "~/.local/state/fl-agent)", "DIR"),
+    Flag("data", "FL_CLIENT_DATA", existing_folder, "the site's data, for workloads that read files", "DIR"),
+    Flag("model-cache", "FL_CLIENT_MODEL_CACHE", folder, "models shared by agents on one machine", "DIR"),
+    Flag("samples", "FL_CLIENT_SAMPLES", whole(1, 10**12), "use at most N of the examples", "N"),
+    Flag("partition", "FL_CLIENT_PARTITION", line, "use a part of a shared data set: iid or dirichlet:0.5", "HOW"),
+    Flag("shard", "FL_CLIENT_SHARD", line, "which part, 2/4 is the second of four", "I/N"),
+    Flag("partition-seed", "FL_CLIENT_PARTITION_SEED", whole(0, MAX_SEED), "the same for all parts (default 0)", "N"),
+    Flag("device", "FL_CLIENT_DEVICE", choice(*DEVICES), f"{', '.join(DEVICES)} (default auto)", "DEVICE"),
+    Flag("threads", "FL_CLIENT_THREADS", whole(1, MAX_THREADS), "threads to train with (default 1)", "N"),
+    Flag("workload", "FL_CLIENT_WORKLOAD", line, "whose data are counted at enrolment (default digits)", "NAME"),
+    Flag("no-share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "do not tell how many examples each label has "
+         "(environment: 0)", field="share_histogram", const="0"),
+    Flag("once", "FL_CLIENT_ONCE", switch, "take part in one round, then leave (environment: 1)", const="1"),
+)  # fmt: skip
+
+EPILOG = """A flag wins over its environment variable, which stands in brackets. The first start enrols the client;
+afterwards --server and --state are enough. Ctrl-C leaves politely, a second one at once.
+Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is not valid any more."""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="run.py",
+        usage="run.py --server URL --join CODE --name NAME [options]",
+        description="Train with this site's data for a federated learning server. Data never leave the site; "
+        "all connections go out over HTTP.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for flag in FLAGS:
+        if flag.const is None:
+            made.add_argument(f"--{flag.name}", dest=flag.target, metavar=flag.metavar, help=flag.described)
+        else:
+            made.add_argument(
+                f"--{flag.name}", dest=flag.target, action="store_const", const=flag.const, help=flag.described
+            )
+    made.add_argument("--version", action="version", version=f"fl-agent {__version__}")
+    return made
+
+
+def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Settings from flags, then environment, then defaults. Raises Misconfigured with what is allowed."""
+    given = vars(parser().parse_args(arguments))
+    values: dict[str, Any] = {}
+    for flag in FLAGS:
+        text, source = given[flag.target], f"--{flag.name}"
+        if text is None:
+            text, source = environment.get(flag.env) or None, flag.env
+        if text is not None:
+            values[flag.target] = _value(flag, text.strip(), source)
+    settings = Settings(**values)
+    if (settings.partition is None) != (settings.shard is None):
+        raise Misconfigured("--partition and --shard go together: --partition dirichlet:0.5 --shard 2/4.")
+    return settings
+
+
+def _value(flag: Flag, text: str, source: str) -> Any:
+    try:
+        return flag.read(text)
+    except ValueError as error:
+        raise Misconfigured(f"{source} {text!r}: {str(error).rstrip('.')}.") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the agent until it leaves. Returns the exit status."""
+    os.umask(0o077)  # everything that is written is for this user alone
+    try:
+        settings = read(sys.argv[1:] if arguments is None else arguments, os.environ)
+        _fix_threads(settings.threads)
+        from clientagent.agent import run
+
+        return run(settings)
+    except Ends as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:  # before there was anything to leave
+        return 0
+
+
+def _fix_threads(count: int) -> None:
+    """Before numpy and torch are loaded: their results depend on how many threads share a sum."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ[name] = str(count)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on CUDA

@@ -1,0 +1,74 @@
+"""What this machine trains on, found out without torch where that is possible: importing it takes seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from clientagent.errors import Failed
+from federation.fl.version import __version__
+
+
+def likely(wanted: str) -> str:
+    """The device that `choose` will probably find."""
+    if wanted != "auto":
+        return wanted
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return "mps"
+    return "cuda" if _cuda_build() and gpu() else "cpu"
+
+
+def choose(wanted: str) -> str:
+    """The device to train on. Imports torch. Raises Failed if it is asked for and not usable."""
+    import torch
+
+    usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(device for device, there in usable.items() if there)
+    if not usable[wanted]:
+        allowed = ", ".join(["auto", *(device for device, there in usable.items() if there)])
+        raise Failed(f"--device {wanted}: PyTorch cannot use it on this machine; use one of {allowed}.")
+    return wanted
+
+
+def describe(wanted: str) -> dict[str, Any]:
+    """The machine, as the operator sees it."""
+    info: dict[str, Any] = {
+        "version": __version__,
+        "device": likely(wanted),
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "memory": _memory_bytes(),
+        "gpu": gpu(),
+    }
+    return {name: value for name, value in info.items() if value}
+
+
+def gpu() -> str:
+    """The first NVIDIA card's name and memory; empty where there is none."""
+    if not shutil.which("nvidia-smi"):
+        return ""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip().partition("\n")[0]
+    return ""
+
+
+def _cuda_build() -> bool:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return not importlib.metadata.version("torch").endswith("+cpu")
+    return False
+
+
+def _memory_bytes() -> int | None:
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None

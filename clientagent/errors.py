@@ -1,0 +1,29 @@
+"""What can end a piece of work, or the agent. str(error) is a sentence for a person."""
+
+
+class Dropped(Exception):
+    """The server wants no more of this work: go on without it."""
+
+
+class Failed(Exception):
+    """This agent cannot do this work: give the seat up and say why."""
+
+
+class Ends(Exception):
+    """The agent ends, with this exit status."""
+
+    status = 2
+
+
+class Misconfigured(Ends):
+    """A wrong option, or a state folder that cannot be used."""
+
+
+class Refused(Ends):
+    """The server does not let this client in, or does not go with this version."""
+
+
+class TokenRefused(Ends):
+    """The token was good once and is not any more."""
+
+    status = 3

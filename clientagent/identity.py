@@ -1,0 +1,56 @@
+"""Who this agent is: from its state folder, or new from the command line."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from dataclasses import replace
+
+from clientagent.errors import Misconfigured
+from clientagent.settings import Settings, client_name
+from clientagent.state import Identity, State, default_folder
+
+
+def open_state(settings: Settings) -> State:
+    return State(settings.state or default_folder(settings.name or _machine()))
+
+
+def identify(settings: Settings, state: State) -> Identity:
+    """The identity to go by, saved. Raises Misconfigured where something is missing or does not fit."""
+    known = state.identity()
+    mine = _returning(settings, known, state) if known and known.client_id else _new(settings, known, state)
+    if mine != known:
+        state.save(mine)
+    return mine
+
+
+def _returning(settings: Settings, known: Identity, state: State) -> Identity:
+    if settings.name not in (None, known.name):
+        raise Misconfigured(
+            f"The state folder {state.folder} is that of {known.name!r}: for {settings.name!r} give another --state."
+        )
+    return replace(known, server=settings.server or known.server)
+
+
+def _new(settings: Settings, known: Identity | None, state: State) -> Identity:
+    """Not enrolled yet. A token that was saved may have reached the server already, so it is tried again."""
+    server = settings.server or (known.server if known else "")
+    join_code = settings.join_code or (known.join_code if known else "")
+    name = settings.name or (known.name if known else _machine())
+    if not server:
+        raise Misconfigured("Which server? Give --server (or FL_SERVER_URL), for example http://127.0.0.1:8000.")
+    if not join_code:
+        raise Misconfigured(
+            f"Nobody is enrolled in the state folder {state.folder}: give --join (or FL_JOIN_CODE), "
+            "the code of an invitation, or the --state of a client that is."
+        )
+    same = known is not None and (known.server, known.name) == (server, name)
+    token = known.token if known and same else secrets.token_hex(32)
+    return Identity(server, name, token, join_code)
+
+
+def _machine() -> str:
+    try:
+        return client_name(platform.node())
+    except ValueError:
+        raise Misconfigured("Which name? Give --name (or FL_CLIENT_NAME).") from None

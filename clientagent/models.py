@@ -1,0 +1,139 @@
+"""Base models: downloaded in parts that survive a restart, kept by digest, shared by agents on one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from hashlib import file_digest, sha256
+from pathlib import Path
+from time import time
+from typing import BinaryIO
+
+from clientagent.api import Api
+from clientagent.errors import Failed
+from clientagent.lock import try_lock
+from clientagent.progress import Advance
+from clientagent.work import Work
+
+PART_BYTES = 8 << 20
+KEEP = 2  # models
+LOOK_SECONDS = 0.1  # while another agent downloads the same model
+ATTEMPTS = 3  # at a file that arrives whole and has another digest
+
+
+class ModelCache:
+    """A folder of models named by digest.
+
+    shared: other agents use it too, so that a model somebody may be about to read is not removed.
+    """
+
+    def __init__(self, folder: Path, *, shared: bool) -> None:
+        self._folder = folder
+        self._model_seconds, self._part_seconds = (600.0, 86_400.0) if shared else (0.0, 0.0)
+        self._verified: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def fetch(self, api: Api, work: Work, advance: Advance) -> Path:
+        """The base model's file, downloaded unless it is there. Raises Dropped, Failed."""
+        path = self._folder / f"{work.base_digest}.safetensors"
+        if not self._has(path, work):
+            for _ in range(ATTEMPTS):
+                if self._download(api, work, path, advance):
+                    break
+            else:
+                raise Failed(f"What the server sends as model {work.base_digest[:12]}… has another digest.")
+            self._verified.add(work.base_digest)
+        os.utime(path)
+        self._prune(path)
+        return path
+
+    def _has(self, path: Path, work: Work) -> bool:
+        """Whether the file is there and whole; read once a process, another may have written it."""
+        if not path.exists() or path.stat().st_size != work.base_bytes:
+            return False
+        if work.base_digest not in self._verified:
+            with path.open("rb") as file:
+                if file_digest(file, "sha256").hexdigest() != work.base_digest:
+                    return False
+            self._verified.add(work.base_digest)
+        return True
+
+    def _download(self, api: Api, work: Work, path: Path, advance: Advance) -> bool:
+        """One attempt, alone or after waiting for who is at it. False if the digest does not fit."""
+        part = path.with_suffix(".part")
+        while (file := try_lock(part)) is None:
+            advance(_fraction(part, work.base_bytes))
+            api.pause(LOOK_SECONDS)
+        with file:
+            came = self._has(path, work)  # while we waited
+            if not came:
+                partial = Partial(file, work.base_bytes, advance)
+                api.download(work.base_url, partial, work.base_bytes, PART_BYTES)
+                if partial.digest != work.base_digest:
+                    partial.restart()
+                    return False
+        if came:
+            part.unlink(missing_ok=True)
+        else:
+            with contextlib.suppress(FileNotFoundError):  # who waited for the lock may have been faster
+                os.replace(part, path)
+        return True
+
+    def _prune(self, used: Path) -> None:
+        models = sorted(self._folder.glob("*.safetensors"), key=_last_used, reverse=True)
+        parts = self._folder.glob("*.part")
+        for paths, idle_seconds in ((models[KEEP:], self._model_seconds), (parts, self._part_seconds)):
+            for path in paths:
+                if path != used and time() - _last_used(path) >= idle_seconds:
+                    path.unlink(missing_ok=True)
+
+
+class Partial:
+    """A file that is being downloaded: how far it is, and the digest of what is there."""
+
+    def __init__(self, file: BinaryIO, num_bytes: int, advance: Advance) -> None:
+        self.offset = 0
+        self._file = file
+        self._num_bytes = num_bytes
+        self._advance = advance
+        self._sha = sha256()
+        self._read_what_is_there()
+
+    @property
+    def digest(self) -> str:
+        return self._sha.hexdigest()
+
+    def restart(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self.offset, self._sha = 0, sha256()
+
+    def write(self, chunk: memoryview) -> None:
+        if self.offset + len(chunk) > self._num_bytes:
+            raise Failed("The server sends more bytes than the model has.")
+        try:
+            self._file.write(chunk)
+        except OSError as error:  # the disk's, not the network's: trying again would not help
+            raise Failed(f"The model cannot be stored: {error.strerror}.") from error
+        self._sha.update(chunk)
+        self.offset += len(chunk)
+        self._advance(self.offset / self._num_bytes)
+
+    def _read_what_is_there(self) -> None:
+        while chunk := self._file.read(1 << 20):
+            self._sha.update(chunk)
+            self.offset += len(chunk)
+        if self.offset > self._num_bytes:
+            self.restart()
+
+
+def _fraction(part: Path, num_bytes: int) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return min(1.0, part.stat().st_size / num_bytes)
+    return 1.0
+
+
+def _last_used(path: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    return 0.0

@@ -1,0 +1,98 @@
+"""Streams where a piece of work is, and its points, so that training never waits for the network."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from clientagent.api import Api
+from clientagent.errors import Dropped, Failed, TokenRefused
+
+EVERY_SECONDS = 1.0  # between two calls
+FIRST_SECONDS = 0.25  # before the first: short work tells everything at its end, in one call
+HEARTBEAT_SECONDS = 10.0  # without news, so that the server knows that we live and can stop us
+MOST_POINTS = 1000  # a call
+MOST_WAITING = 200_000  # points, while the server is away; the oldest go first
+
+Advance = Callable[[float], None]
+"""advance(fraction): how far a transfer is. Raises Dropped when it should end."""
+
+
+class Progress:
+    """One participation's stream. Its thread lives from `with` to the end of the block."""
+
+    def __init__(self, api: Api, participation: str, say: Callable[[str], None]) -> None:
+        self.dropped = threading.Event()
+        self._api = api
+        self._mine = api.another(threading.Event())  # the thread's: a connection of its own
+        self._participation = participation
+        self._say = say
+        self._where = ("downloading", 0.0)
+        self._points: deque[dict[str, Any]] = deque(maxlen=MOST_WAITING)
+        self._reason = ""
+        self._news = True
+        self._sending = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._mine.abort()
+        self._thread.join(2.0)
+
+    def at(self, phase: str, fraction: float) -> None:
+        """Note where the work is. Raises Dropped once the server wants no more of it."""
+        self._where = (phase, min(1.0, max(0.0, fraction)))
+        self._news = True
+        if self.dropped.is_set():
+            raise Dropped(self._reason)
+
+    def points(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Note the values of curves at a step."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        for name, value in metrics.items():
+            finite = float(value) if math.isfinite(value) else None
+            self._points.append({"name": name, "step": step, "value": finite, "time": now})
+
+    def flush(self) -> None:
+        """Send what is left, now, from the caller's thread. Raises Dropped."""
+        with self._sending:
+            self._send(self._api)
+            while self._points:
+                self._send(self._api)
+        self.at(*self._where)
+
+    def _run(self) -> None:
+        pause, last = FIRST_SECONDS, monotonic()
+        try:
+            while not self._mine.stop.wait(pause):
+                if self._news or self._points or monotonic() - last >= HEARTBEAT_SECONDS:
+                    with self._sending:
+                        self._send(self._mine)
+                    last = monotonic()
+                pause = EVERY_SECONDS
+        except (Dropped, TokenRefused) as error:  # of a refused token, the next call for work tells
+            self._drop(str(error))
+        finally:
+            self._mine.close()
+
+    def _send(self, api: Api) -> None:
+        """One call with what waits; `_sending` is held."""
+        self._news = False
+        points = [self._points.popleft() for _ in range(min(MOST_POINTS, len(self._points)))]
+        try:
+            if not api.progress(self._participation, *self._where, points):
+                self._drop("The server wants no more of this work.")
+        except Failed as error:  # a curve is not worth the work
+            self._say(f"The server does not take {len(points)} points: {error}")
+
+    def _drop(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        self.dropped.set()

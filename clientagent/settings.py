@@ -1,0 +1,44 @@
+"""What this site tells its agent, from flags and environment."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """None means: not told."""
+
+    server: str | None = None
+    join_code: str | None = None
+    name: str | None = None
+    state: Path | None = None
+    data: Path | None = None  # where workloads look for data files of the site
+    model_cache: Path | None = None  # shared by agents on one machine; None: in the state folder
+    samples: int | None = None  # at most so many of its examples
+    partition: str | None = None  # with `shard`: a part of a data set that several agents share
+    shard: str | None = None  # 2/4: the second of four
+    partition_seed: int = 0
+    device: str = "auto"
+    threads: int = 1
+    workload: str = "digits"  # whose data are counted at enrolment
+    share_histogram: bool = True
+    once: bool = False
+
+
+def line(text: str) -> str:
+    """A short text without control characters. Raises ValueError with what is allowed, as `client_name` does."""
+    value = " ".join(text.split())
+    if not value or len(value) > 64 or not value.isprintable():
+        raise ValueError("use 1 to 64 printable characters")
+    return value
+
+
+def client_name(text: str) -> str:
+    """As the server takes names; it becomes a folder's name, too."""
+    value = line(text)
+    if not re.fullmatch(r"\w[\w .@+\-]*", value):
+        raise ValueError("use letters, digits, spaces and . _ @ + -, beginning with a letter or digit")
+    return value

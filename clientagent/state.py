@@ -1,0 +1,131 @@
+"""The state folder: who this agent is, and its half-done work. SIGKILL at any line leaves it usable."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+from clientagent.errors import Misconfigured
+from clientagent.lock import try_lock
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this agent is to which server. Saved before the server hears of it, so that no answer can be lost.
+
+    client_id is empty until the server has let it in; the join code is kept until then.
+    """
+
+    server: str
+    name: str
+    token: str
+    join_code: str = ""
+    client_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An update that only has to be sent. kept: since an earlier start, so that some of it may have arrived."""
+
+    path: Path
+    digest: str
+    kept: bool = False
+
+
+class State:
+    """One agent's folder, held by a lock for as long as the process lives."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder, take its lock, clear away what a killed agent left. Raises Misconfigured."""
+        self.folder = folder
+        self._identity = folder / "identity.json"
+        try:
+            for each in (folder, self.updates, self.models):
+                each.mkdir(parents=True, exist_ok=True)
+                each.chmod(0o700)
+            self._lock = try_lock(folder / "lock")
+        except OSError as error:
+            raise Misconfigured(f"The state folder {folder} cannot be used: {error.strerror}.") from error
+        if self._lock is None:
+            raise Misconfigured(f"Another agent is running with the state folder {folder}: give each its own --state.")
+        for left in self.updates.glob("*.tmp"):
+            left.unlink()
+
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def updates(self) -> Path:
+        return self.folder / "updates"
+
+    @property
+    def models(self) -> Path:
+        return self.folder / "models"
+
+    def identity(self) -> Identity | None:
+        """Who this agent is; None before its first start."""
+        try:
+            return Identity(**json.loads(self._identity.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise Misconfigured(
+                f"{self._identity} cannot be read: put back a copy, or join again with another --state folder."
+            ) from error
+
+    def save(self, identity: Identity) -> None:
+        with replacing(self._identity) as temporary, temporary.open("w") as file:
+            json.dump(asdict(identity), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())  # losing the token would lose the client's name with it
+
+    # ---- finished updates, named <key of the work>.<digest of the file>.safetensors
+
+    def unfinished(self) -> Path:
+        """Where to write an update before it is kept."""
+        return self.updates / "update.tmp"
+
+    def keep(self, key: str, digest: str) -> Finished:
+        """Keep what was written to `unfinished` as the update for this work, in place of any older one."""
+        path = self.updates / f"{key}.{digest}.safetensors"
+        os.replace(self.unfinished(), path)
+        self.forget(besides=path)
+        return Finished(path, digest)
+
+    def finished(self, key: str) -> Finished | None:
+        """The update for this work, if it was trained before and its file is whole."""
+        for path in self.updates.glob(f"{key}.*.safetensors"):
+            digest = path.name.split(".")[1]
+            with path.open("rb") as file:
+                if file_digest(file, "sha256").hexdigest() == digest:
+                    return Finished(path, digest, kept=True)
+        return None
+
+    def forget(self, besides: Path | None = None) -> None:
+        for path in self.updates.glob("*.safetensors"):
+            if path != besides:
+                path.unlink()
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place if the block ends well."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    yield temporary
+    os.replace(temporary, path)
+
+
+def default_folder(name: str) -> Path:
+    """The state folder of a client that was not given one. The name is one that the command line lets through."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    else:
+        base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "fl-agent" / name

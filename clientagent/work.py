@@ -1,0 +1,87 @@
+"""A piece of work, as the server describes it, checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from clientagent.errors import Failed
+from federation.fl.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Train from `base_digest` and send the delta to `update_url`."""
+
+    participation: str
+    session: str
+    round: int
+    workload: str
+    workload_digest: str
+    options: Mapping[str, Any]
+    config: Mapping[str, Any]
+    base_digest: str
+    base_bytes: int
+    base_url: str
+    update_url: str
+    part_bytes: int
+    max_put_bytes: int
+
+    @property
+    def key(self) -> str:
+        """Names what would be trained: the same for the same seat, even after a restart.
+
+        More than the participation's id, which a server with a new database counts from 1 again.
+        """
+        parts = [self.participation, self.workload_digest, self.options, self.config, self.base_digest]
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def participation(body: Mapping[str, Any]) -> str:
+    """The seat's id, all that is needed to give it up. Raises Failed where there is none that can be one."""
+    value = body.get("participation")
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.~-]{1,100}", value):
+        raise Failed(f"The server offers work without a participation: {str(value)[:100]!r}.")
+    return value
+
+
+def parse(body: Mapping[str, Any]) -> Work:
+    """What to do. Raises Failed with a sentence for a kind that is not known or members that are missing."""
+    if body.get("kind") != "train":
+        raise Failed(f"This agent ({__version__}) does not know work of the kind {body.get('kind')!r}: update it.")
+    try:
+        workload, base = body["workload"], body["base_model"]
+        return Work(
+            participation=participation(body),
+            session=str(body["session"]["name"]),
+            round=int(body["round"]),
+            workload=str(workload["name"]),
+            workload_digest=str(workload["digest"]),
+            options=dict(workload["options"]),
+            config=dict(body["config"]),
+            base_digest=_digest(base["digest"]),
+            base_bytes=_positive(base["num_bytes"]),
+            base_url=str(base["url"]),
+            update_url=str(body["update_url"]),
+            part_bytes=_positive(body["part_bytes"]),
+            max_put_bytes=int(body["max_put_bytes"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Failed(f"The server's work cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def _digest(value: object) -> str:
+    """It becomes a file's name, so it must be one."""
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError(f"{str(value)[:80]!r} is not a digest")
+    return value
+
+
+def _positive(value: object) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{str(value)[:80]!r} is not a positive number")
+    return value
