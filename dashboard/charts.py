@@ -1,0 +1,113 @@
+"""Rows become figures. Colours are the browser's: a trace says in `meta` what it is, static/js/plot.js paints it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+from federation.models import GlobalModel
+
+Figure = dict[str, Any]
+METRICS = {"accuracy": max, "loss": min}  # of the global model, and which value is the best
+
+
+def value(model: GlobalModel, name: str) -> float | None:
+    """The central value, else the clients'."""
+    central = _value(model, "metrics", name)
+    return _value(model, "federated_metrics", name) if central is None else central
+
+
+def best(models: Sequence[GlobalModel]) -> GlobalModel | None:
+    """The best model: by central accuracy, else by central loss, else by what the clients found."""
+    for of in ("metrics", "federated_metrics"):
+        for name, choose in METRICS.items():
+            known = [(found, model) for model in models if (found := _value(model, of, name)) is not None]
+            if known:
+                return choose(known, key=itemgetter(0))[1]
+    return None
+
+
+def global_figures(models: Sequence[GlobalModel]) -> dict[str, Figure]:
+    """The global model by version: {'accuracy': figure, 'loss': figure}, of what was measured more than once."""
+    ordered = sorted(models, key=lambda model: model.version)
+    return {name: _global(ordered, name) for name in METRICS if _measured(ordered, name)}
+
+
+def _measured(models: Sequence[GlobalModel], name: str) -> bool:
+    return any(sum(_value(m, of, name) is not None for m in models) > 1 for of in ("metrics", "federated_metrics"))
+
+
+def _global(models: Sequence[GlobalModel], name: str) -> Figure:
+    traces = [
+        _line(models, "federated_metrics", name, meta="federated", dash="4px,3px", width=1.25),
+        _line(models, "metrics", name, meta="central", dash="solid", width=1.75),
+    ]
+    data = [trace for trace in traces if len(trace["x"]) > 1]
+    top = data[-1]
+    mark = METRICS[name](range(len(top["y"])), key=top["y"].__getitem__)
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers+text",
+            "x": [top["x"][mark]],
+            "y": [top["y"][mark]],
+            "text": [f"{top['y'][mark]:.3f}"],
+            "textposition": "top center" if name == "accuracy" else "bottom center",
+            "hoverinfo": "skip",
+            "cliponaxis": False,
+            "marker": {"symbol": "star", "size": 11},
+            "meta": "best",
+        }
+    )
+    last = max(trace["x"][-1] for trace in data)
+    layout = {
+        "xaxis": {
+            "tickformat": "d",
+            "tick0": 0,
+            "dtick": max(1, -(-last // 8)),
+            "range": [-0.2, max(1, last) + 0.2],
+            "title": {"text": "version"},
+        },
+        "yaxis": {"nticks": 4, "tickformat": ".2f" if name == "accuracy" else "~g"},
+    }
+    return {"data": data, "layout": layout}
+
+
+def _line(models: Sequence[GlobalModel], of: str, name: str, *, meta: str, dash: str, width: float) -> Figure:
+    points = [(model.version, found) for model in models if (found := _value(model, of, name)) is not None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [version for version, _ in points],
+        "y": [measured for _, measured in points],
+        "line": {"dash": dash, "width": width},
+        "hovertemplate": f"v%{{x}}: %{{y:.4f}} {meta}<extra></extra>",
+        "meta": meta,
+    }
+
+
+def _value(model: GlobalModel, of: str, name: str) -> float | None:
+    value = getattr(model, of).get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def losses(models: Sequence[GlobalModel]) -> list[float]:
+    """The loss by version: the central one where there is one, else the clients'."""
+    ordered = sorted(models, key=lambda model: model.version)
+    for of in ("metrics", "federated_metrics"):
+        found = [loss for model in ordered if (loss := _value(model, of, "loss")) is not None]
+        if len(found) > 1:
+            return found
+    return []
+
+
+def spark(values: Sequence[float], *, width: float = 96, height: float = 24) -> str:
+    """The points of an SVG polyline; empty for fewer than two values."""
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    across, spread = width / (len(values) - 1), (high - low) or 1.0
+    return " ".join(
+        f"{i * across:.1f},{height - 2 - (value - low) / spread * (height - 4):.1f}" for i, value in enumerate(values)
+    )

@@ -1,0 +1,86 @@
+"""Websockets: a browser says what it saw last, then gets everything after it, in order, each event once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from urllib.parse import urlsplit
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from federation.api.threads import in_thread
+from federation.feed import SERVER_LOG, Batch, Subscription, feed, read
+from federation.models import TrainingSession
+from federation.services import apikeys
+
+
+class LogConsumer(AsyncWebsocketConsumer):
+    """Follows one log. Signed-in users of the same origin, or an API key, may listen."""
+
+    following: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        if not await self._may_listen() or not await self._exists():
+            await self.close()
+            return
+        await self.accept()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        after = _cursor(text_data)
+        if after is None:
+            await self.close(code=4400, reason='Send {"after": <last seq seen>}.')
+            return
+        await self._stop()
+        self.following = asyncio.create_task(self._follow(after))
+
+    async def disconnect(self, code: int) -> None:
+        await self._stop()
+
+    @property
+    def log_id(self) -> int:
+        return int(self.scope["url_route"]["kwargs"].get("session_id", SERVER_LOG))
+
+    async def _follow(self, seen: int) -> None:
+        with feed.watch(self.log_id) as subscription:  # join first, then read what was missed
+            seen = await self._replay(seen)
+            while True:
+                seen = await self._pass_on(await subscription.queue.get(), seen, subscription)
+
+    async def _pass_on(self, batch: Batch, seen: int, subscription: Subscription) -> int:
+        if batch.last <= seen:
+            return seen  # replayed already
+        if batch.first == seen + 1:
+            await self.send(batch.text)
+            return batch.last
+        return await self._replay(seen)  # part of it is known, or the queue had overflowed
+
+    async def _replay(self, seen: int) -> int:
+        while batch := await in_thread(read, self.log_id, seen):
+            await self.send(batch.text)
+            seen = batch.last
+        return seen
+
+    async def _stop(self) -> None:
+        if self.following:
+            self.following.cancel()
+            await asyncio.gather(self.following, return_exceptions=True)
+
+    async def _may_listen(self) -> bool:
+        headers = {name.decode().lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await in_thread(apikeys.user_of, key) is not None
+        same_origin = urlsplit(headers.get("origin", "")).netloc == headers.get("host")
+        return same_origin and bool(self.scope["user"].is_authenticated)
+
+    async def _exists(self) -> bool:
+        return self.log_id == SERVER_LOG or await in_thread(TrainingSession.objects.filter(pk=self.log_id).exists)
+
+
+def _cursor(text: str | None) -> int | None:
+    """The number in `{"after": n}`, or None for anything else."""
+    try:
+        after = json.loads(text or "")["after"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return after if isinstance(after, int) and not isinstance(after, bool) and after >= 0 else None

@@ -1,0 +1,316 @@
+"""Forms: they read what was typed; whether it can be is for the services to say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from dashboard import overview
+from federation.errors import Invalid
+from federation.fl.options import Option
+from federation.fl.strategies import STRATEGIES
+from federation.fl.workloads import WORKLOADS
+from federation.models import Client, GlobalModel, TrainingSession
+from federation.services import sessions
+from federation.services.sessions import Spec
+
+UNITS = {"s": ("seconds", 1), "min": ("minutes", 60), "h": ("hours", 3600), "d": ("days", 86_400)}
+FIRST_WORKLOAD = "digits"  # needs no data of one's own
+PAST = 20  # sessions whose models are offered to start from
+RENAMED = {"round_seconds": "round_time", "workload.name": "workload", "strategy.name": "strategy"}
+
+
+class Whole(forms.CharField):
+    """A whole number, empty where it is not required."""
+
+    def to_python(self, value: Any) -> Any:
+        text = "".join(str(value if value is not None else "").split())
+        if not text:
+            return None
+        try:
+            return int(text[:40])
+        except ValueError:
+            raise ValidationError(f"{text[:40]!r} is not a whole number.") from None
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        return {"inputmode": "numeric", "autocomplete": "off"}
+
+
+class Number(forms.CharField):
+    """A finite number."""
+
+    def to_python(self, value: Any) -> Any:
+        text = str(value if value is not None else "").strip()
+        if not text:
+            return None
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValidationError(f"{text[:40]!r} is not a number.") from None
+        if not math.isfinite(number):
+            raise ValidationError(f"{text[:40]!r} is not a finite number.")
+        return number
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        return {"inputmode": "decimal", "autocomplete": "off"}
+
+
+def _field(option: Option, **kwargs: Any) -> forms.Field:
+    """The field in which one types an option of a workload, a strategy or the training."""
+    about: dict[str, Any] = {
+        "label": option.name.replace("_lr", "_learning_rate").replace("_", " ").capitalize(),
+        "help_text": option.help,
+        "initial": option.default,
+        "required": False,
+        **kwargs,
+    }
+    if option.choices:
+        pairs = [(choice, str(choice)) for choice in option.choices]
+        return forms.TypedChoiceField(
+            choices=pairs, coerce=lambda text: option.kind(text), widget=forms.Select, **about
+        )
+    if option.kind is bool:
+        return forms.BooleanField(**about)
+    if option.kind is int:
+        return Whole(**about)
+    return Number(**about) if option.kind is float else forms.CharField(**about)
+
+
+class NewSessionForm(forms.Form):
+    """Everything that a session is made from, each with a line that explains it."""
+
+    name = forms.CharField(label="Name", help_text="How you will find it again.", required=False)
+    workload = forms.CharField(label="Workload", help_text="Network, data and loss, known to both sides.")
+    start_from = forms.CharField(
+        label="Starting weights", help_text="The model that the first round trains from.", required=False
+    )
+    rounds = Whole(label="Rounds", help_text="Can be extended later.")
+    round_time = Number(label="Time for a round", help_text="At this deadline it closes with whoever has reported.")
+    round_unit = forms.ChoiceField(label="Unit", choices=[(key, name) for key, (name, _) in UNITS.items()])
+    cohort_size = Whole(
+        label="Clients asked", help_text="Drawn anew for every round. Empty: everyone who is online.", required=False
+    )
+    quorum = Whole(label="Quorum", help_text="How many must report. Half of those asked is a good start.")
+    seed = Whole(label="Seed", help_text="The same seed and the same updates give the same model.")
+    strategy = forms.CharField(label="Aggregation", help_text="How the updates of a round become the next model.")
+    max_retries = Whole(label="Retries", help_text="How often a failed round opens again before the session fails.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for option in sessions.TRAIN:
+            self.fields[option.name] = _field(option)
+        for kind, declared in (("workload", WORKLOADS), ("strategy", STRATEGIES)):
+            for name, one in declared.items():
+                for option in one.options:
+                    self.fields[f"{kind}.{name}.{option.name}"] = _field(option)
+        self.fields["workload"].widget = forms.Select(choices=[(w.name, w.title) for w in WORKLOADS.values()])
+        self.fields["strategy"].widget = forms.Select(choices=[(s.name, s.title) for s in STRATEGIES.values()])
+        self.fields["cohort_size"].widget.attrs["placeholder"] = "everyone online"
+        self._offer_models()
+        self._dress()
+
+    def _offer_models(self) -> None:
+        chosen = str(self["start_from"].value() or "")
+        self.fields["start_from"].widget = forms.Select(
+            choices=[("", "Fresh, from the seed"), *_starting_models(chosen)]
+        )
+
+    def _dress(self) -> None:
+        """Classes and the ids of hint and sentence, which the template gives."""
+        for name, field in self.fields.items():
+            select = isinstance(field.widget, forms.Select)
+            kind = "select" if select else "" if isinstance(field, forms.BooleanField) else "input"
+            tag = self[name].auto_id
+            field.error_messages["required"] = "This cannot be left empty."
+            field.widget.attrs |= {"class": kind, "aria-describedby": f"{tag}-e {tag}-h"}
+        self.fields["round_unit"].widget.attrs["aria-label"] = "Unit of the time"
+
+    # ---- what the template asks for
+
+    @property
+    def train_fields(self) -> list[forms.BoundField]:
+        return [self[option.name] for option in sessions.TRAIN]
+
+    @property
+    def workload_groups(self) -> Iterator[dict[str, Any]]:
+        return self._groups("workload", WORKLOADS)
+
+    @property
+    def strategy_groups(self) -> Iterator[dict[str, Any]]:
+        return self._groups("strategy", STRATEGIES)
+
+    def _groups(self, kind: str, declared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        chosen = self[kind].value()
+        for name, one in declared.items():
+            fields = [self[f"{kind}.{name}.{option.name}"] for option in one.options]
+            yield {"of": name, "summary": one.summary, "fields": fields, "is_chosen": name == chosen}
+
+    @property
+    def train_defaults(self) -> dict[str, dict[str, float]]:
+        """What each workload trains well with; filled in when it is chosen."""
+        return {name: dict(workload.train_defaults) for name, workload in WORKLOADS.items()}
+
+    @property
+    def bad_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.fields if name in self.errors]
+
+    # ---- from what was typed to a specification
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the service, also where some fields could not be read: one learns of everything at once."""
+        try:
+            self.spec = sessions.check(self._typed())
+        except Invalid as refusal:
+            for field, sentence in refusal.errors:
+                self._refuse(field, sentence)
+        return self.cleaned_data
+
+    def _refuse(self, field: str, sentence: str) -> None:
+        name = self._name_of(field)
+        if name is None or name not in self.errors:  # what could not be read is said already
+            self.add_error(name, sentence)
+
+    def _name_of(self, field: str) -> str | None:
+        """The form's field for a field of the specification; None: it is said above the form."""
+        name = RENAMED.get(field, field).removeprefix("train.")
+        for kind in ("workload", "strategy"):
+            name = name.replace(f"{kind}.options.", f"{kind}.{self.cleaned_data.get(kind, '')}.", 1)
+        return name if name in self.fields else None
+
+    def _typed(self) -> Spec:
+        typed, plain = self.cleaned_data, Spec(name="", workload="")
+
+        def number(name: str, default: Any) -> Any:
+            value = typed.get(name)
+            return default if value is None else value
+
+        seconds = number("round_time", plain.round_seconds) * UNITS[typed.get("round_unit", "s")][1]
+        return Spec(
+            name=typed.get("name", ""),
+            workload=typed.get("workload", ""),
+            workload_options=self._options("workload", WORKLOADS),
+            rounds=number("rounds", plain.rounds),
+            strategy=typed.get("strategy", ""),
+            strategy_options=self._options("strategy", STRATEGIES),
+            cohort_size=typed.get("cohort_size"),
+            quorum=number("quorum", plain.quorum),
+            round_seconds=round(min(max(seconds, -1.0), 1e9)),
+            max_retries=number("max_retries", plain.max_retries),
+            train={o.name: value for o in sessions.TRAIN if (value := typed.get(o.name)) is not None},
+            seed=number("seed", plain.seed),
+            start_from=pair(typed["start_from"]) if typed.get("start_from") else None,
+        )
+
+    def _options(self, kind: str, declared: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of the chosen one; what was left empty gets its default."""
+        name = self.cleaned_data.get(kind, "")
+        known = declared[name].options if name in declared else ()
+        values = {option.name: self.cleaned_data.get(f"{kind}.{name}.{option.name}") for option in known}
+        return {key: value for key, value in values.items() if value not in (None, "")}
+
+
+def pair(text: str) -> tuple[int, int]:
+    """'7:3' as (session 7, version 3); (0, 0), which is nowhere, for what is not of this form."""
+    session, _, version = text.partition(":")
+    numbers = [int(part) if part.isdecimal() and len(part) < 19 else 0 for part in (session, version)]
+    return numbers[0], numbers[1]
+
+
+def _starting_models(chosen: str) -> list[tuple[str, str]]:
+    """The last and the best model of recent sessions, and the one that is chosen already."""
+    recent = TrainingSession.objects.filter(models__version__gt=0).distinct().order_by("-pk")[:PAST]
+    pairs: dict[str, str] = {}
+    for result in overview.results(list(recent)):
+        for model in (result.last, result.best):
+            if model is not None and model.version:
+                best = model is result.best
+                pairs.setdefault(_key(model), _label(model, result.session, best=best))
+    if chosen and chosen not in pairs:
+        start = pair(chosen)
+        found = GlobalModel.objects.select_related("session").filter(session=start[0], version=start[1]).first()
+        pairs[chosen] = _label(found, found.session, best=False) if found else f"v{start[1]}, session {start[0]}"
+    return list(pairs.items())
+
+
+def _key(model: GlobalModel) -> str:
+    return f"{model.session_id}:{model.version}"
+
+
+def _label(model: GlobalModel, session: TrainingSession, *, best: bool) -> str:
+    accuracy = model.metrics.get("accuracy")
+    result = f", accuracy {accuracy:.3f}" if isinstance(accuracy, int | float) else ""
+    return f"{session.name}, v{model.version}{' (best)' if best else ''}{result}"
+
+
+# ---- what a form begins with
+
+
+def default_spec() -> Spec:
+    """Good to launch as it is: a quorum of half of the clients, the workload's own training settings."""
+    name = FIRST_WORKLOAD if FIRST_WORKLOAD in WORKLOADS else next(iter(WORKLOADS))
+    last = TrainingSession.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    enrolled = Client.objects.enrolled().filter(enabled=True).count()
+    return Spec(
+        name=f"{name} {last + 1}",
+        workload=name,
+        quorum=max(1, enrolled // 2),
+        train=dict(WORKLOADS[name].train_defaults),
+        seed=1,
+    )
+
+
+def another(session: TrainingSession) -> Spec:
+    """The specification of a session, with a name of its own."""
+    return replace(sessions.spec_of(session), name=sessions.next_name(session.name))
+
+
+def initial_of(spec: Spec) -> dict[str, Any]:
+    """A specification as the form's initial values."""
+    unit = max((key for key, (_, s) in UNITS.items() if spec.round_seconds % s == 0), key=lambda key: UNITS[key][1])
+    options = {f"workload.{spec.workload}.{key}": value for key, value in spec.workload_options.items()}
+    options |= {f"strategy.{spec.strategy}.{key}": value for key, value in spec.strategy_options.items()}
+    return {
+        "name": spec.name,
+        "workload": spec.workload,
+        "start_from": "{}:{}".format(*spec.start_from) if spec.start_from else "",
+        "rounds": spec.rounds,
+        "round_time": spec.round_seconds // UNITS[unit][1],
+        "round_unit": unit,
+        "cohort_size": "" if spec.cohort_size is None else spec.cohort_size,
+        "quorum": spec.quorum,
+        "seed": spec.seed,
+        "strategy": spec.strategy,
+        "max_retries": spec.max_retries,
+        **spec.train,
+        **options,
+    }
+
+
+class InviteForm(forms.Form):
+    """How many clients may join by a code, and until when."""
+
+    EXPIRES = {"3600": "in an hour", "86400": "in a day", "604800": "in 7 days", "2592000": "in 30 days", "": "never"}
+
+    uses = Whole(label="Clients", help_text="How many may join by this code.", initial=10)
+    expires = forms.ChoiceField(
+        label="Expires",
+        choices=list(EXPIRES.items()),
+        initial="604800",
+        required=False,
+        help_text="Codes end by themselves.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["uses"].widget.attrs |= {"class": "input", "aria-describedby": "id_uses-e id_uses-h"}
+        self.fields["expires"].widget.attrs |= {"class": "select", "aria-describedby": "id_expires-e id_expires-h"}
+
+    @property
+    def expires_in_seconds(self) -> int | None:
+        seconds = self.cleaned_data["expires"]
+        return int(seconds) if seconds else None

@@ -1,0 +1,261 @@
+"""The overview: what needs somebody, what runs, what came out, what happened, and how the server is."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dashboard import board, charts, history, lanes, sentences, wording, words
+from dashboard.board import Board
+from dashboard.sentences import Line
+from dashboard.words import Word
+from federation.fl.version import __version__
+from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
+from federation.models import Event, GlobalModel, Participation, Round, Server, ServerEvent, TrainingSession
+
+MOST_RUNNING = 8  # sessions that are shown as running; each that has no round open costs a few queries
+RECENT = 6
+HAPPENED = 8
+MOST_CLIENTS = 12  # that the overview names
+FAILED_FOR = timedelta(days=3)  # how long a failed session needs attention
+NEARLY_FULL = 0.9
+SPARK = 60  # versions
+QUIET = (Event.Kind.METRICS_REPORTED, Event.Kind.SEAT_TRAINING)  # too many, and told elsewhere
+URGENT = {"lost", "late", "silent", "refused", "no_clients", "too_few_clients"}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that needs somebody."""
+
+    icon: str
+    tone: str
+    title: SafeString
+    text: SafeString
+    session: TrainingSession | None = None
+    again: bool = False  # offer to change the session and run it again
+
+    @property
+    def toned(self) -> str:
+        return f"tone-{self.tone}"
+
+
+@dataclass(slots=True)
+class Running:
+    session: TrainingSession
+    board: Board
+    completed: int
+    spark: str
+
+    @property
+    def word(self) -> Word:
+        if self.session.status == SessionStatus.PAUSED:
+            return words.SESSION[SessionStatus.PAUSED]
+        waits = any(why.kind in URGENT for why in self.board.why) or not self.board.is_active
+        return words.WAITING if waits else words.SESSION[SessionStatus.RUNNING]
+
+    @property
+    def number(self) -> int:
+        return self.board.round.number if self.board.is_active and self.board.round else self.completed
+
+    @property
+    def strip(self) -> list[str]:
+        return history.strip(self.session, self.completed, self.number if self.board.is_active else 0)
+
+    @property
+    def done(self) -> float:
+        return min(1.0, self.completed / self.session.rounds)
+
+    @property
+    def why(self) -> SafeString:
+        return self.board.why[0].sentence if self.board.why else format_html("The next round opens.")
+
+
+@dataclass(slots=True)
+class Result:
+    session: TrainingSession
+    word: Word
+    completed: int
+    last: GlobalModel | None
+    best: GlobalModel | None
+    spark: str
+
+    @property
+    def accuracy(self) -> float | None:
+        return charts.value(self.best, "accuracy") if self.best else None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    ticked_at: datetime | None
+    is_ticking: bool
+    aggregating: int
+    disk_used: int
+    disk_total: int
+    database: str
+    version: str
+
+    @property
+    def disk_share(self) -> float:
+        return self.disk_used / self.disk_total if self.disk_total else 0.0
+
+    @property
+    def is_well(self) -> bool:
+        return self.is_ticking and self.disk_share < NEARLY_FULL
+
+
+# ---- what runs, what came out
+
+
+def running(now: datetime) -> list[Running]:
+    sessions = list(TrainingSession.objects.filter(status__in=LIVE).order_by("pk")[:MOST_RUNNING])
+    models = _models(sessions)
+    rounds = {r.session_id: r for r in Round.objects.filter(session__in=sessions, status__in=ACTIVE)}
+    seats: defaultdict[int, list[Participation]] = defaultdict(list)
+    for seat in lanes.seats(rounds.values()):
+        seats[seat.round_id].append(seat)
+    found = []
+    for session in sessions:
+        one = rounds.get(session.pk)
+        if one is not None and session.status == SessionStatus.RUNNING and one.status == RoundStatus.COLLECTING:
+            one.session = session
+            at = board.with_seats(session, one, seats[one.pk], now=now, others=[])
+        else:
+            at = board.of(session, now=now)
+        known = models[session.pk]
+        found.append(Running(session, at, _completed(known), charts.spark(charts.losses(known))))
+    return found
+
+
+def recent() -> list[Result]:
+    sessions = list(TrainingSession.objects.filter(status__in=ENDED).order_by(F("ended_at").desc(), "-pk")[:RECENT])
+    return results(sessions)
+
+
+def results(sessions: Sequence[TrainingSession]) -> list[Result]:
+    """What came out of some sessions, in one query for all."""
+    models = _models(sessions)
+    return [
+        Result(
+            session,
+            words.SESSION[SessionStatus(session.status)],
+            _completed(models[session.pk]),
+            max(models[session.pk], key=lambda model: model.version, default=None),
+            charts.best(models[session.pk]),
+            charts.spark(charts.losses(models[session.pk])),
+        )
+        for session in sessions
+    ]
+
+
+def _models(sessions: Sequence[TrainingSession]) -> defaultdict[int, list[GlobalModel]]:
+    """The last models of each session."""
+    nth = Window(RowNumber(), partition_by=F("session"), order_by=F("version").desc())
+    found: defaultdict[int, list[GlobalModel]] = defaultdict(list)
+    for model in GlobalModel.objects.filter(session__in=sessions).annotate(nth=nth).filter(nth__lte=SPARK):
+        found[model.session_id].append(model)
+    return found
+
+
+def _completed(models: Sequence[GlobalModel]) -> int:
+    return max((model.version for model in models), default=0)
+
+
+# ---- what needs somebody
+
+
+def attention(running: Sequence[Running], state: ServerState, *, now: datetime) -> list[Item]:
+    return [*_of_server(state), *_of_running(running), *_failed(now)]
+
+
+def _of_server(state: ServerState) -> list[Item]:
+    found = []
+    if not state.is_ticking:
+        text = format_html("Rounds neither open nor close. Start the worker and the beat.")
+        found.append(Item("warning", "bad", format_html("No worker is at work"), text))
+    if state.disk_share >= NEARLY_FULL:
+        used, total = wording.size(state.disk_used), wording.size(state.disk_total)
+        text = format_html("{} {} of {} {}. Delete sessions that you don't need.", *used, *total)
+        title = format_html("The disk is {}\u202f% full", round(100 * state.disk_share))
+        found.append(Item("disk", "wait", title, text))
+    return found
+
+
+def _of_running(running: Sequence[Running]) -> list[Item]:
+    found = []
+    for one in running:
+        for why in one.board.why:
+            if why.kind in URGENT:
+                where = f"Round {one.board.next_number if not one.board.is_active else one.number}"
+                title = format_html("{} of {} needs a look", where, one.session.name)
+                found.append(Item(why.icon, why.tone, title, why.sentence, one.session))
+                break
+    return found
+
+
+def _failed(now: datetime) -> list[Item]:
+    rows = TrainingSession.objects.filter(status=SessionStatus.FAILED, ended_at__gt=now - FAILED_FOR)
+    return [
+        Item(
+            "x-circle", "bad", format_html("{} failed", session.name), format_html("{}", session.reason), session, True
+        )
+        for session in rows.order_by("-ended_at")[:5]
+    ]
+
+
+# ---- what happened
+
+
+def happened() -> list[Line]:
+    """The newest events of all logs, in words."""
+    rows = Event.objects.exclude(kind__in=QUIET).select_related("session").order_by("-pk")
+    told = []
+    for event in rows[:HAPPENED]:
+        line = sentences.line(event, event.kind)
+        told.append(_in_session(line, event.session))
+    own = ServerEvent.objects.exclude(kind__startswith="session.")  # those repeat the sessions' logs
+    told += sentences.lines(own.order_by("-seq")[:HAPPENED])
+    return sorted(told, key=lambda line: line.time, reverse=True)[:HAPPENED]
+
+
+def _in_session(line: Line, session: TrainingSession) -> Line:
+    return Line(line.seq, line.kind, line.time, line.icon, line.tone, line.sentence, session.name, session.pk)
+
+
+# ---- the server
+
+
+def server_state(now: datetime) -> ServerState:
+    server = Server.objects.filter(pk=1).first()
+    disk = shutil.disk_usage(settings.FL_DATA_DIR)
+    return ServerState(
+        ticked_at=server.ticked_at if server else None,
+        is_ticking=server is not None and server.is_ticking(now),
+        aggregating=Round.objects.filter(status=RoundStatus.AGGREGATING).count(),
+        disk_used=disk.total - disk.free,
+        disk_total=disk.total,
+        database=_database(),
+        version=__version__,
+    )
+
+
+def _database() -> str:
+    """'SQLite, 212 MB'."""
+    if connection.vendor == "sqlite":
+        file = Path(str(connection.settings_dict["NAME"]))
+        held = file.stat().st_size if file.exists() else 0
+        return "SQLite, " + " ".join(wording.size(held))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return f"{connection.display_name}, " + " ".join(wording.size(cursor.fetchone()[0]))

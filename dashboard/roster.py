@@ -1,0 +1,216 @@
+"""The clients as pages list them: what each is, does and did."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
+
+from dashboard import wording, words
+from dashboard.words import Word
+from federation.lifecycle import ACTIVE, COUNTED, OPEN, RoundStatus, SeatStatus
+from federation.models import Client, Participation, Phase
+
+LAST = 14  # rounds that a client's bars show
+LOST = (SeatStatus.FAILED, SeatStatus.REJECTED, SeatStatus.DROPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One of a client's last rounds: how long it took, as a share of the longest shown."""
+
+    look: str  # run, late or bad
+    height: float
+
+    @property
+    def tall(self) -> float:
+        """Of the 22 units that a bar may be high."""
+        return round(22 * self.height, 1)
+
+    @property
+    def top(self) -> float:
+        return round(24 - 22 * self.height, 1)
+
+
+@dataclass(slots=True)
+class Place:
+    """A client with its state."""
+
+    client: Client
+    word: Word
+    doing: str
+    seat: Participation | None
+    in_time: int = 0
+    late: int = 0
+    lost: int = 0
+    median_seconds: float | None = None
+    bars: list[Bar] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        return self.word.text.lower()
+
+    @property
+    def rounds(self) -> int:
+        return self.in_time + self.late + self.lost
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        whole = max(1, self.rounds)
+        return self.in_time / whole, self.late / whole, self.lost / whole
+
+    @property
+    def before_lost(self) -> float:
+        return self.shares[0] + self.shares[1]
+
+    @property
+    def device(self) -> str:
+        """'NVIDIA A40', or 'CPU, 16 cores'."""
+        info = self.client.info
+        gpu = str(info.get("gpu") or "").partition(",")[0]
+        if gpu and info.get("device") != "cpu":
+            return gpu
+        kind = {"mps": "Apple GPU", "cuda": "GPU", "cpu": "CPU"}.get(str(info.get("device") or ""), "")
+        cores = info.get("cores")
+        return f"{kind or 'CPU'}, {cores} cores" if isinstance(cores, int) else kind
+
+    @property
+    def system(self) -> str:
+        """'Linux, 128 GiB'."""
+        system = str(self.client.info.get("platform") or "").partition(" ")[0]
+        memory = self.client.info.get("memory")
+        held = f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else ""
+        return ", ".join(part for part in (system, held) if part)
+
+    @property
+    def version(self) -> str:
+        return str(self.client.info.get("version") or "")
+
+
+def places(clients: Sequence[Client], *, now: datetime) -> list[Place]:
+    """Each client's state and what it does, in one query for all."""
+    held: dict[int, Participation] = {}
+    rows = Participation.objects.filter(client__in=clients, round__status__in=ACTIVE)
+    for seat in rows.select_related("round__session").order_by("pk"):
+        kept = held.get(seat.client_id)
+        if kept is None or kept.status not in OPEN:
+            held[seat.client_id] = seat
+    return [_place(client, held.get(client.pk), now) for client in clients]
+
+
+def _place(client: Client, seat: Participation | None, now: datetime) -> Place:
+    word = words.of_client(client, seat, online=client.is_online(now))
+    return Place(client, word, _doing(client, seat, word, now), seat)
+
+
+def _doing(client: Client, seat: Participation | None, word: Word, now: datetime) -> str:
+    if word == words.DISABLED:
+        return "takes part in no round"
+    if word == words.AWAY:
+        if client.last_seen is None:
+            return "left; it comes back by itself"
+        silent = wording.minutes((now - client.last_seen).total_seconds())
+        holds = f", in round {seat.round.number} of {seat.round.session.name}" if seat and seat.is_open else ""
+        return f"silent for {silent}{holds}"
+    if seat is None:
+        return "ready"
+    session, number = seat.round.session.name, seat.round.number
+    if seat.is_open:
+        return f"{_act(seat)}, {session}"
+    return f"waits for the others in round {number} of {session}"
+
+
+def _act(seat: Participation) -> str:
+    if seat.status == SeatStatus.INVITED:
+        return "offered work"
+    done = f" {seat.fraction:.0%}".replace("%", f"{wording.THIN}%") if seat.phase and seat.fraction else ""
+    return f"{seat.phase or Phase.DOWNLOADING}{done}"
+
+
+def with_numbers(clients: Sequence[Client], *, now: datetime) -> list[Place]:
+    """The same with reliability and the last rounds: three queries, whatever their number."""
+    found = places(clients, now=now)
+    by_client = {place.client.pk: place for place in found}
+    for row in _counts(clients):
+        place = by_client[row["client"]]
+        place.in_time, place.late, place.lost = row["in_time"], row["too_late"], row["lost"]
+    last: defaultdict[int, list[Participation]] = defaultdict(list)
+    for seat in _last(clients):
+        last[seat.client_id].append(seat)
+    longest = max((_took(seat) or 0.0 for seats in last.values() for seat in seats), default=0.0)
+    for pk, seats in last.items():
+        known = [took for seat in seats if seat.status in COUNTED and (took := _took(seat)) is not None]
+        by_client[pk].median_seconds = statistics.median(known) if known else None
+        by_client[pk].bars = [_bar(seat, longest) for seat in reversed(seats)]
+    return found
+
+
+def _finished(clients: Sequence[Client]) -> QuerySet[Participation]:
+    """Seats that say something about their client: not the open ones, nor those of a cancelled round."""
+    rows = Participation.objects.filter(client__in=clients)
+    return rows.exclude(status__in=OPEN).exclude(round__status=RoundStatus.CANCELLED)
+
+
+def _counts(clients: Sequence[Client]) -> Iterable[Mapping[str, Any]]:
+    return (
+        _finished(clients)
+        .order_by()
+        .values("client")
+        .annotate(
+            in_time=Count("pk", filter=Q(status__in=COUNTED)),
+            too_late=Count("pk", filter=Q(status=SeatStatus.LATE)),
+            lost=Count("pk", filter=Q(status__in=LOST)),
+        )
+    )
+
+
+def _last(clients: Sequence[Client]) -> QuerySet[Participation]:
+    nth = Window(RowNumber(), partition_by=F("client"), order_by=F("pk").desc())
+    rows = _finished(clients).annotate(nth=nth).filter(nth__lte=LAST)
+    return rows.select_related("round").order_by("-pk")
+
+
+def _took(seat: Participation) -> float | None:
+    """Seconds from taking the work to the report, or to the end of the round."""
+    end = seat.reported_at or seat.round.closed_at
+    if seat.taken_at is None or end is None:
+        return None
+    return max(0.0, (end - seat.taken_at).total_seconds())
+
+
+def _bar(seat: Participation, longest: float) -> Bar:
+    look = "run" if seat.status in COUNTED else "late" if seat.status == SeatStatus.LATE else "bad"
+    return Bar(look, max(0.08, (_took(seat) or 0.0) / longest) if longest else 0.08)
+
+
+def matching(query: str) -> QuerySet[Client]:
+    """Enrolled clients whose name contains some text."""
+    found = Client.objects.enrolled()
+    return found.filter(name__icontains=query) if query else found
+
+
+def in_state(state: str, now: datetime) -> Q:
+    """The clients of a state, as a condition: so that a page of them can be asked for."""
+    online = Q(pk__in=Client.objects.online(now).values("pk"))
+    busy = Q(pk__in=Participation.objects.filter(status__in=OPEN).values("client"))
+    return {
+        "busy": online & busy,
+        "online": online & ~busy,
+        "away": Q(enabled=True) & ~online,
+        "disabled": Q(enabled=False),
+    }.get(state, Q())
+
+
+def tally(now: datetime) -> dict[str, int]:
+    """How many enrolled clients are in each state, and how many examples they hold."""
+    states = ("busy", "online", "away", "disabled")
+    counted = Client.objects.enrolled().aggregate(
+        all=Count("pk"), **{state: Count("pk", filter=in_state(state, now)) for state in states}
+    )
+    return {name: counted[name] for name in ("all", *states)}

@@ -1,0 +1,291 @@
+"""Events in words: names first, one fact and what follows from it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dashboard import wording
+from dashboard.templatetags import ui
+from federation.models import Event, LogEntry, ServerEvent
+
+Payload = Mapping[str, Any]
+K = Event.Kind
+S = ServerEvent.Kind
+
+PROBLEMS = (
+    K.SESSION_FAILED,
+    K.ROUND_FAILED,
+    K.SEAT_DROPPED,
+    K.SEAT_FAILED,
+    K.UPDATE_REJECTED,
+    K.UPDATE_LATE,
+)
+BY_PEOPLE = (
+    K.SESSION_CREATED,
+    K.SESSION_STARTED,
+    K.SESSION_PAUSED,
+    K.SESSION_RESUMED,
+    K.SESSION_EXTENDED,
+    K.SESSION_CANCELLED,
+    K.ROUND_EXTENDED,
+    K.SEAT_SKIPPED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event as the page shows it."""
+
+    seq: int
+    kind: str
+    time: datetime
+    icon: str
+    tone: str
+    sentence: SafeString
+    session: str = ""  # its session's name, where several are listed together
+    session_id: int | None = None
+
+    @property
+    def toned(self) -> str:
+        return f"tone-{self.tone}"
+
+
+def line(event: LogEntry, kind: str) -> Line:
+    """An entry of either log. Never raises: what a payload lacks is left out of the sentence."""
+    icon, tone, say = SAYINGS.get(kind, ("info", "idle", _unknown))
+    return Line(event.seq, kind, event.time, icon, tone, say({"kind": kind, **event.payload}))
+
+
+def lines(events: Iterable[Event | ServerEvent]) -> list[Line]:
+    return [line(event, event.kind) for event in events]
+
+
+# ---- parts of sentences
+
+
+def _bold(text: object) -> SafeString:
+    return format_html("<strong>{}</strong>", text)
+
+
+def _client(p: Payload) -> SafeString:
+    return _bold((p.get("client") or {}).get("name") or "A client")
+
+
+def _round(p: Payload) -> SafeString:
+    attempt = p.get("attempt") or 1
+    again = f", try {attempt}" if attempt > 1 else ""
+    return _bold(f"Round {p.get('round', '?')}{again}")
+
+
+def _by(p: Payload) -> SafeString:
+    return _bold(p.get("by") or "A script")
+
+
+def _reason(p: Payload) -> str:
+    """': the reason.', or a full stop."""
+    reason = str(p.get("reason") or "").strip()
+    return f": {reason.rstrip('.')}." if reason else "."
+
+
+def _results(metrics: Mapping[str, Any] | None, names: Mapping[str, str]) -> str:
+    """'accuracy 0.858, loss 0.446', of those that are there."""
+    found = [
+        f"{word} {wording.metric(value)}"
+        for name, word in names.items()
+        if isinstance(value := (metrics or {}).get(name), int | float)
+    ]
+    return ", ".join(found)
+
+
+def _moment(text: object) -> SafeString | str:
+    moment = parse_datetime(text) if isinstance(text, str) else None
+    return ui.clock(moment) if moment else "later"
+
+
+# ---- sessions and rounds
+
+
+def _unknown(p: Payload) -> SafeString:
+    return format_html("{}", p["kind"])
+
+
+def _created(p: Payload) -> SafeString:
+    return format_html("{} created {}.", _by(p), _bold(p.get("name") or "the session"))
+
+
+def _did(verb: str, rest: str = "") -> Callable[[Payload], SafeString]:
+    return lambda p: format_html("{} {} the session{}.", _by(p), verb, rest)
+
+
+def _more(p: Payload) -> SafeString:
+    more = wording.count(p.get("more") or 0, "more round")
+    return format_html("{} added {}: {} in all.", _by(p), more, p.get("rounds", "?"))
+
+
+def _completed(p: Payload) -> SafeString:
+    rounds = p.get("rounds")
+    return format_html("The session is completed{}.", f" after {wording.count(rounds, 'round')}" if rounds else "")
+
+
+def _session_failed(p: Payload) -> SafeString:
+    return format_html("The session failed{}", _reason(p))
+
+
+def _opened(p: Payload) -> SafeString:
+    clients = wording.count(len(p.get("clients") or ()), "client")
+    return format_html(
+        "{} opened for {}; {} must report by {}.", _round(p), clients, p.get("quorum", "?"), _moment(p.get("deadline"))
+    )
+
+
+def _aggregated(p: Payload) -> SafeString:
+    took = wording.duration(float(p.get("aggregation_seconds") or 0))
+    return format_html("{} aggregated {} in {}.", _round(p), wording.count(p.get("updates") or 0, "update"), took)
+
+
+def _round_completed(p: Payload) -> SafeString:
+    updates = wording.count(p.get("updates") or 0, "update")
+    return format_html(
+        "{} is completed with {} after {}.", _round(p), updates, wording.duration(float(p.get("seconds") or 0))
+    )
+
+
+def _round_failed(p: Payload) -> SafeString:
+    rest = " It opens again." if p.get("retried") else ""
+    return format_html("{} failed{}{}", _round(p), _reason(p), rest)
+
+
+def _round_cancelled(p: Payload) -> SafeString:
+    return format_html("{} was cancelled with its session.", _round(p))
+
+
+def _extended(p: Payload) -> SafeString:
+    by = wording.span(int(p.get("seconds") or 0))
+    return format_html(
+        "{} extended round {} by {}, to {}.", _by(p), p.get("round", "?"), by, _moment(p.get("deadline"))
+    )
+
+
+# ---- seats, updates, models
+
+
+def _training(p: Payload) -> SafeString:
+    return format_html("{} took the work of round {}.", _client(p), p.get("round", "?"))
+
+
+def _dropped(p: Payload) -> SafeString:
+    return format_html("{} was dropped from round {}{}", _client(p), p.get("round", "?"), _reason(p))
+
+
+def _gave_up(p: Payload) -> SafeString:
+    return format_html("{} gave up round {}{}", _client(p), p.get("round", "?"), _reason(p))
+
+
+def _skipped(p: Payload) -> SafeString:
+    return format_html("{} skipped {} in round {}.", _by(p), _client(p), p.get("round", "?"))
+
+
+def _received(p: Payload) -> SafeString:
+    results = _results(p.get("metrics"), {"train_loss": "loss", "val_accuracy": "own accuracy"})
+    examples = wording.count(p.get("num_examples") or 0, "example")
+    return format_html("{} reported: {}{}.", _client(p), examples, f", {results}" if results else "")
+
+
+def _rejected(p: Payload) -> SafeString:
+    return format_html("{} sent an update that was rejected{}", _client(p), _reason(p))
+
+
+def _late(p: Payload) -> SafeString:
+    return format_html(
+        "{} sent its update of round {} too late. It is kept and does not count.", _client(p), p.get("round", "?")
+    )
+
+
+def _published(p: Payload) -> SafeString:
+    value, unit = wording.size(p.get("num_bytes") or 0)
+    made = f"published by round {p['round']}" if p.get("round") else "is the initial model"
+    return format_html("{} {}, {} {}.", _bold(f"Model v{p.get('version', '?')}"), made, value, unit)
+
+
+def _evaluated(p: Payload) -> SafeString:
+    results = _results(p.get("metrics"), {"accuracy": "accuracy", "loss": "loss"})
+    model = _bold(f"Model v{p.get('version', '?')}")
+    if not results:
+        return format_html("{} could not be evaluated on the test set.", model)
+    return format_html("{} evaluated on the test set: {}.", model, results)
+
+
+def _metrics(p: Payload) -> SafeString:
+    points = p.get("points") or ()
+    if not points:
+        return format_html("{} is {} in round {}.", _client(p), p.get("phase", "at work"), p.get("round", "?"))
+    names = wording.listed(sorted({str(point.get("name")) for point in points}))
+    return format_html("{} sent {} of {}.", _client(p), wording.count(len(points), "point"), names)
+
+
+# ---- the server's own log
+
+
+def _of_client(rest: str) -> Callable[[Payload], SafeString]:
+    return lambda p: format_html("{} {}.", _client(p), rest)
+
+
+def _left(p: Payload) -> SafeString:
+    if p.get("removed"):
+        return format_html("{} removed {}.", _by(p), _client(p))
+    return format_html("{} left.", _client(p))
+
+
+def _switched(verb: str) -> Callable[[Payload], SafeString]:
+    return lambda p: format_html("{} {} {}.", _by(p), verb, _client(p))
+
+
+def _plain(sentence: str) -> Callable[[Payload], SafeString]:
+    return lambda p: format_html("{}", sentence)
+
+
+def _silent(p: Payload) -> SafeString:
+    return format_html("The worker is silent since {}: rounds neither open nor close.", _moment(p.get("last_tick")))
+
+
+SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
+    K.SESSION_CREATED: ("draft", "idle", _created),
+    K.SESSION_STARTED: ("play", "run", _did("started")),
+    K.SESSION_PAUSED: ("pause", "idle", _did("paused", "; no new round opens")),
+    K.SESSION_RESUMED: ("play", "run", _did("resumed")),
+    K.SESSION_EXTENDED: ("plus", "idle", _more),
+    K.SESSION_COMPLETED: ("check-circle", "ok", _completed),
+    K.SESSION_FAILED: ("x-circle", "bad", _session_failed),
+    K.SESSION_CANCELLED: ("stop", "idle", _did("cancelled")),
+    K.ROUND_OPENED: ("offered", "run", _opened),
+    K.ROUND_AGGREGATED: ("layers", "run", _aggregated),
+    K.ROUND_COMPLETED: ("check-circle", "ok", _round_completed),
+    K.ROUND_FAILED: ("x-circle", "bad", _round_failed),
+    K.ROUND_CANCELLED: ("stop", "idle", _round_cancelled),
+    K.ROUND_EXTENDED: ("clock-plus", "idle", _extended),
+    K.SEAT_TRAINING: ("training", "run", _training),
+    K.SEAT_DROPPED: ("unlink", "idle", _dropped),
+    K.SEAT_FAILED: ("x-circle", "bad", _gave_up),
+    K.SEAT_SKIPPED: ("skip", "idle", _skipped),
+    K.UPDATE_RECEIVED: ("check", "ok", _received),
+    K.UPDATE_REJECTED: ("ban", "bad", _rejected),
+    K.UPDATE_LATE: ("late", "wait", _late),
+    K.MODEL_PUBLISHED: ("models", "ok", _published),
+    K.MODEL_EVALUATED: ("star", "ok", _evaluated),
+    K.METRICS_REPORTED: ("sessions", "idle", _metrics),
+    S.CLIENT_ENROLLED: ("plus", "ok", _of_client("joined")),
+    S.CLIENT_ONLINE: ("dot", "ok", _of_client("is online")),
+    S.CLIENT_OFFLINE: ("away", "wait", _of_client("went silent")),
+    S.CLIENT_LEFT: ("away", "idle", _left),
+    S.CLIENT_ENABLED: ("check", "ok", _switched("enabled")),
+    S.CLIENT_DISABLED: ("minus-circle", "idle", _switched("disabled")),
+    S.WORKER_SILENT: ("warning", "bad", _silent),
+    S.WORKER_RECOVERED: ("check-circle", "ok", _plain("The worker is at work again.")),
+    S.STORAGE_LOW: ("disk", "bad", _plain("The server's disk is nearly full.")),
+    S.STORAGE_RECOVERED: ("disk", "ok", _plain("The server's disk has room again.")),
+}

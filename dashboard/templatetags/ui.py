@@ -1,0 +1,175 @@
+"""The pieces of which every page is made: icons, states, client names, numbers, times."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dashboard import wording
+from dashboard.words import Word
+from federation.models import Client
+
+register = template.Library()
+COLOURS = 20
+
+
+@register.simple_tag
+def icon(name: str, classes: str = "") -> SafeString:
+    classes = f"icon {classes}".strip()
+    return format_html(
+        '<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, static("icons.svg"), name
+    )
+
+
+@register.simple_tag
+def word_icon(word: Word, classes: str = "") -> SafeString:
+    return icon(word.icon, f"{classes} tone-{word.tone}".strip())
+
+
+@register.simple_tag
+def badge(word: Word) -> SafeString:
+    """A state in a head."""
+    return format_html('<span class="badge tone-{}">{}{}</span>', word.tone, icon(word.icon), word.text)
+
+
+@register.simple_tag
+def status(word: Word) -> SafeString:
+    """A state in a row."""
+    return format_html('<span class="status tone-{}">{}{}</span>', word.tone, icon(word.icon), word.text)
+
+
+@register.simple_tag
+def client(client: Client) -> SafeString:
+    """A client's name with a piece of its line: its colour is its own everywhere, 11 to 20 are dashed."""
+    dash = format_html(' stroke-dasharray="{}"', "5 3") if 10 < client.ordinal <= COLOURS else ""
+    return format_html(
+        '<span class="client"><svg class="{}" viewBox="0 0 14 14" aria-hidden="true">'
+        '<line x1="0" x2="14" y1="7" y2="7"{}/></svg><span class="client__name">{}</span></span>',
+        colour(client),
+        dash,
+        client.name,
+    )
+
+
+@register.filter
+def colour(client: Client) -> str:
+    """The class that carries a client's colour."""
+    return f"c{client.ordinal}" if client.ordinal <= COLOURS else "c-rest"
+
+
+# ---- times: the server writes UTC, static/js/times.js rewrites them in the viewer's zone and keeps them true
+
+
+@register.simple_tag
+def clock(moment: datetime | None) -> SafeString:
+    """10:54:30."""
+    if moment is None:
+        return format_html("–")
+    return format_html('<time datetime="{}" data-time="clock">{}</time>', moment.isoformat(), f"{moment:%H:%M:%S}")
+
+
+@register.simple_tag
+def date(moment: datetime | None) -> SafeString:
+    """12 Jan, 10:54."""
+    if moment is None:
+        return format_html("–")
+    return format_html('<time datetime="{}" data-time="date">{}</time>', moment.isoformat(), f"{moment:%d %b, %H:%M}")
+
+
+@register.simple_tag
+def ago(moment: datetime | None) -> SafeString:
+    """3 min ago."""
+    if moment is None:
+        return format_html("never")
+    text = wording.minutes((timezone.now() - moment).total_seconds())
+    return format_html('<time datetime="{}" data-time="ago">{} ago</time>', moment.isoformat(), text)
+
+
+@register.simple_tag
+def since(moment: datetime) -> SafeString:
+    """3 min 12 s, growing."""
+    text = wording.duration(timezone.now() - moment)
+    return format_html('<time datetime="{}" data-time="since">{}</time>', moment.isoformat(), text)
+
+
+@register.simple_tag
+def left(moment: datetime) -> SafeString:
+    """3 min 12 s, shrinking."""
+    seconds = max(0, round((moment - timezone.now()).total_seconds()))
+    return format_html('<time datetime="{}" data-time="left">{}</time>', moment.isoformat(), wording.span(seconds))
+
+
+# ---- numbers
+
+
+@register.filter
+def number(value: float | None) -> str:
+    return "–" if value is None else wording.number(value)
+
+
+@register.filter
+def duration(value: Any) -> str:
+    return "–" if value is None else wording.duration(value)
+
+
+@register.filter
+def size(num_bytes: int | None) -> SafeString:
+    if num_bytes is None:
+        return format_html("–")
+    value, unit = wording.size(num_bytes)
+    return format_html('{} <span class="unit">{}</span>', value, unit)
+
+
+@register.filter
+def metric(value: float | None) -> str:
+    return "–" if value is None else wording.metric(value)
+
+
+@register.filter
+def count(value: int, noun: str) -> str:
+    """{{ 3|count:"client" }}: 3 clients."""
+    return wording.count(value, noun)
+
+
+@register.filter
+def percent(fraction: float) -> str:
+    """For SVG attributes: 38.46%."""
+    return f"{100 * fraction:.2f}%"
+
+
+@register.filter
+def share(fraction: float) -> str:
+    """For people: 38 %."""
+    return f"{100 * fraction:.0f}{wording.THIN}%"
+
+
+@register.filter
+def short(digest: str) -> str:
+    return digest[:8]
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """learning_rate: Learning rate."""
+    return wording.capital(name.replace("_", " "))
+
+
+@register.filter
+def signed(change: float) -> str:
+    """+0.009, with a minus that is as wide as the plus."""
+    return f"{change:+.3f}".replace("-", "−")
+
+
+@register.filter
+def clocked(seconds: float) -> str:
+    """3:12."""
+    return wording.clock(seconds)
+
+
+@register.filter
+def times(value: int, factor: int) -> int:
+    return value * factor

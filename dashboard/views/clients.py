@@ -1,0 +1,179 @@
+"""Clients: who they are, what they do, who may join."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from dashboard import answers, invitations, roster, wording
+from dashboard.context import follow_live, following
+from dashboard.forms import InviteForm
+from dashboard.signin import Request
+from federation.errors import Conflict, Invalid
+from federation.lifecycle import ACTIVE, OPEN
+from federation.models import Client, Invitation
+from federation.services import clients
+from federation.services import invitations as codes
+
+PER_PAGE = 50
+STATES = {"": "All", "busy": "Busy", "online": "Online", "away": "Away", "disabled": "Disabled"}
+CHANGED = ("clients-changed", "round-changed", "overview-changed")
+
+
+def _index(*_: object) -> str:
+    return reverse("clients")
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    frame = following("clients")
+    context = _rows(request) | {"invitations": invitations.open_now(timezone.now())}
+    return render(request, "clients/page.html", context | frame)
+
+
+@require_GET
+def rows(request: HttpRequest) -> HttpResponse:
+    return render(request, "clients/_table.html", _rows(request) | {"oob": True})
+
+
+@require_GET
+def open_invitations(request: HttpRequest) -> HttpResponse:
+    return render(request, "clients/_invitations.html", {"invitations": invitations.open_now(timezone.now())})
+
+
+def _rows(request: HttpRequest) -> dict[str, Any]:
+    follow = follow_live()
+    now, query, state = timezone.now(), request.GET.get("q", "").strip(), request.GET.get("state", "")
+    found = roster.matching(query).filter(roster.in_state(state, now))
+    part = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    tally = roster.tally(now)
+    examples = Client.objects.enrolled().aggregate(sum=Sum("num_examples"))["sum"]
+    return {
+        "follow": follow,
+        "page": part,
+        "places": roster.with_numbers(list(part), now=now),
+        "tally": tally,
+        "examples": examples,
+        "states": STATES,
+        "state": state if state in STATES else "",
+        "query": query,
+        "pager_query": urlencode({"q": query, "state": state}),
+    }
+
+
+# ---- invitations
+
+
+@require_http_methods(["GET", "POST"])
+def invite(request: Request) -> HttpResponse:
+    """Make a join code. It is shown in this answer and never again."""
+    form = InviteForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _invited(request, form)
+        except Invalid as refusal:
+            for field, sentence in refusal.errors:
+                form.add_error("uses" if field == "uses" else "expires", sentence)
+    template = "clients/_invite.html" if request.htmx else "clients/invite.html"
+    status = 422 if request.method == "POST" else 200
+    return render(request, template, {"form": form} | ({} if request.htmx else following("clients")), status=status)
+
+
+def _invited(request: Request, form: InviteForm) -> HttpResponse:
+    invitation, code = codes.create(
+        uses=form.cleaned_data["uses"],
+        expires_in_seconds=form.expires_in_seconds,
+        by=request.user,
+        now=timezone.now(),
+    )
+    context = {"invitation": invitation, "commands": invitations.commands(request, code)}
+    template = "clients/_invited.html" if request.htmx else "clients/invited.html"
+    if request.htmx.target == "invite-panel":
+        template = "overview/_invited.html"
+    response = render(request, template, context | ({} if request.htmx else following("clients")))
+    response["Cache-Control"] = "no-store"
+    response["HX-Trigger"] = "invitations-changed"
+    return response
+
+
+@require_POST
+@answers.act(back=_index)
+def revoke(request: Request, invitation_id: int) -> HttpResponse:
+    invitation = get_object_or_404(Invitation, pk=invitation_id)
+    codes.revoke(invitation, now=timezone.now())
+    sentence = f"The invitation {invitation.hint} is revoked. Clients that joined by it stay."
+    changed = ("invitations-changed", "overview-changed")
+    return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=changed)
+
+
+# ---- one client
+
+
+@require_POST
+@answers.act(back=_index)
+def enable(request: Request, client_id: int) -> HttpResponse:
+    client = _client(client_id)
+    clients.set_enabled(client, True, by=request.user.get_username())
+    answers.advance_all()
+    sentence = f"{client.name} is enabled and takes part again as soon as it is online."
+    return answers.done(request, sentence, to=_index(), icon="check", tone="ok", changed=CHANGED)
+
+
+@require_http_methods(["GET", "POST"])
+@answers.act(back=_index)
+def disable(request: Request, client_id: int) -> HttpResponse:
+    client = _client(client_id)
+    if request.method == "POST":
+        clients.set_enabled(client, False, by=request.user.get_username())
+        answers.advance_all()
+        sentence = f"{client.name} is disabled. Its token stays good for later."
+        return answers.done(request, sentence, to=_index(), icon="minus-circle", tone="idle", changed=CHANGED)
+    if not client.enabled:
+        raise Conflict(f"{client.name} is disabled already.")
+    kept = "Kept: its token, its name and all it took part in. You can enable it again at any time."
+    return _confirm(request, client, "Disable", "It takes part in no round until it is enabled again.", kept)
+
+
+@require_http_methods(["GET", "POST"])
+@answers.act(back=_index)
+def remove(request: Request, client_id: int) -> HttpResponse:
+    client = _client(client_id)
+    if request.method == "POST":
+        clients.remove(client, by=request.user.get_username(), now=timezone.now())
+        answers.advance_all()
+        sentence = f"{client.name} is removed. It can only come back by a new invitation."
+        return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=CHANGED)
+    kept = f"Kept: the rounds it took part in, under the name {client.name}."
+    lost = ["its token: it can only come back by a new invitation, as another client"]
+    return _confirm(request, client, "Remove", "This is lost for good:", kept, lost)
+
+
+def _client(client_id: int) -> Client:
+    return get_object_or_404(Client.objects.enrolled(), pk=client_id)
+
+
+def _confirm(
+    request: Request, client: Client, verb: str, lead: str, kept: str, lost: list[str] | None = None
+) -> HttpResponse:
+    seat = client.seats.filter(status__in=OPEN, round__status__in=ACTIVE).select_related("round__session").first()
+    mine = [f"what it did in round {seat.round.number} of {seat.round.session.name} so far"] if seat else []
+    template = "_confirm.html" if request.htmx else "confirm.html"
+    context = {
+        "title": f"{verb} {client.name}?",
+        "lead": lead,
+        "lost": [*(lost or []), *mine],
+        "kept": kept,
+        "stay": f"Keep {wording.shortened(client.name)}",
+        "act": f"{verb} it",
+        "action": reverse(f"client_{verb.lower()}", args=[client.pk]),
+        "back": _index(),
+    }
+    return render(request, template, context)

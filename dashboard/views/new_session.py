@@ -1,0 +1,107 @@
+"""One form for a new session: filled in sensibly, checked as one types, launched or kept as a draft."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from dashboard import answers, forms, roster
+from dashboard.context import follow_live, following
+from dashboard.forms import NewSessionForm
+from dashboard.signin import Request
+from federation.models import Client, GlobalModel, TrainingSession
+from federation.services import rounds, sessions
+from federation.services.sessions import Spec
+
+MOST_NAMED = 30  # clients that are listed as taking part
+
+
+@require_http_methods(["GET", "POST"])
+def page(request: Request) -> HttpResponse:
+    frame = following("sessions")
+    if request.method == "GET":
+        return _show(request, NewSessionForm(initial=forms.initial_of(_asked_for(request))), frame)
+    form = NewSessionForm(request.POST, initial=forms.initial_of(forms.default_spec()))
+    if not form.is_valid():
+        return _show(request, form, frame, status=422)
+    if "draft" in request.POST:
+        draft = sessions.create(form.spec, by=request.user, now=timezone.now())
+        to = reverse("session", args=[draft.pk])
+        return answers.done(request, f"{draft.name} is kept as a draft.", to=to, icon="draft", tone="idle", leave=True)
+    session = launched(form.spec, by=request.user)
+    to = reverse("session", args=[session.pk])
+    return answers.done(request, f"{session.name} is launched.", to=to, icon="play", tone="run", leave=True)
+
+
+def launched(spec: Spec, *, by: User) -> TrainingSession:
+    """A new session that runs."""
+    now = timezone.now()
+    with transaction.atomic():
+        session = sessions.create(spec, by=by, now=now)
+        sessions.start(session, by=by, now=now)
+        answers.advance(session)
+    return session
+
+
+def _asked_for(request: HttpRequest) -> Spec:
+    """The defaults; or with ?from=ID that session's settings, with ?start=ID:VERSION that model to begin with."""
+    source, start = request.GET.get("from", ""), request.GET.get("start", "")
+    if source.isdecimal() and len(source) < 19:
+        session = get_object_or_404(TrainingSession.objects.select_related("start_from"), pk=source)
+        return forms.another(session)
+    if start:
+        pair = forms.pair(start)
+        model = get_object_or_404(
+            GlobalModel.objects.select_related("session__start_from"), session=pair[0], version=pair[1]
+        )
+        return replace(forms.another(model.session), start_from=pair)
+    return forms.default_spec()
+
+
+def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], status: int = 200) -> HttpResponse:
+    context = {"form": form, **_who(str(form["cohort_size"].value() or ""), str(form["quorum"].value() or ""))}
+    return render(request, "sessions/new.html", context | frame, status=status)
+
+
+@require_POST
+def check(request: HttpRequest) -> JsonResponse:
+    """What cannot be, by field: the same answer that launching would give."""
+    form = NewSessionForm(request.POST)
+    errors = {} if form.is_valid() else {name: " ".join(map(str, said)) for name, said in form.errors.items()}
+    return JsonResponse({"errors": errors})
+
+
+@require_GET
+def who(request: HttpRequest) -> HttpResponse:
+    """Who would take part in the first round, as things are."""
+    context = _who(request.GET.get("cohort_size", ""), request.GET.get("quorum", ""))
+    return render(request, "sessions/_who.html", context)
+
+
+def _who(cohort_size: str, quorum: str) -> dict[str, object]:
+    follow, now = follow_live(), timezone.now()
+    clients = list(Client.objects.enrolled().filter(enabled=True))
+    places = roster.places(clients, now=now)
+    online = sum(place.state in ("online", "busy") for place in places)
+    size = int(cohort_size) if cohort_size.isdecimal() and len(cohort_size) < 10 else None
+    asked = rounds.wanted(TrainingSession(cohort_size=size), online)
+    needed = int(quorum) if quorum.isdecimal() and len(quorum) < 10 else 1
+    return {
+        "follow": follow,
+        "places": places[:MOST_NAMED],
+        "unnamed": max(0, len(places) - MOST_NAMED),
+        "enrolled": len(places),
+        "online": online,
+        "asked": asked,
+        "needed": needed,
+        "drawn": asked < online,
+        "busy": sum(place.state == "busy" for place in places),
+        "waits": asked < needed,
+    }

@@ -1,0 +1,104 @@
+"""The first page, and the first start of a new installation."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from dashboard import answers, forms, invitations, overview, roster
+from dashboard.context import follow_live, following
+from dashboard.signin import Request
+from federation.errors import Conflict
+from federation.models import Client, TrainingSession
+from federation.services import sessions
+
+FIRST_CLIENTS = 2  # as many a first session needs
+FOUND = 200  # sessions and clients that the palette knows by name
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    frame = following("overview")
+    if not TrainingSession.objects.exists():
+        return render(request, "overview/first_run.html", _first_run() | frame)
+    return render(request, "overview/page.html", _overview() | frame)
+
+
+@require_GET
+def parts(request: HttpRequest) -> HttpResponse:
+    """What changes on the overview, as one fragment; a first start that is over becomes the overview."""
+    if "first" not in request.GET:
+        return render(request, "overview/_parts.html", _overview())
+    if TrainingSession.objects.exists():
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    return render(request, "overview/_first_steps.html", _first_run() | {"oob": True})
+
+
+def _overview() -> dict[str, object]:
+    follow, now = follow_live(), timezone.now()
+    running, state = overview.running(now), overview.server_state(now)
+    places = roster.places(list(Client.objects.enrolled()[: overview.MOST_CLIENTS]), now=now)
+    return {
+        "follow": follow,
+        "attention": overview.attention(running, state, now=now),
+        "running": running,
+        "results": overview.recent(),
+        "happened": overview.happened(),
+        "places": places,
+        "tally": roster.tally(now),
+        "server": state,
+    }
+
+
+def _first_run() -> dict[str, object]:
+    now = timezone.now()
+    places = roster.places(list(Client.objects.enrolled()[: overview.MOST_CLIENTS]), now=now)
+    online = sum(place.state in ("online", "busy") for place in places)
+    return {
+        "places": places,
+        "online": online,
+        "needed": FIRST_CLIENTS,
+        "can_launch": online >= FIRST_CLIENTS,
+        "invitations": invitations.open_now(now),
+        "spec": forms.default_spec(),
+    }
+
+
+@require_POST
+@answers.act(back=lambda: reverse("overview"))
+def launch(request: Request) -> HttpResponse:
+    """The first session, with settings that are good as they are."""
+    now = timezone.now()
+    online = Client.objects.online(now).count()
+    if online < FIRST_CLIENTS:
+        raise Conflict(f"{FIRST_CLIENTS} clients are needed and {online} {'is' if online == 1 else 'are'} online.")
+    session = sessions.create(forms.default_spec(), by=request.user, now=now)
+    sessions.start(session, by=request.user, now=now)
+    answers.advance(session)
+    to = reverse("session", args=[session.pk])
+    return answers.done(request, f"{session.name} is launched.", to=to, icon="play", tone="run", leave=True)
+
+
+@require_GET
+def find(request: HttpRequest) -> JsonResponse:
+    """Sessions and clients by name, for the palette."""
+    now = timezone.now()
+    found = [
+        {"name": session.name, "icon": "sessions", "hint": f"session, {session.status}", "go": session_url(session.pk)}
+        for session in TrainingSession.objects.only("name", "status")[:FOUND]
+    ]
+    found += [
+        {
+            "name": place.client.name,
+            "icon": "clients",
+            "hint": f"client, {place.state}",
+            "go": f"{reverse('clients')}?q={place.client.name}",
+        }
+        for place in roster.places(list(Client.objects.enrolled()[:FOUND]), now=now)
+    ]
+    return JsonResponse({"found": found})
+
+
+def session_url(pk: int) -> str:
+    return reverse("session", args=[pk])

@@ -1,0 +1,110 @@
+"""Sessions: the list, one session's page and its fragments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from dashboard import board, curves, history, log, overview, words
+from dashboard.context import follow_live, following
+from federation.lifecycle import SessionStatus
+from federation.models import TrainingSession
+
+PER_PAGE = 25
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    frame = following("sessions")
+    return render(request, "sessions/list.html", _list(request) | frame)
+
+
+@require_GET
+def rows(request: HttpRequest) -> HttpResponse:
+    return render(request, "sessions/_list.html", _list(request))
+
+
+def _list(request: HttpRequest) -> dict[str, Any]:
+    follow, status = follow_live(), request.GET.get("status", "")
+    found = TrainingSession.objects.all()
+    if status in SessionStatus.values:
+        found = found.filter(status=status)
+    page = Paginator(found.order_by("-pk"), PER_PAGE).get_page(request.GET.get("page"))
+    return {
+        "follow": follow,
+        "page": page,
+        "results": overview.results(list(page)),
+        "status": status,
+        "statuses": [(value, words.SESSION[SessionStatus(value)].text) for value in SessionStatus.values],
+        "any": found.exists() or TrainingSession.objects.exists(),
+    }
+
+
+@require_GET
+def page(request: HttpRequest, session_id: int) -> HttpResponse:
+    session = get(session_id)
+    frame = following("sessions", session)  # joined before the rest is read
+    context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
+    return render(request, "sessions/session.html", context | {"start": session.start_from} | frame)
+
+
+def get(session_id: int) -> TrainingSession:
+    known = TrainingSession.objects.select_related("created_by", "start_from__session")
+    return get_object_or_404(known, pk=session_id)
+
+
+@require_GET
+def head(request: HttpRequest, session_id: int) -> HttpResponse:
+    return render(request, "sessions/_head.html", _head(get(session_id)))
+
+
+@require_GET
+def round_now(request: HttpRequest, session_id: int) -> HttpResponse:
+    """The round's card, and its lanes beside it."""
+    return render(request, "sessions/_round.html", _round(get(session_id)))
+
+
+@require_GET
+def past(request: HttpRequest, session_id: int) -> HttpResponse:
+    return render(request, "sessions/_history.html", _history(request, get(session_id)))
+
+
+@require_GET
+def events(request: HttpRequest, session_id: int) -> HttpResponse:
+    return render(request, "sessions/_events.html", _log(request, get(session_id)))
+
+
+@require_GET
+def points(request: HttpRequest, session_id: int) -> JsonResponse:
+    """Every point of the live curves, with the number of the event after which to go on."""
+    return JsonResponse(curves.of(get(session_id)))
+
+
+def _head(session: TrainingSession) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "session": session,
+        "word": words.SESSION[SessionStatus(session.status)],
+        "summary": history.summary(session, now=now),
+        "last_model": session.last_model(),
+    }
+
+
+def _round(session: TrainingSession) -> dict[str, Any]:
+    now = timezone.now()
+    return {"session": session, "board": board.of(session, now=now), "now": now}
+
+
+def _history(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
+    asked = request.GET.get("rows", "")
+    rows = min(history.MOST_ROWS, max(history.ROWS, int(asked))) if asked.isdecimal() else history.ROWS
+    return {"session": session, "history": history.of(session, rows=rows), "rows": rows}
+
+
+def _log(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
+    return {"session": session, "log": log.of(session, request.GET.get("show", ""), request.GET.get("lines", ""))}

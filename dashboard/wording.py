@@ -1,0 +1,81 @@
+"""Numbers, durations and lists, as one would say them."""
+
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+
+from federation.services import waiting
+
+THIN = "\u202f"  # a narrow space that does not break
+
+
+span = waiting.span  # whole seconds: '3 min 12 s'
+
+
+def number(value: float) -> str:
+    """Grouped by thousands with narrow spaces: 12 110."""
+    return f"{round(value):,}".replace(",", THIN)
+
+
+def duration(value: timedelta | float) -> str:
+    """'3 min 12 s'; finer below ten seconds, where whole ones would hide the difference."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = max(0.0, seconds)
+    if 0 < seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return span(round(seconds))
+
+
+def minutes(seconds: float) -> str:
+    """A duration without seconds once it is longer than two minutes, for estimates."""
+    return span(round(seconds / 60) * 60) if seconds >= 120 else span(round(seconds))
+
+
+def clock(value: timedelta | float) -> str:
+    """3:12, or 1:03:12."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    whole = max(0, math.floor(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def size(num_bytes: float) -> tuple[str, str]:
+    """A number and its unit, in powers of ten: ('28.4', 'MB')."""
+    value, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    digits = 0 if unit == "B" or value >= 100 else 1 if value >= 10 else 2
+    return f"{value:.{digits}f}", unit
+
+
+def metric(value: float | None) -> str:
+    """A loss or an accuracy to three places; more for what is small, powers for what is huge."""
+    if value is None:
+        return "not finite"
+    if value and (abs(value) < 0.001 or abs(value) >= 100_000):
+        return f"{value:.2e}"
+    return f"{value:.3f}"
+
+
+def count(value: int, noun: str, plural: str = "") -> str:
+    """'1 client', '4 clients'."""
+    return f"{number(value)} {noun if value == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str], *, most: int = 4) -> str:
+    """'a', 'a and b', 'a, b and 3 more'."""
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def shortened(name: str, longest: int = 24) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

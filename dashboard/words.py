@@ -1,0 +1,74 @@
+"""One vocabulary of states for the whole product: a word, its tone and its icon, always the three together."""
+
+from dataclasses import dataclass, replace
+
+from federation.lifecycle import OPEN, RoundStatus, SeatStatus, SessionStatus
+from federation.models import Client, Participation, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    text: str
+    tone: str  # run, ok, wait, bad or idle
+    icon: str
+
+
+SESSION = {
+    SessionStatus.DRAFT: Word("Draft", "idle", "draft"),
+    SessionStatus.RUNNING: Word("Running", "run", "training"),
+    SessionStatus.PAUSED: Word("Paused", "idle", "pause"),
+    SessionStatus.COMPLETED: Word("Completed", "ok", "check-circle"),
+    SessionStatus.FAILED: Word("Failed", "bad", "x-circle"),
+    SessionStatus.CANCELLED: Word("Cancelled", "idle", "stop"),
+}
+ROUND = {
+    RoundStatus.COLLECTING: Word("Collecting", "run", "offered"),
+    RoundStatus.AGGREGATING: Word("Aggregating", "run", "layers"),
+    RoundStatus.COMPLETED: Word("Completed", "ok", "check-circle"),
+    RoundStatus.FAILED: Word("Failed", "bad", "x-circle"),
+    RoundStatus.CANCELLED: Word("Cancelled", "idle", "stop"),
+}
+SEAT = {
+    SeatStatus.INVITED: Word("Offered", "idle", "offered"),
+    SeatStatus.TRAINING: Word("Training", "run", "training"),
+    SeatStatus.REPORTED: Word("Reported", "ok", "check"),
+    SeatStatus.AGGREGATED: Word("Aggregated", "ok", "check-circle"),
+    SeatStatus.LATE: Word("Late", "wait", "late"),
+    SeatStatus.FAILED: Word("Failed", "bad", "x-circle"),
+    SeatStatus.REJECTED: Word("Rejected", "bad", "ban"),
+    SeatStatus.DROPPED: Word("Dropped", "idle", "unlink"),
+}
+SKIPPED = Word("Skipped", "idle", "skip")
+PHASE = {
+    Phase.DOWNLOADING: Word("Downloading", "run", "download"),
+    Phase.TRAINING: Word("Training", "run", "training"),
+    Phase.EVALUATING: Word("Evaluating", "run", "training"),
+    Phase.UPLOADING: Word("Uploading", "run", "upload"),
+}
+WAITING = Word("Waiting", "wait", "clock")
+BEST = Word("Best", "ok", "star")
+ONLINE = Word("Online", "ok", "dot")
+BUSY = Word("Busy", "run", "training")
+AWAY = Word("Away", "wait", "away")
+DISABLED = Word("Disabled", "idle", "minus-circle")
+
+
+def of_seat(seat: Participation) -> Word:
+    """Where a seat stands; a transfer says how far it is."""
+    if seat.status == SeatStatus.DROPPED and seat.reason.startswith("Skipped"):
+        return SKIPPED
+    if seat.status != SeatStatus.TRAINING or not seat.phase:
+        return SEAT[SeatStatus(seat.status)]
+    word = PHASE[Phase(seat.phase)]
+    if seat.phase in (Phase.DOWNLOADING, Phase.UPLOADING) and 0 < seat.fraction < 1:
+        return replace(word, text=f"{word.text} {seat.fraction:.0%}".replace("%", "\u202f%"))
+    return word
+
+
+def of_client(client: Client, seat: Participation | None, *, online: bool) -> Word:
+    """A client's state, given the seat it holds in an active round, if any."""
+    if not client.enabled:
+        return DISABLED
+    if not online:
+        return AWAY
+    return BUSY if seat is not None and seat.status in OPEN else ONLINE
