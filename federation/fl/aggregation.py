@@ -103,10 +103,10 @@ def aggregate(
             block = inputs.block(span)
             new, new_slots = strategy.step(plan, block)
             comparison.add(block.deltas, new - block.base)
-            model.write(span.name, span.start, _finite(weights.narrow(new, span.dtype), span))
+            model.write(span.name, span.start, _finite(weights.narrow(new, span.dtype), span.dtype, span.name))
             if slots is not None:
                 for slot in strategy.slots:
-                    slots.write(f"{slot}/{span.name}", span.start, _finite(new_slots[slot], span))
+                    slots.write(f"{slot}/{span.name}", span.start, _finite(new_slots[slot], "F64", span.name))
         return Aggregated(
             model.digest(on_block),
             model.num_bytes,
@@ -208,9 +208,9 @@ def _summary(updates: Sequence[UpdateFile], population: int | None, inputs: _Inp
     )
 
 
-def _finite(stored: Array, span: Span) -> Array:
-    if not weights.all_finite(stored, span.dtype):
-        raise AggregationError(f"{shown(span.name)} would hold a value that is not finite.")
+def _finite(stored: Array, dtype: str, tensor: str) -> Array:
+    if not weights.all_finite(stored, dtype):
+        raise AggregationError(f"{shown(tensor)} would hold a value that is not finite.")
     return stored
 
 

@@ -1,7 +1,9 @@
-"""The evaluator's child process: `python -m federation.fl.evaluation`.
+"""The evaluator's child process, which does what needs torch so that no server process imports it.
 
-Reads one JSON request a line, answers one JSON line each, in order, and ends with its input. Nothing else
-is ever written to standard output. Requests:
+    python -m federation.fl.evaluation
+
+Reads one JSON request a line, answers one JSON line each, in order, and ends with its input. Nothing
+else is ever written to standard output. Requests:
 
     {"id", "do": "initial", "workload", "options", "seed", "out"}   -> {"id", "ok": true, "digest"}
     {"id", "do": "evaluate", "workload", "options", "weights"}      -> {"id", "ok": true, "metrics"}
@@ -9,16 +11,19 @@ is ever written to standard output. Requests:
 and for whatever fails {"id", "ok": false, "error": a sentence}.
 """
 
+import contextlib
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from federation.fl import weights, workloads
+from federation.fl.options import OptionError
+from federation.fl.weights import WeightsError
 
 NICENESS = 5  # rounds go before evaluations
 
@@ -40,22 +45,34 @@ JOBS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"initial": 
 
 
 def answer(line: str) -> dict[str, Any]:
-    """The answer to one request."""
-    request = json.loads(line)
+    """The answer to one line, whatever it holds."""
+    request: Any = None
     try:
+        request = json.loads(line)
         return {"id": request["id"], "ok": True} | JOBS[request["do"]](request)
+    except (OptionError, WeightsError) as error:
+        sentence = str(error)
     except Exception as error:  # whatever a workload raises is its request's answer, and the next one is served
-        return {"id": request.get("id"), "ok": False, "error": f"{type(error).__name__}: {error}"}
+        sentence = f"{type(error).__name__}: {error}"
+    return {"id": request.get("id") if isinstance(request, dict) else None, "ok": False, "error": sentence}
 
 
 def main() -> None:
-    out = sys.stdout
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
-    with suppress(OSError, AttributeError):
+    # Ctrl-C in a terminal reaches the server's children too; this one ends when the server closes its input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
+    with contextlib.suppress(OSError, AttributeError):
         os.nice(NICENESS)
-    with redirect_stdout(sys.stderr):  # libraries print too
-        for line in sys.stdin:
-            print(json.dumps(answer(line)), file=out, flush=True)
+    answers = _take_over_stdout()
+    for line in sys.stdin:
+        print(json.dumps(answer(line)), file=answers, flush=True)
+
+
+def _take_over_stdout() -> TextIO:
+    """A stream to the real standard output. What libraries print, compiled ones too, goes to standard error."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def load(path: Path) -> Weights:
 def dtype_of(name: str, array: Array) -> str:
     """The file format's word for an array's dtype. Raises WeightsError naming the tensor."""
     for word, dtype in DTYPES.items():
-        if array.dtype == dtype.newbyteorder("="):
+        if array.dtype.newbyteorder("<") == dtype:
             return word
     raise WeightsError(f"{shown(name)} has dtype {array.dtype}: allowed are {', '.join(DTYPES)}.")
 

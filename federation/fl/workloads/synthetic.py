@@ -51,12 +51,14 @@ class Synthetic:
         return sha.hexdigest()
 
     def training_data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
+        self._num_parameters(options)
         return Data(np.empty(0, np.float32), np.empty(0, np.int64), ())
 
     def local_update(
         self, base: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
     ) -> LocalUpdate:
         """Return noise of standard deviation 0.01, seeded by config.seed; integers don't move."""
+        self._num_parameters(options)
         loss = 0.0
         for step in range(1, STEPS + 1):
             loss = math.exp(-step / STEPS)
@@ -69,6 +71,7 @@ class Synthetic:
         return LocalUpdate(delta, len(data) or NUM_EXAMPLES, {"train_loss": loss})
 
     def evaluate(self, weights: Weights, options: Mapping[str, Any]) -> dict[str, float]:
+        self._num_parameters(options)
         return {}
 
     def _num_parameters(self, options: Mapping[str, Any]) -> int:

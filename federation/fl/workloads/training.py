@@ -89,11 +89,11 @@ class TorchWorkload(ABC):
             raise ValueError("There is no example to train on.")
         network = self._network_with(base, config.device)
         total = config.epochs * -(-len(train) // config.batch_size)
-        metrics = self._validate(network, held_out, config.device, "base_val_", 0, total, report)
-        metrics["train_loss"] = self._train(network, train, config, total, report)
-        metrics |= self._validate(network, held_out, config.device, "val_", total, total, report)
+        received = self._validate(network, held_out, config.device, "base_val_", 0, total, report)
+        train_loss = self._train(network, train, config, total, report)
+        trained = self._validate(network, held_out, config.device, "val_", total, total, report)
         delta = {name: local - base[name] for name, local in _weights_of(network).items()}
-        return LocalUpdate(delta, len(train), metrics)
+        return LocalUpdate(delta, len(train), {"train_loss": train_loss, **received, **trained})
 
     def _train(self, network: torch.nn.Module, data: Data, config: TrainConfig, total: int, report: Report) -> float:
         """Run the epochs and return the mean loss of the last one's examples."""
