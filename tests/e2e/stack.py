@@ -1,0 +1,158 @@
+"""A whole installation in a temporary folder: real server, real agents, as processes that end with the test."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from flsite import processes
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "correct-horse-battery"
+SYNTHETIC = {"name": "synthetic", "options": {"num_parameters": 5000}}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(what: Callable[[], Any], *, seconds: float = 60, every: float = 0.05, why: str = "") -> Any:
+    """The first true answer of `what`, asked again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(requests.RequestException):  # the server may be down on purpose
+            if found := what():
+                return found
+        time.sleep(every)
+    raise AssertionError(f"not within {seconds} s: {why or what}")
+
+
+class Stack:
+    """`services`: further processes beside the web server, as arguments of `python`, e.g. a worker."""
+
+    def __init__(
+        self, folder: Path, *, env: dict[str, str] | None = None, services: dict[str, list[str]] | None = None
+    ):
+        self.folder, self.port = folder, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        given = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
+        self.env = given | {"FL_DATA_DIR": str(folder), "DJANGO_SUPERUSER_PASSWORD": PASSWORD} | (env or {})
+        web = ["manage.py", "runserver", f"127.0.0.1:{self.port}", "--noreload"]
+        self.commands = {"web": web} | (services or {})
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.agents: dict[str, subprocess.Popen[bytes]] = {}
+        self.manage("migrate")
+        self.manage("createsuperuser", "--noinput", "--username", "alice", "--email", "alice@example.org")
+        self.join_code = json.loads(self.manage("createinvitation", "--uses", "200", "--json"))["join_code"]
+        key = json.loads(self.manage("createapikey", "alice", "--json"))["api_key"]
+        self.http = requests.Session()
+        self.http.headers["Authorization"] = f"Bearer {key}"
+        self.http.trust_env = False
+
+    def manage(self, *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, f"manage.py {' '.join(words)}: {done.stderr[-2000:]}"
+        return done.stdout
+
+    def start(self, *names: str) -> None:
+        for name in names or self.commands:
+            command = [sys.executable, *self.commands[name]]
+            self.running[name] = processes.start(command, log=self.folder / f"{name}.log", cwd=ROOT, env=self.env)
+        if "web" in self.running:
+            until(lambda: requests.get(f"{self.url}/api/v1/openapi.json", timeout=5).ok, why=f"server at {self.url}")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, with every child."""
+        process = self.running.pop(name)
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+
+    def agent(self, name: str, *more: str) -> subprocess.Popen[bytes]:
+        """A real agent, enrolling at its first start and coming back at later ones."""
+        state = self.folder / "agents" / name
+        command = [sys.executable, "clientagent/run.py", "--server", self.url, "--state", str(state)]
+        if not state.exists():
+            command += ["--join", self.join_code, "--name", name]
+        log = self.folder / f"{name}.log"
+        self.agents[name] = processes.start([*command, *more], log=log, cwd=ROOT, env=self.env)
+        return self.agents[name]
+
+    def get(self, path: str, **params: Any) -> Any:
+        answer = self.http.get(f"{self.url}/api/v1{path}", params=params, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> requests.Response:
+        return self.http.post(f"{self.url}/api/v1{path}", json=body, timeout=30)
+
+    def session(self, **change: Any) -> str:
+        body = {"name": "a session", "workload": SYNTHETIC, "rounds": 3, "quorum": 2, "round_seconds": 120} | change
+        answer = self.post("/sessions", body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def ended(self, session: str, *, seconds: float = 120) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            state = self.get(f"/sessions/{session}")
+            return state if state["status"] in ("completed", "failed", "cancelled") else None
+
+        return until(look, seconds=seconds, why=f"the end of session {session}; logs are in {self.folder}")
+
+    def events(self, session: str) -> list[dict[str, Any]]:
+        found, after = [], 0
+        while page := self.get(f"/sessions/{session}/events", after=after, limit=1000)["items"]:
+            found += page
+            after = page[-1]["seq"]
+        return found
+
+    def online(self, count: int) -> None:
+        until(
+            lambda: sum(c["online"] for c in self.get("/clients", limit=1000)["items"]) >= count,
+            why=f"{count} clients online; logs are in {self.folder}",
+        )
+
+    def stop(self) -> None:
+        processes.stop(list(self.agents.values()), signal.SIGKILL, patience=5)
+        processes.stop(list(self.running.values()), signal.SIGTERM, patience=8)
+
+
+@contextlib.contextmanager
+def running(folder: Path, **more: Any) -> Iterator[Stack]:
+    stack = Stack(folder, **more)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def assert_nothing_counted_twice(stack: Stack, session: str) -> None:
+    """Each seat reported once, each round completed once, and the log numbered without gap."""
+    events = stack.events(session)
+    assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+    received = [e["payload"]["participation"] for e in events if e["kind"] == "update.received"]
+    assert len(received) == len(set(received))
+    completed = [e["payload"]["round"] for e in events if e["kind"] == "round.completed"]
+    assert completed == sorted(set(completed))
+    published = [e["payload"]["version"] for e in events if e["kind"] == "model.published"]
+    assert published == list(range(len(published)))
