@@ -258,7 +258,7 @@ def _slowest(board: Board, coming: Sequence[Lane]) -> list[Why]:
         assert board.round is not None
         told = format_html("It needs about {}, and the deadline is in {}.", needs, ui.left(board.round.deadline))
         return [Why("late", "late", "wait", _strong(f"{slow.client.name} would be late.", told))]
-    if len(coming) > 1 and len(known) == len(coming):
+    if len(coming) > 1 and len(known) == len(coming) and (slow.left or 0.0) >= lanes.SOON:
         return [Why("last", "clock", "run", format_html("{} is the last: about {} left.", slow.client.name, needs))]
     return []
 
@@ -290,7 +290,7 @@ def _out(board: Board) -> list[Why]:
 
 
 def _doing(lane: Lane) -> str:
-    rest = f", about {wording.minutes(lane.left)} left" if lane.left is not None else ""
+    rest = f", about {wording.minutes(lane.left)} left" if lane.left is not None and lane.left >= lanes.SOON else ""
     if lane.silent:
         return f"is {lane.detail}"
     if lane.seat.status == SeatStatus.INVITED:

@@ -16,10 +16,11 @@ from dashboard.words import Word
 from federation.lifecycle import ACTIVE, COUNTED, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
 
-ROWS = 20  # of rounds and of models, before one asks for more
+ROWS = 10  # of rounds and of models, before one asks for more
 MOST_ROWS = 1000
 MOST_DOTS = 24  # seats a round that are shown one by one
 MOST_MODELS = 5000  # that a figure shows
+WORTH = 0.05  # of a round's time, that one has to be waited for to be named
 STRIP = 48  # rounds that are shown as cells
 
 
@@ -32,7 +33,7 @@ class PastRound:
     asked: int = 0
     updates: int = 0
     seats: list[tuple[Client, Word]] = field(default_factory=list)
-    waited_for: Client | None = None  # who reported last
+    waited_for: Client | None = None  # who reported last, if well after the others
     waited: timedelta | None = None  # after the one before
 
     @property
@@ -124,7 +125,9 @@ def _add_seats(found: dict[int, PastRound]) -> None:
             continue
         *_, before, last = sorted(seats, key=lambda seat: seat.reported_at or seat.round.opened_at)
         assert last.reported_at and before.reported_at
-        found[pk].waited_for, found[pk].waited = last.client, last.reported_at - before.reported_at
+        waited, took = last.reported_at - before.reported_at, found[pk].took
+        if took and waited >= WORTH * took:
+            found[pk].waited_for, found[pk].waited = last.client, waited
 
 
 # ---- in six numbers

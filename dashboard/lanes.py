@@ -14,6 +14,7 @@ from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import Client, Metric, Participation, Phase, Round
 
 MOST = 100  # lanes on a page
+SOON = 2.0  # seconds; an estimate below it is not worth its words
 SCALES = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
 TICKS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
 
@@ -101,7 +102,7 @@ class Lanes:
     @property
     def labels(self) -> list[tuple[float, str]]:
         """The ticks that are labelled: those that no mark's label covers."""
-        marks = [(self.now, 0.1), (self.deadline, 0.16)]
+        marks = [(self.now, 0.13), (self.deadline, 0.16)]
         return [
             (x, text) for x, text in self.ticks if all(mark is None or abs(mark - x) > room for mark, room in marks)
         ]
@@ -198,7 +199,7 @@ def _detail(seat: Participation, round_: Round, left: float | None, silent: bool
     if seat.status == SeatStatus.INVITED:
         return "not yet taken"
     if seat.status == SeatStatus.TRAINING:
-        rest = f"about {wording.minutes(left)} left" if left is not None else ""
+        rest = f"about {wording.minutes(left)} left" if left is not None and left >= SOON else ""
         parts = [_how_far(seat), rest]
         return ", ".join(part for part in parts if part)
     if seat.status in COUNTED:

@@ -30,7 +30,6 @@ HAPPENED = 8
 MOST_CLIENTS = 12  # that the overview names
 FAILED_FOR = timedelta(days=3)  # how long a failed session needs attention
 NEARLY_FULL = 0.9
-SPARK = 60  # versions
 QUIET = (Event.Kind.METRICS_REPORTED, Event.Kind.SEAT_TRAINING)  # too many, and told elsewhere
 URGENT = {"lost", "late", "silent", "refused", "no_clients", "too_few_clients"}
 
@@ -160,10 +159,11 @@ def results(sessions: Sequence[TrainingSession]) -> list[Result]:
 
 
 def _models(sessions: Sequence[TrainingSession]) -> defaultdict[int, list[GlobalModel]]:
-    """The last models of each session."""
+    """The models of each session, the newest first, with what was measured of them."""
     nth = Window(RowNumber(), partition_by=F("session"), order_by=F("version").desc())
+    rows = GlobalModel.objects.filter(session__in=sessions).annotate(nth=nth).filter(nth__lte=history.MOST_MODELS)
     found: defaultdict[int, list[GlobalModel]] = defaultdict(list)
-    for model in GlobalModel.objects.filter(session__in=sessions).annotate(nth=nth).filter(nth__lte=SPARK):
+    for model in rows.only("session_id", "version", "metrics", "federated_metrics").order_by("-version"):
         found[model.session_id].append(model)
     return found
 

@@ -123,7 +123,7 @@ def _doing(client: Client, seat: Participation | None, word: Word, now: datetime
     session, number = seat.round.session.name, seat.round.number
     if seat.is_open:
         return f"{_act(seat)}, {session}"
-    return f"waits for the others in round {number} of {session}"
+    return f"waits in round {number}, {session}"
 
 
 def _act(seat: Participation) -> str:

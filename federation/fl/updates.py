@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -133,16 +133,16 @@ def _digest_of_finite(path: Path, header: Header) -> str:
     with path.open("rb", buffering=0) as file:
         start = header.num_bytes - sum(tensor.num_bytes for _, tensor in tensors)
         for chunk in _chunks(file, start, buffer):
-            sha.update(chunk)
+            sha.update(chunk.data)
         for name, tensor in tensors:
             for chunk in _chunks(file, tensor.num_bytes, buffer):
-                sha.update(chunk)
+                sha.update(chunk.data)
                 if not weights.all_finite(chunk.view(DTYPES[tensor.dtype]), tensor.dtype):
                     raise UpdateError(f"{shown(name)} holds a value that is not finite.")
     return sha.hexdigest()
 
 
-def _chunks(file: BinaryIO, num_bytes: int, buffer: Array) -> Any:
+def _chunks(file: BinaryIO, num_bytes: int, buffer: Array) -> Iterator[Array]:
     """The next bytes of a file, in views of the buffer; every view is full but the last."""
     while num_bytes:
         chunk = buffer[: min(num_bytes, len(buffer))]

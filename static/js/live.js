@@ -44,12 +44,14 @@ export const seen = (url) => followers.get(url)?.seen;
 
 // ---- the state of the connection, always in sight
 
+let current = "connecting";
 let missed = false; // a connection was lost: fragments that were asked for meanwhile did not come
 const LOOKS = { live: ["live", "Live"], connecting: ["refresh", "Connecting"], reconnecting: ["refresh", "Reconnecting"] };
 
 function show() {
   const all = [...followers.values()], lost = all.filter((f) => f.state === "reconnecting"), connecting = all.some((f) => f.state === "connecting");
   const state = lost.length ? "reconnecting" : connecting ? "connecting" : "live";
+  current = state;
   const age = lost.length ? (Date.now() - Math.min(...lost.map((f) => f.since))) / 1000 : 0;
   for (const node of document.querySelectorAll("[data-conn]")) {
     const [name, word] = LOOKS[state], text = age >= 1 ? `Data ${span(age)} old` : word;
@@ -95,6 +97,9 @@ for (const { content, dataset } of logs) follow(content, Number(dataset.after));
 if (logs.length) {
   followMarked(document);
   document.addEventListener("htmx:afterSwap", () => followMarked(document));
+  document.addEventListener("htmx:beforeRequest", (event) => { // everything is fetched anyway once the server is back
+    if (current === "reconnecting" && event.detail.requestConfig.triggeringEvent?.type in EVERY) event.preventDefault();
+  });
   document.querySelector("[data-retry]")?.addEventListener("click", () => followers.forEach((f) => f.retry()));
   addEventListener("online", () => followers.forEach((f) => f.retry()));
   setInterval(show, 1000);

@@ -64,7 +64,7 @@ function move(lanes) {
   lanes.querySelector(".t-now")?.setAttribute("x", `${100 * at}%`);
   const text = lanes.querySelector("[data-lanes-clock]");
   if (text) text.textContent = clock(seconds);
-  for (const tick of lanes.querySelectorAll("[data-tick]")) tick.toggleAttribute("hidden", Math.abs(Number(tick.dataset.tick) - at) < 0.1);
+  for (const tick of lanes.querySelectorAll("[data-tick]")) tick.toggleAttribute("hidden", Math.abs(Number(tick.dataset.tick) - at) < 0.13);
   if (at === 1 && !lanes.dataset.full) { // the axis is used up: the server lays out a longer one
     lanes.dataset.full = "1";
     document.body.dispatchEvent(new CustomEvent("round-changed"));

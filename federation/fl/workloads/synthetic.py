@@ -34,11 +34,11 @@ class Synthetic:
         return source_digest(__file__)
 
     def initial_weights(self, options: Mapping[str, Any], seed: int) -> Weights:
-        return {"weight": _noise(np.empty(self._num_parameters(options), np.float32), _generator(seed))}
+        return {"weight": _noise(np.empty(self._checked(options)["num_parameters"], np.float32), _generator(seed))}
 
     def write_initial(self, path: Path, options: Mapping[str, Any], seed: int) -> str:
         """Write it block by block: memory stays flat for any number of parameters."""
-        size = self._num_parameters(options)
+        size: int = self._checked(options)["num_parameters"]
         header = weights.header_bytes({"weight": ("F32", (size,))})
         sha = hashlib.sha256(header)
         rng, buffer = _generator(seed), np.empty(min(size, BLOCK), np.float32)
@@ -51,14 +51,14 @@ class Synthetic:
         return sha.hexdigest()
 
     def training_data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
-        self._num_parameters(options)
+        self._checked(options)
         return Data(np.empty(0, np.float32), np.empty(0, np.int64), ())
 
     def local_update(
         self, base: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
     ) -> LocalUpdate:
         """Return noise of standard deviation 0.01, seeded by config.seed; integers don't move."""
-        self._num_parameters(options)
+        self._checked(options)
         loss = 0.0
         for step in range(1, STEPS + 1):
             loss = math.exp(-step / STEPS)
@@ -71,11 +71,11 @@ class Synthetic:
         return LocalUpdate(delta, len(data) or NUM_EXAMPLES, {"train_loss": loss})
 
     def evaluate(self, weights: Weights, options: Mapping[str, Any]) -> dict[str, float]:
-        self._num_parameters(options)
+        self._checked(options)
         return {}
 
-    def _num_parameters(self, options: Mapping[str, Any]) -> int:
-        return int(check(options, self.options, "workload synthetic")["num_parameters"])
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return check(options, self.options, "workload synthetic")
 
 
 def _noise(array: Array, rng: np.random.Generator) -> Array:

@@ -1,0 +1,39 @@
+import pytest
+
+from federation.fl.options import OptionError
+from federation.fl.strategies import STRATEGIES, build
+
+
+def test_every_strategy_says_what_it_is_and_is_built_from_its_defaults():
+    for name, strategy in STRATEGIES.items():
+        assert strategy.name == name and strategy.title and strategy.summary.endswith(".")
+        assert build(name, {}) == strategy()
+        assert build(name, {}).client_config() == {}
+
+
+def test_declared_defaults_are_the_classes_own():
+    for name, strategy in STRATEGIES.items():
+        assert build(name, {option.name: option.default for option in strategy.options}) == strategy()
+
+
+def test_an_unknown_strategy_is_refused_with_those_there_are():
+    with pytest.raises(OptionError, match="choose one of fedavg, fedmedian, fedadam") as refusal:
+        build("krum", {})
+    assert refusal.value.field == "name"
+
+
+@pytest.mark.parametrize(
+    "name, options, field",
+    [
+        ("fedavg", {"server_lr": 0}, "server_lr"),
+        ("fedavg", {"momentum": 1}, "momentum"),
+        ("fedmedian", {"server_lr": 1.0}, "server_lr"),
+        ("fedadam", {"beta_1": 1.0}, "beta_1"),
+        ("fedadam", {"tau": 0.0}, "tau"),
+        ("fedadam", {"server_lr": "fast"}, "server_lr"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_by_name(name, options, field):
+    with pytest.raises(OptionError) as refusal:
+        build(name, options)
+    assert refusal.value.field == field
