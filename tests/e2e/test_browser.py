@@ -1,0 +1,86 @@
+"""A person's browser: curves grow while clients train, and survive a reload, a cut and a restart."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.e2e.stack import PASSWORD, Stack, until
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROME = next(filter(None, map(shutil.which, BROWSERS)), None)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
+DIGITS = {"name": "digits", "options": {}}
+
+
+@pytest.fixture
+def page(stack: Stack) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.said = []  # type: ignore[attr-defined]
+        page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.goto(stack.url)
+        page.fill("[name=username]", "alice")
+        page.fill("[name=password]", PASSWORD)
+        page.click("main button, form button")
+        page.wait_for_url(stack.url + "/")
+        yield page
+        browser.close()
+
+
+def drawn(page: Page) -> dict[str, int]:
+    """How many points of the chosen metric each curve has."""
+    node = page.locator("[data-points]").first
+    return json.loads(node.get_attribute("data-points", timeout=10_000) or "{}")
+
+
+def reported(stack: Stack, session: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    after = "0"
+    while after:
+        answer = stack.get(f"/sessions/{session}/metrics", limit=1000, after=after)
+        for point in answer["items"]:
+            if point["name"] == "train_loss":
+                counts[point["client"]["name"]] = counts.get(point["client"]["name"], 0) + 1
+        after = answer["next"]
+    return counts
+
+
+def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack, page: Page):
+    for n in (1, 2):
+        stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
+    stack.online(2)
+    session = stack.session(workload=DIGITS, rounds=4, cohort_size=2, train={"epochs": 6})
+    page.goto(f"{stack.url}/sessions/{session}/")
+    until(lambda: set(drawn(page)) == {"site-1", "site-2"}, why="a curve for each client")
+    before = drawn(page)
+    until(lambda: drawn(page)["site-1"] > before["site-1"], seconds=20, why="the curve to grow by itself")
+    page.reload()
+    page.context.set_offline(True)
+    threading.Event().wait(1)
+    page.context.set_offline(False)
+    stack.kill("web")
+    stack.start("web")
+    assert stack.ended(session)["status"] == "completed"
+    expected = reported(stack, session)
+    until(lambda: drawn(page) == expected, seconds=30, why=f"all points of {expected}; drawn: {drawn(page)}")
+    page.reload()
+    until(lambda: drawn(page) == expected, seconds=15, why="the same after a reload")
+
+
+def test_every_page_opens_without_a_word_in_the_console(stack: Stack, page: Page):
+    session = stack.session(start=False)
+    for path in ("/", "/sessions/", f"/sessions/{session}/", "/sessions/new/", "/clients/"):
+        answer = page.goto(stack.url + path)
+        assert answer and answer.ok, path
+        page.wait_for_timeout(300)
+    assert page.said == []  # type: ignore[attr-defined]
