@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from clientagent import device, display, upload
@@ -18,7 +19,7 @@ from clientagent.api import Api
 from clientagent.display import Display
 from clientagent.errors import Dropped, Ends, Failed, Refused, TokenRefused
 from clientagent.identity import identify, open_state
-from clientagent.link import Link
+from clientagent.link import Link, duration
 from clientagent.models import ModelCache
 from clientagent.progress import Advance, Progress
 from clientagent.settings import Settings
@@ -184,22 +185,23 @@ class Agent:
 
     def _do(self, work: Work) -> None:
         known_workload(work)
-        title = f"{work.session}, round {work.round}"
+        title, began = f"{work.session}, round {work.round}", monotonic()
         self._display.begin(title)
         with Progress(self._api, work.participation, self._display.say) as progress, self._api.until(progress.dropped):
             update = self._state.finished(work.key)
             if update is None:
-                base = self._models.fetch(self._api, work, self._transfer(progress, "downloading"))
+                base = self._models.fetch(self._api, work, self._advance(progress, "downloading"))
                 update = self._train(work, base, progress)
             else:
                 self._display.say(f"{title}: trained before; sending the update that was kept.")
-            advance = self._transfer(progress, "uploading")
+            advance = self._advance(progress, "uploading")
             advance(0.0)
             progress.flush()
             upload.send(self._api, work, update, advance)
-        self._display.say(f"{title}: update accepted.")
+        size = update.path.stat().st_size / 1e6
+        self._display.say(f"{title}: update accepted ({size:.3g} MB after {duration(monotonic() - began)}).")
 
-    def _transfer(self, progress: Progress, phase: str) -> Advance:
+    def _advance(self, progress: Progress, phase: str) -> Advance:
         def advance(fraction: float) -> None:
             self._display.at(phase, fraction, None)
             progress.at(phase, fraction)
@@ -220,5 +222,6 @@ class Agent:
             progress.at(phase, fraction)
             return True
 
+        self._advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
         digest = self._trainer.update(work, base, self._state.unfinished(), report)
         return self._state.keep(work.key, digest)

@@ -14,7 +14,7 @@ from clientagent.link import duration
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-EVERY_SECONDS = 10.0  # between plain lines about the same phase
+FIRST_SECONDS, EVERY_SECONDS = 1.0, 10.0  # until the first plain line about a phase, and between more of them
 
 
 class Display(Protocol):
@@ -46,6 +46,10 @@ class Phase:
         self.name = ""
         self._since = 0.0
 
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self._since
+
     def enter(self, name: str) -> bool:
         """True if it is another one than before."""
         if name == self.name:
@@ -57,21 +61,20 @@ class Phase:
         parts = [self.name, f"{fraction:.0%}"]
         if loss is not None:
             parts.append(f"loss {loss:.4g}")
-        elapsed = monotonic() - self._since
-        if 0 < fraction < 1 and elapsed >= 1:
-            parts.append(f"{duration(elapsed * (1 - fraction) / fraction)} left")
+        if 0 < fraction < 1 and self.seconds >= 1:
+            parts.append(f"{duration(self.seconds * (1 - fraction) / fraction)} left")
         return ", ".join(parts)
 
 
 class Lines:
-    """Plain lines with the time, for a log."""
+    """Plain lines with the time, for a log: of a phase only when it lasts."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._lock = threading.Lock()
         self._title = ""
         self._phase = Phase()
-        self._said = 0.0
+        self._next = 0.0
 
     def say(self, text: str) -> None:
         with self._lock, contextlib.suppress(OSError, ValueError):  # nobody reads any more: no reason to stop
@@ -79,15 +82,18 @@ class Lines:
             self._out.flush()
 
     def waiting(self) -> None:
-        if self._phase.enter("waiting"):
+        if not self._phase.name:
             self.say("Waiting for work.")
+        self._phase.enter("waiting")
 
     def begin(self, title: str) -> None:
         self._title = title
 
     def at(self, phase: str, fraction: float, loss: float | None) -> None:
-        if self._phase.enter(phase) or monotonic() - self._said >= EVERY_SECONDS:
-            self._said = monotonic()
+        if self._phase.enter(phase):
+            self._next = FIRST_SECONDS
+        if self._phase.seconds >= self._next:
+            self._next = self._phase.seconds + EVERY_SECONDS
             self.say(f"{self._title}: {self._phase.describe(fraction, loss)}")
 
     def close(self) -> None:

@@ -112,12 +112,15 @@ class Partial:
         if self.offset + len(chunk) > self._num_bytes:
             raise Failed("The server sends more bytes than the model has.")
         try:
-            self._file.write(chunk)
+            self._store(chunk)
         except OSError as error:  # the disk's, not the network's: trying again would not help
             raise Failed(f"The model cannot be stored: {error.strerror}.") from error
         self._sha.update(chunk)
         self.offset += len(chunk)
         self._advance(self.offset / self._num_bytes)
+
+    def _store(self, chunk: memoryview) -> None:
+        self._file.write(chunk)
 
     def _read_what_is_there(self) -> None:
         while chunk := self._file.read(1 << 20):

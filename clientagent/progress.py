@@ -91,7 +91,7 @@ class Progress:
             if not api.progress(self._participation, *self._where, points):
                 self._drop("The server wants no more of this work.")
         except Failed as error:  # a curve is not worth the work
-            self._say(f"The server does not take {len(points)} points: {error}")
+            self._say(f"The server does not take the points of this work: {error}")
 
     def _drop(self, reason: str) -> None:
         self._reason = self._reason or reason

@@ -329,14 +329,15 @@ def _actions(board: Board) -> list[Action]:
             Action("finish", "flag", "Finish now", shut, off=True),
         ]
     coming = sorted((lane for lane in board.all_lanes if lane.is_open), key=_soonest)
-    slow = _slow(coming)
+    slow = _slow(board, coming)
     return [_extend(board, slow), _skip(board, coming, slow), _finish(board, coming)]
 
 
-def _slow(coming: Sequence[Lane]) -> Lane | None:
-    """Who would be skipped: a silent client, else the slowest."""
+def _slow(board: Board, coming: Sequence[Lane]) -> Lane | None:
+    """Who holds the round up: a silent client, else one that would be late, else the last to come."""
     silent = [lane for lane in coming if lane.silent]
-    chosen = silent or list(coming)
+    late = [lane for lane in coming if (lane.left or 0.0) > board.seconds_left]
+    chosen = silent or late or list(coming)
     return chosen[-1] if chosen else None
 
 

@@ -40,8 +40,8 @@ class Item:
 
     icon: str
     tone: str
-    title: SafeString
-    text: SafeString
+    title: SafeString | str
+    text: SafeString | str
     session: TrainingSession | None = None
     again: bool = False  # offer to change the session and run it again
 
@@ -77,8 +77,8 @@ class Running:
         return min(1.0, self.completed / self.session.rounds)
 
     @property
-    def why(self) -> SafeString:
-        return self.board.why[0].sentence if self.board.why else format_html("The next round opens.")
+    def why(self) -> SafeString | str:
+        return self.board.why[0].sentence if self.board.why else "The next round opens."
 
 
 @dataclass(slots=True)
@@ -182,8 +182,8 @@ def attention(running: Sequence[Running], state: ServerState, *, now: datetime) 
 def _of_server(state: ServerState) -> list[Item]:
     found = []
     if not state.is_ticking:
-        text = format_html("Rounds neither open nor close. Start the worker and the beat.")
-        found.append(Item("warning", "bad", format_html("No worker is at work"), text))
+        text = "Rounds neither open nor close. Start the worker and the beat."
+        found.append(Item("warning", "bad", "No worker is at work", text))
     if state.disk_share >= NEARLY_FULL:
         used, total = wording.size(state.disk_used), wording.size(state.disk_total)
         text = format_html("{} {} of {} {}. Delete sessions that you don't need.", *used, *total)

@@ -68,7 +68,7 @@ def colour(client: Client) -> str:
 def clock(moment: datetime | None) -> SafeString:
     """10:54:30."""
     if moment is None:
-        return format_html("–")
+        return SafeString("–")
     return format_html('<time datetime="{}" data-time="clock">{}</time>', moment.isoformat(), f"{moment:%H:%M:%S}")
 
 
@@ -76,7 +76,7 @@ def clock(moment: datetime | None) -> SafeString:
 def date(moment: datetime | None) -> SafeString:
     """12 Jan, 10:54."""
     if moment is None:
-        return format_html("–")
+        return SafeString("–")
     return format_html('<time datetime="{}" data-time="date">{}</time>', moment.isoformat(), f"{moment:%d %b, %H:%M}")
 
 
@@ -84,7 +84,7 @@ def date(moment: datetime | None) -> SafeString:
 def ago(moment: datetime | None) -> SafeString:
     """3 min ago."""
     if moment is None:
-        return format_html("never")
+        return SafeString("never")
     text = wording.minutes((timezone.now() - moment).total_seconds())
     return format_html('<time datetime="{}" data-time="ago">{} ago</time>', moment.isoformat(), text)
 
@@ -119,7 +119,7 @@ def duration(value: Any) -> str:
 @register.filter
 def size(num_bytes: int | None) -> SafeString:
     if num_bytes is None:
-        return format_html("–")
+        return SafeString("–")
     value, unit = wording.size(num_bytes)
     return format_html('{} <span class="unit">{}</span>', value, unit)
 

@@ -83,7 +83,7 @@ def invite(request: Request) -> HttpResponse:
             for field, sentence in refusal.errors:
                 form.add_error("uses" if field == "uses" else "expires", sentence)
     template = "clients/_invite.html" if request.htmx else "clients/invite.html"
-    status = 422 if request.method == "POST" else 200
+    status = 422 if request.method == "POST" and not request.htmx else 200
     return render(request, template, {"form": form} | ({} if request.htmx else following("clients")), status=status)
 
 

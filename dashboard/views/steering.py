@@ -183,12 +183,14 @@ def _lost_by_cancelling(session: TrainingSession) -> dict[str, object]:
 
 
 def _lost_by_deleting(session: TrainingSession) -> dict[str, object]:
-    models, points = session.models.count(), session.metric_points.count()
-    lost = [
-        wording.count(models, "model") + " with their files, where no other session uses them",
-        f"{wording.count(session.round_set.count(), 'round')}, {wording.count(points, 'point')} of curves",
-        "the event log and the settings",
-    ]
+    counts = {
+        "model": session.models.count(),
+        "round": session.round_set.count(),
+        "point": session.metric_points.count(),
+    }
+    numbers = [wording.count(number, noun) for noun, number in counts.items() if number]
+    lost = [f"{wording.listed(numbers)}, with the files that no other session uses"] if numbers else []
+    lost.append("the event log and the settings")
     return {
         "title": f"Delete {session.name}?",
         "lead": "This is lost for good:",

@@ -19,6 +19,7 @@ from federation.services import seats
 NAME = re.compile(r"\w[\w .@+\-]{0,63}")
 TOKEN = re.compile(r"[0-9a-f]{64}")
 TOUCH = timedelta(seconds=10)  # "last seen" is written at most this often
+ENROL_TRIES = 10  # each time one of those who enrol at the same moment gets through
 
 
 def enroll(
@@ -38,10 +39,12 @@ def enroll(
     if token is not None and (known := _again(invitation, name, token)):
         return known, token
     token = token or tokens.client_token()
-    try:
-        return _create(invitation, name, info, token, now), token
-    except IntegrityError:  # somebody took the name between the check and the insert
-        raise Conflict(_taken(name)) from None
+    for _ in range(ENROL_TRIES):
+        try:
+            return _create(invitation, name, info, token, now), token
+        except IntegrityError:  # somebody enrolled between the checks and the insert: look again
+            continue
+    raise Conflict("Too many clients are enrolling at this moment. Try again.")
 
 
 def _check(name: str, token: str | None) -> None:
@@ -62,6 +65,8 @@ def _again(invitation: Invitation, name: str, token: str) -> Client | None:
 def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: str, now: datetime) -> Client:
     if Client.objects.enrolled().filter(name__iexact=name).exists():
         raise Conflict(_taken(name))
+    if Client.objects.filter(token_hash=tokens.digest(token)).exists():
+        raise Conflict("This token belongs to another client already; an agent needs one of its own.")
     open_now = Q(used__lt=F("uses")) & Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
     if not Invitation.objects.filter(open_now, pk=invitation.pk).update(used=F("used") + 1):
         raise Forbidden(_why_closed(invitation, now))
@@ -115,8 +120,9 @@ def touch(client: Client, *, now: datetime) -> None:
         return
     client.last_seen = now
     with transaction.atomic():
-        Client.objects.filter(pk=client.pk).update(last_seen=now)
-        if Client.objects.filter(pk=client.pk, announced_online=False).update(announced_online=True):
+        # A held poll may outlive its client's removal: that one is not heard of any more.
+        Client.objects.enrolled().filter(pk=client.pk).update(last_seen=now)
+        if Client.objects.enrolled().filter(pk=client.pk, announced_online=False).update(announced_online=True):
             events.record_server(ServerEvent.Kind.CLIENT_ONLINE, client=events.reference(client))
             client.came_back = True
     client.announced_online = True

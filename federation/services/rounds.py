@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -317,16 +318,17 @@ def aggregate(round_: Round, token: str) -> bool:
     began = timezone.now()
     with storage.scratch() as out, storage.scratch() as out_slots:
         try:
-            made = aggregation.aggregate(
-                strategies.build(session.strategy, session.strategy_options),
-                base=storage.path(base.digest),
-                base_slots=storage.path(base.slots_digest) if base.slots_digest else None,
-                updates=[_file(seat) for seat in counted],
-                out=out,
-                out_slots=out_slots,
-                seed=sampling.client_seed(session.seed, round_.number, "server"),
-                on_block=Lease(round_, token).renew,
-            )
+            with storage.refusing_when_full():
+                made = aggregation.aggregate(
+                    strategies.build(session.strategy, session.strategy_options),
+                    base=storage.path(base.digest),
+                    base_slots=storage.path(base.slots_digest) if base.slots_digest else None,
+                    updates=[_file(seat) for seat in counted],
+                    out=out,
+                    out_slots=out_slots,
+                    seed=sampling.client_seed(session.seed, round_.number, "server"),
+                    on_block=Lease(round_, token).renew,
+                )
             storage.put(out, made.digest)
             if made.slots_digest:
                 storage.put(out_slots, made.slots_digest)
@@ -335,7 +337,10 @@ def aggregate(round_: Round, token: str) -> bool:
         except StorageFull:
             log.warning("round %s of session %s waits: the disk is full", round_.number, session.pk)
             return False
-        except (aggregation.AggregationError, weights.WeightsError, FileNotFoundError) as error:
+        except FileNotFoundError as error:
+            lost = f"The server lost a file that it needs: {Path(error.filename).name}."
+            return fail(round_, reason=lost, now=timezone.now(), lease_token=token)
+        except (aggregation.AggregationError, weights.WeightsError) as error:
             return fail(round_, reason=str(error), now=timezone.now(), lease_token=token)
     return publish(round_, token, counted, made, began=began, now=timezone.now())
 

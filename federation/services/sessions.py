@@ -244,10 +244,11 @@ def next_name(name: str) -> str:
     """'first' -> 'first 2' -> 'first 3', the first that is not in use."""
     stem, _, end = name.rpartition(" ")
     stem, number = (stem, int(end)) if stem and end.isdecimal() else (name, 1)
+    stem = stem[:90]  # leaves room for the number
     taken = set(TrainingSession.objects.filter(name__startswith=stem).values_list("name", flat=True))
     while f"{stem} {number + 1}" in taken:
         number += 1
-    return f"{stem[:90]} {number + 1}"
+    return f"{stem} {number + 1}"
 
 
 def delete(session: TrainingSession) -> None:

@@ -36,6 +36,7 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
     except wire.UpdateError as error:
         _reject(seat, str(error))
         raise Invalid(("update", str(error))) from error
+    _refuse_unwanted(seat, update)
     storage.put(file, update.digest)
     status, accepted = _settle(seat, update, now)
     if status in OPEN:
@@ -45,15 +46,26 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
     return False
 
 
+def _refuse_unwanted(seat: Participation, update: wire.Update) -> None:
+    """Refuse what would not be kept, before it lies in the store: `_settle` decides, this keeps the store clean."""
+    found = Participation.objects.select_related("client", "round").get(pk=seat.pk)
+    check_receivable(found)
+    _refuse_other(found, update)
+
+
+def _refuse_other(seat: Participation, update: wire.Update) -> None:
+    if seat.status in COUNTED and seat.digest != update.digest:
+        raise Conflict(f"{seat.client.name} has reported for {seat.round} already, with other bytes.")
+
+
 @transaction.atomic
 def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[str, bool]:
     """Decide what an update is worth. Returns the seat's status before, or `late`, and whether it counts."""
     # Lock the round, so that it cannot close between this check and the save.
     round_ = Round.objects.select_for_update().get(pk=seat.round_id)
     before = Participation.objects.select_for_update(of=("self",)).get(pk=seat.pk)
+    _refuse_other(before, update)
     if before.status in COUNTED:
-        if before.digest != update.digest:
-            raise Conflict(f"{seat.client.name} has reported for {round_} already, with other bytes.")
         return before.status, True
     if before.status in OPEN and round_.status == RoundStatus.COLLECTING:
         _save(seat, update, SeatStatus.REPORTED, now)

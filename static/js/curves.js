@@ -94,7 +94,11 @@ export class Curves {
     });
   }
 
-  range(from) { return this.start ? { range: this.start.slice(from, from + 2), autorange: false } : { autorange: true }; }
+  /** The zoom goes along with every drawing: what the address asked for, else what one zoomed to in this view. */
+  range(from) {
+    const zoom = this.start ?? (this.view === this.key ? this.zoom : null);
+    return zoom ? { range: zoom.slice(from, from + 2), autorange: false } : { autorange: true };
+  }
 
   /** The zoom as [x0, x1, y0, y1], or null. */
   get zoom() {
@@ -109,10 +113,10 @@ export class Curves {
   }
 
   async paint() {
-    const zoom = this.start ?? this.zoom, range = zoom && this.view === this.key ? zoom.slice(0, 2) : null;
+    const look = this.layout(), { range, autorange } = look.xaxis;
     this.view = this.key;
-    await Plotly.react(this.node, this.traces(range), this.layout(), CONFIG);
-    this.start = null; // from now on Plotly keeps the zoom
+    this.start = null;
+    await Plotly.react(this.node, this.traces(autorange ? null : range), look, CONFIG);
     this.list();
     this.write();
     if (this.wired) return;

@@ -36,7 +36,7 @@ curves.weight = Number(smooth.value);
 smooth.nextElementSibling.textContent = curves.weight.toFixed(2);
 if (view.get("only")) curves.only = new Set(view.get("only").split(","));
 const zoom = (view.get("zoom") ?? "").split(",").map(Number);
-if (zoom.length === 4 && zoom.every(Number.isFinite)) { curves.start = zoom; curves.view = null; }
+if (zoom.length === 4 && zoom.every(Number.isFinite)) curves.start = zoom;
 
 function keep() {
   const url = new URL(location), set = (name, value) => (value ? url.searchParams.set(name, value) : url.searchParams.delete(name));

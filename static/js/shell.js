@@ -35,7 +35,10 @@ document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   for (const id of open) { const menu = document.getElementById(id); if (menu) menu.open = true; }
   for (const node of $$("[data-now]")) if (node !== document.body) setNow(node.dataset.now);
   localise(document);
-  if (target.id === "dialog-body" && !dialog.open) dialog.showModal();
+  if (target.id === "dialog-body") {
+    for (const menu of $$("details.menu[open]")) menu.open = false;
+    if (!dialog.open) dialog.showModal();
+  }
   $("[autofocus]", target)?.focus();
 });
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
