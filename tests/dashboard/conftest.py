@@ -1,0 +1,89 @@
+"""A small cast: Mara runs the control room; her clients train `synthetic`, whose weights are ten numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client as Browser
+from django.utils import timezone
+
+from federation.models import Client, TrainingSession
+from federation.services import clients, invitations, models, rounds, server, sessions
+from tests.dashboard.cast import SPEC
+
+
+@pytest.fixture(autouse=True)
+def data_folder(settings: Any, tmp_path: Path) -> None:
+    settings.FL_WEIGHTS_DIR = tmp_path / "weights"
+    settings.FL_SCRATCH_DIR = tmp_path / "scratch"
+    settings.FL_UPLOADS_DIR = tmp_path / "uploads"
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def mara(db: None) -> User:
+    return User.objects.create_user("mara", password="correct-horse")
+
+
+@pytest.fixture
+def browser(mara: User) -> Browser:
+    """Mara's browser, signed in."""
+    browser = Browser()
+    browser.force_login(mara)
+    return browser
+
+
+@pytest.fixture
+def stranger(db: None) -> Browser:
+    return Browser()
+
+
+@pytest.fixture
+def ticking(db: None) -> None:
+    """A worker is at work."""
+    server.tick(now=timezone.now())
+
+
+@pytest.fixture
+def enrol(db: None) -> Callable[..., list[Client]]:
+    def enrol(*names: str, **info: Any) -> list[Client]:
+        now = timezone.now()
+        _, code = invitations.create(uses=len(names), expires_in_seconds=None, by=None, now=now)
+        return [clients.enroll(join_code=code, name=name, info=info, token=None, now=now)[0] for name in names]
+
+    return enrol
+
+
+@pytest.fixture
+def create(mara: User) -> Callable[..., TrainingSession]:
+    """A draft; with start=True it runs and has its initial model, but no round is open yet."""
+
+    def create(start: bool = False, **change: Any) -> TrainingSession:
+        now = timezone.now()
+        session = sessions.create(replace(SPEC, **change), by=mara, now=now)
+        if start:
+            sessions.start(session, by=mara, now=now)
+            models.request_initial(session, then=lambda: None)
+        return session
+
+    return create
+
+
+@pytest.fixture
+def running(
+    enrol: Callable[..., list[Client]], create: Callable[..., TrainingSession], ticking: None
+) -> TrainingSession:
+    """Round 1 is open for anna, ben and carl; two must report."""
+    enrol("anna", "ben", "carl")
+    session = create(start=True)
+    assert rounds.advance(session, now=timezone.now())
+    return session

@@ -1,0 +1,110 @@
+import json
+from datetime import timedelta
+
+import pytest
+
+from dashboard import charts, wording
+from federation.models import GlobalModel
+
+
+def model(
+    version: int, accuracy: float | None = None, loss: float | None = None, by_clients: float | None = None
+) -> GlobalModel:
+    central = {name: value for name, value in (("accuracy", accuracy), ("loss", loss)) if value is not None}
+    federated = {} if by_clients is None else {"accuracy": by_clients}
+    return GlobalModel(version=version, metrics=central, federated_metrics=federated)
+
+
+MODELS = [model(2, 0.8, 0.5), model(0, 0.1, 2.3, 0.12), model(1, 0.9, 0.6, 0.82)]
+
+
+def test_the_global_figure_goes_by_version_whatever_the_order_of_rows() -> None:
+    federated, central, best = charts.global_figures(MODELS)["accuracy"]["data"]
+    assert (central["meta"], central["x"], central["y"]) == ("central", [0, 1, 2], [0.1, 0.9, 0.8])
+    assert (federated["meta"], federated["x"], federated["y"]) == ("federated", [0, 1], [0.12, 0.82])
+    assert (best["x"], best["y"], best["text"]) == ([1], [0.9], ["0.900"])
+
+
+def test_the_best_loss_is_the_lowest() -> None:
+    *_, best = charts.global_figures(MODELS)["loss"]["data"]
+    assert (best["x"], best["y"]) == ([2], [0.5])
+
+
+def test_figures_carry_no_colours() -> None:
+    assert "color" not in json.dumps(charts.global_figures(MODELS))
+
+
+def test_one_value_is_not_a_curve() -> None:
+    assert charts.global_figures([model(0, 0.1)]) == {}
+    assert charts.global_figures([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("models", "version"),
+    [
+        (MODELS, 1),
+        ([model(1, loss=0.7), model(2, loss=0.6)], 2),
+        ([model(1, accuracy=None), model(2)], None),
+        ([], None),
+    ],
+)
+def test_the_best_model(models: list[GlobalModel], version: int | None) -> None:
+    found = charts.best(models)
+    assert (found and found.version) == version
+
+
+def test_the_best_by_the_clients_where_there_is_no_test_set() -> None:
+    models = [model(version, by_clients=value) for version, value in enumerate((0.1, 0.6, 0.5))]
+    best = charts.best(models)
+    assert best is not None and best.version == 1
+    assert charts.value(best, "accuracy") == 0.6
+
+
+def test_a_small_line_fills_its_height() -> None:
+    assert charts.spark([3.0, 1.0, 2.0], width=10, height=24) == "0.0,2.0 5.0,22.0 10.0,12.0"
+    assert charts.spark([1.0, 1.0], width=10) == "0.0,22.0 10.0,22.0"
+    assert charts.spark([1.0]) == ""
+
+
+def test_a_small_line_of_many_values_ends_with_the_last() -> None:
+    points = charts.spark([float(n) for n in range(1000)]).split()
+    assert len(points) <= charts.MOST_SPARK + 1
+    assert points[-1] == "96.0,2.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.0004, "0 ms"),
+        (0.042, "42 ms"),
+        (0.5, "0.5 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (61, "1 min 1 s"),
+        (3600, "1 h 0 min"),
+    ],
+)
+def test_durations_are_said_as_one_would_say_them(value: float, said: str) -> None:
+    assert wording.duration(value) == wording.duration(timedelta(seconds=value)) == said
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "said"), [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (28_400_000, "28.4 MB"), (2.33e9, "2.33 GB")]
+)
+def test_sizes_carry_their_unit(num_bytes: float, said: str) -> None:
+    assert " ".join(wording.size(num_bytes)) == said
+
+
+def test_lists_name_a_few_and_count_the_rest() -> None:
+    assert wording.listed([]) == ""
+    assert wording.listed(["a"]) == "a"
+    assert wording.listed(["a", "b", "c"]) == "a, b and c"
+    assert wording.listed(list("abcdef")) == "a, b, c and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.4181, "0.418"), (0.0, "0.000"), (0.00012, "1.20e-04"), (123456.0, "1.23e+05"), (None, "not finite")],
+)
+def test_metrics_keep_what_matters(value: float | None, said: str) -> None:
+    assert wording.metric(value) == said

@@ -1,0 +1,251 @@
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from unittest.mock import patch
+
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from dashboard import roster
+from federation import tasks
+from federation.models import Client, Invitation, Participation, ServerEvent, TrainingSession
+from federation.services import clients, invitations, rounds, sessions
+from tests.dashboard.cast import HTMX, finish_round, report, seat_of, stream
+
+Enrol = Callable[..., list[Client]]
+
+
+def place(name: str) -> roster.Place:
+    return roster.with_numbers([Client.objects.get(name=name)], now=timezone.now())[0]
+
+
+# ---- the table
+
+
+def test_a_client_is_shown_as_it_is(browser: Browser, enrol: Enrol) -> None:
+    enrol(
+        "anna",
+        device="cuda",
+        gpu="NVIDIA A40, 46068 MiB",
+        platform="Linux 6.1 x86_64",
+        memory=128 * 2**30,
+        num_examples=18420,
+        version="0.1.0",
+    )
+    page = browser.get(reverse("clients")).content.decode()
+    for text in ("anna", "Online", "ready", "NVIDIA A40", "Linux, 128 GiB", "18\u202f420", "0.1.0", "no round yet"):
+        assert text in page
+
+
+@pytest.mark.parametrize(
+    ("info", "device"),
+    [
+        ({"device": "cpu", "cores": 16}, "CPU, 16 cores"),
+        ({"device": "mps"}, "Apple GPU"),
+        ({"device": "cpu", "gpu": "NVIDIA A40, 1 MiB", "cores": 2}, "CPU, 2 cores"),
+        ({}, ""),
+        ({"device": ["odd"], "cores": "many", "memory": "x", "gpu": 7, "platform": None}, "7"),
+    ],
+)
+def test_whatever_a_client_says_of_its_machine_is_taken(enrol: Enrol, info: dict[str, object], device: str) -> None:
+    enrol("anna", **info)
+    assert place("anna").device == device
+    assert isinstance(place("anna").system, str)
+
+
+def test_states_are_computed_from_what_is_so(running: TrainingSession) -> None:
+    now = timezone.now()
+    report(running, "anna")
+    stream(running, "ben", [1.0], fraction=0.5)
+    Client.objects.filter(name="carl").update(last_seen=now - timedelta(minutes=4))
+    assert (place("anna").state, place("anna").doing) == ("online", "waits in round 1, first")
+    assert (place("ben").state, place("ben").doing) == ("busy", "training 50\u202f%, first")
+    assert (place("carl").state, place("carl").doing) == ("away", "silent for 4 min, in round 1 of first")
+    clients.leave(Client.objects.get(name="carl"))
+    assert place("carl").doing == "left; it comes back by itself"
+    clients.set_enabled(Client.objects.get(name="anna"), False, by="mara")
+    assert place("anna").state == "disabled"
+
+
+def test_reliability_counts_reports_in_time_late_and_lost(running: TrainingSession) -> None:
+    report(running, "anna")
+    report(running, "ben")
+    rounds.finish(running, by="mara", now=timezone.now())
+    seat = Client.objects.get(name="carl").seats.get()
+    assert seat.status == "dropped"
+    Participation.objects.filter(pk=seat.pk).update(status="late")
+    finish_round(running)
+    finish_round(running, "anna", "ben", "carl", train_loss=1.0)
+    assert (place("carl").in_time, place("carl").late, place("carl").lost) == (1, 1, 0)
+    assert place("carl").shares == (0.5, 0.5, 0.0)
+    assert place("anna").shares == (1.0, 0.0, 0.0)
+    assert [bar.look for bar in place("carl").bars] == ["late", "run"]
+
+
+def test_a_cancelled_round_is_held_against_nobody(running: TrainingSession) -> None:
+    seat_of(running, "anna")
+    sessions.cancel(running, by=None, now=timezone.now())
+    assert place("anna").rounds == 0
+
+
+def test_the_median_is_from_taking_the_work_to_the_report(running: TrainingSession) -> None:
+    now = timezone.now()
+    for _ in range(3):
+        finish_round(running, "anna", "ben", "carl", train_loss=1.0)
+    for seconds, seat in zip((10, 30, 20), Participation.objects.filter(client__name="anna"), strict=True):
+        Participation.objects.filter(pk=seat.pk).update(taken_at=now - timedelta(seconds=seconds), reported_at=now)
+    assert place("anna").median_seconds == 20
+
+
+def test_only_the_last_rounds_are_drawn(running: TrainingSession) -> None:
+    TrainingSession.objects.update(rounds=40)
+    for _ in range(roster.LAST + 3):
+        finish_round(running, "anna", "ben", "carl", train_loss=1.0)
+    anna = place("anna")
+    assert (anna.rounds, len(anna.bars)) == (roster.LAST + 3, roster.LAST)
+
+
+def test_numbers_of_many_clients_take_three_queries(
+    enrol: Enrol, running: TrainingSession, django_assert_num_queries: Callable[[int], object]
+) -> None:
+    finish_round(running, "anna", "ben", "carl", train_loss=1.0)
+    enrol(*(f"site-{n}" for n in range(20)))
+    everybody = list(Client.objects.enrolled())
+    with django_assert_num_queries(3):  # type: ignore[attr-defined]
+        roster.with_numbers(everybody, now=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"state": "busy"}, ["ben"]),
+        ({"state": "online"}, ["anna"]),
+        ({"state": "away"}, ["carl"]),
+        ({"state": "disabled"}, ["dora"]),
+        ({"q": "AN"}, ["anna"]),
+        ({"q": "x"}, []),
+        ({"state": "nonsense"}, ["anna", "ben", "carl", "dora"]),
+    ],
+)
+def test_the_table_is_filtered(
+    browser: Browser, enrol: Enrol, running: TrainingSession, query: dict[str, str], names: list[str]
+) -> None:
+    report(running, "anna")
+    Client.objects.filter(name="carl").update(last_seen=timezone.now() - timedelta(minutes=4))
+    clients.set_enabled(enrol("dora")[0], False, by="mara")
+    for address, headers in ((reverse("clients"), {}), (reverse("client_rows"), HTMX)):
+        page = browser.get(address, query, headers=headers).content.decode()
+        assert re.findall(r'<tr data-client="(\w+)"', page) == names
+    assert ("No client fits" in page) == (not names)
+
+
+def test_the_tally_comes_along_with_the_rows(browser: Browser, running: TrainingSession) -> None:
+    fragment = browser.get(reverse("client_rows"), headers=HTMX).content.decode()
+    assert re.search(r'id="client-tally" hx-swap-oob="true"><span>3 enrolled</span><span>3 busy</span>', fragment)
+
+
+def test_a_removed_client_is_not_listed(browser: Browser, enrol: Enrol) -> None:
+    [anna] = enrol("anna")
+    clients.remove(anna, by="mara", now=timezone.now())
+    assert "No client has joined yet" in browser.get(reverse("clients")).content.decode()
+
+
+def test_the_first_twenty_have_a_colour_and_the_second_ten_are_dashed(browser: Browser, enrol: Enrol) -> None:
+    enrol(*(f"site-{n}" for n in range(1, 23)))
+    page = browser.get(reverse("clients")).content.decode()
+    lines = re.findall(r'<svg class="(c[\w-]+)" viewBox="0 0 14 14"[^>]*><line[^>]*?( stroke-dasharray="5 3")?/>', page)
+    assert lines[:20] == [(f"c{n}", ' stroke-dasharray="5 3"' if n > 10 else "") for n in range(1, 21)]
+    assert lines[20:22] == [("c-rest", ""), ("c-rest", "")]
+
+
+# ---- invitations
+
+
+def test_an_invitation_is_made_and_its_code_shown_once(browser: Browser) -> None:
+    answer = browser.post(reverse("invite"), {"uses": "3", "expires": "86400"}, headers=HTMX)
+    page = answer.content.decode()
+    [code] = set(re.findall(r"--join ([A-Z0-9-]{19})", page))
+    invitation = Invitation.objects.get()
+    assert (invitation.uses, invitation.hint) == (3, code[:4])
+    assert invitation.created_by is not None and invitation.created_by.username == "mara"
+    assert "--server http://testserver" in page
+    assert "--shard $n/4" in page
+    assert answer["Cache-Control"] == "no-store"
+    assert answer["HX-Trigger"] == "invitations-changed"
+    for again in (reverse("clients"), reverse("invitations")):
+        shown = browser.get(again).content.decode()
+        assert code not in shown
+        assert f"{code[:4]}-····-····" in shown
+
+
+def test_the_code_that_is_shown_lets_a_client_in(browser: Browser) -> None:
+    page = browser.post(reverse("invite"), {"uses": "1", "expires": ""}, headers=HTMX).content.decode()
+    found = re.search(r"--join ([A-Z0-9-]{19})", page)
+    assert found
+    client, _ = clients.enroll(join_code=found[1], name="anna", info={}, token=None, now=timezone.now())
+    assert client.invitation == Invitation.objects.get()
+
+
+@pytest.mark.parametrize("uses", ["0", "10001", "many", ""])
+def test_an_impossible_invitation_is_refused_beside_the_field(browser: Browser, uses: str) -> None:
+    page = browser.post(reverse("invite"), {"uses": uses, "expires": "3600"}, headers=HTMX).content.decode()
+    assert "field is-bad" in page
+    assert not Invitation.objects.exists()
+    assert browser.post(reverse("invite"), {"uses": uses, "expires": "3600"}).status_code == 422
+    assert browser.post(reverse("invite"), {"uses": "1", "expires": "7"}).status_code == 422
+
+
+def test_an_invitation_is_revoked_once(browser: Browser, enrol: Enrol) -> None:
+    invitation, _ = invitations.create(uses=2, expires_in_seconds=60, by=None, now=timezone.now())
+    address = reverse("invitation_revoke", args=[invitation.pk])
+    assert "is revoked. Clients that joined by it stay." in browser.post(address, headers=HTMX)["HX-Trigger"]
+    assert browser.post(address, headers=HTMX).status_code == 409
+    assert "No code is open" in browser.get(reverse("invitations"), headers=HTMX).content.decode()
+
+
+# ---- one client
+
+
+def test_disabling_says_what_follows_and_drops_its_seat(browser: Browser, running: TrainingSession) -> None:
+    anna = Client.objects.get(name="anna")
+    address = reverse("client_disable", args=[anna.pk])
+    question = browser.get(address, headers=HTMX).content.decode()
+    assert "Disable anna?" in question
+    assert "what it did in round 1 of first so far" in question
+    assert "Kept: its token" in question
+    answer = browser.post(address, headers=HTMX)
+    assert "clients-changed" in answer["HX-Trigger"]
+    anna.refresh_from_db()
+    assert not anna.enabled
+    assert anna.seats.get().status == "dropped"
+    assert browser.get(address, headers=HTMX).status_code == 409
+
+
+def test_a_disabled_client_is_enabled_again(
+    browser: Browser, enrol: Enrol, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    [anna] = enrol("anna")
+    clients.set_enabled(anna, False, by="mara")
+    assert "Enable<" in browser.get(reverse("clients")).content.decode()
+    with patch.object(tasks.advance_all, "delay") as delay, django_capture_on_commit_callbacks(execute=True):
+        browser.post(reverse("client_enable", args=[anna.pk]))
+    delay.assert_called_once_with()
+    anna.refresh_from_db()
+    assert anna.enabled
+    assert ServerEvent.objects.get(kind=ServerEvent.Kind.CLIENT_ENABLED).payload["by"] == "mara"
+
+
+def test_removing_says_what_is_lost_and_keeps_the_rounds(browser: Browser, running: TrainingSession) -> None:
+    finish_round(running, "anna", "ben", "carl", train_loss=1.0)
+    anna = Client.objects.get(name="anna")
+    address = reverse("client_remove", args=[anna.pk])
+    question = browser.get(address).content.decode()
+    assert "Remove anna?" in question
+    assert "it can only come back by a new invitation" in question
+    browser.post(address)
+    assert not Client.objects.enrolled().filter(name="anna").exists()
+    assert "anna" in browser.get(reverse("session_history", args=[running.pk])).content.decode()
+    assert browser.post(address).status_code == 404

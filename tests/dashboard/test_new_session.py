@@ -1,0 +1,226 @@
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+
+from dashboard import forms
+from dashboard.forms import NewSessionForm
+from federation.fl.strategies import STRATEGIES
+from federation.fl.workloads import WORKLOADS
+from federation.models import Client, TrainingSession
+from federation.services import sessions
+from federation.services.sessions import Spec
+from tests.dashboard.cast import HTMX, SPEC, finish_round
+
+Enrol = Callable[..., list[Client]]
+Create = Callable[..., TrainingSession]
+TYPED = {
+    "name": "night run", "workload": "synthetic", "workload.synthetic.num_parameters": "12", "start_from": "",
+    "rounds": "4", "round_time": "2", "round_unit": "min", "cohort_size": "", "quorum": "1", "epochs": "2",
+    "batch_size": "16", "learning_rate": "0.05", "seed": "7", "strategy": "fedavg", "strategy.fedavg.server_lr": "0.5",
+    "max_retries": "3",
+}  # fmt: skip
+
+
+def post(browser: Browser, **change: str) -> Any:
+    return browser.post(reverse("session_new"), TYPED | {"launch": "1"} | change)
+
+
+def test_everything_that_was_typed_becomes_the_session(browser: Browser) -> None:
+    answer = post(browser)
+    session = TrainingSession.objects.get()
+    assert answer["Location"] == reverse("session", args=[session.pk])
+    assert sessions.spec_of(session) == Spec(
+        name="night run",
+        workload="synthetic",
+        workload_options={"num_parameters": 12},
+        rounds=4,
+        strategy="fedavg",
+        strategy_options={"server_lr": 0.5},
+        cohort_size=None,
+        quorum=1,
+        round_seconds=120,
+        max_retries=3,
+        train={"epochs": 2, "batch_size": 16, "learning_rate": 0.05},
+        seed=7,
+    )
+    assert session.status == "running"
+    assert session.created_by is not None and session.created_by.username == "mara"
+
+
+def test_a_draft_waits_to_be_started(browser: Browser) -> None:
+    browser.post(reverse("session_new"), TYPED | {"draft": "1"})
+    assert TrainingSession.objects.get().status == "draft"
+
+
+IMPOSSIBLE = [
+    ({"name": " "}, "name", "A session needs a name of 1 to 100 characters."),
+    ({"name": "x" * 101}, "name", "A session needs a name of 1 to 100 characters."),
+    ({"rounds": "0"}, "rounds", "rounds is 0"),
+    ({"rounds": "many"}, "rounds", "&#x27;many&#x27; is not a whole number."),
+    ({"rounds": ""}, "rounds", "This cannot be left empty."),
+    ({"rounds": "9" * 60}, "rounds", "choose 1 to"),
+    ({"round_time": "0"}, "round_time", "round_seconds is 0"),
+    ({"round_time": "nan"}, "round_time", "is not a finite number"),
+    ({"round_time": "31", "round_unit": "d"}, "round_time", "round_seconds is 2678400"),
+    ({"cohort_size": "0"}, "cohort_size", "cohort_size is 0"),
+    ({"cohort_size": "3", "quorum": "8"}, "quorum", "8 can never be reached: 3 clients are asked."),
+    ({"quorum": "0"}, "quorum", "quorum is 0"),
+    ({"epochs": "1.5"}, "epochs", "&#x27;1.5&#x27; is not a whole number."),
+    ({"learning_rate": "-0.1"}, "learning_rate", "must be a number above 0"),
+    ({"learning_rate": "inf"}, "learning_rate", "is not a finite number"),
+    ({"seed": "-1"}, "seed", "seed is -1"),
+    ({"workload": "nonsense"}, "workload", "There is no workload &#x27;nonsense&#x27;"),
+    ({"strategy": "nonsense"}, "strategy", "There is no strategy &#x27;nonsense&#x27;"),
+    ({"workload.synthetic.num_parameters": "0"}, "workload.synthetic.num_parameters", "must be a whole number from 1"),
+    ({"strategy.fedavg.server_lr": "x"}, "strategy.fedavg.server_lr", "&#x27;x&#x27; is not a number."),
+    ({"start_from": "1:1"}, "start_from", "Session 1 has no model of version 1."),
+    ({"start_from": "junk"}, "start_from", "has no model of version"),
+    ({"max_retries": "101"}, "max_retries", "max_retries is 101"),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "sentence"), IMPOSSIBLE)
+def test_an_impossible_value_is_told_beside_its_field_and_everything_typed_is_kept(
+    browser: Browser, change: dict[str, str], field: str, sentence: str
+) -> None:
+    answer = post(browser, **change)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert not TrainingSession.objects.exists()
+    beside = re.search(rf'<div class="field is-bad" data-field="{re.escape(field)}">.*?</p>', page, re.S)
+    assert beside and sentence in beside[0]
+    assert re.search(rf'name="{re.escape(field)}"[^>]*aria-invalid="true"', page)
+    for name, value in (TYPED | change).items():
+        if value.strip() and not name.startswith(("start_from", "workload", "strategy", "round_unit")):
+            assert f'value="{value}"' in page
+
+
+def test_everything_that_is_wrong_is_told_at_once(browser: Browser) -> None:
+    page = post(browser, rounds="x", quorum="0", learning_rate="-1", name="").content.decode()
+    assert "4 fields need you" in page
+    assert page.count("field is-bad") == 4
+
+
+def test_checking_while_one_types_says_the_same_as_launching(browser: Browser) -> None:
+    address = reverse("session_check")
+    assert browser.post(address, TYPED).json() == {"errors": {}}
+    errors = browser.post(address, TYPED | {"cohort_size": "3", "quorum": "8", "seed": "x"}).json()["errors"]
+    assert errors == {
+        "quorum": "8 can never be reached: 3 clients are asked.",
+        "seed": "'x' is not a whole number.",
+    }
+    assert not TrainingSession.objects.exists()
+
+
+def test_options_of_another_workload_or_strategy_do_not_count(browser: Browser) -> None:
+    post(browser, **{"strategy": "fedmedian", "strategy.fedavg.server_lr": "nonsense"})
+    session = TrainingSession.objects.filter().first()
+    assert session is None, "what cannot be read is told, even where it would not count"
+    post(browser, **{"strategy": "fedmedian", "strategy.fedavg.server_lr": "9"})
+    assert TrainingSession.objects.get().strategy_options == {}
+
+
+# ---- what it begins with
+
+
+def test_the_form_can_be_launched_as_it_is(browser: Browser, enrol: Enrol) -> None:
+    enrol(*(f"site-{n}" for n in range(5)))
+    form = NewSessionForm(initial=forms.initial_of(forms.default_spec()))
+    typed = {name: str(form[name].value() if form[name].value() is not None else "") for name in form.fields}
+    browser.post(reverse("session_new"), typed | {"launch": "1"})
+    session = TrainingSession.objects.get()
+    assert session.quorum == 2
+    assert session.train == dict(WORKLOADS[session.workload].train_defaults)
+
+
+def test_without_clients_the_quorum_is_one(db: None) -> None:
+    assert forms.default_spec().quorum == 1
+
+
+def test_every_setting_is_explained_in_a_line(db: None) -> None:
+    form = NewSessionForm(initial=forms.initial_of(forms.default_spec()))
+    assert [name for name, field in form.fields.items() if not field.help_text and name != "round_unit"] == []
+
+
+def test_every_workload_and_strategy_can_be_chosen_with_its_options(browser: Browser) -> None:
+    page = browser.get(reverse("session_new")).content.decode()
+    for kind, declared in (("workload", WORKLOADS), ("strategy", STRATEGIES)):
+        for name, one in declared.items():
+            assert f'<option value="{name}"' in page
+            for option in one.options:
+                assert f'name="{kind}.{name}.{option.name}"' in page
+
+
+def test_only_the_options_of_the_chosen_workload_are_shown(browser: Browser, create: Create) -> None:
+    page = browser.get(reverse("session_new"), {"from": create().pk}).content.decode()
+    assert re.search(r'data-options="workload" data-of="synthetic">', page)
+    assert re.search(r'data-options="workload" data-of="digits" hidden>', page)
+
+
+def test_change_and_run_again_fills_the_form_with_the_sessions_settings(browser: Browser, create: Create) -> None:
+    session = create(rounds=17, quorum=3, round_seconds=7200, cohort_size=9)
+    page = browser.get(reverse("session_new"), {"from": session.pk}).content.decode()
+    for name, value in {"name": "first 2", "rounds": "17", "round_time": "2", "cohort_size": "9"}.items():
+        assert re.search(rf'name="{name}" value="{value}"', page)
+    assert '<option value="h" selected>' in page
+
+
+def test_a_session_can_start_from_another_ones_model(browser: Browser, running: TrainingSession) -> None:
+    finish_round(running, "anna", "ben", "carl", train_loss=0.5)
+    page = browser.get(reverse("session_new"), {"start": f"{running.pk}:1"}).content.decode()
+    assert f'<option value="{running.pk}:1" selected>first, v1' in page
+    options = {"workload.synthetic.num_parameters": "10"}
+    post(browser, name="onwards", start_from=f"{running.pk}:1", **options)
+    assert TrainingSession.objects.get(name="onwards").start_from == running.last_model()
+
+
+def test_a_model_of_another_workload_is_refused(browser: Browser, running: TrainingSession) -> None:
+    page = post(browser, start_from=f"{running.pk}:0").content.decode()
+    assert "That model belongs to the workload synthetic with other options." in page
+
+
+@pytest.mark.parametrize("query", ["?from=4711", "?start=4711:1", "?start=junk", "?from=" + "9" * 30 + "&start=1:1"])
+def test_a_start_that_is_not_there_is_not_found(browser: Browser, query: str) -> None:
+    assert browser.get(reverse("session_new") + query).status_code == 404
+
+
+def test_a_specification_survives_the_form(db: None) -> None:
+    typed = {name: "" if value is None else value for name, value in forms.initial_of(SPEC).items()}
+    rest = {name: field.initial for name, field in NewSessionForm().fields.items() if field.initial is not None}
+    form = NewSessionForm(rest | typed)
+    assert form.is_valid(), form.errors
+    assert form.spec == sessions.check(SPEC)
+
+
+# ---- who would take part
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"quorum": "2"}, "Round 1 opens at once with 3 clients."),
+        ({"cohort_size": "2", "quorum": "1"}, "2 clients are drawn of the 3 online, anew for every round."),
+        ({"quorum": "5"}, "Round 1 waits: 5 clients are needed and 3 clients would be asked."),
+        ({"cohort_size": "x", "quorum": ""}, "Round 1 opens at once with 3 clients."),
+    ],
+)
+def test_it_says_who_would_take_part(browser: Browser, enrol: Enrol, query: dict[str, str], sentence: str) -> None:
+    enrol("anna", "ben", "carl")
+    page = browser.get(reverse("session_who"), query, headers=HTMX).content.decode()
+    assert sentence in page
+    assert "anna" in page
+
+
+def test_it_says_that_busy_clients_have_to_become_free(browser: Browser, running: TrainingSession) -> None:
+    page = browser.get(reverse("session_who"), {"quorum": "1"}, headers=HTMX).content.decode()
+    assert "Round 1 opens once the 3 busy clients are free." in page
+    assert "offered work, first" in page
+
+
+def test_without_clients_it_says_where_to_invite_one(browser: Browser) -> None:
+    page = browser.get(reverse("session_who"), headers=HTMX).content.decode()
+    assert "No client is enrolled." in page

@@ -1,0 +1,188 @@
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils import timezone
+
+from dashboard import overview
+from federation.models import Client, Server, TrainingSession
+from federation.services import clients, rounds, sessions
+from tests.dashboard.cast import HTMX, fail_round, finish_round, report
+
+Enrol = Callable[..., list[Client]]
+Create = Callable[..., TrainingSession]
+
+
+def plain(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+def look(browser: Browser) -> str:
+    return plain(browser.get("/").content.decode())
+
+
+# ---- first start
+
+
+def test_a_new_installation_is_guided(browser: Browser) -> None:
+    page = browser.get("/").content.decode()
+    assert "Train one model together" in page
+    assert "Listening. The first client shows up here by itself" in page
+    assert re.search(r'id="first-launch" aria-disabled="true"', page)
+    assert "Needs 2 clients; none is here yet." in page
+
+
+def test_the_first_invitation_is_one_button(browser: Browser) -> None:
+    page = browser.get("/").content.decode()
+    form = re.search(r'hx-target="#invite-panel">.*?</form>', page, re.S)
+    assert form
+    fields = dict(re.findall(r'name="(uses|expires)" value="(\d+)"', form[0]))
+    answer = browser.post(reverse("invite"), fields, headers=HTMX | {"HX-Target": "invite-panel"}).content.decode()
+    assert "--server http://testserver" in answer
+    assert "dialog-title" not in answer
+    assert re.search(r"A code that begins with <code>[A-Z0-9]{4}</code> is open", browser.get("/").content.decode())
+
+
+def test_clients_appear_by_themselves_and_the_launch_opens(browser: Browser, enrol: Enrol) -> None:
+    address = reverse("overview_parts") + "?first"
+    enrol("anna", num_examples=1437)
+    steps = browser.get(address, headers=HTMX).content.decode()
+    assert "anna" in steps
+    assert "1\u202f437 examples" in steps
+    assert "Needs 2 clients; 1 is here." in steps
+    enrol("ben")
+    steps = browser.get(address, headers=HTMX).content.decode()
+    assert "2 clients will take part." in steps
+    assert "aria-disabled" not in steps
+    assert re.search(r'id="step-launch"[^>]*hx-swap-oob="true"', steps)
+
+
+def test_the_first_session_is_launched_with_good_settings(browser: Browser, enrol: Enrol) -> None:
+    enrol("anna", "ben", "carl", "dora")
+    answer = browser.post(reverse("first_launch"), headers=HTMX)
+    session = TrainingSession.objects.get()
+    assert answer["HX-Redirect"] == reverse("session", args=[session.pk])
+    assert (session.status, session.workload, session.quorum) == ("running", "digits", 2)
+
+
+def test_it_is_not_launched_with_too_few_clients(browser: Browser, enrol: Enrol) -> None:
+    enrol("anna")
+    answer = browser.post(reverse("first_launch"), headers=HTMX)
+    assert answer.status_code == 409
+    assert "2 clients are needed and 1 is online." in answer["HX-Trigger"]
+    assert not TrainingSession.objects.exists()
+
+
+def test_a_first_start_that_is_over_becomes_the_overview(browser: Browser, create: Create) -> None:
+    create()
+    answer = browser.get(reverse("overview_parts") + "?first", headers=HTMX)
+    assert answer["HX-Refresh"] == "true"
+    assert "Running now" in look(browser)
+
+
+# ---- what needs somebody
+
+
+def test_when_nothing_is_wrong_nothing_needs_you(browser: Browser, running: TrainingSession) -> None:
+    page = look(browser)
+    assert "nothing needs you" in page
+    assert "Needs attention" not in page
+    assert "All well" in page
+
+
+def test_a_session_without_clients_needs_you(browser: Browser, create: Create, ticking: None) -> None:
+    create(start=True)
+    page = look(browser)
+    assert "1 thing needs you" in page
+    assert "Round 1 of first needs a look" in page
+    assert "Nobody is online." in page
+
+
+def test_a_round_that_cannot_reach_its_quorum_needs_you(browser: Browser, running: TrainingSession) -> None:
+    for name in ("anna", "ben"):
+        clients.leave(Client.objects.get(name=name))
+    assert "The quorum cannot be reached any more." in look(browser)
+
+
+def test_a_failed_session_needs_you_for_some_days(browser: Browser, running: TrainingSession) -> None:
+    for _ in range(3):
+        fail_round(running)
+        rounds.advance(running, now=timezone.now())
+    page = browser.get("/").content.decode()
+    assert "first failed" in page
+    assert "Round 1 failed 3 times." in page
+    assert f"{reverse('session_new')}?from={running.pk}" in page
+    TrainingSession.objects.update(ended_at=timezone.now() - timedelta(days=4))
+    assert "first failed" not in look(browser)
+
+
+def test_a_silent_worker_needs_you(browser: Browser, create: Create) -> None:
+    create()
+    page = look(browser)
+    assert "No worker is at work" in page
+    assert "never seen" in page
+    Server.objects.create(pk=1, ticked_at=timezone.now() - timedelta(minutes=1))
+    assert "silent since" in look(browser)
+
+
+def test_a_full_disk_needs_you(running: TrainingSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = overview.ServerState(timezone.now(), True, 0, 95, 100, "SQLite, 1 MB", "0.1.0")
+    [item] = overview.attention([], full, now=timezone.now())
+    assert str(item.title) == "The disk is 95\u202f% full"
+    assert not full.is_well
+
+
+# ---- what runs, what came out, what happened
+
+
+def test_running_sessions_show_where_they_are_and_why_they_wait(browser: Browser, running: TrainingSession) -> None:
+    report(running, "anna")
+    page = look(browser)
+    assert "1 session running" in page
+    assert "synthetic, fedavg, 3 clients" in page
+    assert "Round 1 of 3" in page
+    assert "One more update is needed." in page
+
+
+def test_a_paused_session_is_shown_as_paused(browser: Browser, running: TrainingSession) -> None:
+    sessions.pause(running, by=None)
+    page = look(browser)
+    assert "Paused" in page
+    assert "The session is paused: the open round goes on, no new one opens." in page
+
+
+def test_results_are_those_of_all_models(browser: Browser, running: TrainingSession) -> None:
+    for accuracy in (0.3, 0.9, 0.6):
+        finish_round(running, "anna", "ben", "carl", base_val_accuracy=accuracy, base_val_loss=1 - accuracy)
+    page = look(browser)
+    assert "Completed" in page
+    assert "3 of 3" in page
+    assert "0.900" in page
+    [result] = overview.recent()
+    assert result.spark.count(",") == 3
+
+
+def test_what_happened_comes_from_all_logs_newest_first(browser: Browser, running: TrainingSession) -> None:
+    finish_round(running, "anna", "ben", "carl", train_loss=0.5)
+    clients.leave(Client.objects.get(name="carl"))
+    told = overview.happened()
+    assert [line.time for line in told] == sorted((line.time for line in told), reverse=True)
+    assert told[0].kind == "client.left"
+    assert {line.session for line in told if line.session_id} == {"first"}
+    assert "seat.training" not in {line.kind for line in told}
+
+
+def test_the_fragment_names_the_logs_to_follow(browser: Browser, running: TrainingSession) -> None:
+    running.refresh_from_db()
+    fragment = browser.get(reverse("overview_parts"), headers=HTMX).content.decode()
+    assert f'data-follow="{running.pk}:{running.last_seq}"' in fragment
+
+
+def test_clients_are_counted_and_named(browser: Browser, running: TrainingSession) -> None:
+    Client.objects.filter(name="carl").update(last_seen=timezone.now() - timedelta(minutes=2))
+    page = look(browser)
+    assert "2 of 3 clients online" in page
+    assert "silent for 2 min" in page

@@ -1,0 +1,122 @@
+import re
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from dashboard import sentences
+from federation.models import Event, ServerEvent
+
+CLIENT = {"client": {"id": "1", "name": "ben"}, "round": 3, "attempt": 1}
+EVENTS: list[tuple[str, dict[str, Any], str]] = [
+    ("session.created", {"name": "first", "by": "mara"}, "mara created first."),
+    ("session.started", {"by": "mara"}, "mara started the session."),
+    ("session.paused", {"by": "mara"}, "mara paused the session; no new round opens."),
+    ("session.resumed", {"by": ""}, "A script resumed the session."),
+    ("session.extended", {"by": "mara", "more": 5, "rounds": 15}, "mara added 5 more rounds: 15 in all."),
+    ("session.completed", {"rounds": 12}, "The session is completed after 12 rounds."),
+    ("session.failed", {"reason": "Round 2 failed 3 times."}, "The session failed: Round 2 failed 3 times."),
+    ("session.cancelled", {"by": "mara"}, "mara cancelled the session."),
+    (
+        "round.opened",
+        {"round": 8, "attempt": 2, "quorum": 3, "clients": [{}] * 6, "deadline": "2026-01-12T10:54:30+00:00"},
+        "Round 8, try 2 opened for 6 clients; 3 must report by 10:54:30.",
+    ),
+    (
+        "round.aggregated",
+        CLIENT | {"updates": 5, "aggregation_seconds": 0.0424},
+        "Round 3 aggregated 5 updates in 42 ms.",
+    ),
+    (
+        "round.completed",
+        CLIENT | {"updates": 1, "seconds": 61.2},
+        "Round 3 is completed with 1 update after 1 min 1 s.",
+    ),
+    (
+        "round.failed",
+        CLIENT | {"reason": "1 of 2 needed updates had arrived.", "retried": True},
+        "Round 3 failed: 1 of 2 needed updates had arrived. It opens again.",
+    ),
+    ("round.cancelled", CLIENT, "Round 3 was cancelled with its session."),
+    (
+        "round.extended",
+        CLIENT | {"seconds": 300, "deadline": "2026-01-12T10:59:30+00:00", "by": "mara"},
+        "mara extended round 3 by 5 min, to 10:59:30.",
+    ),
+    ("seat.training", CLIENT, "ben took the work of round 3."),
+    ("seat.dropped", CLIENT | {"reason": "The client left."}, "ben was dropped from round 3: The client left."),
+    ("seat.failed", CLIENT | {"reason": "out of memory"}, "ben gave up round 3: out of memory."),
+    ("seat.skipped", CLIENT | {"by": "mara"}, "mara skipped ben in round 3."),
+    (
+        "update.received",
+        CLIENT | {"num_examples": 12110, "metrics": {"train_loss": 0.4181, "val_accuracy": 0.9}},
+        "ben reported: 12\u202f110 examples, loss 0.418, own accuracy 0.900.",
+    ),
+    ("update.rejected", CLIENT | {"reason": "w holds NaN."}, "ben sent an update that was rejected: w holds NaN."),
+    ("update.late", CLIENT, "ben sent its update of round 3 too late. It is kept and does not count."),
+    (
+        "model.published",
+        {"version": 0, "round": None, "num_bytes": 28_400_000},
+        "Model v0 is the initial model, 28.4 MB.",
+    ),
+    ("model.published", {"version": 3, "round": 3, "num_bytes": 999}, "Model v3 published by round 3, 999 B."),
+    (
+        "model.evaluated",
+        {"version": 3, "metrics": {"accuracy": 0.858, "loss": 0.4456}},
+        "Model v3 evaluated on the test set: accuracy 0.858, loss 0.446.",
+    ),
+    ("model.evaluated", {"version": 3, "metrics": {}}, "Model v3 could not be evaluated on the test set."),
+    (
+        "metrics.reported",
+        CLIENT | {"phase": "training", "points": [{"name": "train_loss"}] * 20},
+        "ben sent 20 points of train_loss.",
+    ),
+    ("metrics.reported", CLIENT | {"phase": "uploading", "points": []}, "ben is uploading in round 3."),
+    ("client.enrolled", CLIENT, "ben joined."),
+    ("client.online", CLIENT, "ben is online."),
+    ("client.offline", CLIENT, "ben went silent."),
+    ("client.left", CLIENT, "ben left."),
+    ("client.left", CLIENT | {"removed": True, "by": "mara"}, "mara removed ben."),
+    ("client.enabled", CLIENT | {"by": "mara"}, "mara enabled ben."),
+    ("client.disabled", CLIENT | {"by": "mara"}, "mara disabled ben."),
+    (
+        "worker.silent",
+        {"last_tick": "2026-01-12T10:54:30+00:00"},
+        "The worker is silent since 10:54:30: rounds neither open nor close.",
+    ),
+    ("worker.recovered", {}, "The worker is at work again."),
+    ("storage.low", {}, "The server's disk is nearly full."),
+    ("storage.recovered", {}, "The server's disk has room again."),
+]
+
+
+def say(kind: str, payload: dict[str, Any]) -> str:
+    return str(sentences.line(Event(seq=1, time=timezone.now(), payload=payload), kind).sentence)
+
+
+@pytest.mark.parametrize(("kind", "payload", "sentence"), EVENTS, ids=[kind for kind, _, _ in EVENTS])
+def test_every_event_is_told_in_a_sentence(kind: str, payload: dict[str, Any], sentence: str) -> None:
+    assert re.sub(r"<[^>]+>", "", say(kind, payload)).replace("&#x27;", "'") == sentence
+
+
+def test_no_kind_is_forgotten() -> None:
+    kinds = {*Event.Kind.values, *ServerEvent.Kind.values}
+    assert kinds == {kind for kind, _, _ in EVENTS}
+    assert kinds == set(sentences.SAYINGS)
+
+
+@pytest.mark.parametrize("kind", sorted({*Event.Kind.values, *ServerEvent.Kind.values}))
+def test_a_payload_that_lacks_everything_is_still_told(kind: str) -> None:
+    assert say(kind, {})
+    nothing = dict.fromkeys(("client", "round", "attempt", "by", "reason", "metrics", "clients", "points", "deadline"))
+    assert say(kind, nothing)
+
+
+def test_a_kind_that_is_not_known_is_told_by_its_name() -> None:
+    assert say("session.teleported", {}) == "session.teleported"
+
+
+def test_names_and_reasons_never_become_markup() -> None:
+    said = say("seat.failed", {"client": {"name": "<b>"}, "round": 1, "reason": "<script>x</script>"})
+    assert "&lt;b&gt;" in said
+    assert "<script>" not in said
