@@ -18,7 +18,7 @@ from federation.models import Participation, Phase, Round, TrainingSession
 from federation.services import waiting
 
 EXTENSIONS = (10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 12 * 3600, 86_400)
-MOST_SEATS = 30  # cells of the quorum meter; above it becomes a bar
+MOST_SEATS = 16  # cells of the quorum meter; above it becomes a bar
 LOOKS = {  # waiting.reason: icon, tone
     "worker_silent": ("warning", "bad"),
     "disk_full": ("disk", "bad"),
