@@ -122,9 +122,7 @@ class Agent:
         except Refused:
             self._state.save(replace(mine, join_code=""))
             raise
-        self._identity = replace(
-            mine, name=str(answer["name"]), token=str(answer["token"]), client_id=str(answer["client_id"]), join_code=""
-        )
+        self._identity = replace(mine, name=str(answer["name"]), client_id=str(answer["client_id"]), join_code="")
         self._state.save(self._identity)
         self._display.say(f"Enrolled as {self._identity.name}. State is kept in {self._state.folder}.")
         self._check_version()

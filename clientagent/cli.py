@@ -17,6 +17,7 @@ from federation.fl.version import __version__
 
 MAX_THREADS = 256
 MAX_SEED = 2**31 - 1
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 Reader = Callable[[str], Any]  # raises ValueError with what is allowed
 
@@ -177,6 +178,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fix_threads(count: int) -> None:
     """Before numpy and torch are loaded: their results depend on how many threads share a sum."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    for name in THREAD_VARIABLES:
         os.environ[name] = str(count)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on CUDA

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -51,6 +52,7 @@ def describe(wanted: str) -> dict[str, Any]:
     return {name: value for name, value in info.items() if value}
 
 
+@functools.cache
 def gpu() -> str:
     """The first NVIDIA card's name and memory; empty where there is none."""
     if not shutil.which("nvidia-smi"):

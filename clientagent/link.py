@@ -15,36 +15,32 @@ class Link:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._lock = threading.Lock()
-        self._reason = ""
+        self._away = False
         self._away_since = 0.0
         self._said = 0.0
 
-    @property
-    def reason(self) -> str:
-        """Why the server cannot be used at the moment; empty while it can."""
-        return self._reason
-
     def note(self, text: str) -> None:
+        """Say what else is to be said about the server."""
         self._say(text)
 
     def down(self, reason: str) -> None:
         """A call got no answer."""
         with self._lock:
             now = monotonic()
-            if not self._reason:
+            if not self._away:
+                self._away = True
                 self._away_since = self._said = now
                 self._say(f"The server does not answer ({reason}). Trying again until it does.")
             elif now - self._said >= REMIND_SECONDS:
                 self._said = now
                 self._say(f"Still no answer from the server after {duration(now - self._away_since)} ({reason}).")
-            self._reason = reason
 
     def up(self) -> None:
         """A call got its answer."""
         with self._lock:
-            if self._reason:
+            if self._away:
                 self._say(f"The server is back after {duration(monotonic() - self._away_since)}.")
-                self._reason = ""
+                self._away = False
 
 
 def duration(seconds: float) -> str:

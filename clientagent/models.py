@@ -10,7 +10,7 @@ from time import time
 from typing import BinaryIO
 
 from clientagent.api import Api
-from clientagent.errors import Failed
+from clientagent.errors import Failed, Misconfigured
 from clientagent.lock import try_lock
 from clientagent.progress import Advance
 from clientagent.work import Work
@@ -31,7 +31,10 @@ class ModelCache:
         self._folder = folder
         self._model_seconds, self._part_seconds = (600.0, 86_400.0) if shared else (0.0, 0.0)
         self._verified: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"The folder for models {folder} cannot be used: {error.strerror}.") from error
 
     def fetch(self, api: Api, work: Work, advance: Advance) -> Path:
         """The base model's file, downloaded unless it is there. Raises Dropped, Failed."""

@@ -65,7 +65,7 @@ class Progress:
         """Send what is left, now, from the caller's thread. Raises Dropped."""
         with self._sending:
             self._send(self._api)
-            while self._points:
+            while self._points and not self.dropped.is_set():
                 self._send(self._api)
         self.at(*self._where)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -81,10 +79,16 @@ class State:
             ) from error
 
     def save(self, identity: Identity) -> None:
-        with replacing(self._identity) as temporary, temporary.open("w") as file:
-            json.dump(asdict(identity), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())  # losing the token would lose the client's name with it
+        """Keep it, whole or not at all. Raises Misconfigured where nothing can be written."""
+        temporary = self._identity.with_suffix(".tmp")
+        try:
+            with temporary.open("w") as file:
+                json.dump(asdict(identity), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())  # losing the token would lose the client's name with it
+            os.replace(temporary, self._identity)
+        except OSError as error:
+            raise Misconfigured(f"{self._identity} cannot be written: {error.strerror}.") from error
 
     # ---- finished updates, named <key of the work>.<digest of the file>.safetensors
 
@@ -112,14 +116,6 @@ class State:
         for path in self.updates.glob("*.safetensors"):
             if path != besides:
                 path.unlink()
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place if the block ends well."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    yield temporary
-    os.replace(temporary, path)
 
 
 def default_folder(name: str) -> Path:

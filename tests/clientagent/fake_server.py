@@ -1,0 +1,456 @@
+"""A server that speaks the agents' side of the HTTP contract, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import re
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from federation.fl import updates, weights, workloads
+from federation.fl.version import __version__
+
+CODE = "FJ7K-2MQX-9RTD"
+CONFIG = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1, "seed": 7}
+
+Action = Callable[["Handler"], None]
+
+
+@dataclass
+class Seat:
+    """A participation: what was sent to it."""
+
+    work: dict[str, Any]
+    status: str = "open"
+    reason: str = ""
+    goes_on: bool = True
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    upload: bytearray = field(default_factory=bytearray)
+    length: int | None = None
+    update: bytes = b""
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        return [point for call in self.calls for point in call["metrics"]]
+
+    def values(self, name: str) -> dict[int, float | None]:
+        return {point["step"]: point["value"] for point in self.points if point["name"] == name}
+
+
+@dataclass(frozen=True)
+class Seen:
+    method: str
+    path: str
+    headers: dict[str, str]
+    num_bytes: int
+
+
+class FakeServer:
+    """Use as a context manager. `away` and `back` stop and start it on the same port."""
+
+    def __init__(self) -> None:
+        self.version = __version__
+        self.tokens: dict[str, str] = {}  # token -> name
+        self.infos: list[dict[str, Any]] = []
+        self.disabled = False
+        self.left = 0
+        self.models: dict[str, bytes] = {}
+        self.seats: dict[str, Seat] = {}
+        self.seen: list[Seen] = []
+        self.part_bytes = 1 << 20
+        self.max_put_bytes = 1 << 20
+        self.knows_range = True
+        self._actions: list[tuple[str, re.Pattern[str], Action]] = []
+        self._changed = threading.Condition()
+        self._server: ThreadingHTTPServer | None = None
+        self._polls_end = False
+        self.port = 0
+
+    def __enter__(self) -> FakeServer:
+        self.back()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.away()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def back(self) -> None:
+        self._server = Server(("127.0.0.1", self.port), self)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def secure(self, certificate: Path) -> None:
+        """Speak TLS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        assert self._server
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+
+    def away(self) -> None:
+        """Nobody listens, and every connection is cut, as when the process is killed."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.shutdown()
+        server.server_close()
+        for connection in list(server.connections):
+            server.cut(connection)
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def is_away(self) -> bool:
+        return self._server is None
+
+    def offer(self, name: str = "synthetic", options: dict[str, Any] | None = None, **changes: Any) -> Seat:
+        """Open a round: a new seat whose work waits for whoever asks. Changes are to the members of the work."""
+        options = {"num_parameters": 1000} if options is None and name == "synthetic" else options or {}
+        known = workloads.get(name)
+        model = weights.dump(known.initial_weights(options, 1))
+        digest = sha256(model).hexdigest()
+        number = len(self.seats) + 1
+        seat = f"{number}"
+        work = {
+            "participation": seat,
+            "kind": "train",
+            "session": {"id": "1", "name": "first"},
+            "round": number,
+            "attempt": 1,
+            "workload": {"name": name, "digest": known.digest(), "options": options},
+            "config": dict(CONFIG),
+            "base_model": {
+                "version": 0,
+                "digest": digest,
+                "num_bytes": len(model),
+                "url": f"/api/v1/models/{digest}",
+            },
+            "update_url": f"/api/v1/participations/{seat}/update",
+            "part_bytes": self.part_bytes,
+            "max_put_bytes": self.max_put_bytes,
+            "encoding": "float32",
+            "extra_tensors": [],
+            "deadline": "2036-01-01T00:00:00Z",
+            "from_the_future": True,
+        }
+        with self._changed:
+            self.models[digest] = model
+            self.seats[seat] = Seat(work | changes)
+            self._changed.notify_all()
+        return self.seats[seat]
+
+    def script(self, method: str, path: str, *actions: Action) -> None:
+        """Answer the next requests that fit with these actions, one each."""
+        self._actions += [(method, re.compile(path), action) for action in actions]
+
+    def scripted(self, method: str, path: str) -> Action | None:
+        for index, (wanted, pattern, action) in enumerate(self._actions):
+            if wanted == method and pattern.search(path):
+                del self._actions[index]
+                return action
+        return None
+
+    @property
+    def all_played(self) -> bool:
+        return not self._actions
+
+    def open_seat(self, wait: float) -> Seat | None:
+        end = time.monotonic() + wait
+        with self._changed:
+            while True:
+                for seat in self.seats.values():
+                    if seat.status == "open":
+                        return seat
+                left = end - time.monotonic()
+                if left <= 0 or self.is_away or self._polls_end:
+                    return None
+                self._changed.wait(left)
+
+    def end_polls(self) -> None:
+        """Answer every long poll at once, so that an agent sees that it should leave."""
+        with self._changed:
+            self._polls_end = True
+            self._changed.notify_all()
+
+    def enrolled(self, name: str = "site-a", token: str = "ab" * 32) -> str:
+        """Let a client in without a call. Returns its token."""
+        self.tokens[token] = name
+        return token
+
+    def requests(self, method: str, path: str) -> list[Seen]:
+        return [seen for seen in self.seen if seen.method == method and re.search(path, seen.path)]
+
+    def wait_until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {seconds} s; seen: {self.seen[-10:]}")
+            time.sleep(0.01)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], fake: FakeServer) -> None:
+        self.fake = fake
+        self.connections: set[socket.socket] = set()
+        super().__init__(address, Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self.connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # cut connections are what this is for
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes
+    server: Server
+
+    @property
+    def fake(self) -> FakeServer:
+        return self.server.fake
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def handle_any(self) -> None:
+        url = urlsplit(self.path)
+        action = self.fake.scripted(self.command, url.path)
+        if action is early:
+            self.problem(413, "The body is too large for this proxy.")
+            self.close_connection = True
+            return
+        self.body = self.read_body()
+        names = {name.lower(): value for name, value in self.headers.items()}
+        self.fake.seen.append(Seen(self.command, self.path, names, len(self.body)))
+        if action is not None:
+            action(self)
+        else:
+            self.route(url.path, parse_qs(url.query))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = handle_any
+
+    def read_body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def json(self, status: int, value: object, **headers: str) -> None:
+        self.answer(status, json.dumps(value).encode(), Content_Type="application/json", **headers)
+
+    def problem(self, status: int, detail: str, **headers: str) -> None:
+        body = {"type": "about:blank", "title": "No", "status": status, "detail": detail}
+        self.answer(status, json.dumps(body).encode(), Content_Type="application/problem+json", **headers)
+
+    def route(self, path: str, query: dict[str, list[str]]) -> None:
+        if path == "/api/v1/enroll":
+            return self.enroll()
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in self.fake.tokens:
+            return self.problem(401, "This token is not known here.")
+        if self.fake.disabled:
+            return self.problem(403, "This client is disabled.")
+        if path == "/api/v1/work":
+            return self.work(float(query["wait"][0]))
+        if path == "/api/v1/clients/me/leave":
+            self.fake.left += 1
+            return self.json(200, {})
+        if path.startswith("/api/v1/models/"):
+            return self.model(path.rpartition("/")[2])
+        match = re.fullmatch(r"/api/v1/participations/(\w+)/(progress|fail|update)", path)
+        seat = self.fake.seats.get(match[1]) if match else None
+        if match is None or seat is None:
+            return self.problem(404, "There is nothing here.")
+        getattr(self, match[2])(seat)
+
+    def enroll(self) -> None:
+        asked = json.loads(self.body)
+        if asked["join_code"] != CODE:
+            return self.problem(403, "This join code is not known here.")
+        if self.fake.tokens.get(asked["token"]) != asked["name"]:
+            if asked["name"] in self.fake.tokens.values():
+                return self.problem(409, f"The name {asked['name']} is taken.")
+            self.fake.tokens[asked["token"]] = asked["name"]
+            self.fake.infos.append(asked["info"])
+        answer = {"client_id": "1", "name": asked["name"], "token": asked["token"]}
+        self.json(201, answer, FL_Server_Version=self.fake.version)
+
+    def work(self, wait: float) -> None:
+        seat = self.fake.open_seat(wait)
+        if seat is None:
+            return self.answer(204, FL_Server_Version=self.fake.version)
+        self.json(200, seat.work, FL_Server_Version=self.fake.version)
+
+    def model(self, digest: str) -> None:
+        whole = self.fake.models.get(digest)
+        if whole is None:
+            return self.problem(404, "There is no such model for you.")
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if not match or not self.fake.knows_range:
+            return self.answer(200, whole)
+        start, end = int(match[1]), int(match[2])
+        if start >= len(whole):
+            return self.problem(416, "There is no such range.")
+        self.answer(206, whole[start : end + 1], Content_Range=f"bytes {start}-{end}/{len(whole)}")
+
+    def progress(self, seat: Seat) -> None:
+        seat.calls.append(json.loads(self.body))
+        seat.times.append(time.monotonic())
+        self.json(200, {"continue": seat.goes_on and seat.status == "open"})
+
+    def fail(self, seat: Seat) -> None:
+        seat.status, seat.reason = "failed", json.loads(self.body)["reason"]
+        self.json(200, {})
+
+    def update(self, seat: Seat) -> None:
+        if seat.status == "dropped":
+            return self.problem(410, "The round went on without this seat.")
+        getattr(self, f"update_{self.command.lower()}")(seat)
+
+    def update_put(self, seat: Seat) -> None:
+        if len(self.body) > self.fake.max_put_bytes:
+            return self.problem(413, "Send the update by tus.")
+        expected = f"sha-256=:{base64.b64encode(sha256(self.body).digest()).decode()}:"
+        if self.headers["Content-Digest"] != expected:
+            return self.problem(422, "The body does not fit its Content-Digest.")
+        self.accept(seat, self.body)
+
+    def update_post(self, seat: Seat) -> None:
+        seat.upload, seat.length = bytearray(), int(self.headers["Upload-Length"])
+        self.answer(201, Location=self.path, Upload_Offset="0")
+
+    def update_head(self, seat: Seat) -> None:
+        offset = len(seat.update or seat.upload)
+        length = {"Upload_Defer_Length": "1"} if seat.length is None else {"Upload_Length": str(seat.length)}
+        self.answer(200, Upload_Offset=str(offset), Tus_Resumable="1.0.0", **length)
+
+    def update_patch(self, seat: Seat) -> None:
+        offset = len(seat.update or seat.upload)
+        if int(self.headers["Upload-Offset"]) != offset:
+            return self.problem(409, f"The upload stands at {offset}.", Upload_Offset=str(offset))
+        checksum = f"sha256 {base64.b64encode(sha256(self.body).digest()).decode()}"
+        if self.headers["Upload-Checksum"] != checksum:
+            return self.problem(460, "The part does not fit its Upload-Checksum.")
+        seat.upload += self.body
+        seat.length = int(self.headers["Upload-Length"])
+        if len(seat.upload) < seat.length:
+            return self.answer(204, Upload_Offset=str(len(seat.upload)))
+        self.accept(seat, bytes(seat.upload))
+
+    def accept(self, seat: Seat, update: bytes) -> None:
+        problem = self.wrong_with(seat, update)
+        if problem:
+            seat.upload = bytearray()
+            return self.problem(422, problem)
+        seat.update, seat.status = update, "reported"
+        self.answer(204, Upload_Offset=str(len(update)))
+
+    def wrong_with(self, seat: Seat, update: bytes) -> str:
+        digest = seat.work["base_model"]["digest"]
+        with tempfile.TemporaryDirectory() as folder:
+            base, sent = Path(folder, "base"), Path(folder, "sent")
+            base.write_bytes(self.fake.models[digest])
+            sent.write_bytes(update)
+            try:
+                updates.check(sent, base=weights.read_header(base), base_digest=digest)
+            except updates.UpdateError as error:
+                return str(error)
+        return ""
+
+
+# ---- actions for `script`
+
+
+def early(handler: Handler) -> None:
+    """Refuse with 413 before the body is read, as proxies do."""
+    raise AssertionError("handled before the body is read")
+
+
+def cut(handler: Handler) -> None:
+    """Close the connection without an answer."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def status(code: int, detail: str = "Not now, says the server.", **headers: str) -> Action:
+    return lambda handler: handler.problem(code, detail, **headers)
+
+
+def plainly(handler: Handler) -> None:
+    """As if nothing were scripted."""
+    url = urlsplit(handler.path)
+    handler.route(url.path, parse_qs(url.query))
+
+
+def timed(times: list[float]) -> Action:
+    """As if nothing were scripted, but note when."""
+
+    def action(handler: Handler) -> None:
+        times.append(time.monotonic())
+        plainly(handler)
+
+    return action
+
+
+def _answer(handler: Handler) -> bytes:
+    """Do what was asked, and return the answer instead of sending it."""
+    handler.wfile, wire = io.BytesIO(), handler.wfile  # type: ignore[assignment]
+    plainly(handler)
+    handler.wfile, buffer = wire, handler.wfile
+    return buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def lost(handler: Handler) -> None:
+    """Do what was asked, and lose the answer."""
+    _answer(handler)
+    cut(handler)
+
+
+def half(handler: Handler) -> None:
+    """Answer, but cut the body in the middle."""
+    head, _, body = _answer(handler).partition(b"\r\n\r\n")
+    handler.wfile.write(head + b"\r\n\r\n" + body[: len(body) // 2])
+    handler.wfile.flush()
+    cut(handler)
+
+
+def html(code: int, **headers: str) -> Action:
+    """What a login page or another web server answers."""
+    return lambda handler: handler.answer(code, b"<html>Please log in</html>", Content_Type="text/html", **headers)

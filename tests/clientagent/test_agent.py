@@ -1,0 +1,224 @@
+"""Whole rounds in one process, against a server that is only faked at the HTTP edge."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from clientagent import agent as agents
+from clientagent.errors import Refused, TokenRefused
+from federation.fl import weights
+from federation.fl.version import __version__
+from tests.clientagent.fake_server import FakeServer, cut, lost, plainly, status, timed
+from tests.clientagent.sites import Site
+
+NEXT_MAJOR = f"{int(__version__.split('.')[0]) + 1}.0.0"
+
+
+def test_a_round_of_synthetic_ends_with_an_accepted_update(site: Site, server: FakeServer):
+    seat = server.offer()
+    said = site.run()
+    assert seat.status == "reported"
+    assert (
+        "Enrolled as site-a" in said
+        and "first, round 1: update accepted (0.00425 MB after 0 s)." in said
+        and "Left." in said
+    )
+    assert server.left == 1
+
+
+def test_a_round_of_digits_streams_every_batch_and_both_evaluations(site: Site, server: FakeServer):
+    seat = server.offer("digits", config={"epochs": 2, "batch_size": 16, "learning_rate": 0.05, "seed": 3})
+    site.run(samples=100, workload="digits")
+    assert seat.status == "reported"
+    steps = sorted(seat.values("train_loss"))
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) >= 8
+    assert seat.values("base_val_loss") and seat.values("val_accuracy")
+    assert {call["phase"] for call in seat.calls} <= {"downloading", "training", "evaluating", "uploading"}
+    assert seat.calls[-1]["phase"] == "uploading"
+    metadata = _metadata(seat.update)
+    assert int(metadata["num_examples"]) < 100
+    assert json.loads(metadata["metrics"]).keys() >= {"train_loss", "val_loss", "val_accuracy", "base_val_loss"}
+
+
+def test_enrolment_tells_machine_and_data(site: Site, server: FakeServer):
+    server.offer()
+    site.run(workload="digits", samples=50)
+    (info,) = server.infos
+    assert info.keys() >= {"version", "device", "platform", "python", "cores", "memory"}
+    assert info["version"] == __version__ and info["device"] == "cpu"
+    assert info["num_examples"] == sum(info["label_histogram"].values()) == 50
+
+
+def test_the_histogram_stays_at_the_site_if_its_owner_wants(site: Site, server: FakeServer):
+    server.offer()
+    site.run(workload="digits", share_histogram=False)
+    (info,) = server.infos
+    assert "label_histogram" not in info and info["num_examples"] > 1000
+
+
+def test_a_site_whose_data_cannot_be_counted_joins_without_numbers(site: Site, server: FakeServer, monkeypatch):
+    def no_data(self: object) -> None:
+        raise OSError("no such disk")
+
+    monkeypatch.setattr("clientagent.training.Trainer.census", no_data)
+    server.offer()
+    assert "The data could not be counted (no such disk)" in site.run()
+    assert "num_examples" not in server.infos[0]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (status(403, "This join code has expired."), "This join code has expired."),
+        (status(409, "The name site-a is taken."), "The name site-a is taken."),
+        (status(422, "The name cannot be."), "The name cannot be."),
+    ],
+)
+def test_a_refused_enrolment_ends_with_the_servers_sentence(site: Site, server: FakeServer, refusal, sentence):
+    server.script("POST", "/enroll", refusal)
+    with pytest.raises(Refused, match=sentence) as refused:
+        site.run()
+    assert refused.value.status == 2
+    assert server.left == 0
+
+
+def test_another_web_server_is_told_from_a_refusal(site: Site, server: FakeServer):
+    server.script("POST", "/enroll", lambda handler: handler.answer(404, b"<html>", Content_Type="text/html"))
+    with pytest.raises(Refused, match="No federated learning server is at http"):
+        site.run()
+
+
+def test_a_lost_answer_to_the_enrolment_loses_nothing(site: Site, server: FakeServer):
+    server.script("POST", "/enroll", lost, cut, plainly)
+    seat = server.offer()
+    site.run()
+    assert list(server.tokens.values()) == ["site-a"]
+    assert seat.status == "reported"
+
+
+def test_a_returning_agent_needs_neither_code_nor_server(site: Site, server: FakeServer):
+    server.offer()
+    site.run()
+    seat = server.offer()
+    site.run(join_code="used up long ago", server=None, name=None)
+    assert seat.status == "reported"
+    assert len(server.requests("POST", "/enroll")) == 1
+
+
+def test_a_token_that_is_not_valid_any_more_ends_the_agent(site: Site, server: FakeServer):
+    server.offer()
+    site.run()
+    server.tokens.clear()
+    with pytest.raises(TokenRefused, match="does not know this client's token") as refused:
+        site.run()
+    assert refused.value.status == 3
+    assert server.left == 1  # of the first run: a goodbye without a token makes no sense
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "evaluate"}, "does not know work of the kind 'evaluate': update it"),
+        ({"workload": {"name": "cats", "digest": "f" * 64, "options": {}}}, "does not have the workload 'cats'"),
+        ({"workload": {"name": "synthetic", "digest": "f" * 64, "options": {}}}, "ffffffffffff… on the server: update"),
+        ({"config": {"epochs": 1}}, "The server's config cannot be used"),
+        ({"base_model": {}}, "The server's work cannot be read"),
+        ({"update_url": "https://elsewhere.example/steal"}, "an address that is not its own"),
+    ],
+)
+def test_work_that_cannot_be_done_is_given_up_with_the_reason(site: Site, server: FakeServer, change, reason):
+    seat = server.offer(**change)
+    site.run()
+    assert seat.status == "failed" and reason in seat.reason, seat.reason
+
+
+def test_an_unknown_encoding_is_answered_with_plain_float32(site: Site, server: FakeServer):
+    seat = server.offer(encoding="top-k", extra_tensors=["control"])
+    site.run()
+    assert seat.status == "reported"
+
+
+def test_the_servers_sentence_about_a_refused_update_is_the_seats_reason(site: Site, server: FakeServer):
+    seat = server.offer()
+    server.script("PUT", "/update", status(422, "'weight' holds a value that is not finite."))
+    site.run()
+    assert (seat.status, seat.reason) == ("failed", "'weight' holds a value that is not finite.")
+
+
+def test_a_bug_in_a_workload_costs_the_seat_and_not_the_agent(site: Site, server: FakeServer, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("clientagent.training.Trainer.update", broken)
+    seat = server.offer()
+    assert "Traceback" in site.run()
+    assert seat.reason == "RuntimeError: CUDA out of memory"
+
+
+@pytest.mark.parametrize("code", [403, 404, 410])
+def test_a_seat_that_is_gone_is_dropped_without_a_word_to_the_server(site: Site, server: FakeServer, code: int):
+    server.offer()
+    server.script("PUT", "/update", status(code, "The round went on without this seat."))
+    assert "Dropped: The round went on without this seat." in site.run()
+    assert not server.requests("POST", "/fail")
+
+
+def test_continue_false_drops_the_work_before_its_update_is_sent(site: Site, server: FakeServer):
+    seat = server.offer()
+    seat.goes_on = False
+    assert "Dropped: The server wants no more of this work." in site.run()
+    assert not server.requests("PUT", "/update")
+
+
+def test_another_minor_version_is_told_once_and_no_obstacle(site: Site, server: FakeServer):
+    server.version = f"{__version__}.1"
+    seat = server.offer()
+    said = site.run()
+    assert seat.status == "reported"
+    assert said.count(f"The server is version {server.version}, this agent {__version__}. Going on.") == 1
+
+
+def test_another_major_version_ends_the_agent_politely(site: Site, server: FakeServer):
+    server.version = NEXT_MAJOR
+    seat = server.offer()
+    with pytest.raises(Refused, match=f"The server is version {NEXT_MAJOR}"):
+        site.run()
+    assert seat.status == "open" and server.left == 1
+
+
+def test_every_request_names_the_agents_version(site: Site, server: FakeServer):
+    server.offer()
+    site.run()
+    assert {seen.headers["user-agent"].split()[0] for seen in server.seen} == {f"fl-agent/{__version__}"}
+
+
+def test_a_short_round_costs_one_call_each(site: Site, server: FakeServer):
+    server.offer()
+    site.run()
+    calls = Counter((seen.method, seen.path.split("?")[0].rpartition("/")[2][:8]) for seen in server.seen)
+    assert calls.pop(("GET", server.seats["1"].work["base_model"]["digest"][:8])) == 1
+    expected = [("POST", "enroll"), ("GET", "work"), ("POST", "progress"), ("PUT", "update"), ("POST", "leave")]
+    assert calls == Counter(expected)
+
+
+def test_work_that_ended_here_is_not_taken_up_again_in_a_rush(site: Site, server: FakeServer, monkeypatch, until):
+    monkeypatch.setattr(agents, "AGAIN_SECONDS", 0.6)
+    seat = server.offer()
+    times: list[float] = []
+    server.script("GET", "/work", plainly, timed(times))
+    server.script("PUT", "/update", status(409, "Other bytes were accepted."), timed(times))
+    with site.running():
+        until(lambda: seat.status == "reported")
+    offered_again, taken_up = times
+    assert taken_up - offered_again >= 0.3
+
+
+def _metadata(update: bytes) -> dict[str, str]:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "update")
+        path.write_bytes(update)
+        return weights.read_header(path).metadata

@@ -1,0 +1,145 @@
+"""Flags and their environment variables: each wrong value is refused with what is allowed."""
+
+import os
+
+import pytest
+
+from clientagent import cli
+from clientagent.settings import Settings
+from clientagent.state import default_folder
+from federation.fl.version import __version__
+
+WRONG = [
+    ("server", "FL_SERVER_URL", "example.org:8000", "use http://HOST:PORT or https://HOST"),
+    ("server", "FL_SERVER_URL", "ftp://example.org", "use http://HOST:PORT or https://HOST"),
+    ("server", "FL_SERVER_URL", "http://example.org/fl", "without a path"),
+    ("server", "FL_SERVER_URL", "http://example.org:many", "could not be cast to integer"),
+    ("join", "FL_JOIN_CODE", "x" * 65, "use 1 to 64 printable characters"),
+    ("name", "FL_CLIENT_NAME", "../etc", "beginning with a letter or digit"),
+    ("name", "FL_CLIENT_NAME", "a/b", "use letters, digits, spaces and . _ @ + -"),
+    ("state", "FL_CLIENT_STATE", __file__, "this is a file"),
+    ("data", "FL_CLIENT_DATA", "/no/such/folder", "use a folder that is there"),
+    ("data", "FL_CLIENT_DATA", __file__, "this is a file"),
+    ("model-cache", "FL_CLIENT_MODEL_CACHE", __file__, "this is a file"),
+    ("samples", "FL_CLIENT_SAMPLES", "0", "use a whole number from 1 to 1000000000000"),
+    ("samples", "FL_CLIENT_SAMPLES", "1.5", "use a whole number"),
+    ("partition-seed", "FL_CLIENT_PARTITION_SEED", "-1", "use a whole number from 0 to 2147483647"),
+    ("device", "FL_CLIENT_DEVICE", "gpu", "use one of auto, cpu, cuda, mps"),
+    ("threads", "FL_CLIENT_THREADS", "0", "use a whole number from 1 to 256"),
+    ("threads", "FL_CLIENT_THREADS", "many", "use a whole number from 1 to 256"),
+]
+WRONG_TOGETHER = [
+    (("--partition", "iid"), "--partition and --shard go together"),
+    (("--shard", "2/4"), "--partition and --shard go together"),
+    (("--partition", "fair", "--shard", "2/4"), 'use "iid", or "dirichlet:0.5"'),
+    (("--partition", "iid", "--shard", "5/4"), 'write "2/4" for the second of four'),
+    (("--workload", "cats"), "There is no workload 'cats': choose one of"),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch, tmp_path):
+    for flag in cli.FLAGS:
+        monkeypatch.delenv(flag.env, raising=False)
+    for name in (*cli.THREAD_VARIABLES, "CUBLAS_WORKSPACE_CONFIG"):
+        monkeypatch.setenv(name, "1")  # what main() sets is put back
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    mask = os.umask(0)
+    os.umask(mask)
+    yield
+    os.umask(mask)
+
+
+def refused(capsys, *arguments: str) -> str:
+    assert cli.main(arguments) == 2
+    return str(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("flag", "env", "value", "sentence"), WRONG)
+def test_a_wrong_flag_is_refused_with_what_is_allowed(capsys, flag, env, value, sentence):
+    said = refused(capsys, f"--{flag}={value}")
+    assert f"--{flag} " in said and sentence in said
+
+
+@pytest.mark.parametrize(("flag", "env", "value", "sentence"), WRONG)
+def test_so_is_a_wrong_environment_variable(capsys, monkeypatch, flag, env, value, sentence):
+    monkeypatch.setenv(env, value)
+    said = refused(capsys)
+    assert f"{env} " in said and sentence in said
+
+
+@pytest.mark.parametrize(("env", "value"), [("FL_CLIENT_ONCE", "yes"), ("FL_CLIENT_SHARE_HISTOGRAM", "no")])
+def test_a_switch_is_0_or_1(capsys, monkeypatch, env, value):
+    monkeypatch.setenv(env, value)
+    assert f"{env} '{value}': use 0 or 1." in refused(capsys)
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG_TOGETHER)
+def test_what_does_not_go_together_is_refused(capsys, arguments, sentence):
+    assert sentence in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("unknown", ["--jion=x", "--serv=http://a", "extra"])
+def test_an_unknown_flag_is_refused(capsys, unknown):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([unknown])
+    assert ended.value.code == 2
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_a_first_start_needs_server_and_code(capsys):
+    assert "Which server? Give --server (or FL_SERVER_URL)" in refused(capsys, "--name=a")
+    assert "give --join (or FL_JOIN_CODE)" in refused(capsys, "--name=a", "--server=http://127.0.0.1:1")
+
+
+def test_without_anything_nothing_is_told():
+    assert cli.read([], {}) == Settings()
+
+
+def test_a_flag_wins_over_its_environment_variable():
+    environment = {"FL_CLIENT_THREADS": "3", "FL_CLIENT_NAME": "from-env", "FL_JOIN_CODE": ""}
+    settings = cli.read(["--threads=2"], environment)
+    assert (settings.threads, settings.name, settings.join_code) == (2, "from-env", None)
+
+
+def test_every_flag_has_its_place_in_the_settings(tmp_path):
+    arguments = (
+        f"--server https://fl.example/ --join CODE --name a.b --state {tmp_path}/s --data {tmp_path} "
+        f"--model-cache {tmp_path}/m --samples 9 --partition dirichlet:0.5 --shard 2/4 --partition-seed 1 --device cpu "
+        "--threads 2 --workload synthetic --no-share-histogram --once"
+    ).split()
+    assert cli.read(arguments, {}) == Settings(
+        server="https://fl.example",
+        join_code="CODE",
+        name="a.b",
+        state=tmp_path / "s",
+        data=tmp_path,
+        model_cache=tmp_path / "m",
+        samples=9,
+        partition="dirichlet:0.5",
+        shard="2/4",
+        partition_seed=1,
+        device="cpu",
+        threads=2,
+        workload="synthetic",
+        share_histogram=False,
+        once=True,
+    )
+
+
+def test_help_names_every_flag_and_variable(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"--{flag.name}" in text and flag.env in text for flag in cli.FLAGS)
+
+
+def test_the_version_is_the_projects(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"fl-agent {__version__}\n"
+
+
+def test_the_default_state_folder_is_the_clients_own(tmp_path):
+    assert default_folder("site-a") == tmp_path / "fl-agent" / "site-a"

@@ -1,0 +1,56 @@
+"""What the machine trains on, told without importing torch."""
+
+import importlib.metadata
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from clientagent import device
+
+CARD = "NVIDIA H100 80GB HBM3, 81559 MiB"
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    device.gpu.cache_clear()
+    yield
+    device.gpu.cache_clear()
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch) -> Path:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{CARD}'\necho '{CARD}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return program
+
+
+@pytest.mark.parametrize(("build", "expected"), [("2.13.0", "cuda"), ("2.13.0+cpu", "cpu"), (None, "cpu")])
+def test_a_card_is_used_if_torch_was_built_for_it(card: Path, monkeypatch, build: str | None, expected: str):
+    def version(name: str) -> str:
+        if build is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return build
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert device.likely("auto") == expected
+    assert device.describe("auto")["gpu"] == CARD
+
+
+def test_a_card_whose_driver_does_not_answer_is_none(card: Path):
+    card.write_text("#!/bin/sh\nexit 9\n")
+    assert device.gpu() == "" and device.likely("auto") == "cpu"
+    assert "gpu" not in device.describe("auto")
+
+
+def test_what_is_asked_for_is_told_as_it_is():
+    assert device.likely("mps") == "mps"
+
+
+def test_the_processor_can_always_be_chosen():
+    assert device.choose("cpu") == "cpu"
+    assert device.choose("auto") in ("cpu", "cuda", "mps")

@@ -1,0 +1,136 @@
+"""What is kept between starts, and what a killed agent leaves behind."""
+
+import json
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from clientagent.errors import Misconfigured
+from clientagent.identity import identify
+from clientagent.settings import Settings
+from clientagent.state import Identity, State
+
+GIVEN = Settings(server="http://a:1", join_code="code", name="site-a")
+
+
+@pytest.fixture
+def state(tmp_path: Path):
+    with_lock = State(tmp_path / "state")
+    yield with_lock
+    with_lock.close()
+
+
+def enrolled(state: State, **changes: str) -> Identity:
+    identity = replace(Identity("http://a:1", "site-a", "t" * 64, client_id="7"), **changes)
+    state.save(identity)
+    return identity
+
+
+def test_a_second_agent_on_one_folder_is_refused(state: State):
+    with pytest.raises(Misconfigured, match="Another agent is running with the state folder"):
+        State(state.folder)
+
+
+def test_the_folder_is_free_again_when_its_agent_ended(state: State):
+    state.close()
+    State(state.folder).close()
+
+
+def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path):
+    tmp_path.chmod(0o755)
+    State(tmp_path).close()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match="cannot be used: Not a directory"):
+        State(tmp_path / "file" / "state")
+
+
+def test_the_token_is_saved_before_the_server_hears_of_it(state: State):
+    identity = identify(GIVEN, state)
+    assert len(bytes.fromhex(identity.token)) == 32
+    assert json.loads((state.folder / "identity.json").read_text())["token"] == identity.token
+
+
+def test_an_agent_killed_while_it_enrolled_tries_the_same_again(state: State):
+    first = identify(GIVEN, state)
+    assert identify(Settings(), state) == first
+    assert identify(GIVEN, state) == first
+
+
+def test_another_name_or_server_gets_another_token(state: State):
+    first = identify(GIVEN, state)
+    assert identify(replace(GIVEN, name="site-b"), state).token != first.token
+    assert identify(replace(GIVEN, server="http://b:1"), state).token != first.token
+
+
+def test_once_enrolled_the_state_is_enough_and_a_code_is_ignored(state: State):
+    identity = enrolled(state)
+    assert identify(Settings(), state) == identity
+    assert identify(Settings(join_code="another"), state) == identity
+
+
+def test_a_server_that_moved_is_remembered(state: State):
+    enrolled(state)
+    identify(Settings(server="http://b:2"), state)
+    assert identify(Settings(), state).server == "http://b:2"
+
+
+def test_one_clients_state_is_not_for_another(state: State):
+    enrolled(state)
+    with pytest.raises(Misconfigured, match="is that of 'site-a': for 'site-b' give another --state"):
+        identify(replace(GIVEN, name="site-b"), state)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"server": 1}', '{"unknown": ""}'])
+def test_an_unreadable_identity_is_not_thrown_away(state: State, content: str):
+    (state.folder / "identity.json").write_text(content)
+    with pytest.raises(Misconfigured, match=r"identity\.json cannot be read"):
+        identify(GIVEN, state)
+    assert (state.folder / "identity.json").read_text() == content
+
+
+def test_an_identity_is_replaced_whole_or_not_at_all(state: State, monkeypatch):
+    identity = enrolled(state)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        enrolled(state, token="u" * 64)
+    assert state.identity() == identity
+
+
+def test_only_a_whole_update_of_the_same_work_is_taken_for_finished(state: State):
+    from hashlib import sha256
+
+    digest = sha256(b"update").hexdigest()
+    state.unfinished().write_bytes(b"update")
+    assert state.finished("work") is None
+    kept = state.keep("work", digest)
+    assert (kept.kept, state.finished("work")) == (False, replace(kept, kept=True))
+    assert state.finished("other") is None
+    kept.path.write_bytes(b"damag")
+    assert state.finished("work") is None
+
+
+def test_the_next_update_takes_the_place_of_the_last(state: State):
+    for number in (b"1", b"2"):
+        state.unfinished().write_bytes(number)
+        state.keep(f"work-{number!r}"[5:], "0" * 64)
+    assert len(list(state.updates.iterdir())) == 1
+    state.forget()
+    assert not list(state.updates.iterdir())
+
+
+def test_what_was_half_written_is_cleared_away_at_the_next_start(state: State):
+    state.unfinished().write_bytes(b"half")
+    state.close()
+    State(state.folder).close()
+    assert not list(state.updates.iterdir())

@@ -1,0 +1,160 @@
+"""The same work gives the same bytes; a site's share of the data is its own."""
+
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clientagent import work as works
+from clientagent.errors import Failed
+from clientagent.settings import Settings
+from clientagent.training import Trainer
+from clientagent.work import Work
+from federation.fl import weights, workloads
+from federation.fl.workloads import LocalUpdate, Stopped
+from tests.clientagent.fake_server import FakeServer
+
+SYNTHETIC = Settings(workload="synthetic")
+DIGITS = Settings(samples=60)
+
+
+@pytest.fixture
+def work(server: FakeServer) -> Work:
+    return works.parse(server.offer().work)
+
+
+@pytest.fixture
+def digits(server: FakeServer) -> Work:
+    return works.parse(server.offer("digits").work)
+
+
+def on(*_: Any) -> bool:
+    return True
+
+
+def base_of(work: Work, folder: Path) -> Path:
+    path = folder / f"{work.workload}.base"
+    workloads.get(work.workload).write_initial(path, work.options, 1)
+    return path
+
+
+def update(settings: Settings, work: Work, folder: Path, report: Any = on) -> bytes:
+    out = folder / "update"
+    digest = Trainer(settings).update(work, base_of(work, folder), out, report)
+    assert digest == sha256(out.read_bytes()).hexdigest()
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["synthetic", "digits"])
+def test_the_same_work_gives_the_same_bytes(server: FakeServer, tmp_path: Path, name: str):
+    work = works.parse(server.offer(name).work)
+    assert update(DIGITS, work, tmp_path) == update(DIGITS, work, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["synthetic", "digits"])
+def test_another_seed_gives_others(server: FakeServer, tmp_path: Path, name: str):
+    work = works.parse(server.offer(name).work)
+    other = replace(work, config={**work.config, "seed": 8})
+    assert update(DIGITS, work, tmp_path) != update(DIGITS, other, tmp_path)
+
+
+def test_an_update_tells_its_examples_its_base_and_its_metrics(work: Work, tmp_path: Path):
+    update(SYNTHETIC, work, tmp_path)
+    metadata = weights.read_header(tmp_path / "update").metadata
+    assert metadata["num_examples"] == "100" and metadata["base_digest"] == work.base_digest
+    assert metadata["metrics"].startswith('{"train_loss": 0.')
+
+
+def test_samples_limit_what_is_trained_on(digits: Work, tmp_path: Path):
+    update(DIGITS, digits, tmp_path)
+    assert 30 < int(weights.read_header(tmp_path / "update").metadata["num_examples"]) < 60
+
+
+def test_shards_are_parts_of_one_whole():
+    shards = [
+        Trainer(Settings(partition="dirichlet:0.5", shard=f"{number}/4", partition_seed=1)) for number in (1, 2, 3, 4)
+    ]
+    counts = [trainer.census() for trainer in shards]
+    whole = Trainer(Settings()).census()
+    assert sum(count["num_examples"] for count in counts) == whole["num_examples"]
+    assert len({count["num_examples"] for count in counts}) > 1
+    labels = whole["label_histogram"]
+    assert {name: sum(count["label_histogram"][name] for count in counts) for name in labels} == labels
+
+
+def test_samples_are_taken_from_the_shard():
+    shard = Settings(partition="iid", shard="1/4", samples=20)
+    assert Trainer(shard).census()["num_examples"] == 20
+
+
+def test_a_workload_without_data_counts_nothing():
+    assert Trainer(SYNTHETIC).census() == {}
+
+
+def test_data_are_read_once(digits: Work, tmp_path: Path, monkeypatch):
+    trainer = Trainer(DIGITS)
+    trainer.census()
+    monkeypatch.setattr(workloads.get("digits"), "training_data", None)
+    trainer.update(digits, base_of(digits, tmp_path), tmp_path / "update", on)
+
+
+def test_synthetic_runs_without_a_device(work: Work, tmp_path: Path):
+    update(replace(SYNTHETIC, device="cuda"), work, tmp_path)
+
+
+def test_a_device_that_is_not_there_is_named_with_what_is(digits: Work, tmp_path: Path):
+    import torch
+
+    missing = "mps" if torch.cuda.is_available() else "cuda"  # no machine has both
+    with pytest.raises(Failed, match=f"--device {missing}: PyTorch cannot use it on this machine; use one of auto, "):
+        update(replace(DIGITS, device=missing), digits, tmp_path)
+
+
+def test_training_ends_when_the_work_is_dropped(work: Work, tmp_path: Path):
+    with pytest.raises(Stopped):
+        update(SYNTHETIC, work, tmp_path, lambda *_: False)
+
+
+def test_the_strategys_wishes_reach_the_workload(work: Work, tmp_path: Path, monkeypatch):
+    seen: list[workloads.TrainConfig] = []
+    real = workloads.get("synthetic").local_update
+
+    def note(base: Any, data: Any, options: Any, config: workloads.TrainConfig, report: Any) -> LocalUpdate:
+        seen.append(config)
+        return real(base, data, options, config, report)
+
+    monkeypatch.setattr(workloads.get("synthetic"), "local_update", note)
+    update(SYNTHETIC, replace(work, config={**work.config, "proximal_mu": 0.5}), tmp_path)
+    assert seen[0].extra == {"proximal_mu": 0.5} and seen[0].seed == 7
+
+
+def test_a_diverged_training_fails_with_the_tensors_name(work: Work, tmp_path: Path, monkeypatch):
+    diverged = LocalUpdate({"weight": np.float32([1, np.nan])}, 10, {})
+    monkeypatch.setattr(workloads.get("synthetic"), "local_update", lambda *_: diverged)
+    with pytest.raises(Failed, match="Training diverged: 'weight' holds a value that is not finite"):
+        update(SYNTHETIC, work, tmp_path)
+
+
+def test_a_metric_that_is_not_finite_is_null(work: Work, tmp_path: Path, monkeypatch):
+    local = LocalUpdate({"weight": np.float32([1])}, 10, {"val_loss": np.inf, "train_loss": 1.0})
+    monkeypatch.setattr(workloads.get("synthetic"), "local_update", lambda *_: local)
+    update(SYNTHETIC, work, tmp_path)
+    metadata = weights.read_header(tmp_path / "update").metadata
+    assert metadata["metrics"] == '{"train_loss": 1.0, "val_loss": null}'
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 8}, {"epochs": 2}, {"options": {"num_parameters": 5}}, {"base_digest": "0" * 64}]
+)
+def test_work_is_the_same_only_if_all_that_decides_its_bytes_is(work: Work, change: dict[str, Any]):
+    fields = {name: value for name, value in change.items() if name in ("options", "base_digest")}
+    config = {**work.config, **{name: value for name, value in change.items() if name not in fields}}
+    assert replace(work, config=config, **fields).key != work.key
+
+
+def test_another_deadline_is_the_same_work(server: FakeServer):
+    body = server.offer().work
+    assert works.parse(body).key == works.parse(body | {"deadline": "2040-01-01T00:00:00Z"}).key

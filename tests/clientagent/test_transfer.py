@@ -1,0 +1,290 @@
+"""Weights down and up, through cut connections, restarts and a server that refuses."""
+
+import base64
+import re
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from clientagent import models, upload, work
+from clientagent.api import Api
+from clientagent.connection import Connection
+from clientagent.errors import Dropped, Failed
+from clientagent.models import ModelCache
+from clientagent.state import Finished
+from federation.fl import weights
+from tests.clientagent.fake_server import FakeServer, Seat, cut, early, half, html, lost, plainly, status
+
+PART = 10_000
+
+
+@pytest.fixture(autouse=True)
+def small_and_quick(monkeypatch):
+    monkeypatch.setattr(models, "PART_BYTES", PART)
+    monkeypatch.setattr(upload, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(upload, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(upload, "LEAST_PART_BYTES", 2000)
+    monkeypatch.setattr("clientagent.api.FIRST_DELAY", 0.01)
+    monkeypatch.setattr("clientagent.connection.BUFFER_BYTES", 1000)
+
+
+@pytest.fixture
+def seat(server: FakeServer) -> Seat:
+    return server.offer("synthetic", {"num_parameters": 10_000})  # 40 kB
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ModelCache:
+    return ModelCache(tmp_path / "models", shared=False)
+
+
+def fetch(cache: ModelCache, api: Api, seat: Seat, seen: list[float] | None = None) -> bytes:
+    return cache.fetch(api, work.parse(seat.work), (seen if seen is not None else []).append).read_bytes()
+
+
+def model(server: FakeServer, seat: Seat) -> bytes:
+    return server.models[seat.work["base_model"]["digest"]]
+
+
+def ranges(server: FakeServer) -> list[str]:
+    return [seen.headers["range"].removeprefix("bytes=") for seen in server.requests("GET", "/models/")]
+
+
+# ---- down
+
+
+def test_a_model_comes_in_parts_and_is_kept(cache: ModelCache, api: Api, server: FakeServer, seat: Seat):
+    seen: list[float] = []
+    assert fetch(cache, api, seat, seen) == model(server, seat)
+    assert ranges(server)[:2] == ["0-9999", "10000-19999"]
+    assert seen == sorted(seen) and seen[-1] == 1.0
+    fetch(cache, api, seat)
+    assert len(ranges(server)) == 5
+
+
+def test_a_cut_download_goes_on_where_it_was_cut(cache: ModelCache, api: Api, server: FakeServer, seat: Seat):
+    server.script("GET", "/models/", plainly, half, cut)
+    assert fetch(cache, api, seat) == model(server, seat)
+    assert "15000-24999" in ranges(server)
+
+
+def test_a_download_goes_on_after_a_restart(api: Api, server: FakeServer, seat: Seat, tmp_path: Path):
+    digest = seat.work["base_model"]["digest"]
+    cache = ModelCache(tmp_path, shared=False)
+    (tmp_path / f"{digest}.part").write_bytes(model(server, seat)[:12_345])
+    assert fetch(cache, api, seat) == model(server, seat)
+    assert ranges(server)[0] == "12345-22344"
+    assert [path.name for path in tmp_path.iterdir()] == [f"{digest}.safetensors"]
+
+
+def test_what_was_left_of_another_file_is_found_out_by_its_digest(api: Api, server, seat: Seat, tmp_path: Path):
+    cache = ModelCache(tmp_path, shared=False)
+    (tmp_path / f"{seat.work['base_model']['digest']}.part").write_bytes(b"x" * 12_345)
+    assert fetch(cache, api, seat) == model(server, seat)
+    assert "0-9999" in ranges(server)
+
+
+def test_more_than_the_model_has_begins_again(api: Api, server: FakeServer, seat: Seat, tmp_path: Path):
+    cache = ModelCache(tmp_path, shared=False)
+    (tmp_path / f"{seat.work['base_model']['digest']}.part").write_bytes(b"x" * 1_000_000)
+    assert fetch(cache, api, seat) == model(server, seat)
+
+
+def test_a_server_without_range_sends_the_whole(cache: ModelCache, api: Api, server: FakeServer, seat: Seat):
+    server.knows_range = False
+    server.script("GET", "/models/", half)
+    assert fetch(cache, api, seat) == model(server, seat)
+    assert len(ranges(server)) == 2
+
+
+def test_a_model_with_another_digest_is_refused_and_not_kept(api: Api, server, seat: Seat, tmp_path: Path):
+    digest = seat.work["base_model"]["digest"]
+    server.models[digest] = bytes(len(server.models[digest]))
+    with pytest.raises(Failed, match="has another digest"):
+        fetch(ModelCache(tmp_path, shared=False), api, seat)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_damaged_file_of_the_cache_is_downloaded_again(api: Api, server: FakeServer, seat: Seat, tmp_path: Path):
+    (tmp_path / f"{seat.work['base_model']['digest']}.safetensors").write_bytes(bytes(len(model(server, seat))))
+    assert fetch(ModelCache(tmp_path, shared=True), api, seat) == model(server, seat)
+
+
+def test_a_longer_answer_than_the_model_is_refused(cache: ModelCache, api: Api, server: FakeServer, seat: Seat):
+    server.script("GET", "/models/", lambda handler: handler.answer(200, bytes(1_000_000)))
+    with pytest.raises(Failed, match="more bytes than the model has"):
+        fetch(cache, api, seat)
+
+
+@pytest.mark.parametrize("answer", [status(404, "There is no model for you."), html(400)])
+def test_a_model_that_is_not_given_out_fails_the_seat(cache: ModelCache, api: Api, server, seat: Seat, answer):
+    server.script("GET", "/models/", answer)
+    with pytest.raises(Failed, match="The base model cannot be downloaded"):
+        fetch(cache, api, seat)
+
+
+def test_a_full_disk_fails_the_seat_and_is_no_absence(cache: ModelCache, api: Api, seat: Seat, said, monkeypatch):
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(models.Partial, "_store", full)
+    with pytest.raises(Failed, match="cannot be stored: No space left on device"):
+        fetch(cache, api, seat)
+    assert said == []
+
+
+def test_two_models_are_kept(api: Api, server: FakeServer, tmp_path: Path):
+    cache = ModelCache(tmp_path, shared=False)
+    for size in (10, 20, 30):
+        fetch(cache, api, server.offer("synthetic", {"num_parameters": size}))
+    kept = [server.seats[number].work["base_model"]["digest"] for number in "23"]
+    assert {path.stem for path in tmp_path.iterdir()} == set(kept)
+
+
+def test_a_shared_cache_downloads_a_model_once(api: Api, server: FakeServer, seat: Seat, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(models, "LOOK_SECONDS", 0.01)
+    got: list[bytes] = []
+
+    def one() -> None:
+        mine = api.another(threading.Event())
+        got.append(fetch(ModelCache(tmp_path, shared=True), mine, seat))
+        mine.close()
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert got == [model(server, seat)] * 4
+    assert len(ranges(server)) == 5
+    assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
+
+
+# ---- up
+
+
+@pytest.fixture
+def update(server: FakeServer, seat: Seat, tmp_path: Path) -> Finished:
+    path = tmp_path / "update.safetensors"
+    (tmp_path / "base").write_bytes(model(server, seat))
+    metadata = {"num_examples": "10", "base_digest": seat.work["base_model"]["digest"]}
+    return Finished(path, weights.save(path, weights.load(tmp_path / "base"), metadata))
+
+
+def send(api: Api, seat: Seat, update: Finished, **changes: object) -> list[float]:
+    seen: list[float] = []
+    upload.send(api, work.parse(seat.work | changes), update, seen.append)
+    return seen
+
+
+TUS = {"max_put_bytes": 100, "part_bytes": PART}
+
+
+def offsets(server: FakeServer) -> list[int]:
+    return [int(seen.headers["upload-offset"]) for seen in server.requests("PATCH", "/update")]
+
+
+def test_a_small_update_is_one_put_with_its_digest(api: Api, server: FakeServer, seat: Seat, update: Finished):
+    seen = send(api, seat, update)
+    (put,) = [each for each in server.seen if each.path.endswith("/update")]
+    expected = base64.b64encode(sha256(update.path.read_bytes()).digest()).decode()
+    assert put.method == "PUT" and put.headers["content-digest"] == f"sha-256=:{expected}:"
+    assert seat.update == update.path.read_bytes()
+    assert seen[0] == 0.0 and seen == sorted(seen) and len(seen) > 10
+
+
+def test_a_large_update_goes_up_in_checked_parts(api: Api, server: FakeServer, seat: Seat, update: Finished):
+    send(api, seat, update, **TUS)
+    assert seat.update == update.path.read_bytes()
+    assert offsets(server) == [0, 10_000, 20_000, 30_000, 40_000]
+    for seen in server.requests("PATCH", "/update"):
+        assert seen.headers["tus-resumable"] == "1.0.0"
+        assert seen.headers["content-type"] == "application/offset+octet-stream"
+        assert seen.headers["upload-length"] == str(len(seat.update))
+        assert seen.headers["upload-checksum"].startswith("sha256 ")
+
+
+def test_a_put_that_is_too_large_after_all_goes_up_in_parts(api: Api, server: FakeServer, seat: Seat, update: Finished):
+    server.max_put_bytes = 100
+    send(api, seat, update, part_bytes=PART)
+    assert len(server.requests("PUT", "/update")) == 1 and len(offsets(server)) == 5
+
+
+def test_a_proxy_that_takes_little_gets_smaller_parts(api: Api, server: FakeServer, seat: Seat, update: Finished):
+    server.script("PATCH", "/update", early, early)
+    send(api, seat, update, **TUS)
+    assert offsets(server)[:3] == [0, 2_500, 5_000]
+    assert seat.update == update.path.read_bytes()
+
+
+def test_an_upload_goes_on_where_the_server_stands(api: Api, server: FakeServer, seat: Seat, update: Finished):
+    whole = update.path.read_bytes()
+    seat.upload, seat.length = bytearray(whole[:12_345]), len(whole)
+    send(api, seat, Finished(update.path, update.digest, kept=True), **TUS)
+    assert offsets(server)[0] == 12_345 and seat.update == whole
+
+
+@pytest.mark.parametrize(("kept", "length"), [(False, None), (True, 50_000)])
+def test_what_the_server_has_of_other_bytes_begins_again(api: Api, server, seat: Seat, update: Finished, kept, length):
+    seat.upload, seat.length = bytearray(12_345), length or update.path.stat().st_size
+    send(api, seat, Finished(update.path, update.digest, kept=kept), **TUS)
+    assert len(server.requests("POST", "/update")) == 1
+    assert offsets(server)[0] == 0 and seat.update == update.path.read_bytes()
+
+
+@pytest.mark.parametrize("failure", [cut, lost, status(500), status(503), status(460)])
+@pytest.mark.parametrize("part", [0, 2, 4])
+def test_a_part_that_fails_costs_that_part_alone(api: Api, server, seat: Seat, update: Finished, failure, part):
+    server.script("PATCH", "/update", *[plainly] * part, failure)
+    send(api, seat, update, **TUS)
+    assert seat.update == update.path.read_bytes()
+    assert len(offsets(server)) <= 6
+
+
+def test_a_part_that_is_being_written_still_is_waited_for(api: Api, server: FakeServer, seat: Seat, update: Finished):
+    server.script("PATCH", "/update", plainly, *[status(423)] * 20)
+    send(api, seat, update, **TUS)
+    assert seat.update == update.path.read_bytes()
+
+
+def test_another_offset_than_ours_is_the_servers_to_say(api: Api, server: FakeServer, seat: Seat, update: Finished):
+    def forgets(handler) -> None:
+        del seat.upload[5_000:]
+        plainly(handler)
+
+    server.script("PATCH", "/update", plainly, forgets)
+    send(api, seat, update, **TUS)
+    assert offsets(server)[:3] == [0, 10_000, 5_000] and seat.update == update.path.read_bytes()
+
+
+def test_a_part_that_is_damaged_for_ever_fails_the_seat(api: Api, server: FakeServer, seat: Seat, update: Finished):
+    server.script("PATCH", "/update", *[status(460)] * 50)
+    with pytest.raises(Failed, match=r"refused the same part of the update 10 times \(460\)"):
+        send(api, seat, update, **TUS)
+
+
+@pytest.mark.parametrize("how", [{}, TUS])
+@pytest.mark.parametrize(
+    ("code", "error"), [(403, Dropped), (404, Dropped), (409, Dropped), (410, Dropped), (415, Failed), (422, Failed)]
+)
+def test_a_refusal_ends_the_upload_with_the_servers_sentence(api: Api, server, seat: Seat, update, how, code, error):
+    server.script("PATCH" if how else "PUT", "/update", status(code, "No, and this is why."))
+    with pytest.raises(error, match=re.escape("No, and this is why.")):
+        send(api, seat, update, **how)
+
+
+def test_memory_holds_one_part_however_large_the_server_wants_them(api: Api, server, seat: Seat, update, monkeypatch):
+    monkeypatch.setattr(upload, "MOST_PART_BYTES", 4_000)
+    send(api, seat, update, max_put_bytes=100, part_bytes=1 << 40)
+    assert max(seen.num_bytes for seen in server.requests("PATCH", "/update")) == 4_000
+
+
+def test_transfers_share_one_connection(cache: ModelCache, api: Api, seat: Seat, update, monkeypatch):
+    opened: list[object] = []
+    real = Connection._open
+    monkeypatch.setattr(Connection, "_open", lambda self: opened.append(1) or real(self))
+    fetch(cache, api, seat)
+    send(api, seat, update, **TUS)
+    assert len(opened) == 1
