@@ -13,8 +13,8 @@ def try_lock(path: Path) -> BinaryIO | None:
 
     Close it to give it back.
     """
-    path.touch(0o600)
-    file = path.open("r+b")
+    # One call: between making and opening it the last holder could remove it.
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b")
     try:
         _lock(file)
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else its last holder renamed or removed it
