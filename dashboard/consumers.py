@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from urllib.parse import urlsplit
 
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError, InterfaceError
 
 from federation.api.threads import in_thread
 from federation.feed import SERVER_LOG, Batch, Subscription, feed, read
@@ -41,10 +41,13 @@ class LogConsumer(AsyncWebsocketConsumer):
         return int(self.scope["url_route"]["kwargs"].get("session_id", SERVER_LOG))
 
     async def _follow(self, seen: int) -> None:
-        with feed.watch(self.log_id) as subscription:  # join first, then read what was missed
-            seen = await self._replay(seen)
-            while True:
-                seen = await self._pass_on(await subscription.queue.get(), seen, subscription)
+        try:
+            with feed.watch(self.log_id) as subscription:  # join first, then read what was missed
+                seen = await self._replay(seen)
+                while True:
+                    seen = await self._pass_on(await subscription.queue.get(), seen, subscription)
+        except (DatabaseError, InterfaceError):
+            await self.close(code=1013, reason="The database does not answer now; try again.")
 
     async def _pass_on(self, batch: Batch, seen: int, subscription: Subscription) -> int:
         if batch.last <= seen:
@@ -70,7 +73,7 @@ class LogConsumer(AsyncWebsocketConsumer):
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return await in_thread(apikeys.user_of, key) is not None
-        same_origin = urlsplit(headers.get("origin", "")).netloc == headers.get("host")
+        same_origin = headers.get("origin", "").partition("://")[2] == headers.get("host")
         return same_origin and bool(self.scope["user"].is_authenticated)
 
     async def _exists(self) -> bool:
@@ -81,6 +84,6 @@ def _cursor(text: str | None) -> int | None:
     """The number in `{"after": n}`, or None for anything else."""
     try:
         after = json.loads(text or "")["after"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return after if isinstance(after, int) and not isinstance(after, bool) and after >= 0 else None

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,10 @@ class Evaluator:
     def _read(self, child: subprocess.Popen[str]) -> None:
         assert child.stdout is not None
         for line in child.stdout:
-            answer: Answer = json.loads(line)
+            try:
+                answer: Answer = json.loads(line)
+            except ValueError:  # it was killed in the middle of a line
+                continue
             self._finish(answer["id"], answer)
         self._bury(child)
 
@@ -102,6 +106,8 @@ class Evaluator:
         with self._lock:
             self._child = None
             keys = list(self._pending)
+        with suppress(OSError), child:  # closes its pipes
+            pass
         if not keys:
             return
         first = keys[0]  # it works in order, so this is what it was doing

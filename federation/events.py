@@ -27,6 +27,7 @@ def record(session_id: int, kind: Event.Kind, **payload: Any) -> None:
 
 def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, Any]]]) -> None:
     """Append several events at once."""
+    _require_transaction()
     # The UPDATE locks the row until commit, so seq order is commit order and a reader that has
     # seen seq n has seen everything before it.
     TrainingSession.objects.filter(pk=session_id).update(last_seq=F("last_seq") + len(entries))
@@ -44,6 +45,7 @@ def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, An
 
 def record_server(kind: ServerEvent.Kind, **payload: Any) -> None:
     """Append an event to the server's log, under the same rules."""
+    _require_transaction()
     if not Server.objects.filter(pk=1).update(last_seq=F("last_seq") + 1):
         Server.objects.create(pk=1, last_seq=1)
     ServerEvent.objects.create(seq=Server.objects.get(pk=1).last_seq, kind=kind, payload=payload)
@@ -53,6 +55,12 @@ def record_server(kind: ServerEvent.Kind, **payload: Any) -> None:
 def reference(client: Client) -> dict[str, str]:
     """How a payload names a client."""
     return {"id": str(client.pk), "name": client.name}
+
+
+def _require_transaction() -> None:
+    """Without one a reader could see the number before the event, and never see the event."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("An event is written within the transaction that makes the change.")
 
 
 def _wake() -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,7 +135,9 @@ class Feed:
         moved = self._moved(watched, bool(agents))
         for log_id, last in moved.items():
             if log_id in watched:
-                self._deliver(log_id, self._cursors.get(log_id, last), last)
+                # At the first look somebody may have read up to here already, or up to a moment before: the last
+                # event shows which.
+                self._deliver(log_id, self._cursors.get(log_id, max(0, last - 1)), last)
         if agents and (sessions := [log_id for log_id in moved if log_id != SERVER_LOG]):
             seats = Participation.objects.filter(status=SeatStatus.INVITED, round__session__in=sessions)
             self._wake_agents(agents.intersection(seats.values_list("client_id", flat=True)))
@@ -171,7 +173,7 @@ class Feed:
 
 def _call(loop: asyncio.AbstractEventLoop, what: Any, *args: Any) -> None:
     """Do something in another thread's loop, unless that loop has ended meanwhile."""
-    if not loop.is_closed():
+    with suppress(RuntimeError):  # closed
         loop.call_soon_threadsafe(what, *args)
 
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from federation.errors import StorageFull
 
 SPARE_BYTES = 64 << 20  # below this much free space nothing new is taken in
+FULL = "The server's disk is full. Nothing is lost; try again when there is room."
 
 
 def path(digest: str) -> Path:
@@ -74,6 +75,12 @@ def is_full() -> bool:
     return shutil.disk_usage(settings.FL_DATA_DIR).free < SPARE_BYTES
 
 
+def require_room() -> None:
+    """Raises StorageFull where the rest of the disk is needed for what goes on."""
+    if is_full():
+        raise StorageFull(FULL)
+
+
 @contextmanager
 def refusing_when_full() -> Iterator[None]:
     """Turn the operating system's "no space left" into a refusal that says so."""
@@ -81,5 +88,5 @@ def refusing_when_full() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull("The server's disk is full. Nothing is lost; try again when there is room.") from error
+            raise StorageFull(FULL) from error
         raise

@@ -1,15 +1,31 @@
 """Celery's tasks: alarm clocks that carry an id. Each may come twice, late or never; the beat makes up for it."""
 
-from celery import shared_task
+import logging
+from typing import Any
+
+from celery import Task, shared_task
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from federation import storage
 from federation.lifecycle import LIVE
 from federation.models import GlobalModel, TrainingSession
 from federation.services import clients, models, rounds, server
 
+log = logging.getLogger(__name__)
 
-@shared_task
+
+class Alarm(Task):
+    """A task whose message may be lost, so that a broker that is away lets no request fail."""
+
+    def delay(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().delay(*args, **kwargs)
+        except OperationalError as error:
+            log.warning("the broker is away, the next tick makes up for %s: %s", self.name, error)
+
+
+@shared_task(base=Alarm)
 def advance(session_id: int) -> None:
     """Make every move that a session is due."""
     session = TrainingSession.objects.filter(pk=session_id).first()
@@ -21,7 +37,7 @@ def advance(session_id: int) -> None:
     models.request_missing(GlobalModel.objects.filter(session=session))
 
 
-@shared_task
+@shared_task(base=Alarm)
 def advance_all() -> None:
     """The beat's tick, and whenever something changed that may concern any session."""
     now = timezone.now()
@@ -32,6 +48,7 @@ def advance_all() -> None:
     models.request_missing(GlobalModel.objects.all())
 
 
-@shared_task
+@shared_task(base=Alarm)
 def prune() -> None:
+    """Once an hour: what killed processes left."""
     storage.sweep()

@@ -16,7 +16,7 @@ from django.urls import path  # noqa: E402
 from dashboard.consumers import LogConsumer  # noqa: E402
 from federation.api.raw import RawRoutes  # noqa: E402
 from federation.api.urls import RAW_ROUTES  # noqa: E402
-from flsite import embedded  # noqa: E402
+from flsite import embedded, urls  # noqa: E402, F401  urls registers the converter "id"
 from flsite.static import StaticFiles  # noqa: E402
 
 websockets = URLRouter(

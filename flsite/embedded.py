@@ -1,5 +1,6 @@
 """The embedded default: a Celery worker and the beat's tick as threads of the server process."""
 
+import itertools
 import logging
 import threading
 import time
@@ -63,6 +64,8 @@ def _work() -> None:
 def _tick() -> None:
     from federation import tasks
 
-    while True:
+    for second in itertools.count():
+        if second % 3600 == 0:
+            tasks.prune.delay()
         tasks.advance_all.delay()
         time.sleep(1)

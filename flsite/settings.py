@@ -107,7 +107,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "federation"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_BEAT_SCHEDULE = {"tick": {"task": "federation.tasks.advance_all", "schedule": 1.0, "options": {"expires": 5}}}
+CELERY_BEAT_SCHEDULE = {
+    "tick": {"task": "federation.tasks.advance_all", "schedule": 1.0, "options": {"expires": 5}},
+    "prune": {"task": "federation.tasks.prune", "schedule": 3600.0, "options": {"expires": 3600}},
+}
 CELERY_BEAT_SCHEDULE_FILENAME = str(FL_DATA_DIR / "celerybeat")
 
 # ---- people

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Router
+from ninja import Router, Status
 
 from federation import tasks
 from federation.api import schemas
@@ -27,7 +27,7 @@ class AgentRequest(HttpRequest):
 
 
 @router.post("/enroll", auth=None, response={201: schemas.Enrolled})
-def enroll(request: HttpRequest, body: schemas.Enrolment, response: HttpResponse) -> tuple[int, dict[str, Any]]:
+def enroll(request: HttpRequest, body: schemas.Enrolment, response: HttpResponse) -> Status[dict[str, Any]]:
     """Join by a code. The token is told this once."""
     if len(json.dumps(body.info)) > MAX_INFO_BYTES:
         raise Invalid(("info", f"info is larger than {MAX_INFO_BYTES} bytes."))
@@ -36,7 +36,7 @@ def enroll(request: HttpRequest, body: schemas.Enrolment, response: HttpResponse
     )
     response["FL-Server-Version"] = __version__
     transaction.on_commit(tasks.advance_all.delay)  # somebody may have waited for one more client
-    return 201, {"client_id": str(client.pk), "name": client.name, "token": token}
+    return Status(201, {"client_id": str(client.pk), "name": client.name, "token": token})
 
 
 @router.post("/participations/{id:seat_id}/progress", response=schemas.ProgressAnswer, by_alias=True)

@@ -53,16 +53,12 @@ def browser_user(headers: dict[str, str]) -> User | None:
 class ClientAuth(HttpBearer):
     """For agents. `request.auth` is the client."""
 
-    openapi_name = "clientToken"
-
     def authenticate(self, request: HttpRequest, token: str) -> Client:
         return client_of(token)
 
 
 class KeyAuth(HttpBearer):
     """For operators' scripts. `request.auth` is the user."""
-
-    openapi_name = "apiKey"
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
         return operator_of(token)
@@ -71,5 +67,9 @@ class KeyAuth(HttpBearer):
 class BrowserAuth(SessionAuth):
     """For signed-in browsers; checks the CSRF token of unsafe methods."""
 
+    def __call__(self, request: HttpRequest) -> Any:
+        # Who is not signed in lacks a token (401); its CSRF token (403) does not matter.
+        return super().__call__(request) if request.user.is_authenticated else None
+
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
-        return request.user if request.user.is_authenticated else None
+        return request.user

@@ -14,7 +14,7 @@ from federation.errors import NotFound, Refused, Unauthorized
 from federation.models import GlobalModel, Participation
 
 CHUNK = 256 << 10
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class RangeNotSatisfiable(Refused):

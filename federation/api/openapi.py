@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-TOKEN: list[dict[str, list[str]]] = [{"clientToken": []}]
+TOKEN: list[dict[str, list[str]]] = [{"ClientAuth": []}]  # Ninja names a scheme after its class
 PROBLEM = {"application/problem+json": {"schema": {"type": "object"}}}
 SEAT = {"name": "seat_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}
 DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
@@ -72,7 +72,7 @@ def raw_paths() -> dict[str, Any]:
             "A model's weights as safetensors",
             _answers({"200": "The file", "206": "A part of it", "304": "Known already"}, "401", "404", "416"),
             parameters=[_header("Range"), _header("If-None-Match"), _header("If-Range")],
-            security=[*TOKEN, {"apiKey": []}],
+            security=[*TOKEN, {"KeyAuth": []}, {"BrowserAuth": []}],
         ),
         "parameters": [DIGEST],
     }

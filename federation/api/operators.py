@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Query, Router
+from ninja import Query, Router, Status
 
 from federation import feed, tasks
 from federation.api import rows, schemas
@@ -33,14 +33,14 @@ class OperatorRequest(HttpRequest):
 
 
 @router.post("/sessions", response={201: schemas.SessionOut})
-def create_session(request: OperatorRequest, body: schemas.NewSession) -> tuple[int, dict[str, Any]]:
+def create_session(request: OperatorRequest, body: schemas.NewSession) -> Status[dict[str, Any]]:
     """Make a session, and start it unless `start` is false."""
     now = timezone.now()
     with transaction.atomic():
         session = sessions.create(_spec(body), by=request.auth, now=now)
         if body.start:
             sessions.start(session, by=request.auth, now=now)
-    return 201, _moved(session)
+    return Status(201, _moved(session))
 
 
 def _spec(body: schemas.NewSession) -> sessions.Spec:
@@ -64,8 +64,8 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
 
 @router.get("/sessions", response=schemas.Page[schemas.SessionOut])
 def list_sessions(request: OperatorRequest, paging: Query[schemas.Paging]) -> dict[str, Any]:
-    now = timezone.now()
-    return _page(TrainingSession.objects.order_by("pk"), paging, lambda row: rows.session(row, now=now))
+    page = _page(TrainingSession.objects.order_by("pk"), paging, lambda row: row)
+    return page | {"items": rows.sessions(page["items"], now=timezone.now())}
 
 
 @router.get("/sessions/{id:session_id}", response=schemas.SessionOut)
@@ -74,10 +74,10 @@ def get_session(request: OperatorRequest, session_id: int) -> dict[str, Any]:
 
 
 @router.delete("/sessions/{id:session_id}", response={204: None})
-def delete_session(request: OperatorRequest, session_id: int) -> tuple[int, None]:
+def delete_session(request: OperatorRequest, session_id: int) -> Status[None]:
     """Remove a session that has ended, or a draft, with all that only it needs."""
     sessions.delete(_session(session_id))
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("/sessions/{id:session_id}/start", response=schemas.SessionOut)
@@ -206,17 +206,18 @@ def change_client(request: OperatorRequest, client_id: int, body: schemas.Client
 
 
 @router.post("/invitations", response={201: schemas.Invited})
-def create_invitation(request: OperatorRequest, body: schemas.NewInvitation) -> tuple[int, dict[str, Any]]:
+def create_invitation(request: OperatorRequest, body: schemas.NewInvitation) -> Status[dict[str, Any]]:
     """Make a join code. It is told this once."""
     invitation, code = invitations.create(
         uses=body.uses, expires_in_seconds=body.expires_in_seconds, by=request.auth, now=timezone.now()
     )
-    return 201, {
+    answer = {
         "id": str(invitation.pk),
         "join_code": code,
         "uses": invitation.uses,
         "expires_at": invitation.expires_at,
     }
+    return Status(201, answer)
 
 
 # ---- helpers
@@ -236,7 +237,7 @@ def _moved(session: TrainingSession) -> dict[str, Any]:
     return rows.session(session, now=timezone.now())
 
 
-def _page(found: QuerySet[Row], paging: schemas.Paging, show: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
+def _page(found: QuerySet[Row], paging: schemas.Paging, show: Callable[[Row], Any]) -> dict[str, Any]:
     """A page of rows ordered by their key, which is the cursor."""
     some: Sequence[Row] = list(found.filter(pk__gt=paging.after)[: paging.limit + 1])
     items = some[: paging.limit]

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db.models import OuterRef, Subquery
+
+from federation.lifecycle import ACTIVE
 from federation.models import Client, GlobalModel, Metric, Participation, Round, TrainingSession
 from federation.services import waiting
 
 
 def session(row: TrainingSession, *, now: datetime) -> dict[str, Any]:
-    round_, model = row.active_round(), row.last_model()
+    return _session(row, row.active_round(), row.last_model(), now)
+
+
+def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[str, Any]]:
+    """Many at once, for few queries more than one costs."""
+    active = {round_.session_id: round_ for round_ in Round.objects.filter(session__in=found, status__in=ACTIVE)}
+    newest = GlobalModel.objects.filter(session=OuterRef("pk")).order_by("-version").values("pk")[:1]
+    keys = TrainingSession.objects.filter(pk__in=[row.pk for row in found]).values_list(Subquery(newest), flat=True)
+    last = {model.session_id: model for model in GlobalModel.objects.filter(pk__in=list(keys))}
+    return [_session(row, active.get(row.pk), last.get(row.pk), now) for row in found]
+
+
+def _session(row: TrainingSession, round_: Round | None, model: GlobalModel | None, now: datetime) -> dict[str, Any]:
     return {
         "id": str(row.pk),
         "name": row.name,

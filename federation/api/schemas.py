@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from ninja import Schema
-from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from federation.models import Phase
 
+T = TypeVar("T")
+
+
+def _storable(value: T) -> T:
+    """Refuse what our parser reads as JSON and a database cannot hold."""
+    rest: list[Any] = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, dict):
+            rest += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            rest += item
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise PydanticCustomError("not_finite", "A number must be finite; write null for one that is not")
+        elif isinstance(item, str) and ("\0" in item or not _is_unicode(item)):
+            raise PydanticCustomError("not_text", "Text must not hold NUL or half a surrogate pair")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _in_utc(time: datetime) -> datetime:
+    """What does not say its time zone is UTC."""
+    try:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except OverflowError:
+        raise PydanticCustomError("far_time", "In UTC this is before the year 1 or after 9999") from None
+
+
+Storable = AfterValidator(_storable)
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 MAX_POINTS = 10_000  # in one progress call
 
@@ -24,7 +62,7 @@ class Strict(Schema):
 class Enrolment(Strict):
     join_code: Annotated[str, StringConstraints(max_length=64)]
     name: Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
-    info: dict[str, Any] = {}
+    info: Annotated[dict[str, Any], Storable] = {}
     token: str | None = None
 
 
@@ -35,10 +73,10 @@ class Enrolled(Schema):
 
 
 class MetricPoint(Strict):
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64), Storable]
     step: Annotated[int, Field(ge=0, lt=2**63)]
     value: FiniteFloat | None
-    time: datetime | None = None
+    time: Annotated[datetime, AfterValidator(_in_utc)] | None = None
 
 
 class Progress(Strict):
@@ -52,7 +90,7 @@ class ProgressAnswer(Schema):
 
 
 class Failure(Strict):
-    reason: Annotated[str, StringConstraints(max_length=2000)] = ""
+    reason: Annotated[str, StringConstraints(max_length=2000), Storable] = ""
 
 
 class Empty(Schema):
@@ -75,7 +113,7 @@ class StartFrom(Strict):
 
 
 class NewSession(Strict):
-    name: Annotated[str, StringConstraints(max_length=100)]
+    name: Annotated[str, StringConstraints(max_length=100), Storable]
     workload: Choice
     rounds: int = 10
     strategy: Choice = Choice(name="fedavg")
@@ -216,9 +254,6 @@ class ClientOut(Schema):
     last_seen: datetime | None
     enabled: bool
     num_examples: int | None
-
-
-T = TypeVar("T")
 
 
 class Page(Schema, Generic[T]):

@@ -72,6 +72,7 @@ async def put(exchange: Exchange) -> None:
 async def _save(exchange: Exchange, file: Path) -> bytes:
     """Write the body to a file. Returns its SHA-256."""
     digest, size, more = hashlib.sha256(), 0, True
+    storage.require_room()
     with storage.refusing_when_full(), file.open("wb") as out:
         while more:
             data, more = await exchange.chunk()
@@ -134,8 +135,12 @@ async def patch(exchange: Exchange) -> None:
         stands = _offset(seat)
         if offset != stands:
             raise Conflict(f"The upload stands at {stands}, not at {offset}.", headers={"Upload-Offset": str(stands)})
+        if seat.status in COUNTED:
+            await _nothing_left(exchange, stands)
+            return
         length = _agreed_length(seat, exchange.headers)
-        stands, cut = await _append(exchange, upload, stands, length, checksum)
+        limit = length if length is not None else _largest(seat)
+        stands, cut = await _append(exchange, upload, stands, limit, checksum)
         if cut or stands != length:
             await in_thread(_note, seat, stands, length)
         else:
@@ -163,16 +168,24 @@ async def _tus_seat(exchange: Exchange) -> Participation:
     return await in_thread(_seat, exchange.headers, int(exchange.path["seat_id"]))
 
 
+async def _nothing_left(exchange: Exchange, stands: int) -> None:
+    """The answer to a part for an update that was accepted already: an empty one fits, any other does not."""
+    data, more = await exchange.chunk()
+    if data or more:
+        raise Conflict("This update is complete and accepted already.", headers={"Upload-Offset": str(stands)})
+    await exchange.answer(204, {"Upload-Offset": str(stands)})
+
+
 async def _append(
-    exchange: Exchange, upload: Upload, start: int, length: int | None, checksum: Checksum | None
+    exchange: Exchange, upload: Upload, start: int, limit: int, checksum: Checksum | None
 ) -> tuple[int, bool]:
     """Write the body at `start`. Returns where the upload stands then, and whether the caller was cut off.
 
     A part with a checksum counts only whole and only if it fits; of one without, what arrived is kept.
     """
-    limit = length if length is not None else start + settings.FL_MAX_PUT_BYTES
     digest = checksum.algorithm() if checksum else None
     at, more = start, True
+    storage.require_room()
     with storage.refusing_when_full():
         while more:
             try:
@@ -180,7 +193,7 @@ async def _append(
             except Disconnected:
                 return (start if digest else at), True
             if at + len(data) > limit:
-                raise TooLarge(f"The part goes beyond the upload's length of {limit} bytes.")
+                raise TooLarge(f"The part goes beyond the {limit} bytes that the upload may have.")
             upload.write(data, at)
             at += len(data)
             if digest:
@@ -209,9 +222,13 @@ def _agreed_length(seat: Participation, headers: dict[str, str]) -> int | None:
 
 
 def _check_length(seat: Participation, length: int | None) -> None:
-    limit = seat.round.base_model.num_bytes + SPARE_BYTES
-    if length is not None and length > limit:
-        raise TooLarge(f"An update of {length} bytes cannot belong to this model; the limit is {limit}.")
+    if length is not None and length > _largest(seat):
+        raise TooLarge(f"An update of {length} bytes cannot belong to this model; the limit is {_largest(seat)}.")
+
+
+def _largest(seat: Participation) -> int:
+    """How many bytes an update for this seat's model can have."""
+    return seat.round.base_model.num_bytes + SPARE_BYTES
 
 
 # ---- the file of an unfinished upload

@@ -22,7 +22,7 @@ from federation.models import Client, Participation
 from federation.services import clients, seats
 
 MAX_WAIT = 60.0  # seconds
-REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life again
+REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life again, at most
 
 
 async def get_work(exchange: Exchange) -> None:
@@ -75,9 +75,14 @@ async def _hold(client: Client, wait: float) -> dict[str, Any] | None:
             if left <= 0:
                 return None
             try:
-                await asyncio.wait_for(woken.wait(), min(left, REFRESH))
+                await asyncio.wait_for(woken.wait(), min(left, refresh_seconds()))
             except TimeoutError:
                 await in_thread(clients.touch, client, now=timezone.now())
+
+
+def refresh_seconds() -> float:
+    """How often a held poll is noted: often enough that a client that waits never counts as offline."""
+    return min(REFRESH, settings.FL_ONLINE.total_seconds() / 3)
 
 
 async def _unless_gone(exchange: Exchange, holding: Any) -> dict[str, Any] | None:

@@ -28,7 +28,7 @@ from federation.lifecycle import (
     verdict,
 )
 from federation.models import Client, Event, GlobalModel, Participation, Round, TrainingSession
-from federation.services import seats
+from federation.services import seats, server
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +121,14 @@ def _open(session: TrainingSession, free: Sequence[Client], asked: int, now: dat
 
 def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[Client], now: datetime) -> bool:
     ids = [client.pk for client in drawn]
-    if Client.objects.select_for_update().filter(pk__in=ids, enabled=True, removed_at=None).count() < len(ids):
+    still = Client.objects.online(now).filter(pk__in=ids).select_for_update().order_by("pk")
+    if len(still) < len(ids):  # one left or was disabled; counting in the database would lock nothing
+        return False
+    base = GlobalModel.objects.filter(session=session, version=number - 1).first()
+    if base is None:  # another worker opened a round just now, and this is the number after it
         return False
     if not TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING).update(idle_since=None):
         return False
-    base = GlobalModel.objects.get(session=session, version=number - 1)
     deadline = now + timedelta(seconds=session.round_seconds)
     round_ = Round.objects.create(
         session=session, number=number, attempt=attempt, base_model=base, opened_at=now, deadline=deadline
@@ -308,6 +311,7 @@ class Lease:
         rows = Round.objects.filter(pk=self.round.pk, status=RoundStatus.AGGREGATING, lease_token=self.token)
         if not rows.update(lease_until=now + LEASE):
             raise LeaseLost
+        server.tick(now=now)  # the tick itself may have to wait behind this aggregation
         self.renewed = now
 
 

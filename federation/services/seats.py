@@ -77,7 +77,9 @@ def drop(those: QuerySet[Participation], *, reason: str, closing: bool = False) 
 
     closing: the round closes, so that a seat whose last update was refused is `rejected` for good.
     """
-    ended = list(those.filter(status__in=OPEN).select_related("client", "round"))
+    # Locked: a seat whose update is accepted at this moment is not to be told as dropped.
+    found = those.filter(status__in=OPEN).select_for_update(of=("self",))
+    ended = list(found.select_related("client", "round").order_by("pk"))
     rows = Participation.objects.filter(pk__in=[seat.pk for seat in ended], status__in=OPEN)
     if closing:
         rows.exclude(reason="").update(status=SeatStatus.REJECTED)

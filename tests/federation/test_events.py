@@ -97,6 +97,16 @@ def test_whoever_listens_is_woken_after_the_commit_and_not_before(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_outside_of_a_transaction_nothing_is_written(draft):
+    session = draft()
+    with pytest.raises(RuntimeError, match="transaction"):
+        events.record(session.pk, Event.Kind.SESSION_PAUSED)
+    with pytest.raises(RuntimeError, match="transaction"):
+        events.record_server(ServerEvent.Kind.CLIENT_ONLINE)
+    assert kinds(session) == ["session.created"]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_writers_at_once_leave_no_gap_and_take_no_number_twice(draft):
     session = draft()
 

@@ -74,5 +74,8 @@ def test_another_error_of_the_system_is_not_taken_for_a_full_disk():
 
 def test_the_disk_counts_as_full_when_only_the_spare_room_is_left(monkeypatch):
     assert not storage.is_full()
+    storage.require_room()
     monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60)
     assert storage.is_full()
+    with pytest.raises(StorageFull):
+        storage.require_room()

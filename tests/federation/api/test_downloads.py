@@ -1,0 +1,155 @@
+import hashlib
+
+import pytest
+from django.test import Client as Browser
+
+from federation import storage
+from federation.services import clients
+from tests.federation.api.conftest import problem
+from tests.federation.cast import send, settle
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def model(open_round):
+    """The initial model that anna trains from."""
+    return open_round("anna", cohort_size=1, quorum=1).base_model
+
+
+@pytest.fixture
+def get(raw, model):
+    """Anna's agent downloads the model."""
+
+    def get(by="anna", method="GET", **headers):
+        given = {key.replace("_", "-"): value for key, value in headers.items()}
+        return raw(method, f"/api/v1/models/{model.digest}", by=by, headers=given)
+
+    return get
+
+
+def test_the_weights_come_whole_under_their_digest(model, get):
+    answer = get()
+    assert answer.status == 200
+    assert hashlib.sha256(answer.body).hexdigest() == model.digest
+    assert answer.headers["etag"] == f'"{model.digest}"'
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-length"] == str(model.num_bytes) == str(len(answer.body))
+    assert answer.headers["accept-ranges"] == "bytes"
+
+
+def test_head_tells_the_size_without_the_bytes(model, get):
+    answer = get(method="HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-length"] == str(model.num_bytes)
+
+
+@pytest.mark.parametrize(
+    "asked, start, stop",
+    [("bytes=0-9", 0, 10), ("bytes=10-", 10, None), ("bytes=-7", -7, None), ("bytes=5-99999999", 5, None),
+     ("bytes=-99999999", 0, None), ("bytes=3-3", 3, 4)],
+)  # fmt: skip
+def test_a_range_is_a_part_of_the_whole(get, asked, start, stop):
+    whole, part = get().body, get(Range=asked)
+    assert part.status == 206
+    assert part.body == whole[start:stop]
+    first = start if start >= 0 else len(whole) + start
+    assert part.headers["content-range"] == f"bytes {first}-{first + len(part.body) - 1}/{len(whole)}"
+    assert part.headers["content-length"] == str(len(part.body))
+
+
+def test_a_range_beyond_the_end_is_refused_with_the_size(model, get):
+    for asked in (f"bytes={model.num_bytes}-", "bytes=9-3", "bytes=-0"):
+        answer = get(Range=asked)
+        problem(answer, 416)
+        assert answer.headers["content-range"] == f"bytes */{model.num_bytes}"
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=-", "bytes=0-1,5-6", "lines=1-2", "bytes=a-b", "", "bytes=" + "9" * 5000 + "-"]
+)
+def test_what_is_no_single_range_is_answered_with_the_whole(get, asked):
+    assert get(Range=asked).status == 200
+
+
+def test_a_range_of_another_version_is_answered_with_the_whole(model, get):
+    assert get(Range="bytes=0-9", If_Range=f'"{model.digest}"').status == 206
+    assert get(Range="bytes=0-9", If_Range='"another"').status == 200
+
+
+@pytest.mark.parametrize("condition", ['"{}"', 'W/"{}"', '"other", "{}"', "*"])
+def test_what_is_known_already_is_not_sent_again(model, get, condition):
+    answer = get(If_None_Match=condition.format(model.digest))
+    assert (answer.status, answer.body) == (304, b"")
+    assert answer.headers["etag"] == f'"{model.digest}"'
+
+
+def test_another_known_version_does_not_help(get):
+    assert get(If_None_Match='"other"').status == 200
+
+
+def test_a_client_without_a_seat_on_a_model_is_told_that_it_is_not_there(model, get, enrol):
+    enrol("ben")
+    assert problem(get(by="ben"), 404).endswith("for you.")
+
+
+def test_a_client_that_held_a_seat_may_still_download(model, get, now):
+    session = model.session
+    send("anna", now=now)
+    settle(session, now=now)
+    assert get().status == 200
+
+
+def test_a_client_does_not_get_a_model_that_it_never_trained_from(model, raw, now):
+    session = model.session
+    session.rounds = 1
+    session.save(update_fields=["rounds"])
+    send("anna", now=now)
+    settle(session, now=now)
+    problem(raw("GET", f"/api/v1/models/{session.last_model().digest}", by="anna"), 404)
+
+
+def test_an_operator_may_download_every_model(model, raw, key):
+    assert raw("GET", f"/api/v1/models/{model.digest}", token=key).status == 200
+
+
+def test_a_signed_in_browser_may_download(model, raw, alice):
+    browser = Browser()
+    browser.force_login(alice)
+    cookie = f"fl_session={browser.cookies['fl_session'].value}"
+    assert raw("GET", f"/api/v1/models/{model.digest}", headers={"Cookie": cookie}).status == 200
+    browser.logout()
+    problem(raw("GET", f"/api/v1/models/{model.digest}", headers={"Cookie": cookie}), 401)
+
+
+def test_an_update_is_no_model(model, raw, key, now):
+    send("anna", now=now)
+    digest = model.session.round_set.get().seats.get().digest
+    problem(raw("GET", f"/api/v1/models/{digest}", token=key), 404)
+
+
+def test_what_is_not_there_is_not_there(model, raw, key):
+    problem(raw("GET", f"/api/v1/models/{'0' * 64}", token=key), 404)
+
+
+def test_a_file_that_was_lost_is_not_there(model, get):
+    storage.delete([model.digest])
+    problem(get(), 404)
+
+
+def test_without_a_valid_token_nothing_is_told(model, raw):
+    address = f"/api/v1/models/{model.digest}"
+    problem(raw("GET", address), 401)
+    problem(raw("GET", address, token="0" * 64), 401)
+    problem(raw("GET", address, token="flk_guessed"), 401)
+    problem(raw("GET", address, headers={"Cookie": "fl_session=guessed"}), 401)
+
+
+def test_a_disabled_client_downloads_nothing(model, get):
+    clients.set_enabled(model.session.round_set.get().seats.get().client, False, by="alice")
+    problem(get(), 403)
+
+
+def test_a_large_model_is_sent_in_pieces(model, get):
+    storage.path(model.digest).write_bytes(b"x" * 1_000_000)
+    assert len(get().body) == 1_000_000

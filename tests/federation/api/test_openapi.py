@@ -1,0 +1,77 @@
+import pytest
+from django.test import Client as Browser
+
+from federation.api.urls import RAW_ROUTES
+
+CONTRACT = {
+    "/enroll": {"post"},
+    "/work": {"get"},
+    "/models/{digest}": {"get"},
+    "/participations/{seat_id}/progress": {"post"},
+    "/participations/{seat_id}/update": {"put", "post", "head", "patch"},
+    "/participations/{seat_id}/fail": {"post"},
+    "/clients/me/leave": {"post"},
+    "/sessions": {"get", "post"},
+    "/sessions/{session_id}": {"get", "delete"},
+    "/sessions/{session_id}/start": {"post"},
+    "/sessions/{session_id}/pause": {"post"},
+    "/sessions/{session_id}/resume": {"post"},
+    "/sessions/{session_id}/cancel": {"post"},
+    "/sessions/{session_id}/round/finish": {"post"},
+    "/sessions/{session_id}/round/extend": {"post"},
+    "/sessions/{session_id}/round/skip": {"post"},
+    "/sessions/{session_id}/rounds": {"get"},
+    "/sessions/{session_id}/events": {"get"},
+    "/sessions/{session_id}/metrics": {"get"},
+    "/sessions/{session_id}/models": {"get"},
+    "/clients": {"get"},
+    "/clients/{client_id}": {"patch"},
+    "/invitations": {"post"},
+}
+METHODS = {"get", "put", "post", "patch", "delete", "head"}
+
+
+@pytest.fixture(scope="module")
+def document():
+    answer = Browser().get("/api/v1/openapi.json")
+    assert answer.status_code == 200, "it is there without a token"
+    return answer.json()
+
+
+@pytest.mark.parametrize("path", CONTRACT)
+def test_every_call_of_the_contract_is_described(document, path):
+    assert CONTRACT[path] <= document["paths"][f"/api/v1{path}"].keys()
+
+
+def test_nothing_is_described_twice_and_raw_routes_are_described_once(document):
+    names = [
+        operation["operationId"]
+        for operations in document["paths"].values()
+        for method, operation in operations.items()
+        if method in METHODS
+    ]
+    assert len(names) == len(set(names))
+    assert len(RAW_ROUTES) == 3
+
+
+def test_every_operation_but_enrolling_asks_for_a_token(document):
+    unguarded = {
+        path
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method in METHODS and not operation.get("security")
+    }
+    assert unguarded == {"/api/v1/enroll"}
+    named = {name for operations in document["paths"].values() for method, operation in operations.items()
+             if method in METHODS for scheme in operation.get("security", []) for name in scheme}  # fmt: skip
+    assert named <= document["components"]["securitySchemes"].keys()
+
+
+def test_the_docs_page_loads_without_a_token_and_runs_nothing_that_the_csp_forbids():
+    answer = Browser().get("/api/v1/docs")
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert "https://" not in page, "all of it comes from here"
+    scripts = page.split("<script")[1:]
+    assert all("src=" in script.split(">")[0] or "application/json" in script.split(">")[0] for script in scripts)
+    assert "script-src 'self'" in answer["Content-Security-Policy"]

@@ -1,0 +1,143 @@
+import pytest
+
+from federation.lifecycle import SeatStatus
+from federation.models import Client, Metric
+from federation.services import sessions
+from tests.federation.api.conftest import problem
+from tests.federation.cast import seat_of, send, token_of
+
+GOOD = {"phase": "training", "fraction": 0.5, "metrics": [{"name": "train_loss", "step": 1, "value": 2.0}]}
+
+
+@pytest.fixture
+def progress(call):
+    def progress(name, body, by=None):
+        return call("POST", f"/participations/{seat_of(name).pk}/progress", body, token=token_of(by or name))
+
+    return progress
+
+
+def test_a_client_is_told_to_go_on(open_round, progress):
+    open_round("anna")
+    answer = progress("anna", GOOD)
+    assert (answer.status_code, answer.json()) == (200, {"continue": True})
+    assert seat_of("anna").fraction == 0.5
+
+
+def test_a_client_whose_session_was_cancelled_is_told_to_drop_it(open_round, progress, alice, now):
+    session = open_round("anna").session
+    sessions.cancel(session, by=alice, now=now)
+    assert progress("anna", GOOD).json() == {"continue": False}
+
+
+def test_a_value_that_is_not_finite_is_sent_as_null(open_round, progress):
+    open_round("anna")
+    body = GOOD | {"metrics": [{"name": "train_loss", "step": 1, "value": None}]}
+    assert progress("anna", body).status_code == 200
+    assert Metric.objects.get().value is None
+
+
+@pytest.mark.parametrize(
+    "time, kept", [("2026-01-01T12:00:00Z", 12), ("2026-01-01T12:00:00+02:00", 10), ("2026-01-01T12:00:00", 12)]
+)
+def test_a_points_time_is_kept_and_is_utc_where_it_does_not_say(open_round, progress, time, kept):
+    open_round("anna")
+    body = GOOD | {"metrics": [{"name": "train_loss", "step": 1, "value": 1, "time": time}]}
+    assert progress("anna", body).status_code == 200
+    assert Metric.objects.get().time.isoformat() == f"2026-01-01T{kept}:00:00+00:00"
+
+
+def point(**change):
+    return {"metrics": [{"name": "train_loss", "step": 1, "value": 2.0} | change]}
+
+
+@pytest.mark.parametrize(
+    "change, field",
+    [
+        ({"phase": "dancing"}, "phase"),
+        ({"phase": None}, "phase"),
+        ({"fraction": -0.1}, "fraction"),
+        ({"fraction": 1.1}, "fraction"),
+        ({"fraction": float("nan")}, "fraction"),
+        ({"metrics": {}}, "metrics"),
+        ({"metrics": [GOOD["metrics"][0]] * 10_001}, "metrics"),
+        (point(value=float("nan")), "metrics.0.value"),
+        (point(value=float("-inf")), "metrics.0.value"),
+        (point(value="low"), "metrics.0.value"),
+        (point(step=-1), "metrics.0.step"),
+        (point(step=2**63), "metrics.0.step"),
+        (point(step=0.5), "metrics.0.step"),
+        (point(name=""), "metrics.0.name"),
+        (point(name="x" * 65), "metrics.0.name"),
+        (point(name="a\x00b"), "metrics.0.name"),
+        (point(name="a\ud800"), "metrics.0.name"),
+        (point(time="yesterday"), "metrics.0.time"),
+        (point(time="9999-12-31T23:59:59-14:00"), "metrics.0.time"),
+        (point(time="0001-01-01T00:00:00+14:00"), "metrics.0.time"),
+        (point(unit="nats"), "metrics.0.unit"),
+        ({"mood": "good"}, "mood"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name_and_good_progress_is_taken_next(open_round, progress, change, field):
+    open_round("anna")
+    problem(progress("anna", GOOD | change), 422, field=field)
+    assert not Metric.objects.exists()
+    assert progress("anna", GOOD).status_code == 200
+    assert Metric.objects.count() == 1
+
+
+def test_another_clients_seat_is_not_there(open_round, progress):
+    open_round("anna", "ben")
+    problem(progress("anna", GOOD, by="ben"), 404)
+    assert not Metric.objects.exists()
+
+
+def test_a_seat_that_is_not_there_is_not_there(open_round, call):
+    open_round("anna")
+    for seat in ("999999", "9" * 18, "9" * 19, "-1", "anna", "1.0"):
+        problem(call("POST", f"/participations/{seat}/progress", GOOD, token=token_of("anna")), 404)
+
+
+def test_a_client_gives_its_seat_up_once_or_twice(open_round, call, enqueued, django_capture_on_commit_callbacks):
+    session = open_round("anna", "ben").session
+    url = f"/participations/{seat_of('anna').pk}/fail"
+    for _ in range(2):
+        with django_capture_on_commit_callbacks(execute=True):
+            answer = call("POST", url, {"reason": "no data"}, token=token_of("anna"))
+        assert (answer.status_code, answer.json()) == (200, {})
+    assert (seat_of("anna").status, seat_of("anna").reason) == (SeatStatus.FAILED, "no data")
+    assert set(enqueued) == {("advance", session.pk)}
+
+
+@pytest.mark.parametrize("reason", ["a\x00b", "a\ud800", "x" * 2001, 7])
+def test_a_reason_that_cannot_be_kept_is_refused(open_round, call, reason):
+    open_round("anna")
+    url = f"/participations/{seat_of('anna').pk}/fail"
+    problem(call("POST", url, {"reason": reason}, token=token_of("anna")), 422, field="reason")
+    assert call("POST", url, {}, token=token_of("anna")).status_code == 200
+    assert seat_of("anna").reason == "The client gave no reason."
+
+
+def test_a_seat_that_has_reported_cannot_be_given_up(open_round, call, now):
+    open_round("anna", "ben")
+    send("anna", now=now)
+    problem(call("POST", f"/participations/{seat_of('anna').pk}/fail", {}, token=token_of("anna")), 409)
+
+
+def test_who_leaves_drops_its_seat_and_others_go_on(
+    open_round, call, now, django_capture_on_commit_callbacks, enqueued
+):
+    open_round("anna", "ben")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert call("POST", "/clients/me/leave", token=token_of("anna")).status_code == 200
+    assert seat_of("anna").status == SeatStatus.DROPPED
+    assert not Client.objects.get(name="anna").is_online(now)
+    assert enqueued == [("advance_all",)]
+
+
+def test_progress_costs_a_handful_of_queries(open_round, call, django_assert_max_num_queries):
+    open_round("anna")
+    url = f"/participations/{seat_of('anna').pk}/progress"
+    body = GOOD | {"metrics": [{"name": "train_loss", "step": step, "value": 1.0} for step in range(100)]}
+    with django_assert_max_num_queries(15):
+        call("POST", url, body, token=token_of("anna"))

@@ -1,0 +1,207 @@
+import asyncio
+import json
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError, transaction
+
+from federation import events, feed
+from federation.feed import SERVER_LOG, Feed
+from federation.models import Event, ServerEvent
+from federation.services import rounds
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SECONDS = 10  # what is awaited here comes at once
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """The numbers of another test's logs mean nothing here."""
+    feed.feed._cursors.clear()
+
+
+@sync_to_async
+def write(session, count=1):
+    for _ in range(count):
+        with transaction.atomic():
+            events.record(session.pk, Event.Kind.METRICS_REPORTED)
+
+
+@sync_to_async
+@transaction.atomic
+def write_to_server_log():
+    events.record_server(ServerEvent.Kind.CLIENT_ONLINE)
+
+
+def seqs(batch):
+    return [event["seq"] for event in json.loads(batch.text)["events"]]
+
+
+async def following(subscription):
+    return await asyncio.wait_for(subscription.queue.get(), SECONDS)
+
+
+async def begun(log_id):
+    """Returns once the feed has looked at a log for the first time."""
+    async with asyncio.timeout(SECONDS):
+        while log_id not in feed.feed._cursors:
+            await asyncio.sleep(0.001)
+
+
+async def test_what_is_committed_reaches_whoever_watches(draft):
+    session = await sync_to_async(draft)()
+    with feed.feed.watch(session.pk) as subscription:
+        await begun(session.pk)
+        await write(session)
+        batch = await following(subscription)
+        while batch.last < 2:  # the first look may repeat the last event
+            batch = await following(subscription)
+    assert seqs(batch) == [2] and (batch.first, batch.last) == (2, 2)
+
+
+async def test_every_browser_gets_it_encoded_once(draft):
+    session = await sync_to_async(draft)()
+    with feed.feed.watch(session.pk) as one, feed.feed.watch(session.pk) as other:
+        await begun(session.pk)
+        await write(session)
+        first, second = await following(one), await following(other)
+        while first.last < 2:
+            first, second = await following(one), await following(other)
+    assert first is second
+
+
+async def test_other_sessions_are_not_heard(draft):
+    session, other = await sync_to_async(draft)(), await sync_to_async(draft)(name="second")
+    with feed.feed.watch(session.pk) as subscription:
+        await begun(session.pk)
+        await write(other)
+        await write(session)
+        batch = await following(subscription)
+        while batch.last < 2:
+            batch = await following(subscription)
+    assert json.loads(batch.text)["events"][0]["kind"] == "metrics.reported"
+
+
+async def test_the_servers_log_is_followed_like_a_sessions(db):
+    with feed.feed.watch(SERVER_LOG) as subscription:
+        await begun(SERVER_LOG)
+        await write_to_server_log()
+        assert seqs(await following(subscription)) == [1]
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """A feed that looks only when told to."""
+    quiet = Feed()
+    monkeypatch.setattr(quiet, "_thread", object())
+    return quiet
+
+
+async def test_what_was_committed_between_reading_and_the_first_look_is_not_lost(draft, quiet):
+    session = await sync_to_async(draft)()
+    with quiet.watch(session.pk) as subscription:
+        read = await sync_to_async(feed.read)(session.pk, 0)
+        await write(session)
+        await sync_to_async(quiet._look)()
+        assert (read.last, (await following(subscription)).last) == (1, 2)
+
+
+async def test_nothing_is_sent_twice_to_who_keeps_watching(draft, quiet):
+    session = await sync_to_async(draft)()
+    with quiet.watch(session.pk) as subscription:
+        for _ in range(3):
+            await sync_to_async(quiet._look)()
+        await write(session, 2)
+        await sync_to_async(quiet._look)()
+        await asyncio.sleep(0)
+        batches = [subscription.queue.get_nowait() for _ in range(subscription.queue.qsize())]
+    assert [seqs(batch) for batch in batches] == [[1], [2, 3]]
+
+
+async def test_a_slow_browsers_queue_is_bounded_and_others_miss_nothing(draft, quiet, monkeypatch):
+    monkeypatch.setattr(feed, "QUEUE", 2)
+    monkeypatch.setattr(feed, "BATCH", 1)
+    session = await sync_to_async(draft)()
+    with quiet.watch(session.pk) as slow:
+        await sync_to_async(quiet._look)()
+        await write(session, 5)
+        await sync_to_async(quiet._look)()
+        await asyncio.sleep(0)
+        kept = [slow.queue.get_nowait().last for _ in range(slow.queue.qsize())]
+        assert kept == [1, 2], "after a gap the browser reads from the database"
+        await write(session)
+        await sync_to_async(quiet._look)()
+        assert (await following(slow)).first == 7
+
+
+async def test_many_events_come_in_one_message_up_to_a_limit(draft, quiet, monkeypatch):
+    monkeypatch.setattr(feed, "BATCH", 3)
+    session = await sync_to_async(draft)()
+    with quiet.watch(session.pk) as subscription:
+        await sync_to_async(quiet._look)()
+        await write(session, 4)
+        await sync_to_async(quiet._look)()
+        assert [seqs(await following(subscription)) for _ in range(3)] == [[1], [2, 3, 4], [5]]
+
+
+async def test_a_deleted_session_disturbs_nobody(draft, quiet):
+    session = await sync_to_async(draft)()
+    with quiet.watch(session.pk):
+        await sync_to_async(quiet._look)()
+        await sync_to_async(session.delete)()
+        await sync_to_async(quiet._look)()
+
+
+async def test_whoever_stops_watching_is_forgotten(draft, quiet):
+    session = await sync_to_async(draft)()
+    with quiet.watch(session.pk):
+        await sync_to_async(quiet._look)()
+    assert not quiet._watched
+    await sync_to_async(quiet._look)()
+    assert not quiet._cursors
+
+
+async def test_an_opened_round_wakes_the_agents_with_a_seat_and_no_others(enrol, running, now, quiet):
+    anna, ben = await sync_to_async(enrol)("anna", "ben")
+    session = await sync_to_async(running)(cohort_size=1)
+    with quiet.wait_for_work(anna.pk) as one, quiet.wait_for_work(ben.pk) as other:
+        await sync_to_async(quiet._look)()
+        assert not one.is_set() and not other.is_set()
+        await sync_to_async(rounds.advance)(session, now=now)
+        await sync_to_async(quiet._look)()
+        await asyncio.sleep(0)
+        assert one.is_set() != other.is_set()
+
+
+async def test_a_loop_that_has_ended_disturbs_nobody(draft, quiet):
+    session = await sync_to_async(draft)()
+
+    def watch_and_end():
+        ended = asyncio.new_event_loop()
+        ended.close()
+        return feed.Subscription(session.pk, ended)
+
+    quiet._watched[session.pk].add(watch_and_end())
+    with quiet.watch(session.pk) as subscription:
+        await sync_to_async(quiet._look)()
+        assert (await following(subscription)).last == 1
+
+
+async def test_a_database_that_did_not_answer_is_asked_again(draft, monkeypatch):
+    session = await sync_to_async(draft)()
+    failures = [OperationalError("gone")]
+    moved = Feed._moved
+
+    def failing_once(self, *args):
+        if failures:
+            raise failures.pop()
+        return moved(self, *args)
+
+    with feed.feed.watch(session.pk) as subscription:
+        await begun(session.pk)
+        monkeypatch.setattr(Feed, "_moved", failing_once)
+        await write(session)
+        batch = await following(subscription)
+        while batch.last < 2:
+            batch = await following(subscription)
+    assert not failures

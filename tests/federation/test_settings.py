@@ -1,0 +1,91 @@
+"""Settings come from the environment; nonsense is refused at start with what is allowed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from flsite import environment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("value, expected", [("1", True), ("0", False), (" 1 ", True), ("", False), (None, False)])
+def test_a_flag_is_0_or_1_and_its_default_where_it_is_not_set(monkeypatch, value, expected):
+    if value is not None:
+        monkeypatch.setenv("FL_TEST", value)
+    assert environment.flag("FL_TEST", False) is expected
+
+
+@pytest.mark.parametrize("value", ["yes", "true", "2", "-1"])
+def test_another_flag_is_refused(monkeypatch, value):
+    monkeypatch.setenv("FL_TEST", value)
+    with pytest.raises(ImproperlyConfigured, match=f"FL_TEST='{value}': use 0 or 1"):
+        environment.flag("FL_TEST", False)
+
+
+@pytest.mark.parametrize("value", ["0", "11", "-1", "1.5", "many", "1e1", "9" * 5000])
+def test_a_number_out_of_range_is_refused(monkeypatch, value):
+    monkeypatch.setenv("FL_TEST", value)
+    with pytest.raises(ImproperlyConfigured, match="use a whole number from 1 to 10"):
+        environment.whole("FL_TEST", 5, minimum=1, maximum=10)
+
+
+def test_a_list_is_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("FL_TEST", " a.example, ,b.example ")
+    assert environment.names("FL_TEST", []) == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize("value", ["mysql://localhost/x", "localhost", "http://[::1"])
+def test_an_address_of_another_kind_is_refused_without_repeating_its_password(monkeypatch, value):
+    monkeypatch.setenv("FL_TEST", value)
+    with pytest.raises(ImproperlyConfigured, match="must begin with postgres:// or postgresql://") as refused:
+        environment.url("FL_TEST", "postgres", "postgresql")
+    assert value not in str(refused.value)
+
+
+def test_a_folder_is_made_and_may_not_be_a_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("FL_TEST", str(tmp_path / "a" / "b"))
+    assert environment.folder("FL_TEST", tmp_path).is_dir()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FL_TEST", str(tmp_path / "file"))
+    with pytest.raises(ImproperlyConfigured, match="cannot be made"):
+        environment.folder("FL_TEST", tmp_path)
+
+
+def test_a_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path):
+    file = tmp_path / "secret"
+    secret = environment.kept_secret(file)
+    assert len(secret) > 50 and environment.kept_secret(file) == secret
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_whose_writer_was_killed_is_made_again(tmp_path):
+    file = tmp_path / "secret"
+    file.touch(0o600)
+    assert len(environment.kept_secret(file)) > 50
+
+
+def start(tmp_path, **env):
+    """Start Django with these variables. Returns the last line that it said, empty if all was well."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("FL_", "DATABASE_", "REDIS_"))}
+    env = known | {"DJANGO_SETTINGS_MODULE": "flsite.settings", "FL_DATA_DIR": str(tmp_path)} | env
+    command = [sys.executable, "-c", "import django; django.setup()"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("FL_ONLINE_SECONDS", "0"), ("FL_DEBUG", "yes"), ("DATABASE_URL", "mysql://x/y"), ("REDIS_URL", "localhost:6379")],
+)
+def test_the_server_does_not_start_with_nonsense(tmp_path, name, value):
+    assert name in start(tmp_path, **{name: value})
+
+
+def test_it_starts_with_sense(tmp_path):
+    assert start(tmp_path, FL_ONLINE_SECONDS="5", FL_DEBUG="0", FL_ALLOWED_HOSTS="fl.example") == ""
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
