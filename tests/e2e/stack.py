@@ -70,10 +70,13 @@ class Stack:
         assert done.returncode == 0, f"manage.py {' '.join(words)}: {done.stderr[-2000:]}"
         return done.stdout
 
+    def start_only(self, name: str) -> None:
+        command = [sys.executable, *self.commands[name]]
+        self.running[name] = processes.start(command, log=self.folder / f"{name}.log", cwd=ROOT, env=self.env)
+
     def start(self, *names: str) -> None:
         for name in names or self.commands:
-            command = [sys.executable, *self.commands[name]]
-            self.running[name] = processes.start(command, log=self.folder / f"{name}.log", cwd=ROOT, env=self.env)
+            self.start_only(name)
         if "web" in self.running:
             until(lambda: requests.get(f"{self.url}/api/v1/openapi.json", timeout=5).ok, why=f"server at {self.url}")
 

@@ -1,5 +1,6 @@
 """`manage.py runserver`: pages, API, websockets and the embedded worker in one process."""
 
+import os
 import sys
 from typing import Any
 
@@ -9,7 +10,7 @@ from flsite.server import Server
 
 
 class Command(runserver.Command):
-    """daphne's command with our server, and an exit status where it could not listen."""
+    """daphne's command with our server, an exit status where it could not listen, and an end that is one."""
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         servers: list[Server] = []
@@ -20,6 +21,21 @@ class Command(runserver.Command):
 
         self.server_cls = make
         super().inner_run(*args, **options)
-        if servers and servers[0].failure:
-            self.stderr.write(servers[0].failure)
+        failure = servers[0].failure if servers else ""
+        if failure:
+            self.stderr.write(failure)
+        if not options["use_reloader"]:
+            _end(status=bool(failure))
+        if failure:
             sys.exit(1)
+
+
+def _end(*, status: int) -> None:
+    """End the process at once.
+
+    Python would first join the threads of requests that were under way, and those may wait for ever for the
+    loop that has just stopped. Nothing is lost: whatever counts is in the database before it is answered.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
