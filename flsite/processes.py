@@ -59,12 +59,15 @@ def _signal(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within: SIGTERM and SIGHUP end this process as Ctrl-C does, so that it can tidy up."""
+    """Within: SIGTERM and SIGHUP end this process as Ctrl-C does, so that it can tidy up.
+
+    Ctrl-C itself is named too: a shell starts background jobs with it ignored.
+    """
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

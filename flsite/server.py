@@ -1,4 +1,4 @@
-"""daphne with two changes that decide its memory and speed with weights (docs/performance.md).
+"""daphne with two changes that decide its memory and speed with weights.
 
 Requests are read in pieces of 64 KiB instead of 8, and `send` waits until the socket can take more, where
 stock daphne would hold a whole answer in memory for every slow reader.

