@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.e2e.stack import PASSWORD, Stack, until
+from tests.e2e.wire import Wire, wire_to
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROME = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -21,18 +21,25 @@ DIGITS = {"name": "digits", "options": {}}
 
 
 @pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
+def wire(stack: Stack) -> Iterator[Wire]:
+    with wire_to(stack.port) as wire:
+        yield wire
+
+
+@pytest.fixture
+def page(wire: Wire) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.said = []  # type: ignore[attr-defined]
         page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: page.said.append(str(error)))
-        page.goto(stack.url)
+        base = f"http://127.0.0.1:{wire.port}"
+        page.goto(base)
         page.fill("[name=username]", "alice")
         page.fill("[name=password]", PASSWORD)
         page.click("main button, form button")
-        page.wait_for_url(stack.url + "/")
+        page.wait_for_url(base + "/")
         yield page
         browser.close()
 
@@ -55,19 +62,24 @@ def reported(stack: Stack, session: str) -> dict[str, int]:
     return counts
 
 
-def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack, page: Page):
+def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack, page: Page, wire: Wire):
     for n in (1, 2):
         stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
     stack.online(2)
     session = stack.session(workload=DIGITS, rounds=4, cohort_size=2, train={"epochs": 6})
-    page.goto(f"{stack.url}/sessions/{session}/")
+    page.goto(f"http://127.0.0.1:{wire.port}/sessions/{session}/")
     until(lambda: set(drawn(page)) == {"site-1", "site-2"}, why="a curve for each client")
     before = drawn(page)
-    until(lambda: drawn(page)["site-1"] > before["site-1"], seconds=20, why="the curve to grow by itself")
+    until(lambda: drawn(page).get("site-1", 0) > before.get("site-1", 0), seconds=20, why="the curve to grow by itself")
     page.reload()
-    page.context.set_offline(True)
-    threading.Event().wait(1)
-    page.context.set_offline(False)
+    until(lambda: drawn(page).get("site-1", 0) > before.get("site-1", 0), why="live again after the reload")
+    assert wire.cut() >= 1
+    at_the_cut = drawn(page)
+    until(
+        lambda: drawn(page).get("site-1", 0) > at_the_cut.get("site-1", 0),
+        seconds=20,
+        why="the curve to grow after the cut",
+    )
     stack.kill("web")
     stack.start("web")
     assert stack.ended(session)["status"] == "completed"
@@ -77,10 +89,10 @@ def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack,
     until(lambda: drawn(page) == expected, seconds=15, why="the same after a reload")
 
 
-def test_every_page_opens_without_a_word_in_the_console(stack: Stack, page: Page):
+def test_every_page_opens_without_a_word_in_the_console(stack: Stack, page: Page, wire: Wire):
     session = stack.session(start=False)
     for path in ("/", "/sessions/", f"/sessions/{session}/", "/sessions/new/", "/clients/"):
-        answer = page.goto(stack.url + path)
+        answer = page.goto(f"http://127.0.0.1:{wire.port}{path}")
         assert answer and answer.ok, path
         page.wait_for_timeout(300)
     assert page.said == []  # type: ignore[attr-defined]
