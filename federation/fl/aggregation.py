@@ -1,25 +1,31 @@
 """The engine that makes the next global model of a round's update files.
 
 It streams all files side by side, block by block: memory depends neither on the number of clients
-nor on the size of the model. A strategy computes in float64 and the result is rounded once, when
-it is written: rounding the step before adding it was off by 209,715 float32 ulp where terms cancel.
+nor on the size of the model. Several blocks are read and computed at once; they are written, hashed
+and compared in their order, so that the number of threads changes nothing. A strategy computes in
+float64 and the result is rounded once, when it is written: rounding the step before adding it was
+off by 209,715 float32 ulp where terms cancel.
 """
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from federation.fl import streams, weights
-from federation.fl.strategies.strategy import Block, Strategy, Updates, weighted_sum
+from federation.fl import parallel, streams, weights
+from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates, weighted_sum
 from federation.fl.streams import Layout, Reader, Span, Writer
 from federation.fl.weights import FLOATS, Array, WeightsError, shown
 
 DOT = 8 * 1024  # coordinates
+
+Result = TypeVar("Result")
 
 
 class AggregationError(ValueError):
@@ -79,9 +85,8 @@ def aggregate(
     """
     if not updates or any(update.num_examples < 1 for update in updates):
         raise AggregationError("There must be an update, and each must count at least one example.")
-    with np.errstate(all="ignore"), _all_or_nothing(out, out_slots), ExitStack() as stack:
+    with _all_or_nothing(out, out_slots), ExitStack() as stack:
         tensors = streams.layout(weights.read_header(base))
-        slot_tensors = streams.slot_layout(strategy.slots, tensors)
         inputs = _Inputs(
             tensors,
             stack.enter_context(Reader([(base, "")], tensors)),
@@ -94,25 +99,20 @@ def aggregate(
         )
         plan = strategy.prepare(_summary(updates, population, inputs))
         model = stack.enter_context(Writer(out, tensors))
-        slots = stack.enter_context(Writer(out_slots, slot_tensors)) if strategy.slots else None
-        comparison = _Comparison(len(updates))
-        for span in inputs.spans():
-            if span.dtype not in FLOATS:
-                model.write(span.name, span.start, _integers(inputs, span, plan.share))
-                continue
-            block = inputs.block(span)
-            new, new_slots = strategy.step(plan, block)
-            comparison.add(block.deltas, new - block.base)
-            model.write(span.name, span.start, _finite(weights.narrow(new, span.dtype), span.dtype, span.name))
+        slots = _slot_writer(stack, strategy.slots, out_slots, tensors)
+        compared = np.zeros((3, len(updates)))
+        for made in inputs.map(partial(_make, strategy, plan, inputs), inputs.spans()):
+            model.write(made.span.name, made.span.start, made.values)
             if slots is not None:
-                for slot in strategy.slots:
-                    slots.write(f"{slot}/{span.name}", span.start, _finite(new_slots[slot], "F64", span.name))
+                for slot, values in made.slots.items():
+                    slots.write(f"{slot}/{made.span.name}", made.span.start, values)
+            compared += made.compared
         return Aggregated(
             model.digest(on_block),
             model.num_bytes,
             slots.digest(on_block) if slots is not None else None,
-            comparison.norms(),
-            comparison.cosines(),
+            _norms(compared),
+            _cosines(compared),
         )
 
 
@@ -130,8 +130,12 @@ class _Inputs:
     on_block: Callable[[], None]
 
     def spans(self) -> Iterator[Span]:
-        for span in streams.spans(self.tensors, self.num_updates):
-            yield span
+        return streams.spans(self.tensors, self.num_updates)
+
+    def map(self, function: Callable[[Span], Result], spans: Iterable[Span]) -> Iterator[Result]:
+        """function(span) in the order of spans, several at once on threads; on_block in between, on this one."""
+        for result in parallel.in_order(partial(_quiet, function), spans, parallel.threads()):
+            yield result
             self.on_block()
 
     def block(self, span: Span) -> Block:
@@ -142,41 +146,66 @@ class _Inputs:
         return Block(span.name, base, deltas, dict(zip(self.slot_names, slots, strict=True)), seed)
 
     def reduce(self, function: Callable[[Block], Array]) -> Array:
-        return np.asarray(sum(function(self.block(span)) for span in self.spans() if span.dtype in FLOATS))
+        floats = (span for span in self.spans() if span.dtype in FLOATS)
+        return np.asarray(sum(self.map(lambda span: function(self.block(span)), floats)))
 
 
-class _Comparison:
-    """Norms of the updates and their angles to the step, summed up over blocks."""
-
-    def __init__(self, num_updates: int) -> None:
-        self._squares, self._products, self._step_square = np.zeros(num_updates), np.zeros(num_updates), np.zeros(1)
-
-    def add(self, deltas: Array, step: Array) -> None:
-        step = step.astype(deltas.dtype)
-        self._squares += _row_products(deltas, deltas)
-        self._products += _row_products(deltas, step[np.newaxis])
-        self._step_square += _row_products(step[np.newaxis], step[np.newaxis])
-
-    def norms(self) -> list[float]:
-        return [min(math.sqrt(square), sys.float_info.max) for square in self._squares.tolist()]
-
-    def cosines(self) -> list[float]:
-        cosines = self._products / (np.sqrt(self._squares) * np.sqrt(self._step_square))
-        return [min(1.0, max(-1.0, cosine)) if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist()]
+def _quiet(function: Callable[[Span], Result], span: Span) -> Result:
+    """What overflows is noticed where it is stored. numpy keeps such settings for each thread."""
+    with np.errstate(all="ignore"):
+        return function(span)
 
 
-def _row_products(a: Array, b: Array) -> Array:
-    """The scalar product of each row of a with that of b, or with its only one.
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A block of the next model and of its slots, as they are stored. compared: see _compare."""
 
-    In the rows' precision, 8 Ki coordinates at a time: from 10,000 on BLAS would start threads that
-    cost more than they bring. Again in float64 where that overflows.
+    span: Span
+    values: Array
+    slots: Mapping[str, Array]
+    compared: Array
+
+
+def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
+    if span.dtype not in FLOATS:
+        return _Made(span, _integers(inputs, span, plan.share), {}, np.zeros((3, inputs.num_updates)))
+    block = inputs.block(span)
+    new, new_slots = strategy.step(plan, block)
+    return _Made(
+        span,
+        _finite(weights.narrow(new, span.dtype), span.dtype, span.name),
+        {slot: _finite(new_slots[slot], "F64", span.name) for slot in strategy.slots},
+        _compare(block.deltas, new - block.base),
+    )
+
+
+def _compare(deltas: Array, step: Array) -> Array:
+    """Scalar products of each update with itself, with the step, and of the step with itself: (3, n).
+
+    In the updates' precision, 8 Ki coordinates at a time: they stay in the cache for both products,
+    and from 10,000 on BLAS would start threads that cost more than they bring. Again in float64
+    where that overflows.
     """
-    products = np.zeros(len(a))
-    for start in range(0, a.shape[1], DOT):
-        products += np.vecdot(a[:, start : start + DOT], b[:, start : start + DOT])
-    if a.dtype == np.float32 and not np.isfinite(products).all():
-        return np.array([_row_products(a[[row]].astype(np.float64), b[[row % len(b)]])[0] for row in range(len(a))])
+    step, products = step.astype(deltas.dtype), np.zeros((3, len(deltas)))
+    for start in range(0, len(step), DOT):
+        rows, steps = deltas[:, start : start + DOT], step[start : start + DOT]
+        products[0] += np.vecdot(rows, rows)
+        products[1] += np.vecdot(rows, steps)
+        products[2] += np.vecdot(steps, steps)
+    if deltas.dtype == np.float32 and not np.isfinite(products).all():
+        return np.hstack([_compare(row[np.newaxis].astype(np.float64), step) for row in deltas])
     return products
+
+
+def _norms(compared: Array) -> list[float]:
+    return [min(math.sqrt(square), sys.float_info.max) for square in compared[0].tolist()]
+
+
+def _cosines(compared: Array) -> list[float]:
+    squares, products, step_squares = compared
+    with np.errstate(all="ignore"):
+        cosines = products / (np.sqrt(squares) * np.sqrt(step_squares))
+    return [min(1.0, max(-1.0, cosine)) if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist()]
 
 
 @contextmanager
@@ -196,6 +225,10 @@ def _slot_reader(stack: ExitStack, slots: tuple[str, ...], path: Path | None, te
         return None
     like = {name: ("F64", shape) for name, (_, shape) in streams.floats(tensors).items()}
     return stack.enter_context(Reader([(path, f"{slot}/") for slot in slots], like))
+
+
+def _slot_writer(stack: ExitStack, slots: tuple[str, ...], path: Path, tensors: Layout) -> Writer | None:
+    return stack.enter_context(Writer(path, streams.slot_layout(slots, tensors))) if slots else None
 
 
 def _summary(updates: Sequence[UpdateFile], population: int | None, inputs: _Inputs) -> Updates:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from federation.fl.weights import DTYPES, FLOATS, Array, Header, WeightsError, s
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape by name, in file order
 
-BLOCK = 64 * 1024  # coordinates: rows of float64 stay in the cache; 256 Ki are half as fast
-MAX_COORDINATES = 4 * 2**20  # of all rows of one block together
+BLOCK = 32 * 1024  # coordinates: rows of float64 stay in the cache; 256 Ki are half as fast
+MAX_COORDINATES = 2**20  # of all rows of one block together
 MAX_OPEN_FILES = 256  # beyond it files are opened for each read: a process may often hold only 1,024
 HASH_BYTES = 2**20
 
@@ -60,7 +61,7 @@ def spans(tensors: Layout, rows: int) -> Iterator[Span]:
 
 
 class Reader:
-    """Reads the same block of several files as rows of one array, which it uses again for the next."""
+    """Reads the same block of several files as rows of one array, which each thread uses again for its next."""
 
     def __init__(self, rows: Sequence[tuple[Path, str]], tensors: Layout) -> None:
         """rows: (file, prefix): the row holds the file's tensors named prefix + name.
@@ -72,7 +73,7 @@ class Reader:
         self._dtypes = [DTYPES[dtype] for dtype, _ in tensors.values()]
         # Nothing but offsets is kept: thousands of parsed headers would fill the memory.
         self._offsets = np.array([_offsets(path, prefix, tensors) for path, prefix in rows], np.int64)
-        self._buffer = np.empty(0, np.uint8)
+        self._own = threading.local()
         self._stack = ExitStack()
         self._files: list[int] = []
 
@@ -89,7 +90,7 @@ class Reader:
         self._stack.close()
 
     def read(self, span: Span) -> Array:
-        """(rows, stop - start) as stored; the next read overwrites it."""
+        """(rows, stop - start) as stored; the same thread's next read overwrites it."""
         column = self._columns[span.name]
         dtype = self._dtypes[column]
         block = self._view((len(self._paths), (span.stop - span.start) * dtype.itemsize))
@@ -99,9 +100,10 @@ class Reader:
 
     def _view(self, shape: tuple[int, int]) -> Array:
         size = shape[0] * shape[1]
-        if len(self._buffer) < size:
-            self._buffer = np.empty(size, np.uint8)
-        return self._buffer[:size].reshape(shape)
+        buffer: Array = getattr(self._own, "buffer", np.empty(0, np.uint8))
+        if len(buffer) < size:
+            self._own.buffer = buffer = np.empty(size, np.uint8)
+        return buffer[:size].reshape(shape)
 
     def _fill(self, row: int, buffer: Array, offset: int) -> None:
         if self._files:
@@ -112,7 +114,7 @@ class Reader:
 
 
 class Writer:
-    """A weights file that is filled block by block, in any order."""
+    """A weights file that is filled block by block: what comes in the file's order is hashed on the way."""
 
     def __init__(self, path: Path, tensors: Layout) -> None:
         header = weights.header_bytes(tensors)
@@ -122,6 +124,7 @@ class Writer:
         self._file.truncate(len(header) + size)
         self.num_bytes = len(header) + size
         self._tensors = weights.read_header(path).tensors
+        self._sha, self._hashed = hashlib.sha256(header), len(header)
 
     def __enter__(self) -> Self:
         return self
@@ -135,19 +138,24 @@ class Writer:
         """Put values, of the tensor's stored type, at coordinate ``start`` of a tensor."""
         offset = self._tensors[name].offset + start * stored.itemsize
         data = stored.view(np.uint8).data
+        if offset == self._hashed:
+            self._hash(data)
         while data:
             count = os.pwrite(self._file.fileno(), data, offset)
             data, offset = data[count:], offset + count
 
     def digest(self, on_block: Callable[[], None]) -> str:
-        """SHA-256 of the finished file. on_block is called between reads."""
-        sha = hashlib.sha256()
+        """SHA-256 of the finished file. What did not come in order is read again; on_block between reads."""
         buffer = np.empty(HASH_BYTES, np.uint8)
-        self._file.seek(0)
+        self._file.seek(self._hashed)
         while count := self._file.readinto(buffer.data):
-            sha.update(buffer[:count].data)
+            self._hash(buffer[:count].data)
             on_block()
-        return sha.hexdigest()
+        return self._sha.hexdigest()
+
+    def _hash(self, data: memoryview) -> None:
+        self._sha.update(data)
+        self._hashed += len(data)
 
 
 def _offsets(path: Path, prefix: str, tensors: Layout) -> list[int]:

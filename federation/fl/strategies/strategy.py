@@ -1,8 +1,8 @@
 """What a strategy sees of a round, and the two functions that make it one.
 
 Files are never whole in memory: a strategy is asked block by block, a block being a run of
-coordinates within one tensor. Strategies are pure and keep no state; what an optimizer must
-remember stands in its slots, which are stored with the model.
+coordinates within one tensor. Strategies are pure and keep no state, for several blocks are in the
+making at once; what an optimizer must remember stands in its slots, which are stored with the model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
