@@ -469,9 +469,10 @@ def test_memory_is_flat_in_the_size_of_the_model(tmp_path, strategy):
             on_block=lambda: None,
         )
 
-    small, large = round_of(2), round_of(20)
+    small, large = round_of(8), round_of(160)
     small()  # what is allocated once, is allocated now
-    assert peak_bytes(large) < peak_bytes(small) + 300_000
+    # How many blocks are in the making when it peaks varies by a few; the large model has 21 MB a file.
+    assert peak_bytes(large) < peak_bytes(small) + 3_000_000
 
 
 def test_many_clients_need_few_open_files_and_give_the_same_bytes(aggregate, monkeypatch):

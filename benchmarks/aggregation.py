@@ -1,0 +1,101 @@
+"""How fast update files become the next model: read, computed, compared, written and hashed.
+
+    .venv/bin/python benchmarks/aggregation.py [--clients 10] [--params 25000000] [--repeats 5]
+
+Prints, for each strategy, the median of the repeats in GB of update bytes a second, and its ratio to what
+one core of this machine does: reading the same files from the page cache, and SHA-256.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import shlex
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from federation.fl import aggregation, parallel, weights  # noqa: E402
+from federation.fl.strategies import build  # noqa: E402
+
+STRATEGIES = ("fedavg", "fedmedian", "fedadam")
+CHUNK_BYTES = 2**18
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=10)
+    parser.add_argument("--params", type=int, default=25_000_000, help="float32 parameters of the model")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        base, *updates = write_files(Path(folder), options.clients + 1, options.params)
+        gigabytes = sum(path.stat().st_size for path in updates) / 1e9
+        print(f"$ python {shlex.join(sys.argv)}")
+        print(f"{platform.machine()}, {os.cpu_count()} cores, {parallel.threads()} threads, numpy {np.__version__}")
+        print(f"{options.clients} updates of {options.params:,} float32, {gigabytes:.3g} GB in the page cache")
+        read = gigabytes / median_seconds(lambda: read_all(updates), options.repeats)
+        sha = gigabytes / median_seconds(lambda: hash_all(updates), 1)
+        print(f"one core reads {read:.2f} GB/s, hashes {sha:.2f} GB/s")
+        for name in STRATEGIES:
+            speed = gigabytes / median_seconds(lambda name=name: aggregate(name, base, updates), options.repeats)
+            print(f"{name:<10} {speed:5.2f} GB/s, {speed / read:.2f} of reading, {speed / sha:.2f} of SHA-256")
+
+
+def write_files(folder: Path, count: int, params: int) -> list[Path]:
+    paths = [folder / f"{number}.safetensors" for number in range(count)]
+    for seed, path in enumerate(paths):
+        noise = np.random.default_rng(seed).standard_normal(params, dtype=np.float32)
+        weights.save(path, {"weight": noise})
+    return paths
+
+
+def median_seconds(run: Callable[[], None], repeats: int) -> float:
+    seconds = []
+    for _ in range(repeats):
+        began = perf_counter()
+        run()
+        seconds.append(perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def aggregate(strategy: str, base: Path, updates: list[Path]) -> None:
+    """One round from fresh slots, with what the server does: the files are written, hashed and compared."""
+    out, out_slots = base.with_suffix(".out"), base.with_suffix(".slots")
+    aggregation.aggregate(
+        build(strategy, {}),
+        base=base,
+        base_slots=None,
+        updates=[aggregation.UpdateFile(path, 100 + seat) for seat, path in enumerate(updates)],
+        out=out,
+        out_slots=out_slots,
+        seed=1,
+        on_block=lambda: None,
+    )
+    out.unlink()
+    out_slots.unlink(missing_ok=True)
+
+
+def read_all(paths: list[Path]) -> None:
+    buffer = bytearray(CHUNK_BYTES)
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+
+def hash_all(paths: list[Path]) -> None:
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, "sha256")
+
+
+if __name__ == "__main__":
+    main()
