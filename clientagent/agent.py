@@ -26,10 +26,12 @@ from clientagent.settings import Settings
 from clientagent.state import Finished, Identity, State
 from clientagent.training import Trainer, known_workload
 from clientagent.work import Work
+from federation import killpoints
 from federation.fl.options import OptionError
 from federation.fl.version import __version__
 from federation.fl.weights import WeightsError
 from federation.fl.workloads import Stopped
+from federation.killpoints import Point
 
 WAIT_SECONDS = 30  # a long poll
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
@@ -122,6 +124,7 @@ class Agent:
         except Refused:
             self._state.save(replace(mine, join_code=""))
             raise
+        killpoints.reached(Point.ENROLLED)
         self._identity = replace(mine, name=str(answer["name"]), client_id=str(answer["client_id"]), join_code="")
         self._state.save(self._identity)
         self._display.say(f"Enrolled as {self._identity.name}. State is kept in {self._state.folder}.")
@@ -192,10 +195,12 @@ class Agent:
                 update = self._train(work, base, progress)
             else:
                 self._display.say(f"{title}: trained before; sending the update that was kept.")
+                progress.send_again(self._state.points(work.key))
             advance = self._advance(progress, "uploading")
             advance(0.0)
             progress.flush()
             upload.send(self._api, work, update, advance)
+        killpoints.reached(Point.REPORTED)
         size = update.path.stat().st_size / 1e6
         self._display.say(f"{title}: update accepted ({size:.3g} MB after {duration(monotonic() - began)}).")
 
@@ -213,6 +218,7 @@ class Agent:
             nonlocal loss
             if self._leaving.is_set():
                 raise KeyboardInterrupt  # the signal's own was swallowed by a library
+            killpoints.reached(Point.TRAINING)
             loss = metrics.get("train_loss", loss)
             progress.points(step, metrics)
             fraction = step / max(total, 1)
@@ -222,4 +228,7 @@ class Agent:
 
         self._advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
         digest = self._trainer.update(work, base, self._state.unfinished(), report)
-        return self._state.keep(work.key, digest)
+        killpoints.reached(Point.TRAINED)
+        update = self._state.keep(work.key, digest, progress.unconfirmed())
+        killpoints.reached(Point.UPDATE_KEPT)
+        return update

@@ -19,7 +19,8 @@ from clientagent.errors import Dropped, Failed, Refused, TokenRefused
 from clientagent.link import Link
 from federation.fl.version import __version__
 
-FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0  # seconds between attempts: doubled each time, up to the longest
+FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0  # seconds between attempts
+GROWTH = 1.5  # of the delay, each time: a server that was away for t seconds is found again within about t/2
 DISABLED_SECONDS = 30.0
 LONGEST_RETRY_AFTER = 3600.0
 LEAVE_SECONDS = 5.0
@@ -216,7 +217,7 @@ class Api:
                 reason = explain(error)
             self._link.down(reason)
             self.pause(max(delay, 2 * asked))  # a pause lasts at least half of it
-            delay = min(2 * delay, LONGEST_DELAY)
+            delay = min(GROWTH * delay, LONGEST_DELAY)
 
     def _path(self, url: str) -> str:
         """The path of an address that the server gave. The token goes to no other server."""

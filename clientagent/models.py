@@ -14,6 +14,7 @@ from clientagent.errors import Failed, Misconfigured
 from clientagent.lock import try_lock
 from clientagent.progress import Advance
 from clientagent.work import Work
+from federation import killpoints
 
 PART_BYTES = 8 << 20
 KEEP = 2  # models
@@ -124,6 +125,7 @@ class Partial:
 
     def _store(self, chunk: memoryview) -> None:
         self._file.write(chunk)
+        killpoints.reached(killpoints.Point.DOWNLOAD_HALF_READ)
 
     def _read_what_is_there(self) -> None:
         while chunk := self._file.read(1 << 20):

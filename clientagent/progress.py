@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -34,6 +34,7 @@ class Progress:
         self._say = say
         self._where = ("downloading", 0.0)
         self._points: deque[dict[str, Any]] = deque(maxlen=MOST_WAITING)
+        self._sent: list[dict[str, Any]] = []  # without an answer yet
         self._reason = ""
         self._news = True
         self._sending = threading.Lock()
@@ -61,6 +62,14 @@ class Progress:
             finite = float(value) if math.isfinite(value) else None
             self._points.append({"name": name, "step": step, "value": finite, "time": now})
 
+    def unconfirmed(self) -> list[dict[str, Any]]:
+        """The points that the server may lack."""
+        return [*self._sent, *self._points]
+
+    def send_again(self, points: Iterable[dict[str, Any]]) -> None:
+        """Add points that were unconfirmed at an earlier start. What the server has, it does not count twice."""
+        self._points.extend(points)
+
     def flush(self) -> None:
         """Send what is left, now, from the caller's thread. Raises Dropped."""
         with self._sending:
@@ -86,12 +95,15 @@ class Progress:
     def _send(self, api: Api) -> None:
         """One call with what waits; `_sending` is held."""
         self._news = False
-        points = [self._points.popleft() for _ in range(min(MOST_POINTS, len(self._points)))]
+        for _ in range(min(MOST_POINTS, len(self._points))):
+            self._sent.append(self._points[0])  # in both for a moment: `unconfirmed` never misses one
+            self._points.popleft()
         try:
-            if not api.progress(self._participation, *self._where, points):
+            if not api.progress(self._participation, *self._where, self._sent):
                 self._drop("The server wants no more of this work.")
         except Failed as error:  # a curve is not worth the work
             self._say(f"The server does not take the points of this work: {error}")
+        self._sent = []
 
     def _drop(self, reason: str) -> None:
         self._reason = self._reason or reason

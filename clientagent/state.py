@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
 from pathlib import Path
+from typing import Any
 
 from clientagent.errors import Misconfigured
 from clientagent.lock import try_lock
@@ -90,14 +92,18 @@ class State:
         except OSError as error:
             raise Misconfigured(f"{self._identity} cannot be written: {error.strerror}.") from error
 
-    # ---- finished updates, named <key of the work>.<digest of the file>.safetensors
+    # ---- finished updates, named <key of the work>.<digest of the file>.safetensors, and their last points
 
     def unfinished(self) -> Path:
         """Where to write an update before it is kept."""
         return self.updates / "update.tmp"
 
-    def keep(self, key: str, digest: str) -> Finished:
-        """Keep what was written to `unfinished` as the update for this work, in place of any older one."""
+    def keep(self, key: str, digest: str, points: Sequence[Mapping[str, Any]] = ()) -> Finished:
+        """Keep what was written to `unfinished` as the update for this work, in place of any older one.
+
+        points: of its curves, not known to have arrived. They come first: no update is found without them.
+        """
+        self._points(key).write_text(json.dumps(points))
         path = self.updates / f"{key}.{digest}.safetensors"
         os.replace(self.unfinished(), path)
         self.forget(besides=path)
@@ -112,10 +118,22 @@ class State:
                     return Finished(path, digest, kept=True)
         return None
 
+    def points(self, key: str) -> list[dict[str, Any]]:
+        """The points that were kept with a finished update."""
+        try:
+            return list(json.loads(self._points(key).read_bytes()))
+        except (OSError, ValueError, TypeError):  # a curve is not worth the work
+            return []
+
+    def _points(self, key: str) -> Path:
+        return self.updates / f"{key}.points.json"
+
     def forget(self, besides: Path | None = None) -> None:
-        for path in self.updates.glob("*.safetensors"):
-            if path != besides:
-                path.unlink()
+        kept = (besides, besides and self._points(besides.name.split(".")[0]))
+        for pattern in ("*.safetensors", "*.points.json"):
+            for path in self.updates.glob(pattern):
+                if path not in kept:
+                    path.unlink()
 
 
 def default_folder(name: str) -> Path:

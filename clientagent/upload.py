@@ -12,6 +12,7 @@ from clientagent.errors import Dropped, Failed
 from clientagent.progress import Advance
 from clientagent.state import Finished
 from clientagent.work import Work
+from federation import killpoints
 
 CHUNK_BYTES = 256 << 10
 MOST_PART_BYTES = 16 << 20  # one part is held in memory
@@ -99,6 +100,7 @@ class Upload:
         for start in range(0, len(part), CHUNK_BYTES):
             self._advance((offset + start) / self.length)
             yield part[start : start + CHUNK_BYTES]
+            killpoints.reached(killpoints.Point.PART_HALF_SENT)
 
 
 def _offset(answer: Answer) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
+from federation import killpoints
 from federation.models import Client, Event, Server, ServerEvent, TrainingSession
 
 # What the server's log repeats, so that an open overview learns of it without following every session.
@@ -40,6 +41,7 @@ def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, An
     for kind, payload in entries:
         if kind in ANNOUNCED:
             record_server(ANNOUNCED[kind], session={"id": str(session_id)}, **payload)
+    killpoints.reached(killpoints.Point.EVENT_WRITTEN)
     transaction.on_commit(_wake)
 
 
@@ -64,5 +66,6 @@ def _require_transaction() -> None:
 
 
 def _wake() -> None:
+    killpoints.reached(killpoints.Point.EVENT_COMMITTED)
     for wake in on_commit:
         wake()

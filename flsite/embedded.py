@@ -9,6 +9,8 @@ from typing import Any
 
 from kombu.transport import memory
 
+from federation import killpoints
+
 log = logging.getLogger(__name__)
 arrived = threading.Event()
 _started = threading.Lock()
@@ -48,7 +50,9 @@ def _work() -> None:
     from federation.services import rounds
     from flsite.celery import app
 
+    killpoints.reached(killpoints.Point.STARTING)
     rounds.free_leases()  # whoever held one died with the last server process
+    killpoints.reached(killpoints.Point.LEASES_FREED)
     worker = app.WorkController(
         app=app,
         pool="solo",

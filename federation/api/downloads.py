@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from federation import storage
+from federation import killpoints, storage
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_of, operator_of
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
@@ -58,6 +58,7 @@ async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None
             chunk = os.pread(handle, min(CHUNK, stop - start), start)
             start += len(chunk)
             await exchange.send(chunk, last=start >= stop)
+            killpoints.reached(killpoints.Point.DOWNLOAD_HALF_SENT)
     finally:
         os.close(handle)
 

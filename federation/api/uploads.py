@@ -22,7 +22,7 @@ from typing import Protocol
 from django.conf import settings
 from django.utils import timezone
 
-from federation import storage, tasks
+from federation import killpoints, storage, tasks
 from federation.api.auth import bearer, client_of
 from federation.api.raw import Disconnected, Exchange
 from federation.api.threads import in_thread
@@ -195,6 +195,7 @@ async def _append(
             if at + len(data) > limit:
                 raise TooLarge(f"The part goes beyond the {limit} bytes that the upload may have.")
             upload.write(data, at)
+            killpoints.reached(killpoints.Point.PART_HALF_WRITTEN)
             at += len(data)
             if digest:
                 digest.update(data)
@@ -294,7 +295,9 @@ def _seat(headers: dict[str, str], seat_id: int) -> Participation:
 def _receive(seat: Participation, file: Path) -> None:
     """Take a finished file in, and say so to whoever advances the session."""
     if updates.receive(seat, file, now=timezone.now()):
+        killpoints.reached(killpoints.Point.UPDATE_ACCEPTED)
         tasks.advance.delay(seat.round.session_id)
+    killpoints.reached(killpoints.Point.ANSWER_LOST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from federation import events
+from federation import events, killpoints
 from federation.lifecycle import OPEN, RoundStatus
 from federation.models import Event, Metric, Participation, Phase
 from federation.services import seats
@@ -43,6 +43,7 @@ def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequen
             ),
             ignore_conflicts=True,
         )
+        killpoints.reached(killpoints.Point.METRICS_HALF_WRITTEN)
         moved = goes_on and _move(seat, phase, fraction, now)
         if fresh or moved:
             payload = seats.describe(seat) | {"phase": phase.value, "fraction": fraction, "points": _rows(fresh)}

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from federation import events, storage
+from federation import events, killpoints, storage
 from federation.evaluator import Answer, evaluator
 from federation.fl import workloads
 from federation.lifecycle import LIVE, SessionStatus
@@ -95,6 +95,7 @@ def publish_initial(session_id: int, file: Path, digest: str, *, now: datetime) 
         return
     num_bytes = file.stat().st_size
     storage.put(file, digest)
+    killpoints.reached(killpoints.Point.INITIAL_STORED)
     has_test = workloads.get(session.workload).needs_torch
     try:
         with transaction.atomic():

@@ -14,9 +14,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from federation import events, storage
+from federation import events, killpoints, storage
 from federation.errors import Conflict, Invalid, StorageFull
 from federation.fl import aggregation, sampling, strategies, weights, workloads
+from federation.killpoints import Point
 from federation.lifecycle import (
     ACTIVE,
     LIVE,
@@ -305,6 +306,7 @@ class Lease:
 
     def renew(self) -> None:
         """Raises LeaseLost if the round is no longer ours."""
+        killpoints.reached(Point.HALF_AGGREGATED)
         now = timezone.now()
         if now - self.renewed < RENEW:
             return
@@ -320,6 +322,7 @@ def aggregate(round_: Round, token: str) -> bool:
     counted = list(round_.seats.select_related("client").filter(status=SeatStatus.REPORTED).order_by("seat"))
     session, base = round_.session, round_.base_model
     began = timezone.now()
+    killpoints.reached(Point.AGGREGATION_CLAIMED)
     with storage.scratch() as out, storage.scratch() as out_slots:
         try:
             with storage.refusing_when_full():
@@ -346,7 +349,10 @@ def aggregate(round_: Round, token: str) -> bool:
             return fail(round_, reason=lost, now=timezone.now(), lease_token=token)
         except (aggregation.AggregationError, weights.WeightsError) as error:
             return fail(round_, reason=str(error), now=timezone.now(), lease_token=token)
-    return publish(round_, token, counted, made, began=began, now=timezone.now())
+    killpoints.reached(Point.AGGREGATED)
+    published = publish(round_, token, counted, made, began=began, now=timezone.now())
+    killpoints.reached(Point.PUBLISHED)
+    return published
 
 
 def _file(seat: Participation) -> aggregation.UpdateFile:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from federation import events, storage
+from federation import events, killpoints, storage
 from federation.errors import Conflict, Invalid, RoundClosed
 from federation.fl import updates as wire
 from federation.fl import weights
@@ -38,6 +38,7 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
         raise Invalid(("update", str(error))) from error
     _refuse_unwanted(seat, update)
     storage.put(file, update.digest)
+    killpoints.reached(killpoints.Point.UPDATE_STORED)
     status, accepted = _settle(seat, update, now)
     if status in OPEN:
         return accepted

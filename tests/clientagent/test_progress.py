@@ -124,3 +124,27 @@ def test_the_end_of_the_work_ends_the_thread_though_the_server_is_away(progress:
         began = time.monotonic()
     assert time.monotonic() - began < 1.9  # of the two seconds that it would be waited for
     assert not any(thread.name == "progress" for thread in threading.enumerate())
+
+
+def test_what_has_no_answer_yet_is_unconfirmed_and_sent_again_by_a_later_start(
+    api: Api, server: FakeServer, seat: Seat, progress: Progress, said, until
+):
+    asked, answered = threading.Event(), threading.Event()
+
+    def wait(handler) -> None:
+        asked.set()
+        answered.wait(60)
+        status(503)(handler)
+
+    server.script("POST", "/progress", wait)
+    with progress:
+        progress.points(1, {"train_loss": 0.5})
+        until(asked.is_set)
+        progress.points(2, {"train_loss": 0.25})
+        left = progress.unconfirmed()
+        answered.set()
+    assert [point["step"] for point in left] == [1, 2]
+    later = Progress(api, "1", said.append)
+    later.send_again(left)
+    later.flush()
+    assert seat.values("train_loss") == {1: 0.5, 2: 0.25} and later.unconfirmed() == []

@@ -120,6 +120,23 @@ def test_only_a_whole_update_of_the_same_work_is_taken_for_finished(state: State
     assert state.finished("work") is None
 
 
+def test_the_last_points_are_kept_with_the_update_and_forgotten_with_it(state: State):
+    state.unfinished().write_bytes(b"older")
+    state.keep("older", "a" * 64, [{"name": "train_loss", "step": 1}])
+    state.unfinished().write_bytes(b"newer")
+    state.keep("newer", "b" * 64, [{"name": "train_loss", "step": 2}])
+    assert state.points("newer") == [{"name": "train_loss", "step": 2}]
+    assert state.points("older") == []
+    state.forget()
+    assert list(state.updates.iterdir()) == [] and state.points("newer") == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "3"])
+def test_points_that_cannot_be_read_cost_no_work(state: State, content: str):
+    (state.updates / "work.points.json").write_text(content)
+    assert state.points("work") == []
+
+
 def test_the_next_update_takes_the_place_of_the_last(state: State):
     for number in (b"1", b"2"):
         state.unfinished().write_bytes(number)

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 
+from federation.killpoints import Point
 from flsite import processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,8 +72,25 @@ class Stack:
         return done.stdout
 
     def start_only(self, name: str) -> None:
-        command = [sys.executable, *self.commands[name]]
-        self.running[name] = processes.start(command, log=self.folder / f"{name}.log", cwd=ROOT, env=self.env)
+        self.running[name] = self._process(name, self.commands[name])
+
+    def _process(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        env = self.env | {"FL_KILL_FILE": str(self._kill_file(name))}
+        return processes.start([sys.executable, *arguments], log=self.folder / f"{name}.log", cwd=ROOT, env=env)
+
+    def _kill_file(self, name: str) -> Path:
+        return self.folder / f"{name}.kill"
+
+    def kill_at(self, name: str, point: Point, *, time: int = 1) -> None:
+        """Let a process kill itself when it comes to a point, for the n-th time from now on."""
+        written = self.folder / "kill.tmp"
+        written.write_text(f"{point}:{time}")
+        written.rename(self._kill_file(name))
+
+    def died(self, name: str) -> None:
+        """Wait until a process killed itself."""
+        process = (self.running if name in self.running else self.agents).pop(name)
+        assert process.wait(30) == -signal.SIGKILL, f"{name} ended otherwise; logs are in {self.folder}"
 
     def start(self, *names: str) -> None:
         for name in names or self.commands:
@@ -93,11 +111,10 @@ class Stack:
     def agent(self, name: str, *more: str) -> subprocess.Popen[bytes]:
         """A real agent, enrolling at its first start and coming back at later ones."""
         state = self.folder / "agents" / name
-        command = [sys.executable, "clientagent/run.py", "--server", self.url, "--state", str(state)]
+        command = ["clientagent/run.py", "--server", self.url, "--state", str(state)]
         if not state.exists():
             command += ["--join", self.join_code, "--name", name]
-        log = self.folder / f"{name}.log"
-        self.agents[name] = processes.start([*command, *more], log=log, cwd=ROOT, env=self.env)
+        self.agents[name] = self._process(name, [*command, *more])
         return self.agents[name]
 
     def get(self, path: str, **params: Any) -> Any:

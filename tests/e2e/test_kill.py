@@ -1,0 +1,184 @@
+"""Kill anything at any moment: the session ends with the same model, and everything was counted once.
+
+The undisturbed run is made once; every other run must equal it byte for byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from federation.killpoints import Point
+from flsite import processes
+from tests.e2e.stack import ROOT, Stack, assert_nothing_counted_twice, running, until
+
+NAMES = ("north", "south", "west")
+ENV = {"FL_PART_BYTES": "262144", "FL_MAX_PUT_BYTES": "32768"}  # so that 600 kB travel in three parts
+LARGE, SMALL = 150_000, 1000  # parameters: by tus, and in one PUT
+
+# The point, which time it is reached, and how large the model is.
+SERVER = [
+    (Point.INITIAL_STORED, 1, LARGE),
+    (Point.EVENT_WRITTEN, 3, LARGE),
+    (Point.EVENT_WRITTEN, 6, LARGE),
+    (Point.EVENT_COMMITTED, 3, LARGE),
+    (Point.EVENT_COMMITTED, 12, LARGE),
+    (Point.DOWNLOAD_HALF_SENT, 2, LARGE),
+    (Point.METRICS_HALF_WRITTEN, 2, LARGE),
+    (Point.PART_HALF_WRITTEN, 6, LARGE),
+    (Point.UPDATE_STORED, 2, LARGE),
+    (Point.UPDATE_STORED, 2, SMALL),
+    (Point.UPDATE_ACCEPTED, 3, LARGE),
+    (Point.UPDATE_ACCEPTED, 3, SMALL),
+    (Point.ANSWER_LOST, 5, LARGE),
+    (Point.ANSWER_LOST, 5, SMALL),
+    (Point.AGGREGATION_CLAIMED, 2, LARGE),
+    (Point.HALF_AGGREGATED, 2, LARGE),
+    (Point.AGGREGATED, 2, LARGE),
+    (Point.PUBLISHED, 1, LARGE),
+    (Point.PUBLISHED, 2, LARGE),
+]
+AGENT = [
+    (Point.DOWNLOAD_HALF_READ, 1, LARGE),
+    (Point.TRAINING, 3, LARGE),
+    (Point.TRAINED, 1, LARGE),
+    (Point.UPDATE_KEPT, 1, LARGE),
+    (Point.PART_HALF_SENT, 2, LARGE),
+    (Point.PART_HALF_SENT, 1, SMALL),
+    (Point.REPORTED, 2, LARGE),
+]
+START = [Point.STARTING, Point.LEASES_FREED]
+ENROLMENT = [Point.ENROLLED]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a session left behind, without what depends on time."""
+
+    models: list[str]
+    points: set[tuple[Any, ...]]
+
+
+def settings(num_parameters: int = LARGE) -> dict[str, Any]:
+    workload = {"name": "synthetic", "options": {"num_parameters": num_parameters}}
+    return {"workload": workload, "rounds": 2, "seed": 7, "quorum": 3, "cohort_size": 3}
+
+
+def outcome(stack: Stack, session: str) -> Outcome:
+    assert stack.ended(session)["status"] == "completed"
+    assert_nothing_counted_twice(stack, session)
+    metrics = stack.get(f"/sessions/{session}/metrics", limit=1000)["items"]
+    points = [(m["client"]["name"], m["round"], m["name"], m["step"], m["value"]) for m in metrics]
+    assert len(points) == len(set(points))
+    models = stack.get(f"/sessions/{session}/models", limit=1000)["items"]
+    return Outcome([model["digest"] for model in models], set(points))
+
+
+def forget_models(stack: Stack) -> None:
+    """Every session here begins with the same model: without this, only the first would download it."""
+    for model in stack.folder.glob("agents/*/models/*"):
+        model.unlink()
+
+
+def start(stack: Stack, session: str) -> None:
+    """The answer may die with the server."""
+    forget_models(stack)
+    with contextlib.suppress(requests.RequestException):
+        assert stack.post(f"/sessions/{session}/start").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("kill"), env=ENV) as stack:
+        for name in NAMES:
+            stack.agent(name, "--workload", "synthetic")
+        stack.online(len(NAMES))
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def undisturbed(site: Stack) -> dict[int, Outcome]:
+    return {size: outcome(site, site.session(**settings(size))) for size in (LARGE, SMALL)}
+
+
+@pytest.mark.parametrize(("point", "time", "size"), SERVER, ids=str)
+def test_the_server_is_killed(site: Stack, undisturbed: dict[int, Outcome], point: Point, time: int, size: int):
+    session = site.session(start=False, **settings(size))
+    site.kill_at("web", point, time=time)
+    start(site, session)
+    site.died("web")
+    site.start("web")
+    assert outcome(site, session) == undisturbed[size]
+
+
+@pytest.mark.parametrize("point", START)
+def test_the_server_is_killed_while_it_starts(site: Stack, undisturbed: dict[int, Outcome], point: Point):
+    session = site.session(start=False, **settings())
+    start(site, session)
+    until(lambda: site.get(f"/sessions/{session}")["completed_rounds"])
+    site.kill("web")
+    site.kill_at("web", point)
+    site.start_only("web")
+    site.died("web")
+    site.start("web")
+    assert outcome(site, session) == undisturbed[LARGE]
+
+
+@pytest.mark.parametrize(("point", "time", "size"), AGENT, ids=str)
+def test_an_agent_is_killed(site: Stack, undisturbed: dict[int, Outcome], point: Point, time: int, size: int):
+    session = site.session(start=False, **settings(size))
+    site.kill_at("south", point, time=time)
+    start(site, session)
+    site.died("south")
+    site.agent("south", "--workload", "synthetic")
+    assert outcome(site, session) == undisturbed[size]
+
+
+@pytest.mark.parametrize("point", ENROLMENT)
+def test_an_agent_is_killed_while_it_enrols(site: Stack, point: Point):
+    site.kill_at("east", point)
+    site.agent("east", "--workload", "synthetic")
+    site.died("east")
+    site.agent("east", "--workload", "synthetic", "--join", site.join_code)
+    until(lambda: "Enrolled as east" in (site.folder / "east.log").read_text())
+    names = [client["name"] for client in site.get("/clients")["items"]]
+    assert sorted(names) == sorted([*NAMES, "east"])
+    leaving = site.agents.pop("east")
+    leaving.send_signal(signal.SIGINT)
+    assert leaving.wait(20) == 0
+
+
+def test_every_point_is_tested():
+    assert {*START, *ENROLMENT, *(case[0] for case in SERVER + AGENT)} == set(Point)
+
+
+def test_the_making_of_the_database_is_killed_again_and_again(tmp_path: Path):
+    env = {"FL_DATA_DIR": str(tmp_path), "DATABASE_URL": ""}
+    migrate = [sys.executable, "manage.py", "migrate"]
+    for applied in (1, 8, 15):
+        process = processes.start(migrate, log=tmp_path / "log", cwd=ROOT, env=env)
+        until(lambda least=applied: migrations(tmp_path) >= least, every=0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for arguments in (migrate, [*migrate, "--check"], [sys.executable, "manage.py", "createinvitation"]):
+        assert processes.start(arguments, log=tmp_path / "log", cwd=ROOT, env=env).wait(60) == 0
+
+
+def migrations(folder: Path) -> int:
+    """How many are applied."""
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(f"file:{folder}/db.sqlite3?mode=ro", uri=True)) as database,
+    ):
+        return database.execute("SELECT count(*) FROM django_migrations").fetchone()[0]
+    return 0
