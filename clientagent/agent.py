@@ -13,11 +13,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from clientagent import device, display, upload
+from clientagent import device, display, instance, upload
 from clientagent import work as works
 from clientagent.api import Api
 from clientagent.display import Display
-from clientagent.errors import Dropped, Ends, Failed, Refused, TokenRefused
+from clientagent.errors import Dropped, Ends, Failed, HeldElsewhere, Refused, TokenRefused
 from clientagent.identity import identify, open_state
 from clientagent.link import Link, duration
 from clientagent.models import ModelCache
@@ -83,7 +83,13 @@ class Agent:
         self._trainer = trainer
         self._display = terminal
         self._leaving = leaving
-        self._api = Api(identity.server, identity.token, Link(terminal.say))
+        self._api = Api(
+            identity.server,
+            identity.token,
+            Link(terminal.say),
+            instance=instance.describe(state.folder),
+            take_over=settings.take_over,
+        )
         cache = settings.model_cache
         self._models = ModelCache(cache or state.models, shared=cache is not None)
         self._version_told = __version__
@@ -99,7 +105,7 @@ class Agent:
         except KeyboardInterrupt:
             self._display.say("Leaving. Ctrl-C again ends at once.")
             self._leave()
-        except TokenRefused:
+        except (TokenRefused, HeldElsewhere):  # a goodbye would not be ours to say
             raise
         except Ends:
             self._leave()

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from clientagent.connection import Answer, Connection, NotTheServer, Request, Sink, explain
-from clientagent.errors import Dropped, Failed, Refused, TokenRefused
+from clientagent.errors import Dropped, Failed, HeldElsewhere, Refused, TokenRefused
 from clientagent.link import Link
 from federation.fl.version import __version__
 
@@ -35,7 +35,16 @@ class Api:
     longer pauses, until one comes or `stop` is set, which raises Dropped.
     """
 
-    def __init__(self, server: str, token: str, link: Link, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        server: str,
+        token: str,
+        link: Link,
+        stop: threading.Event | None = None,
+        *,
+        instance: Mapping[str, Any] | None = None,
+        take_over: bool = False,
+    ) -> None:
         self.server = server
         self.server_version = ""  # as the last answer to `enroll` or `work` told
         self.stop = stop or threading.Event()
@@ -47,9 +56,11 @@ class Api:
             "Accept": "application/json",
         }
         self._token = token
+        self._instance = instance
+        self._introduce(take_over)
 
     def another(self, stop: threading.Event) -> Api:
-        return Api(self.server, self._token, self._link, stop)
+        return Api(self.server, self._token, self._link, stop, instance=self._instance)
 
     @contextlib.contextmanager
     def until(self, stop: threading.Event) -> Iterator[None]:
@@ -102,6 +113,7 @@ class Api:
         if told:
             self._link.note("The server takes this client again.")
         _check_token(answer)
+        self._introduce()
         self.server_version = answer.headers.get("fl-server-version", "")
         return answer.json() if answer.status == 200 else None
 
@@ -180,6 +192,11 @@ class Api:
 
     # ---- until an answer comes
 
+    def _introduce(self, take_over: bool = False) -> None:
+        """Say from now on which agent this is. Taking over is asked for once, until the server lets us in."""
+        if self._instance is not None:
+            self._headers["FL-Agent-Instance"] = json.dumps({**self._instance, "take_over": take_over})
+
     @property
     def _anonymous(self) -> dict[str, str]:
         return {name: value for name, value in self._headers.items() if name != "Authorization"}
@@ -205,6 +222,8 @@ class Api:
             asked = 0.0
             try:
                 answer = self._connection.exchange(attempt) if isinstance(attempt, Request) else attempt()
+                if answer.status == 409 and "fl-agent-held" in answer.headers:
+                    raise HeldElsewhere(answer.detail)
                 if answer.status in wants_json:
                     answer.json()
                 if answer.status in settled or (not settled and not _later(answer.status)):

@@ -109,11 +109,14 @@ FLAGS = (
     Flag("no-share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "do not tell how many examples each label has "
          "(environment: 0)", field="share_histogram", const="0"),
     Flag("once", "FL_CLIENT_ONCE", switch, "take part in one round, then leave (environment: 1)", const="1"),
+    Flag("take-over", "FL_CLIENT_TAKE_OVER", switch, "act for this client though another agent does; that one ends "
+         "(environment: 1)", const="1"),
 )  # fmt: skip
 
 EPILOG = """A flag wins over its environment variable, which stands in brackets. The first start enrols the client;
 afterwards --server and --state are enough. Ctrl-C leaves politely, a second one at once.
-Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is not valid any more."""
+Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is not valid any more, 4 another agent
+acts for this client."""
 
 
 def parser() -> argparse.ArgumentParser:

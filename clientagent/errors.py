@@ -27,3 +27,9 @@ class TokenRefused(Ends):
     """The token was good once and is not any more."""
 
     status = 3
+
+
+class HeldElsewhere(Ends):
+    """Another agent acts for this client."""
+
+    status = 4

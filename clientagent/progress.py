@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from clientagent.api import Api
-from clientagent.errors import Dropped, Failed, TokenRefused
+from clientagent.errors import Dropped, Ends, Failed
 
 EVERY_SECONDS = 1.0  # between two calls
 FIRST_SECONDS = 0.25  # before the first: short work tells everything at its end, in one call
@@ -87,7 +87,7 @@ class Progress:
                         self._send(self._mine)
                     last = monotonic()
                 pause = EVERY_SECONDS
-        except (Dropped, TokenRefused) as error:  # of a refused token, the next call for work tells
+        except (Dropped, Ends) as error:  # of what ends the agent, its next call tells
             self._drop(str(error))
         finally:
             self._mine.close()

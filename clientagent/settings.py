@@ -26,6 +26,7 @@ class Settings:
     workload: str = "digits"  # whose data are counted at enrolment
     share_histogram: bool = True
     once: bool = False
+    take_over: bool = False  # from another agent with the same token
 
 
 def line(text: str) -> str:

@@ -103,7 +103,9 @@ class State:
 
         points: of its curves, not known to have arrived. They come first: no update is found without them.
         """
-        self._points(key).write_text(json.dumps(points))
+        self._points(key).unlink(missing_ok=True)
+        if points:
+            self._points(key).write_text(json.dumps(points))
         path = self.updates / f"{key}.{digest}.safetensors"
         os.replace(self.unfinished(), path)
         self.forget(besides=path)

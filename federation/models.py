@@ -68,6 +68,10 @@ class Client(models.Model):
     last_seen = models.DateTimeField(null=True, blank=True)
     announced_online = models.BooleanField(default=False, help_text="What the server log said last, not what is so.")
     removed_at = models.DateTimeField(null=True, blank=True)
+    instance = models.CharField(max_length=64, blank=True, default="", help_text="Which agent acts for it.")
+    instance_host = models.CharField(max_length=253, blank=True, default="")
+    instance_pid = models.PositiveIntegerField(null=True, blank=True)
+    instance_since = models.DateTimeField(null=True, blank=True)
 
     came_back = False  # set by the call that ended its absence
 

@@ -14,16 +14,28 @@ from ninja.security import HttpBearer, SessionAuth
 
 from federation.errors import Forbidden, Unauthorized
 from federation.models import Client
-from federation.services import apikeys, clients
+from federation.services import apikeys, clients, instances
 
 KEY_PREFIX = "flk_"
 
 
-def client_of(token: str) -> Client:
-    """The client behind a token. Raises Unauthorized, or Forbidden for an API key or a disabled client."""
+def client_of(token: str, instance: str | None = None) -> Client:
+    """The client behind a token. Raises Unauthorized, or Forbidden for an API key or a disabled client.
+
+    instance: the header FL-Agent-Instance, where the caller sends one. Raises HeldElsewhere.
+    """
     if token.startswith(KEY_PREFIX) and apikeys.user_of(token):
         raise Forbidden("This is for client agents; an API key cannot act as a client.")
-    return clients.authenticate(token, now=timezone.now())
+    who = instances.parse(instance) if instance else None
+    return clients.authenticate(token, now=timezone.now(), instance=who)
+
+
+def client_in(headers: dict[str, str]) -> Client:
+    """The client that sent these headers. Raises as `client_of` does."""
+    token = bearer(headers)
+    if token is None:
+        raise Unauthorized("This needs the header Authorization: Bearer <client token>.")
+    return client_of(token, headers.get(instances.HEADER.lower()))
 
 
 def operator_of(key: str) -> User:
@@ -54,7 +66,7 @@ class ClientAuth(HttpBearer):
     """For agents. `request.auth` is the client."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Client:
-        return client_of(token)
+        return client_of(token, request.headers.get(instances.HEADER))
 
 
 class KeyAuth(HttpBearer):

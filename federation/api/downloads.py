@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from federation import killpoints, storage
-from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_of, operator_of
+from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.errors import NotFound, Refused, Unauthorized
@@ -74,7 +74,7 @@ def _permitted(headers: dict[str, str], digest: str) -> Path:
             operator_of(token)
         found = GlobalModel.objects.filter(digest=digest).exists()
     else:
-        seats = Participation.objects.filter(client=client_of(token))
+        seats = Participation.objects.filter(client=client_in(headers))
         found = seats.filter(round__base_model__digest=digest).exists()
     file = storage.path(digest)
     if not found or not file.exists():

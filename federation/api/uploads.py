@@ -23,10 +23,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from federation import killpoints, storage, tasks
-from federation.api.auth import bearer, client_of
+from federation.api.auth import client_in
 from federation.api.raw import Disconnected, Exchange
 from federation.api.threads import in_thread
-from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge, Unauthorized
+from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge
 from federation.lifecycle import COUNTED
 from federation.models import Participation
 from federation.services import seats, updates
@@ -284,10 +284,7 @@ def _note(seat: Participation, offset: int, length: int | None) -> None:
 
 
 def _seat(headers: dict[str, str], seat_id: int) -> Participation:
-    token = bearer(headers)
-    if token is None:
-        raise Unauthorized("This needs the header Authorization: Bearer <client token>.")
-    seat = seats.of(client_of(token), seat_id)
+    seat = seats.of(client_in(headers), seat_id)
     updates.check_receivable(seat)
     return seat
 

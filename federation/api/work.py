@@ -11,10 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from federation import tasks
-from federation.api.auth import bearer, client_of
+from federation.api.auth import client_in
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
-from federation.errors import Invalid, Unauthorized
+from federation.errors import Invalid
 from federation.feed import feed
 from federation.fl import sampling, strategies
 from federation.fl.version import __version__
@@ -28,10 +28,7 @@ REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life aga
 async def get_work(exchange: Exchange) -> None:
     exchange.extra_headers = {"FL-Server-Version": __version__, "Cache-Control": "no-store"}
     wait = _wait(exchange.query)
-    token = bearer(exchange.headers)
-    if token is None:
-        raise Unauthorized("This needs the header Authorization: Bearer <client token>.")
-    client, work = await in_thread(_first_look, token)
+    client, work = await in_thread(_first_look, exchange.headers)
     if work is None and wait > 0:
         work = await _unless_gone(exchange, _hold(client, wait))
     if work is None:
@@ -51,8 +48,8 @@ def _wait(query: bytes) -> float:
     return wait
 
 
-def _first_look(token: str) -> tuple[Client, dict[str, Any] | None]:
-    client = client_of(token)
+def _first_look(headers: dict[str, str]) -> tuple[Client, dict[str, Any] | None]:
+    client = client_in(headers)
     if client.came_back:
         tasks.advance_all.delay()  # somebody may have waited for one more client
     return client, look(client)

@@ -14,7 +14,8 @@ from django.db.models import F, Max, Q
 from federation import events, tokens
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.models import Client, Invitation, ServerEvent
-from federation.services import seats
+from federation.services import instances, seats
+from federation.services.instances import Instance
 
 NAME = re.compile(r"\w[\w .@+\-]{0,63}")
 TOKEN = re.compile(r"[0-9a-f]{64}")
@@ -102,13 +103,18 @@ def _why_closed(invitation: Invitation, now: datetime) -> str:
     return f"This join code is used up: it let in {invitation.uses} already. Ask for a new one."
 
 
-def authenticate(token: str, *, now: datetime) -> Client:
-    """The client a token belongs to, noted as seen. Raises Unauthorized, or Forbidden for a disabled client."""
+def authenticate(token: str, *, now: datetime, instance: Instance | None = None) -> Client:
+    """The client a token belongs to, noted as seen.
+
+    Raises Unauthorized, Forbidden for a disabled client, HeldElsewhere while another agent acts for it.
+    """
     client = Client.objects.enrolled().filter(token_hash=tokens.digest(token)).first()
     if client is None:
         raise Unauthorized("This token is not known here. If the client was removed, it must be invited again.")
     if not client.enabled:
         raise Forbidden(f"{client.name} is disabled. The operator can enable it again; the token stays good.")
+    if instance is not None:
+        instances.hold(client, instance, now=now)
     touch(client, now=now)
     return client
 
@@ -140,7 +146,7 @@ def announce_offline(*, now: datetime) -> None:
 @transaction.atomic
 def leave(client: Client) -> None:
     """A client says goodbye: it is offline until its next call, and its open seats are dropped."""
-    Client.objects.filter(pk=client.pk).update(last_seen=None, announced_online=False)
+    Client.objects.filter(pk=client.pk).update(last_seen=None, announced_online=False, instance="", instance_since=None)
     seats.drop_open(client, reason="The client left.")
     events.record_server(ServerEvent.Kind.CLIENT_LEFT, client=events.reference(client))
 

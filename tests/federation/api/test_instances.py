@@ -1,0 +1,44 @@
+"""Every call of an agent tells which agent it is; a second one is refused everywhere alike."""
+
+import json
+
+import pytest
+
+from tests.federation.cast import seat_of, token_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def header(place: str) -> dict[str, str]:
+    who = {"id": place, "host": f"{place}.example", "pid": 1, "since": "2026-01-01T00:00:00Z"}
+    return {"FL-Agent-Instance": json.dumps(who)}
+
+
+def test_the_second_agent_with_a_token_is_refused_by_every_call(open_round, raw, call):
+    round_ = open_round("anna")
+    seat = f"/participations/{seat_of('anna').pk}"
+    assert raw("GET", "/api/v1/work?wait=0", by="anna", headers=header("first")).status == 200
+    for method, path in (
+        ("GET", "/work?wait=0"),
+        ("GET", f"/models/{round_.base_model.digest}"),
+        ("PUT", f"{seat}/update"),
+        ("HEAD", f"{seat}/update"),
+        ("PATCH", f"{seat}/update"),
+    ):
+        answer = raw(method, f"/api/v1{path}", by="anna", headers=header("second"))
+        assert (answer.status, answer.headers["fl-agent-held"]) == (409, "1"), path
+    for path, body in (
+        (f"{seat}/progress", {"phase": "training", "fraction": 0.5, "metrics": []}),
+        (f"{seat}/fail", {"reason": "none"}),
+        ("/clients/me/leave", {}),
+    ):
+        refused = call("POST", path, body, token=token_of("anna"), headers=header("second"))
+        assert (refused.status_code, refused.headers["FL-Agent-Held"]) == (409, "1"), path
+        assert "process 1 on first.example" in refused.json()["detail"]
+    assert seat_of("anna").status == "training"
+
+
+def test_a_header_that_is_no_json_is_422(open_round, raw):
+    open_round("anna")
+    answer = raw("GET", "/api/v1/work?wait=0", by="anna", headers={"FL-Agent-Instance": "me"})
+    assert answer.status == 422 and answer.json()["errors"][0]["field"] == "FL-Agent-Instance"
