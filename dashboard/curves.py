@@ -1,33 +1,102 @@
-"""The points of a session's live curves, as the browser first gets them."""
+"""The points of a session's live curves, as the browser first gets them.
+
+Up to WHOLE points go out as they are. Of a larger session only one metric is sent, thinned: of each stretch of a
+curve the lowest, the highest and the last point stay. A part that one zooms into is asked for by itself, so that it
+comes in full as soon as it has few enough points.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from django.db.models import Count, QuerySet
 
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
 
+Array = npt.NDArray[Any]
 BATCH = 5000  # rows read from the database at a time
 MOST_CLIENTS = 500  # that are known before they take part
+WHOLE = 60_000  # points of a session that are sent as they are
+DRAWN = 90_000  # points of one metric in one answer; a chart is about 1,000 pixels wide
+BLOCK = 64  # values that the smoothing takes in one multiplication
+ROW = np.dtype([("seat", np.int64), ("step", np.int64), ("value", np.float64)])
+TIMED = np.dtype([*ROW.descr, ("time", np.float64)])
+FIRST = "train_loss"
 
 
-def of(session: TrainingSession) -> dict[str, Any]:
-    """Every point of the newest attempt of every round, by seat and metric.
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the browser shows, where that decides what it needs.
+
+    weight: of the smoothing, 0 to below 1. span: the part that is zoomed into, in rounds since the first began, or
+    None. clients: their ids; empty for all. timed: with the times of the points.
+    """
+
+    metric: str = FIRST
+    weight: float = 0.6
+    span: tuple[float, float] | None = None
+    clients: frozenset[int] = frozenset()
+    timed: bool = False
+
+
+def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
+    """The points of the newest attempt of every round, by seat and metric.
 
     `seq` is read first: the socket goes on from it, so that a point written meanwhile arrives
-    twice and never zero times. Times are seconds since the session started.
+    twice and never zero times. Times are seconds since the epoch. `names` counts the points of each metric;
+    `metric` is the only one that is sent, or null for all; `thinned` says that points were left out.
     """
+    view = view or View()
     seq = TrainingSession.objects.values_list("last_seq", flat=True).get(pk=session.pk)
     newest = _newest(session)
-    series = _series(session, set(newest))
-    return {
+    names = _names(session)
+    answer: dict[str, Any] = {
         "seq": seq,
         "start": (session.started_at or session.created_at).timestamp(),
         "clients": _clients(newest.values()),
-        "seats": [_seat(seat, series[pk]) for pk, seat in newest.items() if pk in series],
+        "names": names,
+        "metric": None,
+        "thinned": False,
     }
+    if sum(names.values()) <= WHOLE:
+        series = _series(session, set(newest))
+        seats = [_seat(seat, series[pk]) for pk, seat in newest.items() if pk in series]
+        return answer | {"seats": seats}
+    metric = view.metric if view.metric in names else FIRST if FIRST in names else max(names, key=names.__getitem__)
+    return answer | {"metric": metric} | _one_metric(session, newest, metric, view)
+
+
+def view_of(asked: Mapping[str, str]) -> View:
+    """What a browser asks for; what it says that makes no sense counts as not said."""
+    weight, ends = _number(asked.get("smooth")), (_number(asked.get("from")), _number(asked.get("to")))
+    ids = (part for part in asked.get("clients", "").split(",") if part.isdecimal() and len(part) < 19)
+    return View(
+        metric=asked.get("metric", FIRST),
+        weight=weight if weight is not None and 0 <= weight < 1 else 0.6,
+        span=(ends[0], ends[1]) if ends[0] is not None and ends[1] is not None else None,
+        clients=frozenset(map(int, ids)),
+        timed=asked.get("timed") == "1",
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _names(session: TrainingSession) -> dict[str, int]:
+    rows = Metric.objects.filter(session=session).order_by()
+    return dict(Counter(dict(rows.values_list("name").annotate(Count("pk")))))
 
 
 def _newest(session: TrainingSession) -> dict[int, Participation]:
@@ -51,6 +120,9 @@ def _clients(seats: Iterable[Participation]) -> list[dict[str, Any]]:
     return [{"id": str(client.pk), "name": client.name, "ordinal": client.ordinal} for client in known.values()]
 
 
+# ---- a small session: every point
+
+
 def _series(session: TrainingSession, seats: set[int]) -> dict[int, dict[str, list[list[Any]]]]:
     """seat -> metric name -> [steps, values, times]."""
     series: defaultdict[int, dict[str, list[list[Any]]]] = defaultdict(dict)
@@ -69,18 +141,158 @@ def _rows(session: TrainingSession) -> Iterator[tuple[Any, ...]]:
 
 
 def _seat(seat: Participation, series: dict[str, list[list[Any]]]) -> dict[str, Any]:
+    last = max(max(steps) for steps, _, _ in series.values())
+    return _described(seat, _total_steps(seat, last)) | {"series": series}
+
+
+def _described(seat: Participation, steps: int) -> dict[str, Any]:
     return {
         "client": str(seat.client_id),
         "round": seat.round.number,
         "attempt": seat.round.attempt,
-        "steps": _total_steps(seat, series),
-        "series": series,
+        "steps": steps,
     }
 
 
-def _total_steps(seat: Participation, series: dict[str, list[list[Any]]]) -> int:
+def _total_steps(seat: Participation, last: int) -> int:
     """How many steps the seat's whole work has; while it trains, from how far it says it is."""
-    last = max(max(steps) for steps, _, _ in series.values())
     if seat.status in OPEN and seat.phase == Phase.TRAINING and 0 < seat.fraction < 1:
         return max(last, round(last / seat.fraction))
     return last
+
+
+# ---- a large one: one metric, thinned
+
+
+def _one_metric(
+    session: TrainingSession, newest: dict[int, Participation], metric: str, view: View
+) -> dict[str, list[dict[str, Any]] | bool]:
+    rows = _table(session, newest, metric, view)
+    if not len(rows):
+        return {"seats": [], "thinned": False}
+    starts = np.flatnonzero(np.diff(rows["seat"], prepend=-1))
+    seats = [newest[pk] for pk in rows["seat"][starts].tolist()]
+    sizes = np.diff(starts, append=len(rows))
+    totals = [
+        _total_steps(seat, last) for seat, last in zip(seats, rows["step"][starts + sizes - 1].tolist(), strict=True)
+    ]
+    smooth = _smoothed_by_client(rows, seats, starts, view.weight)
+    shown = _within(rows, seats, starts, sizes, totals, view.span)
+    of_seat = np.repeat(np.arange(len(seats)), sizes)[shown]
+    stretch = -(-3 * len(shown) // DRAWN)
+    kept = shown[thin(rows["value"][shown], of_seat, stretch)] if len(shown) > DRAWN else shown
+    counts = np.bincount(of_seat, minlength=len(seats)).tolist()
+    cuts = np.searchsorted(kept, [*starts.tolist(), len(rows)]).tolist()
+    sent = []
+    for i, seat in enumerate(seats):
+        mine = kept[cuts[i] : cuts[i + 1]]
+        if len(mine):
+            times = np.round(rows["time"][mine], 2).tolist() if view.timed else None
+            series = [rows["step"][mine].tolist(), _nullable(rows["value"][mine]), times, _nullable(smooth[mine])]
+            sent.append(_described(seat, totals[i]) | {"series": {metric: series}, "counts": {metric: counts[i]}})
+    return {"seats": sent, "thinned": len(kept) < len(rows)}
+
+
+def _table(session: TrainingSession, newest: dict[int, Participation], metric: str, view: View) -> Array:
+    """The metric's points, by client, then round, then step; a value that is not finite is NaN."""
+    points = Metric.objects.filter(session=session, name=metric).order_by()
+    if view.clients:
+        points = points.filter(participation__client__in=view.clients)
+    columns = ("participation_id", "step", "value", *(("time",) if view.timed else ()))
+    finite, gaps = points.exclude(value=None), points.filter(value=None)
+    rows = np.concatenate([_read(finite, columns), _read(gaps, columns, gap=True)])
+    place = {
+        pk: n for n, pk in enumerate(sorted(newest, key=lambda pk: (newest[pk].client_id, newest[pk].round.number)))
+    }
+    known, index = np.unique(rows["seat"], return_inverse=True)
+    order = np.array([place.get(pk, -1) for pk in known.tolist()], np.int64)[index]
+    rows, order = rows[order >= 0], order[order >= 0]
+    return rows[np.lexsort((rows["step"], order))]
+
+
+def _read(points: QuerySet[Metric], columns: tuple[str, ...], *, gap: bool = False) -> Array:
+    """Into numbers at once: a million points are 24 MB here, and 300 as Python's tuples."""
+    found: Iterator[tuple[Any, ...]] = points.values_list(*columns).iterator(chunk_size=BATCH)
+    if "time" in columns:
+        return np.fromiter(((p, s, np.nan if v is None else v, t.timestamp()) for p, s, v, t in found), TIMED)
+    return np.fromiter(((p, s, np.nan) for p, s, _ in found) if gap else found, ROW)
+
+
+def _nullable(values: Array) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _within(
+    rows: Array,
+    seats: list[Participation],
+    starts: Array,
+    sizes: Array,
+    totals: list[int],
+    span: tuple[float, float] | None,
+) -> Array:
+    """The indices of the points in a span, with a point more at both ends of a seat's part."""
+    if span is None:
+        return np.arange(len(rows))
+    number = np.repeat(np.array([seat.round.number for seat in seats]), sizes)
+    total = np.repeat(np.maximum(1, np.array(totals)), sizes)
+    place = number - 1 + np.minimum(1.0, rows["step"] / total)
+    inside = (place >= span[0]) & (place <= span[1])
+    wider = inside | np.roll(inside, 1) | np.roll(inside, -1)
+    return np.flatnonzero(wider)
+
+
+def _smoothed_by_client(rows: Array, seats: list[Participation], starts: Array, weight: float) -> Array:
+    """Each client's curve smoothed through all of its rounds; NaN where the value is."""
+    first = np.flatnonzero(np.diff([seat.client_id for seat in seats], prepend=-1))
+    edges = [*starts[first].tolist(), len(rows)]
+    out = np.full(len(rows), np.nan)
+    for begin, end in zip(edges, edges[1:], strict=False):
+        values = rows["value"][begin:end]
+        finite = np.isfinite(values)
+        out[begin:end][finite] = smoothed(values[finite], weight)
+    return out
+
+
+def smoothed(values: Array, weight: float) -> Array:
+    """TensorBoard's smoothing: an exponential mean, divided by 1 - weight^n so that its start is not pulled to zero.
+
+    values: (n,) finite. weight: 0 to below 1. Block by block: within one the mean is a product with a triangular
+    matrix, and only what is carried over goes from block to block.
+    """
+    if weight <= 0:
+        return values.copy()
+    powers = weight ** np.arange(BLOCK)
+    lags = np.subtract.outer(np.arange(BLOCK), np.arange(BLOCK))
+    mix = np.where(lags >= 0, (1 - weight) * powers[np.maximum(lags, 0)], 0.0)
+    blocks = np.pad(values, (0, -len(values) % BLOCK)).reshape(-1, BLOCK) @ mix.T
+    carried = 0.0
+    for block in blocks:
+        block += weight * carried * powers
+        carried = block[-1]
+    return np.asarray(blocks.reshape(-1)[: len(values)] / (1 - weight ** np.arange(1, len(values) + 1)))
+
+
+def thin(values: Array, curve: Array, stretch: int) -> Array:
+    """Of each stretch of a curve, the indices of the lowest, the highest and the last point, and of the first gap.
+
+    values: (n,), NaN is a gap. curve: (n,) which curve a value belongs to, ascending. stretch: points.
+    """
+    begins = np.flatnonzero(np.diff(curve, prepend=-1))
+    place = np.arange(len(values)) - np.repeat(begins, np.diff(begins, append=len(values)))
+    cuts = np.flatnonzero(place % stretch == 0)
+    part = np.repeat(np.arange(len(cuts)), np.diff(cuts, append=len(values)))
+    gaps = np.isnan(values)
+    lowest, highest = np.where(gaps, np.inf, values), np.where(gaps, -np.inf, values)
+    kept = [
+        _first(lowest == np.minimum.reduceat(lowest, cuts)[part], part),
+        _first(highest == np.maximum.reduceat(highest, cuts)[part], part),
+        _first(gaps, part),
+        np.append(cuts[1:], len(values)) - 1,
+    ]
+    return np.unique(np.concatenate(kept))
+
+
+def _first(marked: Array, part: Array) -> Array:
+    """The first marked index of each part that has one."""
+    found = np.flatnonzero(marked)
+    return found[np.flatnonzero(np.diff(part[found], prepend=-1))]

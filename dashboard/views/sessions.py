@@ -81,8 +81,8 @@ def events(request: HttpRequest, session_id: int) -> HttpResponse:
 
 @require_GET
 def points(request: HttpRequest, session_id: int) -> JsonResponse:
-    """Every point of the live curves, with the number of the event after which to go on."""
-    return JsonResponse(curves.of(get(session_id)))
+    """The points of the live curves, with the number of the event after which to go on."""
+    return JsonResponse(curves.of(get(session_id), curves.view_of(request.GET)))
 
 
 def _head(session: TrainingSession) -> dict[str, Any]:

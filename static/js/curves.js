@@ -1,178 +1,163 @@
-// Live curves: two traces a client (raw, smoothed). Points are only ever appended; zoom and isolation survive them.
+// Live curves: two traces a client (as reported, smoothed), for many clients a band and those that one chose. Everything
+// that one set (zoom, isolation, axes) is kept here and survives new points.
 /* global Plotly */
 import { clientName, el, number } from "./dom.js";
+import { Line, band, robustRange, thinned } from "./lines.js";
 import { CONFIG, alpha, color, layout } from "./plot.js";
 
-const MOST = 4000; // points that a trace draws; with more, every lowest and highest of a stretch
-const dash = (ordinal) => (ordinal > 10 && ordinal <= 20 ? "6px,3px" : "solid");
-const AXES = { step: { text: "step", format: "~s" }, time: { text: "minutes since the start", format: "~g" }, round: { text: "round", format: "d" } };
+export const MANY = 20; // clients with a colour of their own; more are a band
+const COLOURS = 20;
+const dash = (ordinal) => (ordinal > 10 && ordinal <= 20 ? "6px,3px" : ordinal > 20 ? "2px,2px" : "solid");
+const AXES = { step: { text: "step", format: "~s" }, time: { text: "minutes since the start", format: "~g" }, round: { text: "round", format: "d" }, epoch: { text: "epoch", format: "~g" } };
 export const isShare = (name) => name.endsWith("accuracy");
 
-/** TensorBoard's smoothing: an exponential mean whose start is not pulled to zero. */
-class Smoother {
-  constructor(weight) { this.weight = weight; this.mean = 0; this.count = 0; }
-  push(value) {
-    if (value === null || !Number.isFinite(value)) return null; // a gap stays a gap
-    this.mean = this.mean * this.weight + (1 - this.weight) * value;
-    this.count += 1;
-    return this.weight ? this.mean / (1 - this.weight ** this.count) : value;
-  }
-}
-
-/** Keep the lowest and the highest of each stretch, and where a line breaks. Returns the indices that stay. */
-function thinned(y, from, to) {
-  const all = to - from, keep = [];
-  if (all <= MOST) { for (let i = from; i < to; i += 1) keep.push(i); return keep; }
-  const stretch = Math.ceil((2 * all) / MOST);
-  for (let begin = from; begin < to; begin += stretch) {
-    let low = -1, high = -1;
-    const end = Math.min(to, begin + stretch);
-    for (let i = begin; i < end; i += 1) {
-      if (y[i] === null) continue;
-      if (low < 0 || y[i] < y[low]) low = i;
-      if (high < 0 || y[i] > y[high]) high = i;
-    }
-    if (low < 0) keep.push(begin);
-    else if (low === high) keep.push(low);
-    else keep.push(Math.min(low, high), Math.max(low, high));
-  }
-  return keep;
-}
-
 export class Curves {
-  constructor(node, points, { readout, legend }) {
-    Object.assign(this, { node, points, readout, legend, metric: "", x: "round", y: "linear", weight: 0.6, only: new Set(), shown: [], smoothers: [], drawn: 0, whole: 0 });
+  constructor(node, points, { readout, legend, epochs }) {
+    Object.assign(this, { node, points, readout, legend, epochs, metric: "", x: "round", y: "linear", weight: 0.6, only: new Set(), zoom: null, all: false, shown: [], lines: [], detail: null, cost: 0, drawn: 0, whole: 0 });
+    node.addEventListener("pointerdown", () => { this.held = true; });
+    addEventListener("pointerup", () => { this.held = false; if (this.due) this.draw(); });
   }
 
+  get source() { return this.detail && this.zoom && this.detail.covers(this) ? this.detail.points : this.points; }
   get sparse() { return this.points.isSparse(this.metric); }
+  get many() { return this.shown.length > MANY; }
+  get key() { return `${this.metric}/${this.x}/${this.weight}/${this.source === this.points ? "" : "detail"}`; }
 
-  /** Clients that have a point of the metric, in the order in which they joined. */
-  clients() {
-    const some = [...this.points.clients.values()].filter(({ rounds }) => [...rounds.values()].some(({ series }) => series.has(this.metric)));
-    return some.sort((a, b) => a.ordinal - b.ordinal);
+  /** Lay out what is new along the axis; all of it where older points moved. */
+  layOut(added) {
+    const shown = this.source.having(this.metric), same = shown.length === this.shown.length && shown.every((client, i) => client === this.shown[i]);
+    if (added && same && this.key === this.laid) {
+      for (const { client, seat, moved } of added) {
+        const i = shown.findIndex(({ id }) => id === client);
+        if (i >= 0 && ((moved && this.x !== "time") || !this.lines[i].take(shown[i].rounds.get(seat.round) ?? seat))) this.lines[i].build();
+      }
+      return;
+    }
+    const options = { metric: this.metric, axis: this.x, weight: this.weight, epochs: this.epochs, start: this.points.start, joined: this.sparse };
+    this.shown = shown;
+    this.lines = shown.map((client) => new Line(client, options));
+    this.laid = this.key;
   }
 
   traces(range) {
-    const { sparse } = this;
-    this.shown = this.clients();
-    this.smoothers = this.shown.map(() => new Smoother(sparse ? 0 : this.weight));
+    const { sparse, many } = this, width = Math.max(300, this.node.clientWidth - 56);
     this.drawn = 0;
     this.whole = 0;
-    return this.shown.flatMap((client, i) => {
-      const { x, y } = this.points.curve(client.id, this.metric, this.x, sparse), smooth = y.map((v) => this.smoothers[i].push(v));
-      const [from, to] = within(x, range), kept = thinned(y, from, to), pick = (list) => kept.map((k) => list[k]);
-      this.drawn += kept.length;
-      this.whole += to - from;
-      const xs = pick(x), common = { type: "scatter", name: client.name };
+    const cut = (line, column, parts) => {
+      const [x, y, all] = thinned(line.x, column, range, parts);
+      if (column === line.s) { this.drawn += x.length; this.whole += all; }
+      return { x, y };
+    };
+    const fine = Math.round(width / (this.shown.length > 8 && !this.only.size ? 4 : 2)), smoothParts = Math.round(width / 2);
+    const pair = (client, line) => {
+      const common = { type: "scatter", name: client.name }, raw = sparse ? { x: [], y: [] } : cut(line, line.y, this.on(client) ? fine : 1);
       return [
-        { ...common, mode: "lines", x: sparse ? [] : xs, y: sparse ? [] : pick(y), hoverinfo: "skip", line: { width: 1, color: this.shade(client, true), dash: dash(client.ordinal) } },
-        { ...common, mode: sparse ? "lines+markers" : "lines", x: [...xs], y: pick(smooth), hoverinfo: "none", marker: { size: 5, color: this.shade(client, false) }, line: { width: this.width(client), color: this.shade(client, false), dash: dash(client.ordinal), shape: "linear" } },
+        { ...common, ...raw, mode: "lines", hoverinfo: "skip", line: { width: 1, color: this.shade(client, true), dash: dash(client.ordinal), simplify: false } },
+        { ...common, ...cut(line, line.s, smoothParts), mode: sparse ? "lines+markers" : "lines", hoverinfo: "none", marker: { size: 5, color: this.shade(client, false) }, line: { width: this.width(client), color: this.shade(client, false), dash: dash(client.ordinal), shape: "linear" } },
       ];
-    });
+    };
+    if (!many) return this.shown.flatMap((client, i) => pair(client, this.lines[i]));
+    const chosen = this.shown.flatMap((client, i) => (this.only.has(client.name) ? pair(client, this.lines[i]) : []));
+    return [...this.crowd(range, cut), ...chosen];
+  }
+
+  /** Many lines as one grey trace, a band from the 10 to the 90 % quantile, and the median. */
+  crowd(range, cut) {
+    const x = [], y = [], grey = color("client-rest"), ink = color("accent"), { x: at, low, mid, high } = band(this.lines, range);
+    const parts = Math.max(20, Math.min(200, Math.round(24_000 / this.lines.length)));
+    for (const line of this.lines) {
+      const one = cut(line, line.s, parts);
+      for (let i = 0; i < one.x.length; i += 1) { x.push(one.x[i]); y.push(one.y[i]); }
+      x.push(null);
+      y.push(null);
+    }
+    const plain = { type: "scatter", mode: "lines", hoverinfo: "skip" };
+    return [
+      { ...plain, name: "every client", x, y, line: { width: 1, color: alpha(grey, this.only.size ? 0.12 : 0.22) } },
+      { ...plain, name: "10 % quantile", x: at, y: low, line: { width: 0, color: ink } },
+      { ...plain, name: "90 % quantile", x: at, y: high, line: { width: 0, color: ink }, fill: "tonexty", fillcolor: alpha(ink, 0.16) },
+      { ...plain, name: "median", x: at, y: mid, hoverinfo: "none", line: { width: 2, color: ink } },
+    ];
   }
 
   on(client) { return !this.only.size || this.only.has(client.name); }
   shade(client, raw) {
-    const c = color(client.ordinal <= 20 ? `client-${client.ordinal}` : "client-rest"), on = this.on(client);
+    const n = client.ordinal <= COLOURS || this.only.has(client.name) ? ((client.ordinal - 1) % COLOURS) + 1 : 0;
+    const c = color(n ? `client-${n}` : "client-rest"), on = this.on(client);
     return raw ? alpha(c, on ? 0.26 : 0) : alpha(c, on ? 1 : 0.16);
   }
   width(client) { return this.only.has(client.name) ? 2.25 : 1.75; }
 
-  layout() {
+  layout(spiky) {
     const { rounds } = this.points, step = Math.ceil(rounds / 20);
     const numbers = [...Array(Math.ceil(rounds / step))].map((_, r) => r * step + 1);
     const byRound = this.x === "round" ? {
       tickmode: "array", tickvals: numbers.map((n) => n - 0.5), ticktext: numbers.map(String), showgrid: false,
       minor: { tickmode: "array", tickvals: [...numbers.map((n) => n - 1), rounds], showgrid: true, gridcolor: color("grid"), gridwidth: 1 },
     } : {};
-    const { text, format } = AXES[this.x];
+    const { text, format } = AXES[this.x], set = (range) => (range ? { range: [...range], autorange: false } : { autorange: true });
     return layout({
       margin: { l: 42, r: 14, t: 6, b: 38 },
-      x: { title: { text }, tickformat: format, ...byRound, ...this.range(0) },
-      y: { type: this.y, tickformat: isShare(this.metric) ? ".0%" : "~g", ...(this.y === "log" ? { dtick: "D2" } : {}), ...this.range(2) },
-      uirevision: `${this.metric}/${this.x}/${this.y}`,
+      x: { title: { text }, tickformat: format, ...byRound, ...set(this.zoom?.slice(0, 2)) },
+      y: { type: this.y, tickformat: isShare(this.metric) ? ".0%" : "~g", ...(this.y === "log" ? { dtick: "D2" } : {}), ...set(this.zoom?.slice(2) ?? spiky) },
+      uirevision: (this.turn = (this.turn ?? 0) + 1), // what one zoomed to is kept here, not by Plotly
     });
   }
 
-  /** The zoom goes along with every drawing: what the address asked for, else what one zoomed to in this view. */
-  range(from) {
-    const zoom = this.start ?? (this.view === this.key ? this.zoom : null);
-    return zoom ? { range: zoom.slice(from, from + 2), autorange: false } : { autorange: true };
+  /** Draw soon: at once when idle, and the seldomer the longer a drawing takes, so that the page stays fluid. */
+  append(added) {
+    this.pending = [...(this.pending ?? []), ...added];
+    if (this.timer) return;
+    const wait = Math.max(0, (this.next ?? 0) - performance.now());
+    this.timer = setTimeout(() => requestAnimationFrame(() => { this.timer = 0; this.draw(this.pending); }), wait);
   }
 
-  /** The zoom as [x0, x1, y0, y1], or null. */
-  get zoom() {
-    const { xaxis, yaxis } = this.node._fullLayout ?? {};
-    return xaxis && (xaxis.autorange === false || yaxis.autorange === false) ? [...xaxis.range, ...yaxis.range] : null;
-  }
-
-  /** Draw everything anew; one after the other, for Plotly's own drawing takes its time. */
-  draw() {
-    this.drawing = (this.drawing ?? Promise.resolve()).then(() => this.paint());
+  /** Draw everything; one after the other, for Plotly's own drawing takes its time. */
+  draw(added = null) {
+    if (this.held && added) { this.due = true; return this.drawing; } // a box is being drawn to zoom into
+    this.due = false;
+    this.drawing = (this.drawing ?? Promise.resolve()).then(() => this.paint(added));
     return this.drawing;
   }
 
-  async paint() {
-    const look = this.layout(), { range, autorange } = look.xaxis;
-    this.view = this.key;
-    this.start = null;
-    await Plotly.react(this.node, this.traces(autorange ? null : range), look, CONFIG);
+  async paint(added) {
+    const began = performance.now(), more = added ? this.pending : null;
+    this.pending = [];
+    this.layOut(more);
+    const range = this.zoom?.slice(0, 2) ?? null, lines = this.only.size ? this.lines.filter((_, i) => this.on(this.shown[i])) : this.lines;
+    const wide = this.all || this.zoom || this.y === "log" || isShare(this.metric) || this.sparse;
+    this.spiky = wide ? null : robustRange(lines, range);
+    await Plotly.react(this.node, this.traces(range), this.layout(this.spiky), CONFIG);
     this.list();
     this.write();
-    if (this.wired) return;
+    this.cost = performance.now() - began;
+    this.next = performance.now() + Math.max(100, 12 * this.cost);
+    this.onDrawn?.();
+    if (!this.wired) this.wire();
+  }
+
+  wire() {
     this.wired = true;
     this.node.on("plotly_hover", (event) => this.hover(event));
     this.node.on("plotly_unhover", () => { this.readout.hidden = true; this.write(); });
+    this.node.on("plotly_doubleclick", () => this.reset());
     this.node.on("plotly_relayout", (change) => {
-      if (!Object.keys(change).some((key) => /^[xy]axis\./.test(key))) return; // a new size, say
-      if (this.thin) this.draw();
-      this.onZoom?.();
-    });
-  }
-  get key() { return `${this.metric}/${this.x}/${this.y}`; }
-  get thin() { return this.drawn < Object.values(this.points.counts(this.metric)).reduce((a, b) => a + b, 0); }
-
-  /** Draw what was added, by appending where that is enough. `added` are results of Points.add. */
-  append(added) {
-    const update = { x: [], y: [] }, which = [], known = this.shown.map(({ id }) => id);
-    const anew = this.sparse !== this.wasSparse || added.some(({ client, moved, fresh }) => (moved && this.x !== "time") || (fresh.has(this.metric) && !known.includes(client)));
-    this.wasSparse = this.sparse;
-    if (anew || this.drawn > 2 * MOST * Math.max(1, this.shown.length) || this.joint(added)) return this.draw();
-    const { sparse } = this;
-    for (const { client, seat, fresh } of added) {
-      const indices = fresh.get(this.metric);
-      if (!indices) continue;
-      const i = known.indexOf(client), series = seat.series.get(this.metric), offset = this.offset(client, seat);
-      const xs = indices.map((k) => this.points.x(this.x, seat, series, k, offset)), ys = indices.map((k) => series.values[k]);
-      const smooth = ys.map((v) => this.smoothers[i].push(v));
-      if (!sparse) { update.x.push(xs); update.y.push(ys); which.push(2 * i); }
-      update.x.push([...xs]); update.y.push(smooth); which.push(2 * i + 1);
-      this.drawn += xs.length;
-      this.whole += xs.length;
-    }
-    if (!which.length) return undefined;
-    const joined = merged(update, which);
-    const done = Plotly.extendTraces(this.node, { x: joined.x, y: joined.y }, joined.which);
-    this.write();
-    return done;
-  }
-
-  /** Whether a new round begins or points come out of order: then the whole curve is drawn. */
-  joint(added) {
-    return added.some(({ client, seat, fresh }) => {
-      const indices = fresh.get(this.metric);
-      if (!indices) return false;
-      const { rounds } = this.points.clients.get(client), { steps } = seat.series.get(this.metric);
-      const late = seat.round !== Math.max(...rounds.keys()), first = indices[0] === 0;
-      const jumbled = indices.some((k) => k > 0 && steps[k] < steps[k - 1]);
-      return late || first || jumbled;
+      if (!Object.keys(change).some((key) => /^[xy]axis\.range/.test(key))) return; // a new size, say
+      const { xaxis, yaxis } = this.node._fullLayout;
+      this.zoomTo([...xaxis.range, ...yaxis.range]);
     });
   }
 
-  offset(id, seat) {
-    let sum = 0;
-    for (const [number, { total }] of this.points.clients.get(id).rounds) if (number < seat.round) sum += total;
-    return sum;
+  zoomTo(zoom) {
+    this.zoom = zoom;
+    this.onZoom?.();
+    return this.draw();
+  }
+
+  /** Back from the zoom; without one, between what most points need and every last spike. */
+  reset() {
+    if (!this.zoom) this.all = !this.all && Boolean(this.spiky);
+    return this.zoomTo(null);
   }
 
   // ---- isolating
@@ -180,19 +165,9 @@ export class Curves {
   isolate(name, add) {
     if (add) { if (!this.only.delete(name)) this.only.add(name); }
     else this.only = this.only.size === 1 && this.only.has(name) ? new Set() : new Set([name]);
-    this.restyle();
+    return this.draw();
   }
-  showAll() { this.only.clear(); this.restyle(); }
-  restyle() {
-    const order = [...Array(2 * this.shown.length).keys()], client = (k) => this.shown[k >> 1];
-    if (order.length) {
-      Plotly.restyle(this.node, {
-        "line.color": order.map((k) => this.shade(client(k), k % 2 === 0)), "marker.color": order.map((k) => this.shade(client(k), false)),
-        "line.width": order.map((k) => (k % 2 ? this.width(client(k)) : 1)),
-      }, order);
-    }
-    this.mark();
-  }
+  showAll() { this.only.clear(); return this.draw(); }
   mark() {
     this.legend.toggleAttribute("data-isolating", this.only.size > 0);
     for (const button of this.legend.children) button.setAttribute("aria-pressed", String(this.only.has(button.dataset.name)));
@@ -215,29 +190,27 @@ export class Curves {
   }
 
   format(v) {
-    if (v === undefined || v === null) return "–";
+    if (!Number.isFinite(v)) return "–";
     if (isShare(this.metric)) return `${(100 * v).toFixed(1)} %`;
     return Math.abs(v) >= 1000 || (v && Math.abs(v) < 0.001) ? v.toExponential(1) : v.toFixed(3);
   }
-  last(i) { const ys = this.node.data?.[2 * i + 1]?.y; return ys?.findLast ? ys.findLast((v) => v !== null) : ys?.at(-1); }
+  last(i) { return this.lines[i]?.last; }
   write(values) {
     this.shown.forEach((client, i) => {
-      const text = this.format(values ? values[i] : this.last(i)), node = this.legend.children[i]?.querySelector(".legend__value");
+      const text = this.format(values ? values[i] : this.last(i)), node = this.legend.children[i]?.lastElementChild;
       if (node && node.textContent !== text) node.textContent = text;
     });
   }
 
-  hover({ points, event }) {
-    const rows = points.filter((p) => p.curveNumber % 2 && p.y !== null).map((p) => ({ i: p.curveNumber >> 1, y: p.y, x: p.x, at: p.yaxis.l2p(p.yaxis.d2l(p.y)) }));
-    const values = [];
-    for (const row of rows) values[row.i] = row.y;
+  hover({ xvals, points, event }) {
+    const x = Number(xvals?.[0] ?? points[0].x), { yaxis } = this.node._fullLayout, values = this.lines.map((line) => line.near(x));
     this.write(values);
-    const visible = rows.filter((row) => this.on(this.shown[row.i]));
-    if (!visible.length) { this.readout.hidden = true; return; }
-    const box = this.node.getBoundingClientRect(), my = event.clientY - box.top - 6;
-    const near = visible.reduce((a, b) => (Math.abs(b.at - my) < Math.abs(a.at - my) ? b : a));
-    visible.sort((a, b) => b.y - a.y);
-    this.readout.replaceChildren(el("div", { class: "readout__x" }, this.where(near.x)), ...visible.slice(0, 8).map((row) =>
+    const rows = values.map((y, i) => ({ y, i, at: yaxis.l2p(yaxis.d2l(y)) })).filter(({ y, i }) => Number.isFinite(y) && this.on(this.shown[i]));
+    if (!rows.length) { this.readout.hidden = true; return; }
+    const box = this.node.getBoundingClientRect(), my = event.clientY - box.top - 6, far = ({ at }) => Math.abs(at - my);
+    rows.sort((a, b) => far(a) - far(b));
+    const near = rows[0], told = rows.slice(0, 8).sort((a, b) => b.y - a.y);
+    this.readout.replaceChildren(el("div", { class: "readout__x" }, this.where(x)), ...told.map((row) =>
       el("div", { class: `readout__row${row === near ? " is-near" : ""}` }, clientName(this.shown[row.i]), el("span", {}, this.format(row.y)))));
     this.readout.hidden = false;
     const left = event.clientX - box.left, right = left > box.width - 250;
@@ -245,26 +218,7 @@ export class Curves {
   }
   where(x) {
     if (this.x === "round") return x % 1 === 0 && x > 0 ? `end of round ${x}` : `round ${Math.floor(x) + 1}, ${Math.round((x % 1) * 100)} % through`;
+    if (this.x === "epoch") return `epoch ${Number(x.toPrecision(4))}`;
     return this.x === "step" ? `step ${number(x)}` : `${Number(x.toPrecision(4))} min after the start`;
   }
-}
-
-/** From and to of the part of a curve that is in sight, with a point more at both ends. */
-function within(x, range) {
-  if (!range) return [0, x.length];
-  let from = x.findIndex((v) => v >= range[0]), to = x.findIndex((v) => v > range[1]);
-  if (from < 0) from = x.length;
-  if (to < 0) to = x.length;
-  return [Math.max(0, from - 1), Math.min(x.length, to + 1)];
-}
-
-/** Several additions to one trace become one: Plotly takes each trace once. */
-function merged({ x, y }, which) {
-  const at = new Map(), out = { x: [], y: [], which: [] };
-  which.forEach((trace, k) => {
-    if (!at.has(trace)) { at.set(trace, out.which.length); out.which.push(trace); out.x.push([]); out.y.push([]); }
-    out.x[at.get(trace)].push(...x[k]);
-    out.y[at.get(trace)].push(...y[k]);
-  });
-  return out;
 }

@@ -11,7 +11,7 @@ export function color(token) {
 }
 export const alpha = (rgb, a) => rgb.replace(/^rgba?\(([^)]+)\)$/, (_, c) => `rgba(${c.split(/[ ,/]+/).slice(0, 3).join(", ")}, ${a})`);
 
-export const CONFIG = { displayModeBar: false, responsive: true, doubleClick: "reset", scrollZoom: false, showTips: false };
+export const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false, showTips: false };
 
 function axis(more = {}) {
   return {

@@ -1,47 +1,89 @@
 // The points of the curves, each once. A point is known by (client, round, attempt, metric, step); a later attempt of a
 // round replaces the earlier one. No drawing here.
 
-class Series {
-  steps = [];
-  values = [];
-  times = [];
-  known = new Set();
+/** Numbers in a typed array that grows. */
+export class Column {
+  constructor(values = []) { this.data = Float64Array.from(values, (v) => v ?? NaN); this.length = values.length; }
+  push(value) {
+    if (this.length === this.data.length) {
+      const grown = new Float64Array(Math.max(64, 2 * this.length));
+      grown.set(this.data);
+      this.data = grown;
+    }
+    this.data[this.length] = value;
+    this.length += 1;
+  }
+  insert(at, value) {
+    this.push(value);
+    this.data.copyWithin(at + 1, at, this.length - 1);
+    this.data[at] = value;
+  }
+  get all() { return this.data.subarray(0, this.length); }
+}
 
-  /** False if the step is known already. */
+/** One metric of one seat, by step. `whole` is how many points there are, `loaded` up to where they came from the server. */
+class Series {
+  constructor([steps, values, times, smooth] = [[], [], [], null], whole = steps.length) {
+    const order = steps.some((step, i) => i && step < steps[i - 1]) ? steps.map((_, i) => i).sort((a, b) => steps[a] - steps[b]) : null;
+    const column = (list) => new Column(order && list ? order.map((i) => list[i]) : list ?? new Array(steps.length).fill(NaN));
+    Object.assign(this, { steps: column(steps), values: column(values), times: column(times), smooth: smooth && column(smooth), whole });
+    this.thinned = whole > steps.length;
+    this.loaded = this.steps.length;
+    this.until = this.thinned ? this.steps.data[this.loaded - 1] : -1; // every point up to here is counted, if not held
+  }
+
+  get last() { return this.steps.length ? this.steps.data[this.steps.length - 1] : 0; }
+
+  /** "": the step is known already; "end" or "between": where it came in. */
   push(step, value, time) {
-    if (this.known.has(step)) return false;
-    this.known.add(step);
-    this.steps.push(step);
-    this.values.push(value);
-    this.times.push(time);
-    return true;
+    if (step <= this.until) return "";
+    const { data, length } = this.steps;
+    if (!length || step > data[length - 1]) {
+      this.steps.push(step); this.values.push(value ?? NaN); this.times.push(time);
+      this.whole += 1;
+      return "end";
+    }
+    let low = 0, high = length;
+    while (low < high) { const mid = (low + high) >> 1; if (data[mid] < step) low = mid + 1; else high = mid; }
+    if (data[low] === step) return "";
+    this.steps.insert(low, step); this.values.insert(low, value ?? NaN); this.times.insert(low, time);
+    this.smooth = null;
+    this.whole += 1;
+    return "between";
   }
 }
 
 export class Points {
   constructor() {
     this.clients = new Map(); // id -> {id, name, ordinal, rounds: Map(number -> seat)}
-    this.names = [];
+    this.names = new Map(); // metric -> how many points the server had
     this.start = 0; // seconds
     this.seq = 0;
+    this.metric = null; // the only metric that is held; null: all
+    this.thinned = false;
   }
 
-  /** Take in what the server has. What is here already stays, so that events that came meanwhile are not lost. */
+  /** Begin anew with what the server has. Events that it had already are then passed over. */
   load(data) {
+    this.clients.clear();
     this.start = data.start;
-    this.seq = Math.max(this.seq, data.seq);
+    this.seq = data.seq;
+    this.metric = data.metric ?? null;
+    this.thinned = Boolean(data.thinned);
+    this.names = new Map(Object.entries(data.names ?? {}));
     for (const client of data.clients) this.meet(client);
     for (const seat of data.seats) {
       const mine = this.seat(seat.client, seat.round, seat.attempt);
       if (!mine) continue;
-      mine.total = Math.max(mine.total, seat.steps);
-      for (const [name, [steps, values, times]] of Object.entries(seat.series)) {
-        const series = this.series(mine, name);
-        steps.forEach((step, i) => series.push(step, values[i], times[i]));
+      mine.total = Math.max(1, seat.steps);
+      for (const [name, columns] of Object.entries(seat.series)) {
+        mine.series.set(name, new Series(columns, seat.counts?.[name]));
+        if (!this.names.has(name)) this.names.set(name, columns[0].length);
       }
     }
   }
 
+  holds(name) { return this.metric === null || this.metric === name; }
   knows(id) { return this.clients.has(id); }
 
   meet({ id, name, ordinal }) {
@@ -53,43 +95,55 @@ export class Points {
     const { rounds } = this.clients.get(id), seat = rounds.get(round);
     if (seat && seat.attempt > attempt) return null;
     if (seat && seat.attempt === attempt) return seat;
-    const fresh = { round, attempt, total: 0, series: new Map() };
+    const fresh = { client: id, round, attempt, total: 0, series: new Map() };
     rounds.set(round, fresh);
     return fresh;
   }
 
-  series(seat, name) {
-    if (!seat.series.has(name)) seat.series.set(name, new Series());
-    if (!this.names.includes(name)) this.names.push(name);
-    return seat.series.get(name);
+  /** A round opened again: what its earlier attempts drew goes. True if something went. */
+  retry(round, attempt) {
+    let gone = false;
+    for (const { rounds } of this.clients.values()) {
+      if (rounds.get(round)?.attempt < attempt) { rounds.delete(round); gone = true; }
+    }
+    return gone;
   }
 
+  /** A seat ended: its work is as long as it got. True if that moves its points. */
+  end({ client, round, attempt }) {
+    const seat = this.clients.get(client?.id)?.rounds.get(round);
+    if (!seat || seat.attempt !== attempt) return false;
+    const before = seat.total;
+    seat.total = this.last(seat);
+    return before !== seat.total;
+  }
+  last(seat) { return Math.max(1, ...[...seat.series.values()].map((series) => series.last)); }
+
   /**
-   * Take in a metrics.reported event.
-   * Returns {client, seat, fresh: Map(name -> [index in the series]), moved}: moved means that older points moved or went,
-   * so that the curve must be drawn anew; null if there was nothing new.
+   * Take in a metrics.reported event. Returns {client, seat, fresh: Set of metrics, moved}: moved means that older points
+   * moved or went, so that the curve must be laid out anew; null if there was nothing new.
    */
   add({ client, round, attempt, phase, fraction, points }) {
-    const before = this.clients.get(client.id).rounds.get(round);
-    const seat = this.seat(client.id, round, attempt);
+    const before = this.clients.get(client.id).rounds.get(round), seat = this.seat(client.id, round, attempt);
     if (!seat) return null;
-    let moved = Boolean(before) && before !== seat, last = 0;
-    const fresh = new Map();
+    let moved = Boolean(before) && before !== seat;
+    const fresh = new Set();
     for (const { name, step, value, time } of points) {
-      last = Math.max(last, step);
-      const series = this.series(seat, name);
-      if (!series.push(step, value, Date.parse(time) / 1000)) continue;
-      if (!fresh.has(name)) fresh.set(name, []);
-      fresh.get(name).push(series.steps.length - 1);
+      if (!this.names.has(name)) this.names.set(name, 0);
+      if (!seat.series.has(name)) seat.series.set(name, new Series());
+      const came = seat.series.get(name).push(step, value, Date.parse(time) / 1000);
+      if (came) fresh.add(name);
+      if (came === "between") moved = true;
     }
-    moved = this.measure(seat, phase, fraction, last) || moved;
+    moved = this.measure(seat, phase, fraction) || moved;
     return fresh.size || moved ? { client: client.id, seat, fresh, moved } : null;
   }
 
   /** How long the seat's work is, from how far it says it is. True if that changed what was thought. */
-  measure(seat, phase, fraction, last) {
-    const thought = seat.total, told = phase === "training" && fraction > 0 && last ? Math.round(last / fraction) : last;
-    if (told > thought || (phase === "training" && thought && told && Math.abs(told - thought) > 0.02 * thought)) seat.total = Math.max(told, last);
+  measure(seat, phase, fraction) {
+    const thought = seat.total, last = this.last(seat), trains = phase === "training" && fraction > 0 && fraction < 1;
+    const told = trains ? Math.max(last, Math.round(last / fraction)) : last;
+    if (!trains || told > thought || Math.abs(told - thought) > 0.02 * thought) seat.total = told;
     return thought !== 0 && seat.total !== thought;
   }
 
@@ -98,10 +152,16 @@ export class Points {
     const out = {};
     for (const { name: client, rounds } of this.clients.values()) {
       let n = 0;
-      for (const { series } of rounds.values()) n += series.get(name)?.steps.length ?? 0;
+      for (const { series } of rounds.values()) n += series.get(name)?.whole ?? 0;
       if (n) out[client] = n;
     }
     return out;
+  }
+
+  /** Clients that have a point of the metric, in the order in which they joined. */
+  having(name) {
+    const some = [...this.clients.values()].filter(({ rounds }) => [...rounds.values()].some(({ series }) => series.has(name)));
+    return some.sort((a, b) => a.ordinal - b.ordinal);
   }
 
   get rounds() {
@@ -116,42 +176,9 @@ export class Points {
     for (const { rounds } of this.clients.values()) {
       for (const { series } of rounds.values()) {
         const one = series.get(name);
-        if (one) { seats += 1; points += one.steps.length; }
+        if (one) { seats += 1; points += one.whole; }
       }
     }
     return points <= 2 * seats;
   }
-
-  /**
-   * A client's curve: {x, y, seat of the last point}. A gap in the data is a gap in the line: on the time axis between
-   * rounds, on the others where a round was missed.
-   */
-  curve(id, name, axis, joined) {
-    const client = this.clients.get(id), x = [], y = [];
-    let offset = 0, before = 0;
-    for (const number of [...client.rounds.keys()].sort((a, b) => a - b)) {
-      const seat = client.rounds.get(number), one = seat.series.get(name);
-      if (one) {
-        if (!joined && before && (axis === "time" || number > before + 1)) { x.push(x.at(-1)); y.push(null); }
-        before = number;
-        const order = sorted(one.steps);
-        for (const i of order) { x.push(this.x(axis, seat, one, i, offset)); y.push(one.values[i]); }
-      }
-      offset += seat.total;
-    }
-    return { x, y, offset: offset - (client.rounds.get(Math.max(...client.rounds.keys()))?.total ?? 0) };
-  }
-
-  x(axis, seat, series, i, offset) {
-    if (axis === "time") return (series.times[i] - this.start) / 60;
-    if (axis === "step") return offset + series.steps[i];
-    return seat.round - 1 + Math.min(1, series.steps[i] / Math.max(1, seat.total));
-  }
-}
-
-/** Indices in the order of steps; they nearly always are already. */
-function sorted(steps) {
-  const order = steps.map((_, i) => i);
-  for (let i = 1; i < steps.length; i += 1) if (steps[i] < steps[i - 1]) return order.sort((a, b) => steps[a] - steps[b]);
-  return order;
 }

@@ -1,6 +1,6 @@
 // A session's page: the live curves and the global model's chart. The rest of the page is fragments.
-/* global Plotly */
-import { Curves, isShare } from "./curves.js";
+import { Curves, MANY, isShare } from "./curves.js";
+import { Detail, inRounds, question } from "./detail.js";
 import { el, number, throttled } from "./dom.js";
 import { onEvents, seen } from "./live.js";
 import { drawFigure, savePng } from "./plot.js";
@@ -19,9 +19,9 @@ const ORDER = Object.keys(TITLES);
 const named = (metric) => TITLES[metric] ?? metric;
 
 const points = new Points();
-const curves = new Curves(plot, points, { readout: $("[data-readout]"), legend });
-let waiting = []; // events that came before the points were there, or while they are drawn
-let loaded = false, drawing = false;
+const curves = new Curves(plot, points, { readout: $("[data-readout]"), legend, epochs: Number(card.dataset.epochs) || 1 });
+let waiting = []; // events that came before the points were there
+let loaded = false;
 
 // ---- the view, in the address
 
@@ -34,9 +34,10 @@ const smooth = $("[name=smooth]", card);
 if (view.has("smooth") && Number(view.get("smooth")) >= 0 && Number(view.get("smooth")) < 1) smooth.value = view.get("smooth");
 curves.weight = Number(smooth.value);
 smooth.nextElementSibling.textContent = curves.weight.toFixed(2);
-if (view.get("only")) curves.only = new Set(view.get("only").split(","));
+curves.all = view.get("spikes") === "all";
+if (view.get("only")) curves.only = new Set(view.get("only").split(",").map(decodeURIComponent));
 const zoom = (view.get("zoom") ?? "").split(",").map(Number);
-if (zoom.length === 4 && zoom.every(Number.isFinite)) curves.start = zoom;
+if (zoom.length === 4 && zoom.every(Number.isFinite)) curves.zoom = zoom;
 
 function keep() {
   const url = new URL(location), set = (name, value) => (value ? url.searchParams.set(name, value) : url.searchParams.delete(name));
@@ -44,55 +45,82 @@ function keep() {
   set("x", curves.x === "round" ? "" : curves.x);
   set("y", curves.y === "linear" ? "" : curves.y);
   set("smooth", smooth.value === smooth.defaultValue ? "" : smooth.value);
-  set("only", [...curves.only].join(","));
+  set("only", [...curves.only].map((name) => name.replaceAll("%", "%25").replaceAll(",", "%2C")).join(","));
   set("zoom", curves.zoom ? curves.zoom.map((v) => Number(Number(v).toPrecision(5))).join(",") : "");
+  set("spikes", curves.all ? "all" : "");
   if (url.href !== location.href) history.replaceState(null, "", url);
 }
-curves.onZoom = keep;
+curves.onZoom = () => { keep(); lookCloser(); };
 
 // ---- points
 
-async function load() {
-  const answer = await fetch(card.dataset.url);
+async function ask(more) {
+  const answer = await fetch(`${card.dataset.url}?${question(curves, more)}`);
   if (!answer.ok || answer.redirected) throw new Error(`points: ${answer.status}`);
-  points.load(await answer.json());
-  loaded = true;
+  return answer.json();
 }
 
 /** Until the server answers: it may just be restarting. */
 async function loadForSure() {
+  loaded = false;
+  curves.metric ||= view.get("metric") ?? "";
   for (let wait = 500; ; wait = Math.min(2 * wait, 15_000)) {
-    try { await load(); break; } catch { await new Promise((resolve) => { setTimeout(resolve, wait); }); }
+    try { points.load(await ask()); break; } catch { await new Promise((resolve) => { setTimeout(resolve, wait); }); }
   }
+  loaded = true;
+  curves.detail = null;
+  curves.laid = "";
   await drawAnew();
+  flush();
+  lookCloser();
+}
+
+/** Where points were left out, fetch those that are in sight. What comes meanwhile waits, so that none is missed. */
+async function lookCloser() {
+  if (!loaded || !points.thinned || !curves.zoom || curves.detail?.covers(curves)) return;
+  const [from, to] = inRounds(curves), ids = points.having(curves.metric).filter(({ name }) => curves.only.has(name)).map(({ id }) => id);
+  loaded = false;
+  try {
+    const data = await ask({ from, to, ...(ids.length ? { clients: ids.join(",") } : {}) });
+    if (curves.zoom) curves.detail = new Detail(curves, data);
+  } catch { /* the overview stays */ }
+  loaded = true;
+  await curves.draw();
   flush();
 }
 
 onEvents((events, url) => {
   if (url !== socket) return;
-  waiting.push(...events.filter((event) => event.kind === "metrics.reported"));
+  waiting.push(...events.filter(({ kind }) => kind === "metrics.reported" || kind === "round.opened" || SEAT_ENDS.has(kind)));
   plot.dataset.lastSeq = String(seen(url) ?? events.at(-1).seq);
   flush();
 });
+const SEAT_ENDS = new Set(["seat.dropped", "seat.failed", "seat.skipped"]);
 
-const flush = throttled(200, async () => {
-  if (!loaded || drawing || !waiting.length) { state(); return; }
-  const batch = waiting;
+const flush = throttled(100, () => {
+  if (!loaded || !waiting.length) { state(); return; }
+  const batch = waiting.filter(({ seq }) => seq > points.seq);
   waiting = [];
-  if (batch.some(({ payload }) => !points.knows(payload.client.id))) { // somebody joined: the server knows its colour
-    loaded = false;
-    waiting = batch.concat(waiting);
+  if (batch.some(({ kind, payload }) => kind === "metrics.reported" && !points.knows(payload.client.id))) { // somebody joined: the server knows its colour
+    waiting = batch;
     loadForSure();
     return;
   }
-  const added = batch.map(({ payload }) => points.add(payload)).filter(Boolean);
-  if (!added.length) return;
-  drawing = true;
-  try {
-    if (metrics() || plot.hidden) await drawAnew(); else await curves.append(added);
-  } finally { drawing = false; }
-  state();
-  if (waiting.length) flush();
+  let moved = false;
+  const added = [];
+  for (const { kind, seq, payload } of batch) {
+    for (const one of [points, ...(curves.detail && seq > curves.detail.points.seq ? [curves.detail.points] : [])]) {
+      if (kind === "round.opened") moved = one.retry(payload.round, payload.attempt) || moved;
+      else if (SEAT_ENDS.has(kind)) moved = one.end(payload) || moved;
+      else if (one.knows(payload.client.id)) {
+        const found = one.add(payload);
+        if (found && one === curves.source) added.push(found);
+      }
+    }
+  }
+  if (moved) curves.laid = "";
+  if (!added.length && !moved) return;
+  if (metrics() || plot.hidden) drawAnew(); else curves.append(added);
 });
 
 async function drawAnew() {
@@ -101,10 +129,9 @@ async function drawAnew() {
   plot.hidden = false;
   $("[data-no-curve]").hidden = true;
   $("[data-curves-foot]").hidden = false;
-  curves.wasSparse = curves.sparse;
   await curves.draw();
-  state();
 }
+curves.onDrawn = state;
 
 /** What a test, and a person with the inspector, can read off the chart. */
 function state() {
@@ -114,11 +141,17 @@ function state() {
   plot.dataset.lastSeq ??= String(points.seq);
   plot.dataset.ready = String(loaded);
   if (!all) return;
-  const drawn = curves.drawn < curves.whole
-    ? `${number(curves.drawn)} of ${number(all)} points are drawn, with every lowest and highest one; zoom in to see all.`
-    : `${number(all)} points${curves.whole < all && curves.zoom ? "" : ", every one drawn"}.`;
+  const left = points.thinned && curves.source === points || curves.drawn < curves.whole;
+  const drawn = left
+    ? `${number(all)} points. Of each stretch the lowest, the highest and the last one are drawn; zoom in to see all.`
+    : `${number(all)} points, every one ${curves.zoom ? "in sight " : ""}drawn.`;
   $("[data-count]").textContent = drawn;
+  $("[data-spiky]").hidden = !curves.spiky;
+  $("[data-how]").textContent = curves.many
+    ? "Grey: each client. Band: from the 10 to the 90 % quantile, with the median. Press a name to bring a client out."
+    : "Faint: as reported. Strong: smoothed. Press a name to isolate it, with Shift to add another.";
   $('[data-chart="all"]').hidden = !curves.only.size;
+  $("[data-legend-filter]").hidden = curves.shown.length <= MANY;
   const values = curves.shown.map((client, i) => `${client.name} ${curves.format(curves.last(i))}`);
   plot.setAttribute("aria-label", `${named(curves.metric)} of ${curves.shown.length} clients over ${points.rounds} rounds. Now: ${values.slice(0, 6).join(", ")}${values.length > 6 ? " and more" : ""}. The values are in the list below.`);
 }
@@ -126,12 +159,11 @@ function state() {
 /** The choice of metrics, of those that were reported. True if there are new ones. */
 function metrics() {
   const box = $("[data-metrics]"), rank = (name) => (ORDER.indexOf(name) + 1 || 99);
-  const names = [...points.names].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const names = [...points.names.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const wanted = curves.metric || view.get("metric"), metric = names.includes(wanted) ? wanted : points.metric ?? names[0] ?? "";
+  if (metric) curves.metric = metric;
   if (names.join() === box.dataset.names) return false;
   box.dataset.names = names.join();
-  const wanted = curves.metric || view.get("metric");
-  const metric = names.includes(wanted) ? wanted : names[0] ?? "";
-  if (metric) curves.metric = metric;
   box.replaceChildren(...names.map((name) => {
     const input = el("input", { type: "radio", name: "metric", value: name });
     input.checked = name === curves.metric;
@@ -144,24 +176,33 @@ function metrics() {
 
 card.addEventListener("input", async ({ target: { name, value } }) => {
   if (name === "smooth") { curves.weight = Number(value); smooth.nextElementSibling.textContent = curves.weight.toFixed(2); }
-  else if (["metric", "x", "y"].includes(name)) curves[name] = value;
+  else if (["metric", "x", "y"].includes(name)) { curves[name] = value; curves.zoom = null; curves.all = false; }
+  else if (name === "find") { filterLegend(value); return; }
   else return;
-  if (curves.metric) await curves.draw();
-  state();
   keep();
+  if (!curves.metric) return;
+  await curves.draw();
+  if (points.thinned && (name === "smooth" || name === "x" || !points.holds(curves.metric))) loadSoon();
 });
+let soon = 0;
+/** A large session's smoothing, metric and times come from the server: ask once one has stopped choosing. */
+function loadSoon() { clearTimeout(soon); soon = setTimeout(loadForSure, 250); }
+function filterLegend(text) {
+  for (const button of legend.children) button.hidden = !button.dataset.name.toLowerCase().includes(text.toLowerCase());
+}
 legend.addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (button) { curves.isolate(button.dataset.name, event.shiftKey); state(); keep(); }
+  if (button) { curves.isolate(button.dataset.name, event.shiftKey || (curves.many && curves.only.size > 0 && !curves.only.has(button.dataset.name))); keep(); lookCloser(); }
 });
-const showAll = () => { curves.showAll(); state(); keep(); };
-const resetZoom = () => { if (!plot.hidden) Plotly.relayout(plot, { "xaxis.autorange": true, "yaxis.autorange": true }); };
+const showAll = () => { curves.showAll(); keep(); lookCloser(); };
+const resetZoom = () => { if (!plot.hidden) curves.reset(); };
 card.addEventListener("click", (event) => {
   const act = event.target.closest("[data-chart]")?.dataset.chart;
   if (act === "reset") resetZoom();
   if (act === "all") showAll();
   if (act === "png" && !plot.hidden) savePng(plot, `${title} ${curves.metric}`.replace(/[^\w.-]+/g, "-"));
   if (act === "table") curveTable();
+  if (act === "spikes") curves.reset();
 });
 document.addEventListener("keydown", (event) => {
   if (event.target.matches?.("input, select, textarea") || $("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -196,10 +237,10 @@ function showTable(heading, heads, rows) {
 
 function curveTable() {
   if (!curves.metric) return;
-  showTable(`${named(curves.metric)} as a table`, ["Client", "Points", "Last", "Lowest", "Highest"], curves.shown.map((client) => {
-    const values = points.curve(client.id, curves.metric, "step", true).y, finite = values.filter((v) => v !== null);
+  showTable(`${named(curves.metric)} as a table`, ["Client", "Points", "Last", "Lowest", "Highest"], curves.shown.map((client, i) => {
+    const finite = [...curves.lines[i].y.all].filter(Number.isFinite), whole = points.counts(curves.metric)[client.name] ?? 0;
     const [low, high] = finite.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
-    return [client.name, number(values.length), ...[finite.at(-1), low, high].map((v) => curves.format(Number.isFinite(v) ? v : null))];
+    return [client.name, number(whole), ...[finite.at(-1), low, high].map((v) => curves.format(v))];
   }));
 }
 

@@ -1,0 +1,110 @@
+"""Large sessions: what is left out of their curves, and what never is."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+
+from dashboard import curves
+from dashboard.curves import View
+from federation.models import TrainingSession
+from tests.dashboard.cast import stream
+
+
+def naive(values: list[float], weight: float) -> list[float]:
+    """The definition, one value after the other."""
+    mean, found = 0.0, []
+    for n, value in enumerate(values, start=1):
+        mean = weight * mean + (1 - weight) * value
+        found.append(mean / (1 - weight**n))
+    return found
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.6, 0.99])
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 200])
+def test_smoothing_is_the_bias_corrected_exponential_mean(weight: float, length: int) -> None:
+    values = np.random.default_rng(1).normal(size=length)
+    np.testing.assert_allclose(curves.smoothed(values, weight), naive(values.tolist(), weight), rtol=1e-9, atol=1e-12)
+
+
+def test_thinning_keeps_the_lowest_the_highest_and_the_last_of_each_stretch() -> None:
+    values = np.array([3.0, 9.0, 1.0, 4.0, 5.0, 5.0, 7.0, 6.0])
+    assert curves.thin(values, np.zeros(8, np.int64), 4).tolist() == [1, 2, 3, 4, 6, 7]
+
+
+def test_thinning_keeps_a_gap_and_never_joins_two_curves() -> None:
+    values = np.array([1.0, np.nan, 2.0, 8.0, 7.0])
+    curve = np.array([0, 0, 0, 1, 1])
+    assert curves.thin(values, curve, 10).tolist() == [0, 1, 2, 3, 4]
+    assert curves.thin(np.full(5, np.nan), curve, 10).tolist() == [0, 2, 3, 4]
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything above 20 points is large."""
+    monkeypatch.setattr(curves, "WHOLE", 20)
+    monkeypatch.setattr(curves, "DRAWN", 15)
+
+
+WAVE = [10.0, 3.0, 50.0, 4.0, 2.0, 6.0] * 5
+
+
+def test_a_large_session_is_thinned_and_says_so(running: TrainingSession, small_limits: None) -> None:
+    stream(running, "anna", [*WAVE, -1.0], fraction=0.5)
+    found = curves.of(running, View())
+    [seat] = found["seats"]
+    steps, values, times, smooth = seat["series"]["train_loss"]
+    assert found["thinned"] and found["metric"] == "train_loss" and found["names"] == {"train_loss": 31}
+    assert len(steps) < 31 and times is None
+    assert (min(values), max(values), steps[-1], seat["counts"]["train_loss"]) == (-1.0, 50.0, 31, 31)
+    expected = naive([*WAVE, -1.0], 0.6)
+    assert smooth == pytest.approx([expected[step - 1] for step in steps])
+
+
+def test_what_one_zooms_into_comes_in_full(running: TrainingSession, small_limits: None) -> None:
+    stream(running, "anna", WAVE, fraction=1.0)
+    found = curves.of(running, View(span=(0.5, 0.7)))
+    [seat] = found["seats"]
+    assert seat["series"]["train_loss"][0] == list(range(14, 23))  # steps 15 to 21, and one more at both ends
+
+
+def test_values_that_are_not_finite_are_gaps_in_a_large_session(running: TrainingSession, small_limits: None) -> None:
+    stream(running, "anna", [None, *WAVE], fraction=0.5)
+    [seat] = curves.of(running, View())["seats"]
+    steps, values, _, smooth = seat["series"]["train_loss"]
+    assert (steps[0], values[0], smooth[0]) == (1, None, None)
+
+
+def test_only_the_clients_that_are_asked_for_are_sent(running: TrainingSession, small_limits: None) -> None:
+    for name in ("anna", "ben"):
+        stream(running, name, WAVE, fraction=0.5)
+    all_of_it = curves.of(running, View(timed=True))
+    assert len(all_of_it["seats"]) == 2
+    one = all_of_it["seats"][0]
+    assert all(at >= all_of_it["start"] - 1 for at in one["series"]["train_loss"][2])
+    [seat] = curves.of(running, View(clients=frozenset([int(one["client"])])))["seats"]
+    assert seat["client"] == one["client"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, View()),
+        ({"smooth": "0.9", "from": "1", "to": "2.5", "clients": "7,8", "timed": "1", "metric": "val_loss"},
+         View("val_loss", 0.9, (1.0, 2.5), frozenset([7, 8]), True)),
+        ({"smooth": "1", "from": "nan", "to": "2", "clients": "x,,9" + "9" * 30}, View()),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_counts_as_not_said(asked: dict[str, str], expected: View) -> None:
+    assert curves.view_of(asked) == expected
+
+
+def test_the_browser_gets_what_it_asks_for(
+    browser: Browser, running: TrainingSession, small_limits: None, enrol: Callable[..., object]
+) -> None:
+    stream(running, "anna", WAVE, fraction=0.5)
+    address = reverse("session_points", args=[running.pk])
+    assert browser.get(address, {"metric": "train_loss", "smooth": "0"}).json()["thinned"] is True
+    assert browser.get(address, {"metric": "nothing", "smooth": "no"}).json()["metric"] == "train_loss"
