@@ -179,7 +179,7 @@ def visited(stack: Stack, page: Page, session: str) -> float:
     """Seconds from the click to drawn curves."""
     began = time.monotonic()
     page.goto(f"{stack.url}/sessions/{session}/", wait_until="commit")
-    page.wait_for_function(DRAWN, timeout=60_000, polling=20)
+    until(lambda: page.evaluate(DRAWN), every=0.02, why="drawn curves")
     return time.monotonic() - began
 
 

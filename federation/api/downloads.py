@@ -11,6 +11,7 @@ from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, ope
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.errors import NotFound, Refused, Unauthorized
+from federation.fl import torch_file
 from federation.models import GlobalModel, Participation
 
 CHUNK = 256 << 10
@@ -49,6 +50,21 @@ async def get_model(exchange: Exchange) -> None:
         await exchange.send(b"", last=True)
     else:
         await _stream(exchange, file, start, stop)
+
+
+async def get_state_dict(exchange: Exchange) -> None:
+    """The same weights as a PyTorch state_dict, made for this answer and removed after it."""
+    digest = exchange.path["digest"]
+    file = await in_thread(_permitted, exchange.headers, digest)
+    with storage.scratch() as made:
+        await in_thread(torch_file.write, file, made)
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(made.stat().st_size),
+            "Content-Disposition": f'attachment; filename="model-{digest[:12]}.pt"',
+        }
+        await exchange.begin(200, headers)
+        await _stream(exchange, made, 0, made.stat().st_size)
 
 
 async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None:

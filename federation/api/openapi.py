@@ -76,6 +76,15 @@ def raw_paths() -> dict[str, Any]:
         ),
         "parameters": [DIGEST],
     }
+    state_dict = {
+        "get": _operation(
+            "get_state_dict",
+            "A model as a PyTorch state_dict, for torch.load(path, weights_only=True)",
+            _answers({"200": "The file"}, "401", "404"),
+            security=[*TOKEN, {"KeyAuth": []}, {"BrowserAuth": []}],
+        ),
+        "parameters": [DIGEST],
+    }
     work = {
         "get": _operation(
             "get_work",
@@ -87,5 +96,6 @@ def raw_paths() -> dict[str, Any]:
     return {
         "/api/v1/work": work,
         "/api/v1/models/{digest}": model,
+        "/api/v1/models/{digest}/state_dict": state_dict,
         "/api/v1/participations/{seat_id}/update": update,
     }

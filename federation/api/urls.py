@@ -14,6 +14,7 @@ from federation.errors import Invalid, NotFound, Refused, Unauthorized
 RAW_ROUTES = {
     r"/api/v1/work": {"GET": work.get_work},
     r"/api/v1/models/(?P<digest>[0-9a-f]{64})": {"GET": downloads.get_model, "HEAD": downloads.get_model},
+    r"/api/v1/models/(?P<digest>[0-9a-f]{64})/state_dict": {"GET": downloads.get_state_dict},
     r"/api/v1/participations/(?P<seat_id>[0-9]{1,18})/update": {
         "PUT": uploads.put,
         "POST": uploads.create,

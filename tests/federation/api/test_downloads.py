@@ -4,6 +4,7 @@ import pytest
 from django.test import Client as Browser
 
 from federation import storage
+from federation.fl import weights
 from federation.services import clients
 from tests.federation.api.conftest import problem
 from tests.federation.cast import send, settle
@@ -153,3 +154,19 @@ def test_a_disabled_client_downloads_nothing(model, get):
 def test_a_large_model_is_sent_in_pieces(model, get):
     storage.path(model.digest).write_bytes(b"x" * 1_000_000)
     assert len(get().body) == 1_000_000
+
+
+def test_the_state_dict_is_a_file_that_torch_reads(model, raw, tmp_path):
+    import torch
+
+    answer = raw("GET", f"/api/v1/models/{model.digest}/state_dict", by="anna")
+    assert (answer.status, answer.headers["content-length"]) == (200, str(len(answer.body)))
+    (tmp_path / "model.pt").write_bytes(answer.body)
+    state = torch.load(tmp_path / "model.pt", weights_only=True)
+    expected = weights.load(storage.path(model.digest))
+    assert {name: tensor.tolist() for name, tensor in state.items()} == {n: a.tolist() for n, a in expected.items()}
+
+
+def test_the_state_dict_of_what_is_not_ones_own_is_not_there(raw, model):
+    assert raw("GET", f"/api/v1/models/{'0' * 64}/state_dict", by="anna").status == 404
+    assert raw("GET", f"/api/v1/models/{model.digest}/state_dict", headers={}).status == 401

@@ -7,6 +7,7 @@ CONTRACT = {
     "/enroll": {"post"},
     "/work": {"get"},
     "/models/{digest}": {"get"},
+    "/models/{digest}/state_dict": {"get"},
     "/participations/{seat_id}/progress": {"post"},
     "/participations/{seat_id}/update": {"put", "post", "head", "patch"},
     "/participations/{seat_id}/fail": {"post"},
@@ -51,7 +52,7 @@ def test_nothing_is_described_twice_and_raw_routes_are_described_once(document):
         if method in METHODS
     ]
     assert len(names) == len(set(names))
-    assert len(RAW_ROUTES) == 3
+    assert len(RAW_ROUTES) == 4
 
 
 def test_every_operation_but_enrolling_asks_for_a_token(document):
