@@ -1,6 +1,6 @@
 """How a session's page opens and moves under two loads, in a real Chromium: first useful paint, frames, long tasks.
 
-    .venv/bin/python benchmarks/page.py [--seconds 20]
+    .venv/bin/python benchmarks/page.py [--load both] [--seconds 20]
 
 "open": 200 clients with 5,000 points each. "live": 20 clients with nearly 10,000 points each, and 200 more a second
 that arrive over the API while one watches. Useful means that the curves are drawn. Frames are those that the page was
@@ -44,6 +44,7 @@ DRAWN = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--load", choices=("open", "live", "both"), default="both")
     options = parser.parse_args()
     chrome = next(filter(None, map(shutil.which, BROWSERS)), None)
     if chrome is None:
@@ -53,8 +54,10 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chrome, args=FLAGS)
         try:
             stack.start()
-            opened(stack, browser)
-            live(stack, browser, options.seconds)
+            if options.load != "live":
+                opened(stack, browser)
+            if options.load != "open":
+                live(stack, browser, options.seconds)
         finally:
             browser.close()
             stack.stop()
