@@ -144,12 +144,17 @@ class Api:
         request = _json_request("POST", f"/api/v1/participations/{participation}/fail", body, self._headers)
         _check_token(self._persist(request))
 
-    def download(self, url: str, sink: Sink, num_bytes: int, part_bytes: int) -> None:
-        """Fetch a file in parts into `sink`, from where the sink is; a cut part goes on where it was cut."""
+    def download(self, url: str, sink: Sink, num_bytes: int, part_bytes: int, *, doubted: bool = False) -> None:
+        """Fetch a file in parts into `sink`, from where the sink is; a cut part goes on where it was cut.
+
+        doubted: what came the last time did not fit its digest, so that the server is to look at its file.
+        """
+        fresh = {"Cache-Control": "no-cache"} if doubted else {}
 
         def attempt() -> Answer:
             end = min(sink.offset + part_bytes, num_bytes) - 1
-            headers = self._headers | {"Accept": "application/octet-stream", "Range": f"bytes={sink.offset}-{end}"}
+            part = {"Accept": "application/octet-stream", "Range": f"bytes={sink.offset}-{end}"}
+            headers = self._headers | part | fresh
             return self._connection.exchange(Request("GET", self._path(url), headers), sink)
 
         while sink.offset < num_bytes:

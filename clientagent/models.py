@@ -41,8 +41,8 @@ class ModelCache:
         """The base model's file, downloaded unless it is there. Raises Dropped, Failed."""
         path = self._folder / f"{work.base_digest}.safetensors"
         if not self._has(path, work):
-            for _ in range(ATTEMPTS):
-                if self._download(api, work, path, advance):
+            for attempt in range(ATTEMPTS):
+                if self._download(api, work, path, advance, doubted=attempt > 0):
                     break
             else:
                 raise Failed(f"What the server sends as model {work.base_digest[:12]}… has another digest.")
@@ -62,7 +62,7 @@ class ModelCache:
             self._verified.add(work.base_digest)
         return True
 
-    def _download(self, api: Api, work: Work, path: Path, advance: Advance) -> bool:
+    def _download(self, api: Api, work: Work, path: Path, advance: Advance, *, doubted: bool) -> bool:
         """One attempt, alone or after waiting for who is at it. False if the digest does not fit."""
         part = path.with_suffix(".part")
         while (file := try_lock(part)) is None:
@@ -72,7 +72,7 @@ class ModelCache:
             came = self._has(path, work)  # while we waited
             if not came:
                 partial = Partial(file, work.base_bytes, advance)
-                api.download(work.base_url, partial, work.base_bytes, PART_BYTES)
+                api.download(work.base_url, partial, work.base_bytes, PART_BYTES, doubted=doubted)
                 if partial.digest != work.base_digest:
                     partial.restart()
                     return False

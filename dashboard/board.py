@@ -13,7 +13,7 @@ from dashboard import lanes, wording, words
 from dashboard.lanes import Lane, Lanes
 from dashboard.templatetags import ui
 from dashboard.words import Word
-from federation.lifecycle import ENDED, OPEN, RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import ENDED, OPEN, RoundFailure, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Participation, Phase, Round, TrainingSession
 from federation.services import waiting
 
@@ -314,7 +314,8 @@ def _are(number: int) -> str:
 
 
 def _retried(board: Board) -> bool:
-    return board.round is not None and board.round.attempt <= board.session.max_retries
+    retries = board.session.max_retries if board.session.on_round_failure != RoundFailure.STOP else 0
+    return board.round is not None and board.round.attempt <= retries
 
 
 # ---- what can be done

@@ -24,6 +24,7 @@ PROBLEMS = (
     K.SEAT_FAILED,
     K.UPDATE_REJECTED,
     K.UPDATE_LATE,
+    K.STORAGE_DAMAGED,
 )
 BY_PEOPLE = (
     K.SESSION_CREATED,
@@ -156,7 +157,7 @@ def _round_completed(p: Payload) -> SafeString:
 
 
 def _round_failed(p: Payload) -> SafeString:
-    rest = " It opens again." if p.get("retried") else ""
+    rest = " It opens again." if p.get("retried") else " It is skipped." if p.get("skipped") else ""
     return format_html("{} failed{}{}", _round(p), _reason(p), rest)
 
 
@@ -215,8 +216,10 @@ def _published(p: Payload) -> SafeString:
 def _evaluated(p: Payload) -> SafeString:
     results = _results(p.get("metrics"), {"accuracy": "accuracy", "loss": "loss"})
     model = _bold(f"Model v{p.get('version', '?')}")
+    if p.get("error"):
+        return format_html("{} could not be evaluated: {}.", model, str(p["error"]).rstrip("."))
     if not results:
-        return format_html("{} could not be evaluated on the test set.", model)
+        return format_html("{} has no test set to be evaluated on.", model)
     return format_html("{} evaluated on the test set: {}.", model, results)
 
 
@@ -226,6 +229,27 @@ def _metrics(p: Payload) -> SafeString:
         return format_html("{} is {} in round {}.", _client(p), p.get("phase", "at work"), p.get("round", "?"))
     names = wording.listed(sorted({str(point.get("name")) for point in points}))
     return format_html("{} sent {} of {}.", _client(p), wording.count(len(points), "point"), names)
+
+
+def _reopened(p: Payload) -> SafeString:
+    names = wording.listed([str(client.get("name")) for client in p.get("clients") or ()])
+    if not names:
+        return format_html("{} collects again.", _round(p))
+    return format_html("{} collects again: {} must send again by {}.", _round(p), names, _moment(p.get("deadline")))
+
+
+def _damaged(p: Payload) -> SafeString:
+    found = "is missing" if p.get("missing") else "was damaged"
+    if p.get("what") == "update":
+        then = "It is asked again" if p.get("then") == "asked_again" else "It cannot be asked again"
+        return format_html("The update of {} {} on the server's disk. {}.", _client(p), found, then)
+    of = "optimizer state of model" if p.get("what") == "optimizer state" else "file of model"
+    version = _bold(f"v{p.get('version', '?')}")
+    return format_html("The {} {} {} on the server's disk. It is being made again.", of, version, found)
+
+
+def _repaired(p: Payload) -> SafeString:
+    return format_html("{} was made again, with the same digest.", _bold(f"Model v{p.get('version', '?')}"))
 
 
 # ---- the server's own log
@@ -253,6 +277,13 @@ def _silent(p: Payload) -> SafeString:
     return format_html("The worker is silent since {}: rounds neither open nor close.", _moment(p.get("last_tick")))
 
 
+def _jumped(p: Payload) -> SafeString:
+    seconds = float(p.get("seconds") or 0)
+    to = "forward" if seconds > 0 else "back"
+    moved = wording.span(round(abs(seconds)))
+    return format_html("The server's clock was set {} by {}. Deadlines moved with it.", to, moved)
+
+
 SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.SESSION_CREATED: ("draft", "idle", _created),
     K.SESSION_STARTED: ("play", "run", _did("started")),
@@ -268,6 +299,7 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.ROUND_FAILED: ("x-circle", "bad", _round_failed),
     K.ROUND_CANCELLED: ("stop", "idle", _round_cancelled),
     K.ROUND_EXTENDED: ("clock-plus", "idle", _extended),
+    K.ROUND_REOPENED: ("offered", "wait", _reopened),
     K.SEAT_TRAINING: ("training", "run", _training),
     K.SEAT_DROPPED: ("unlink", "idle", _dropped),
     K.SEAT_FAILED: ("x-circle", "bad", _gave_up),
@@ -278,6 +310,8 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.MODEL_PUBLISHED: ("models", "ok", _published),
     K.MODEL_EVALUATED: ("star", "ok", _evaluated),
     K.METRICS_REPORTED: ("sessions", "idle", _metrics),
+    K.STORAGE_DAMAGED: ("disk", "bad", _damaged),
+    K.STORAGE_REPAIRED: ("disk", "ok", _repaired),
     S.CLIENT_ENROLLED: ("plus", "ok", _of_client("joined")),
     S.CLIENT_ONLINE: ("dot", "ok", _of_client("is online")),
     S.CLIENT_OFFLINE: ("away", "wait", _of_client("went silent")),
@@ -286,6 +320,7 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     S.CLIENT_DISABLED: ("minus-circle", "idle", _switched("disabled")),
     S.WORKER_SILENT: ("warning", "bad", _silent),
     S.WORKER_RECOVERED: ("check-circle", "ok", _plain("The worker is at work again.")),
-    S.STORAGE_LOW: ("disk", "bad", _plain("The server's disk is nearly full.")),
+    S.STORAGE_LOW: ("disk", "bad", _plain("The server's disk is full. Make room; the sessions go on by themselves.")),
     S.STORAGE_RECOVERED: ("disk", "ok", _plain("The server's disk has room again.")),
+    S.CLOCK_JUMPED: ("clock", "wait", _jumped),
 }

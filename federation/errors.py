@@ -73,6 +73,20 @@ class ChecksumMismatch(Refused):
     title = "Checksum mismatch"
 
 
+class Gone(Refused):
+    """It was here, and was removed or lost."""
+
+    status = 410
+    title = "Not kept"
+
+
+class Unavailable(Refused):
+    """Not now; asked again later it may be."""
+
+    status = 503
+    title = "Not now"
+
+
 class StorageFull(Refused):
     status = 507
     title = "The disk is full"

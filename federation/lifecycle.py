@@ -33,6 +33,23 @@ class SeatStatus(TextChoices):
     DROPPED = "dropped"  # closed without an update: deadline, skip, leave, disable or cancel
 
 
+class FileStatus(TextChoices):
+    """Whether the weight file that a row names can be used."""
+
+    STORED = "stored"
+    DAMAGED = "damaged"  # it does not fit its digest, or is missing; a model is being made again
+    LOST = "lost"  # damaged, and it cannot be made again
+    REMOVED = "removed"  # by retention
+
+
+class RoundFailure(TextChoices):
+    """What a session does about a round that failed."""
+
+    RETRY = "retry"  # up to max_retries times; then the session fails
+    SKIP = "skip"  # up to max_retries times; then the next round begins from the last model
+    STOP = "stop"  # the session fails at once
+
+
 ENDED = (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED)
 LIVE = (SessionStatus.RUNNING, SessionStatus.PAUSED)
 ACTIVE = (RoundStatus.COLLECTING, RoundStatus.AGGREGATING)
@@ -50,6 +67,7 @@ ROUND_MOVES = {
     (RoundStatus.COLLECTING, RoundStatus.AGGREGATING),
     (RoundStatus.COLLECTING, RoundStatus.FAILED),
     (RoundStatus.COLLECTING, RoundStatus.CANCELLED),
+    (RoundStatus.AGGREGATING, RoundStatus.COLLECTING),  # an update's file was damaged: its client is asked again
     (RoundStatus.AGGREGATING, RoundStatus.COMPLETED),
     (RoundStatus.AGGREGATING, RoundStatus.FAILED),
     (RoundStatus.AGGREGATING, RoundStatus.CANCELLED),

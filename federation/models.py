@@ -11,7 +11,16 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from federation.lifecycle import ACTIVE, ENDED, OPEN, RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import (
+    ACTIVE,
+    ENDED,
+    OPEN,
+    FileStatus,
+    RoundFailure,
+    RoundStatus,
+    SeatStatus,
+    SessionStatus,
+)
 
 
 class Invitation(models.Model):
@@ -133,6 +142,7 @@ class TrainingSession(models.Model):
     quorum = models.PositiveIntegerField(default=1)
     round_seconds = models.PositiveIntegerField(default=600)
     max_retries = models.PositiveSmallIntegerField(default=2)
+    on_round_failure = models.CharField(max_length=12, choices=RoundFailure.choices, default=RoundFailure.RETRY)
     train = models.JSONField(help_text="epochs, batch_size, learning_rate")
     seed = models.BigIntegerField(default=1)
     start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
@@ -182,6 +192,7 @@ class GlobalModel(models.Model):
     digest = models.CharField(max_length=64)
     num_bytes = models.PositiveBigIntegerField()
     slots_digest = models.CharField(max_length=64, blank=True, default="", help_text="The optimizer state's file.")
+    file_status = models.CharField(max_length=12, choices=FileStatus.choices, default=FileStatus.STORED)
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
     round = models.OneToOneField("Round", models.CASCADE, null=True, blank=True, related_name="model")
     metrics = models.JSONField(default=dict, blank=True, help_text="Central evaluation on the held-out test set.")
@@ -189,6 +200,7 @@ class GlobalModel(models.Model):
         default=dict, blank=True, help_text="The clients' evaluation on their own held-out data, weighted by examples."
     )
     evaluated_at = models.DateTimeField(null=True, blank=True)
+    evaluation_error = models.TextField(blank=True, default="", help_text="Why it could not be evaluated.")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -263,6 +275,7 @@ class Participation(models.Model):
     upload_length = models.PositiveBigIntegerField(null=True, blank=True)
     digest = models.CharField(max_length=64, blank=True, default="")
     num_bytes = models.PositiveBigIntegerField(default=0)
+    file_status = models.CharField(max_length=12, choices=FileStatus.choices, default=FileStatus.STORED)
     num_examples = models.BigIntegerField(null=True, blank=True)
     metrics = models.JSONField(default=dict, blank=True)
     norm = models.FloatField(null=True, blank=True, help_text="L2 norm of the update.")
@@ -333,6 +346,7 @@ class Event(LogEntry):
         ROUND_FAILED = "round.failed"
         ROUND_CANCELLED = "round.cancelled"
         ROUND_EXTENDED = "round.extended"
+        ROUND_REOPENED = "round.reopened"
         SEAT_TRAINING = "seat.training"
         SEAT_DROPPED = "seat.dropped"
         SEAT_FAILED = "seat.failed"
@@ -343,6 +357,8 @@ class Event(LogEntry):
         MODEL_PUBLISHED = "model.published"
         MODEL_EVALUATED = "model.evaluated"
         METRICS_REPORTED = "metrics.reported"
+        STORAGE_DAMAGED = "storage.damaged"
+        STORAGE_REPAIRED = "storage.repaired"
 
     session = models.ForeignKey(TrainingSession, models.CASCADE, related_name="events")
     kind = models.CharField(max_length=24, choices=Kind.choices)
@@ -373,6 +389,7 @@ class ServerEvent(LogEntry):
         SESSION_CANCELLED = "session.cancelled"
         STORAGE_LOW = "storage.low"
         STORAGE_RECOVERED = "storage.recovered"
+        CLOCK_JUMPED = "clock.jumped"
 
     kind = models.CharField(max_length=24, choices=Kind.choices)
 
@@ -390,6 +407,9 @@ class Server(models.Model):
     last_seq = models.PositiveBigIntegerField(default=0)
     ticked_at = models.DateTimeField(null=True, blank=True)
     worker_silent = models.BooleanField(default=False, help_text="What the server log said last, not what is so.")
+    storage_low_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when nothing is taken in, because the disk is full."
+    )
 
     class Meta:
         constraints = (models.CheckConstraint(condition=Q(pk=1), name="one_server_row"),)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from django.conf import settings
 
 from federation.errors import StorageFull
 
 SPARE_BYTES = 64 << 20  # below this much free space nothing new is taken in
+HASH_BYTES = 1 << 20
+AGAIN_SECONDS = 10.0  # a file is not read again sooner because somebody asks
+CHECKERS = max(1, min(4, (os.cpu_count() or 1) // 2))  # threads; the other half of the cores folds meanwhile
 FULL = "The server's disk is full. Nothing is lost; try again when there is room."
 
 
@@ -34,6 +42,106 @@ def put(source: Path, digest: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with refusing_when_full():
         os.replace(source, target)
+    _seen_whole[digest] = (_mark(target), time.monotonic())
+
+
+# ---- damage
+
+
+_Mark = tuple[int, int, int, int]
+_reading = threading.Lock()
+_seen_whole: dict[str, tuple[_Mark, float]] = {}  # files as this process wrote or read them, and when
+
+
+def _mark(file: Path) -> _Mark:
+    """What changes whenever somebody writes a file; not what a disk's own fault changes."""
+    stat = file.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def digest_of(file: Path, on_chunk: Callable[[], None] = lambda: None) -> str:
+    """A file's SHA-256. on_chunk is called between reads; what it raises aborts."""
+    sha, buffer = hashlib.sha256(), bytearray(HASH_BYTES)
+    with file.open("rb", buffering=0) as handle:
+        while count := handle.readinto(buffer):
+            sha.update(memoryview(buffer)[:count])
+            on_chunk()
+    return sha.hexdigest()
+
+
+def is_whole(digest: str, on_chunk: Callable[[], None] = lambda: None) -> bool:
+    """Whether a stored file is there and fits its name, read from its first byte to its last."""
+    file = path(digest)
+    try:
+        mark = _mark(file)
+        if digest_of(file, on_chunk) != digest:
+            return False
+    except OSError:  # missing, or a disk that cannot read it
+        return False
+    _seen_whole[digest] = (mark, time.monotonic())
+    return True
+
+
+def is_sound(digest: str, *, doubted: bool = False) -> bool:
+    """The same, but one that this process saw whole and that nobody wrote since is not read again.
+
+    doubted: somebody says that what it was sent does not fit, so that it is read in any case.
+    """
+    with _reading:  # many ask for a new model at once: the first reads it, the others see that it did
+        mark, seen = _seen_whole.get(digest, (None, 0.0))
+        with suppress(OSError):
+            if mark == _mark(path(digest)) and not (doubted and time.monotonic() - seen > AGAIN_SECONDS):
+                return True
+        return is_whole(digest)
+
+
+class _NoLonger(Exception):
+    """Nobody waits for the result any more."""
+
+
+class Check:
+    """Reads stored files through and compares them with their digests, on threads beside whatever uses them.
+
+    The digests cost as much time as the reading of the files; so they are known about when the work is done.
+    """
+
+    def __init__(self, digests: Iterable[str]) -> None:
+        self._stop = threading.Event()
+        self._threads = ThreadPoolExecutor(CHECKERS, thread_name_prefix="check")
+        self._results: dict[Future[bool], str] = {
+            self._threads.submit(is_whole, digest, self._go_on): digest for digest in dict.fromkeys(digests)
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._threads.shutdown(cancel_futures=True)
+
+    def damaged(self, while_waiting: Callable[[], None]) -> set[str]:
+        """Those that do not fit. while_waiting is called every second; what it raises comes out."""
+        waiting = set(self._results)
+        while waiting:
+            _, waiting = wait(waiting, timeout=1.0)
+            while_waiting()
+        return {digest for result, digest in self._results.items() if not result.result()}
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise _NoLonger
+
+
+def set_aside(digest: str) -> None:
+    """Take a damaged file out of the store. It is kept for a day, for somebody to look at."""
+    _seen_whole.pop(digest, None)
+    with suppress(FileNotFoundError):
+        os.replace(path(digest), scratch_path().with_name(f"{digest}.damaged"))
+
+
+# ---- files in the making
 
 
 def scratch_path() -> Path:
@@ -71,8 +179,17 @@ def sweep(older_than_seconds: float = 86_400) -> None:
                 file.unlink(missing_ok=True)
 
 
+def free_bytes() -> int:
+    return shutil.disk_usage(settings.FL_DATA_DIR).free
+
+
 def is_full() -> bool:
-    return shutil.disk_usage(settings.FL_DATA_DIR).free < SPARE_BYTES
+    return free_bytes() < SPARE_BYTES
+
+
+def has_room_again() -> bool:
+    """A little more than not full, so that it does not change with every file."""
+    return free_bytes() >= SPARE_BYTES * 5 // 4
 
 
 def require_room() -> None:

@@ -4,13 +4,14 @@ import logging
 from typing import Any
 
 from celery import Task, shared_task
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from federation import storage
-from federation.lifecycle import LIVE
+from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
-from federation.services import clients, models, rounds, server
+from federation.services import clients, models, repair, rounds, server
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def advance(session_id: int) -> None:
     session = TrainingSession.objects.filter(pk=session_id).first()
     if session is None:
         return
-    while rounds.advance(session, now=timezone.now()):
+    while rounds.advance(session, now=timezone.now()) or repair.mend(session_id, lambda: advance.delay(session_id)):
         pass
     models.request_initial(session, then=lambda: advance.delay(session_id))
     models.request_missing(GlobalModel.objects.filter(session=session))
@@ -43,7 +44,9 @@ def advance_all() -> None:
     now = timezone.now()
     server.tick(now=now)
     clients.announce_offline(now=now)
-    for session_id in TrainingSession.objects.filter(status__in=LIVE).values_list("pk", flat=True):
+    damaged = GlobalModel.objects.filter(session=OuterRef("pk"), file_status=FileStatus.DAMAGED)
+    due = TrainingSession.objects.filter(Q(status__in=LIVE) | Exists(damaged))
+    for session_id in due.values_list("pk", flat=True):
         advance.delay(session_id)
     models.request_missing(GlobalModel.objects.all())
 

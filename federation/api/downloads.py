@@ -6,13 +6,15 @@ import os
 import re
 from pathlib import Path
 
-from federation import killpoints, storage
+from federation import killpoints, storage, tasks
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
-from federation.errors import NotFound, Refused, Unauthorized
+from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
 from federation.fl import torch_file
+from federation.lifecycle import FileStatus
 from federation.models import GlobalModel, Participation
+from federation.services import damage
 
 CHUNK = 256 << 10
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -80,7 +82,7 @@ async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None
 
 
 def _permitted(headers: dict[str, str], digest: str) -> Path:
-    """The model's file. Raises NotFound for what is not there and for what is not the caller's alike."""
+    """The model's file, which is sound. Raises NotFound for what is not there and what is not the caller's alike."""
     unknown = NotFound(f"There is no model {digest[:12]}… for you.")
     token = bearer(headers)
     if token is None and browser_user(headers) is None:
@@ -92,10 +94,28 @@ def _permitted(headers: dict[str, str], digest: str) -> Path:
     else:
         seats = Participation.objects.filter(client=client_in(headers))
         found = seats.filter(round__base_model__digest=digest).exists()
-    file = storage.path(digest)
-    if not found or not file.exists():
+    if not found:
         raise unknown
-    return file
+    _require_sound(digest, doubted="no-cache" in headers.get("cache-control", ""))
+    return storage.path(digest)
+
+
+def _require_sound(digest: str, *, doubted: bool) -> None:
+    """Serve nothing that does not fit its digest: have it made again.
+
+    doubted: by Cache-Control: no-cache, with which somebody asks again whom a damaged file reached.
+    """
+    known = set(GlobalModel.objects.filter(digest=digest).values_list("file_status", flat=True))
+    if FileStatus.STORED in known:
+        if storage.is_sound(digest, doubted=doubted):
+            return
+        for session_id in damage.note([digest]):
+            tasks.advance.delay(session_id)
+    elif FileStatus.DAMAGED not in known:
+        why = "was removed by retention" if FileStatus.REMOVED in known else "was damaged and could not be made again"
+        raise Gone(f"The file of model {digest[:12]}… {why}.")
+    later = {"Retry-After": "1"}
+    raise Unavailable(f"The file of model {digest[:12]}… is damaged and is being made again.", headers=later)
 
 
 def _matches(condition: str, etag: str) -> bool:

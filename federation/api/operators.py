@@ -56,6 +56,7 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
         quorum=body.quorum,
         round_seconds=body.round_seconds,
         max_retries=body.max_retries,
+        on_round_failure=body.on_round_failure,
         train=body.train,
         seed=body.seed,
         start_from=(int(start.session), start.version) if start else None,

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError
 
 from federation.api import problems
-from federation.errors import Refused
+from federation.errors import Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +69,6 @@ Handler = Callable[[Exchange], Awaitable[None]]
 class NotAllowed(Refused):
     status = 405
     title = "Method not allowed"
-
-
-class Unavailable(Refused):
-    status = 503
-    title = "Not now"
 
 
 class RawRoutes:

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import Count, OuterRef, Subquery
 
-from federation.lifecycle import ACTIVE
+from federation.lifecycle import ACTIVE, RoundFailure
 from federation.models import Client, GlobalModel, Metric, Participation, Round, TrainingSession
 from federation.services import waiting
 
 
 def session(row: TrainingSession, *, now: datetime) -> dict[str, Any]:
-    return _session(row, row.active_round(), row.last_model(), now)
+    skips = row.on_round_failure == RoundFailure.SKIP
+    skipped = row.models.filter(version__gt=0).count() if skips else None
+    return _session(row, row.active_round(), row.last_model(), skipped, now)
 
 
 def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[str, Any]]:
@@ -23,17 +25,23 @@ def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[st
     newest = GlobalModel.objects.filter(session=OuterRef("pk")).order_by("-version").values("pk")[:1]
     keys = TrainingSession.objects.filter(pk__in=[row.pk for row in found]).values_list(Subquery(newest), flat=True)
     last = {model.session_id: model for model in GlobalModel.objects.filter(pk__in=list(keys))}
-    return [_session(row, active.get(row.pk), last.get(row.pk), now) for row in found]
+    skipping = [row.pk for row in found if row.on_round_failure == RoundFailure.SKIP]
+    made = GlobalModel.objects.filter(session__in=skipping, version__gt=0).order_by()
+    counts = dict.fromkeys(skipping, 0) | dict(made.values_list("session").annotate(Count("pk")))
+    return [_session(row, active.get(row.pk), last.get(row.pk), counts.get(row.pk), now) for row in found]
 
 
-def _session(row: TrainingSession, round_: Round | None, model: GlobalModel | None, now: datetime) -> dict[str, Any]:
+def _session(
+    row: TrainingSession, round_: Round | None, model: GlobalModel | None, made: int | None, now: datetime
+) -> dict[str, Any]:
+    """made: how many rounds made a model, where that is not the last one's version: some may have been skipped."""
     return {
         "id": str(row.pk),
         "name": row.name,
         "status": row.status,
         "reason": row.reason,
         "rounds": row.rounds,
-        "completed_rounds": model.version if model else 0,
+        "completed_rounds": made if made is not None else model.version if model else 0,
         "round": _open_round(round_) if round_ else None,
         "workload": {"name": row.workload, "options": row.workload_options},
         "strategy": {"name": row.strategy, "options": row.strategy_options},
@@ -42,6 +50,7 @@ def _session(row: TrainingSession, round_: Round | None, model: GlobalModel | No
         "quorum": row.quorum,
         "round_seconds": row.round_seconds,
         "max_retries": row.max_retries,
+        "on_round_failure": row.on_round_failure,
         "seed": row.seed,
         "last_seq": row.last_seq,
         "model": {"version": model.version, "digest": model.digest} if model else None,

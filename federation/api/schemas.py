@@ -121,6 +121,7 @@ class NewSession(Strict):
     quorum: int = 1
     round_seconds: int = 600
     max_retries: int = 2
+    on_round_failure: Annotated[str, StringConstraints(max_length=24), Storable] = "retry"
     train: dict[str, Any] = {}
     seed: int = 1
     start_from: StartFrom | None = None
@@ -183,6 +184,7 @@ class SessionOut(Schema):
     quorum: int
     round_seconds: int
     max_retries: int
+    on_round_failure: str
     seed: int
     last_seq: int
     model: ModelReference | None

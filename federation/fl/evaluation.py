@@ -6,12 +6,14 @@ Reads one JSON request a line, answers one JSON line each, in order, and ends wi
 else is ever written to standard output. Requests:
 
     {"id", "do": "initial", "workload", "options", "seed", "out"}   -> {"id", "ok": true, "digest"}
-    {"id", "do": "evaluate", "workload", "options", "weights"}      -> {"id", "ok": true, "metrics"}
+    {"id", "do": "evaluate", "workload", "options", "weights", "digest"}  -> {"id", "ok": true, "metrics"}
 
-and for whatever fails {"id", "ok": false, "error": a sentence}.
+and for whatever fails {"id", "ok": false, "error": a sentence}, with "damaged": true where the weights are
+missing or do not fit their digest.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -37,8 +39,23 @@ def initial(request: Mapping[str, Any]) -> dict[str, Any]:
 def evaluate(request: Mapping[str, Any]) -> dict[str, Any]:
     """Measure a model on the workload's held-out test set. A number that is not finite is left out."""
     workload = workloads.get(request["workload"])
+    _check_digest(Path(request["weights"]), request["digest"])
     found = workload.evaluate(weights.load(Path(request["weights"])), request["options"])
     return {"metrics": {name: value for name, value in found.items() if math.isfinite(value)}}
+
+
+class Damaged(Exception):
+    """The weights are not what they were when they were stored."""
+
+
+def _check_digest(file: Path, digest: str) -> None:
+    try:
+        with file.open("rb") as handle:
+            whole = hashlib.file_digest(handle, "sha256").hexdigest() == digest
+    except OSError:
+        whole = False
+    if not whole:
+        raise Damaged(f"{file.name} is damaged.")
 
 
 JOBS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"initial": initial, "evaluate": evaluate}
@@ -47,14 +64,17 @@ JOBS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"initial": 
 def answer(line: str) -> dict[str, Any]:
     """The answer to one line, whatever it holds."""
     request: Any = None
+    more: dict[str, Any] = {}
     try:
         request = json.loads(line)
         return {"id": request["id"], "ok": True} | JOBS[request["do"]](request)
+    except Damaged as error:
+        sentence, more = str(error), {"damaged": True}
     except (OptionError, WeightsError) as error:
         sentence = str(error)
     except Exception as error:  # whatever a workload raises is its request's answer, and the next one is served
         sentence = f"{type(error).__name__}: {error}"
-    return {"id": request.get("id") if isinstance(request, dict) else None, "ok": False, "error": sentence}
+    return {"id": request.get("id") if isinstance(request, dict) else None, "ok": False, "error": sentence} | more
 
 
 def main() -> None:

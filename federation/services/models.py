@@ -14,10 +14,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from federation import events, killpoints, storage
+from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import workloads
-from federation.lifecycle import LIVE, SessionStatus
+from federation.lifecycle import LIVE, FileStatus, SessionStatus
 from federation.models import Event, GlobalModel, TrainingSession
+from federation.services import damage
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +42,26 @@ def lacks_initial(session: TrainingSession) -> bool:
 
 def request_missing(models_of: QuerySet[GlobalModel], *, limit: int = 8) -> None:
     """Have the models evaluated that were not yet. Answers arrive on another thread."""
-    for model in models_of.filter(evaluated_at=None).select_related("session").order_by("pk")[:limit]:
+    unmeasured = models_of.filter(evaluated_at=None, file_status=FileStatus.STORED)
+    for model in unmeasured.select_related("session").order_by("pk")[:limit]:
         request = {
             "do": "evaluate",
             "workload": model.session.workload,
             "options": model.session.workload_options,
             "weights": str(storage.path(model.digest)),
+            "digest": model.digest,
         }
-        evaluator.submit(f"model {model.pk}", request, partial(_evaluated, model.pk))
+        evaluator.submit(f"model {model.pk}", request, partial(_evaluated, model.pk, model.digest))
 
 
-def _evaluated(model_id: int, answer: Answer) -> None:
-    if not answer["ok"]:
-        log.warning("model %s could not be evaluated: %s", model_id, answer["error"])
-    record_evaluation(model_id, answer.get("metrics", {}), now=timezone.now())
+def _evaluated(model_id: int, digest: str, answer: Answer) -> None:
+    if answer.get("damaged"):  # evaluated when it has been made again
+        damage.note([digest])
+        return
+    error = "" if answer["ok"] else str(answer["error"])
+    if error:
+        log.warning("model %s could not be evaluated: %s", model_id, error)
+    record_evaluation(model_id, answer.get("metrics", {}), error=error, now=timezone.now())
 
 
 def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
@@ -61,10 +69,10 @@ def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
     if not lacks_initial(session):
         return
     workload = workloads.get(session.workload)
+    if storage.is_full():  # the tick asks again
+        return
     if not workload.needs_torch:
-        with storage.scratch() as file:
-            digest = workload.write_initial(file, session.workload_options, session.seed)
-            publish_initial(session.pk, file, digest, now=timezone.now())
+        _write_initial(session)
         then()
         return
     file = storage.scratch_path()
@@ -78,9 +86,22 @@ def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
     evaluator.submit(f"initial model of session {session.pk}", request, partial(_made, session.pk, file, then))
 
 
+def _write_initial(session: TrainingSession) -> None:
+    try:
+        with storage.scratch() as file, storage.refusing_when_full():
+            digest = workloads.get(session.workload).write_initial(file, session.workload_options, session.seed)
+            publish_initial(session.pk, file, digest, now=timezone.now())
+    except StorageFull:
+        log.warning("the initial model of session %s waits: the disk is full", session.pk)
+    except (OSError, ValueError, ArithmeticError, MemoryError) as error:
+        fail_initial(session.pk, f"The initial model could not be made: {error}.", now=timezone.now())
+
+
 def _made(session_id: int, file: Path, then: Callable[[], None], answer: Answer) -> None:
     if answer["ok"]:
         publish_initial(session_id, file, answer["digest"], now=timezone.now())
+    elif storage.is_full():
+        log.warning("the initial model of session %s waits: the disk is full", session_id)
     else:
         reason = f"The initial model could not be made: {answer['error']}"
         fail_initial(session_id, reason, now=timezone.now())
@@ -119,10 +140,10 @@ def fail_initial(session_id: int, reason: str, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def record_evaluation(model_id: int, metrics: Mapping[str, float], *, now: datetime) -> None:
-    """Keep what the central evaluation found. Empty metrics: it could not be made, and is not tried again."""
+def record_evaluation(model_id: int, metrics: Mapping[str, float], *, error: str = "", now: datetime) -> None:
+    """Keep what the central evaluation found, or why it could not be made: it is not tried again."""
     waiting = GlobalModel.objects.filter(pk=model_id, evaluated_at=None)
-    if waiting.update(metrics=dict(metrics), evaluated_at=now):
+    if waiting.update(metrics=dict(metrics), evaluation_error=error[:500], evaluated_at=now):
         model = GlobalModel.objects.get(pk=model_id)
         payload = {"version": model.version, "round": model.version or None, "metrics": dict(metrics)}
-        events.record(model.session_id, Event.Kind.MODEL_EVALUATED, **payload)
+        events.record(model.session_id, Event.Kind.MODEL_EVALUATED, **payload | ({"error": error} if error else {}))

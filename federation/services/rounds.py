@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -16,20 +15,22 @@ from django.utils import timezone
 
 from federation import events, killpoints, storage
 from federation.errors import Conflict, Invalid, StorageFull
-from federation.fl import aggregation, sampling, strategies, weights, workloads
+from federation.fl import aggregation, sampling, weights, workloads
 from federation.killpoints import Point
 from federation.lifecycle import (
     ACTIVE,
     LIVE,
     OPEN,
     ROUND_MOVES,
+    FileStatus,
+    RoundFailure,
     RoundStatus,
     SeatStatus,
     SessionStatus,
     verdict,
 )
 from federation.models import Client, Event, GlobalModel, Participation, Round, TrainingSession
-from federation.services import seats, server
+from federation.services import damage, making, seats, server
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
     if round_ is None:
         return open_next(now=now)
     if round_.status == RoundStatus.AGGREGATING:
+        if round_.base_model.file_status == FileStatus.DAMAGED:  # until it is made again
+            return False
         token = claim(round_, now=now)
         return token is not None and aggregate(round_, token)
     # A seat that reported has freed its client, perhaps for another session.
@@ -88,7 +91,7 @@ def open_next(*, now: datetime) -> bool:
     starved by one that needs few. One that has too few clients online holds nobody up.
     """
     waiting = list(TrainingSession.objects.waiting_for_a_round())
-    if not waiting:
+    if not waiting or not server.may_open(now):
         return False
     candidates = pool(now)
     for session in waiting:
@@ -101,16 +104,29 @@ def open_next(*, now: datetime) -> bool:
     return False
 
 
-def next_try(session: TrainingSession) -> tuple[int, int]:
-    """Number and attempt of the round to open: the next number, or the same again after a failure."""
+def next_try(session: TrainingSession) -> tuple[int, int] | None:
+    """Number and attempt of the round to open: the next number, or the same again after a failure.
+
+    None while one is open: another worker was faster.
+    """
     last = session.last_round()
     if last is None:
         return 1, 1
-    return (last.number, last.attempt + 1) if last.status == RoundStatus.FAILED else (last.number + 1, 1)
+    if last.status in ACTIVE:
+        return None
+    return (last.number, last.attempt + 1) if _is_retried(session, last) else (last.number + 1, 1)
+
+
+def _is_retried(session: TrainingSession, round_: Round) -> bool:
+    tries_left = session.on_round_failure != RoundFailure.STOP and round_.attempt <= session.max_retries
+    return round_.status == RoundStatus.FAILED and tries_left
 
 
 def _open(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:
-    number, attempt = next_try(session)
+    following = next_try(session)
+    if following is None:
+        return False
+    number, attempt = following
     by_name = {client.name: client for client in free}
     drawn = sampling.draw(sorted(by_name), asked, seed=session.seed, round_number=number)
     try:
@@ -125,8 +141,8 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
     still = Client.objects.online(now).filter(pk__in=ids).select_for_update().order_by("pk")
     if len(still) < len(ids):  # one left or was disabled; counting in the database would lock nothing
         return False
-    base = GlobalModel.objects.filter(session=session, version=number - 1).first()
-    if base is None:  # another worker opened a round just now, and this is the number after it
+    base = session.last_model()  # not always number - 1: a round may have been skipped
+    if base is None:
         return False
     if not TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING).update(idle_since=None):
         return False
@@ -155,7 +171,7 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
 
 def close(round_: Round, *, now: datetime) -> bool:
     """Close a collecting round if it is time: to be aggregated with a quorum, failed without."""
-    if _verdict(round_, now) is None:
+    if _verdict(round_, now) is None or not (now < round_.deadline or server.may_miss_deadlines(now)):
         return False
     with transaction.atomic():
         # Under the lock no update can be accepted between the count and the move.
@@ -189,24 +205,50 @@ def collect(round_: Round, *, reason: str, now: datetime) -> bool:
 
 @transaction.atomic
 def fail(round_: Round, *, reason: str, now: datetime, lease_token: str | None = None) -> bool:
-    """End a round without a model. It is tried again, or fails its session when it was tried often enough."""
+    """End a round without a model: it is tried again, skipped, or fails its session, as that was told."""
     guard = {} if lease_token is None else {"lease_token": lease_token}
     if not move(round_, RoundStatus.FAILED, guard=guard, reason=reason, closed_at=now):
         return False
     seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
     session = round_.session
-    again = round_.attempt <= session.max_retries
-    events.record(
-        session.pk, Event.Kind.ROUND_FAILED, round=round_.number, attempt=round_.attempt, reason=reason, retried=again
-    )
-    if again:
+    again = _is_retried(session, round_)
+    skipped = not again and session.on_round_failure == RoundFailure.SKIP
+    where: Payload = {"round": round_.number, "attempt": round_.attempt}
+    events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=again, skipped=skipped)
+    if skipped:
+        _skip(round_, now)
+    elif again:
         TrainingSession.objects.filter(pk=session.pk).update(idle_since=now)
-        return True
-    why = f"Round {round_.number} failed {round_.attempt} times. The last time: {reason}"
-    fields = {"status": SessionStatus.FAILED, "reason": why, "ended_at": now, "idle_since": None}
-    if TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(**fields):
-        events.record(session.pk, Event.Kind.SESSION_FAILED, reason=why)
+    else:
+        times = "once" if round_.attempt == 1 else f"{round_.attempt} times"
+        _fail_session(session, f"Round {round_.number} failed {times}. The last time: {reason}", now)
     return True
+
+
+def _skip(round_: Round, now: datetime) -> None:
+    """Go on with the next number from the last model. A session none of whose rounds made one has failed."""
+    session = round_.session
+    if not session.models.filter(version__gt=0).exists() and session.rounds <= round_.number:
+        _fail_session(session, "Every round failed and was skipped, so that there is no model to keep.", now)
+    elif _complete_or_go_on(round_, now):
+        events.record(session.pk, Event.Kind.SESSION_COMPLETED, rounds=round_.number)
+
+
+def _fail_session(session: TrainingSession, reason: str, now: datetime) -> None:
+    fields = {"status": SessionStatus.FAILED, "reason": reason, "ended_at": now, "idle_since": None}
+    if TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(**fields):
+        events.record(session.pk, Event.Kind.SESSION_FAILED, reason=reason)
+
+
+@transaction.atomic
+def give_up(session: TrainingSession, *, reason: str, now: datetime) -> None:
+    """Fail the open round and the session: what they stand on is lost, so that trying again would not help."""
+    round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
+    if round_ is not None and move(round_, RoundStatus.FAILED, reason=reason, closed_at=now):
+        seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
+        where: Payload = {"round": round_.number, "attempt": round_.attempt}
+        events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=False)
+    _fail_session(session, reason, now)
 
 
 def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None, **fields: object) -> bool:
@@ -319,46 +361,70 @@ class Lease:
 
 def aggregate(round_: Round, token: str) -> bool:
     """Build the next global model from the reported updates and publish it. False if it could not be done now."""
-    counted = list(round_.seats.select_related("client").filter(status=SeatStatus.REPORTED).order_by("seat"))
-    session, base = round_.session, round_.base_model
-    began = timezone.now()
+    try:
+        return _aggregate(round_, token)
+    except LeaseLost:
+        return False
+    except StorageFull:
+        log.warning("round %s of session %s waits: the disk is full", round_.number, round_.session_id)
+        return False
+
+
+def _aggregate(round_: Round, token: str) -> bool:
     killpoints.reached(Point.AGGREGATION_CLAIMED)
-    with storage.scratch() as out, storage.scratch() as out_slots:
+    counted, began, lease = making.counted(round_), timezone.now(), Lease(round_, token)
+    made, failure = None, ""
+    with (
+        storage.scratch() as out,
+        storage.scratch() as out_slots,
+        storage.Check(making.files(round_, counted)) as check,
+    ):
         try:
             with storage.refusing_when_full():
-                made = aggregation.aggregate(
-                    strategies.build(session.strategy, session.strategy_options),
-                    base=storage.path(base.digest),
-                    base_slots=storage.path(base.slots_digest) if base.slots_digest else None,
-                    updates=[_file(seat) for seat in counted],
-                    out=out,
-                    out_slots=out_slots,
-                    seed=sampling.client_seed(session.seed, round_.number, "server"),
-                    on_block=Lease(round_, token).renew,
-                )
-            storage.put(out, made.digest)
-            if made.slots_digest:
-                storage.put(out_slots, made.slots_digest)
-        except LeaseLost:
-            return False
-        except StorageFull:
-            log.warning("round %s of session %s waits: the disk is full", round_.number, session.pk)
-            return False
-        except FileNotFoundError as error:
-            lost = f"The server lost a file that it needs: {Path(error.filename).name}."
-            return fail(round_, reason=lost, now=timezone.now(), lease_token=token)
-        except (aggregation.AggregationError, weights.WeightsError) as error:
-            return fail(round_, reason=str(error), now=timezone.now(), lease_token=token)
+                made = making.make(round_, counted, out, out_slots, lease.renew)
+        except (aggregation.AggregationError, weights.WeightsError, FileNotFoundError) as error:
+            failure = str(error)
+        if damaged := check.damaged(lease.renew):
+            return _mend(round_, token, counted, damaged)
+        if made is None:
+            return fail(round_, reason=failure, now=timezone.now(), lease_token=token)
+        storage.put(out, made.digest)
+        if made.slots_digest:
+            storage.put(out_slots, made.slots_digest)
     killpoints.reached(Point.AGGREGATED)
     published = publish(round_, token, counted, made, began=began, now=timezone.now())
     killpoints.reached(Point.PUBLISHED)
     return published
 
 
-def _file(seat: Participation) -> aggregation.UpdateFile:
-    return aggregation.UpdateFile(
-        path=storage.path(seat.digest), num_examples=seat.num_examples or 0, metrics=seat.metrics
-    )
+def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: set[str]) -> bool:
+    """Nothing made of damaged files is published. Updates are asked for again; models are made again by `repair`."""
+    of_seats = [seat for seat in counted if seat.digest in damaged]
+    if of_models := damaged - {seat.digest for seat in of_seats}:
+        damage.note(of_models)
+        Round.objects.filter(pk=round_.pk, lease_token=token).update(lease_until=None)
+        return False
+    return reopen(round_, token, of_seats, now=timezone.now())
+
+
+@transaction.atomic
+def reopen(round_: Round, token: str, damaged: Sequence[Participation], *, now: datetime) -> bool:
+    """Collect again, from the clients whose updates were damaged. The others' stay."""
+    deadline = max(round_.deadline, now + timedelta(seconds=round_.session.round_seconds))
+    free = {"lease_token": "", "lease_until": None, "collected_at": None, "deadline": deadline}
+    if not move(round_, RoundStatus.COLLECTING, guard={"lease_token": token}, **free):
+        return False
+    entries, asked = [], []
+    for seat in damaged:
+        missing = not storage.exists(seat.digest)
+        storage.set_aside(seat.digest)  # before the client can send it again
+        again = seats.ask_again(seat)
+        then = "asked_again" if again else "lost"
+        entries.append((Event.Kind.STORAGE_DAMAGED, damage.of_update(seat, missing, then)))
+        asked += [events.reference(seat.client)] if again else []
+    where: Payload = {"round": round_.number, "attempt": round_.attempt, "deadline": deadline.isoformat()}
+    events.record_all(round_.session_id, [*entries, (Event.Kind.ROUND_REOPENED, where | {"clients": asked})])
+    return True
 
 
 @transaction.atomic

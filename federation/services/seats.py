@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import groupby
+from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from federation import events
 from federation.errors import Conflict, NotFound
-from federation.lifecycle import OPEN, RoundStatus, SeatStatus
+from federation.lifecycle import OPEN, FileStatus, RoundStatus, SeatStatus
 from federation.models import Client, Event, Participation
+
+FRESH: dict[str, Any] = {  # what a seat has before its client works
+    "digest": "",
+    "num_bytes": 0,
+    "num_examples": None,
+    "metrics": {},
+    "reported_at": None,
+    "phase": "",
+    "fraction": 0.0,
+    "upload_offset": 0,
+    "upload_length": None,
+    "reason": "",
+}
 
 
 def of(client: Client, seat_id: int) -> Participation:
@@ -67,6 +82,23 @@ def skip(seat: Participation, *, by: str) -> None:
     events.record(seat.round.session_id, Event.Kind.SEAT_SKIPPED, **describe(seat), by=by)
 
 
+def ask_again(seat: Participation) -> bool:
+    """Open a reported seat again whose update was lost here. False, and it is dropped, where its client cannot.
+
+    Call inside a transaction that has moved the round.
+    """
+    reported = Participation.objects.filter(pk=seat.pk, status=SeatStatus.REPORTED)
+    if Client.objects.enrolled().filter(pk=seat.client_id, enabled=True).exists():
+        try:
+            with transaction.atomic():
+                return bool(reported.update(status=SeatStatus.INVITED, **FRESH))
+        except IntegrityError:  # it holds an open seat in another session
+            pass
+    reason = "Its update was damaged on the server's disk, and the client could not be asked again."
+    reported.update(status=SeatStatus.DROPPED, reason=reason, file_status=FileStatus.LOST)
+    return False
+
+
 def drop_open(client: Client, *, reason: str) -> None:
     """Drop whatever seats a client holds open. Call inside a transaction."""
     drop(Participation.objects.filter(client=client), reason=reason)
@@ -81,12 +113,20 @@ def drop(those: QuerySet[Participation], *, reason: str, closing: bool = False) 
     found = those.filter(status__in=OPEN).select_for_update(of=("self",))
     ended = list(found.select_related("client", "round").order_by("pk"))
     rows = Participation.objects.filter(pk__in=[seat.pk for seat in ended], status__in=OPEN)
+
+    def why(seat: Participation) -> str:
+        return seat.reason if closing and seat.reason else reason
+
     if closing:
         rows.exclude(reason="").update(status=SeatStatus.REJECTED)
     rows.update(status=SeatStatus.DROPPED, reason=reason)
-    for seat in ended:
-        why = seat.reason if closing and seat.reason else reason
-        events.record(seat.round.session_id, Event.Kind.SEAT_DROPPED, **describe(seat), reason=why)
+    for session_id, dropped in groupby(sorted(ended, key=_session), key=_session):
+        entries = [(Event.Kind.SEAT_DROPPED, describe(seat) | {"reason": why(seat)}) for seat in dropped]
+        events.record_all(session_id, entries)  # at once: the round is locked meanwhile
+
+
+def _session(seat: Participation) -> int:
+    return seat.round.session_id
 
 
 def describe(seat: Participation) -> dict[str, object]:

@@ -1,22 +1,89 @@
-"""The server itself: the worker's tick."""
+"""The server itself: the worker's tick, and what it notices: room on the disk, and time that does not count."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from time import monotonic
 
 from django.db import transaction
+from django.db.models import F
 
-from federation import events
-from federation.models import Server, ServerEvent
+from federation import events, storage
+from federation.lifecycle import RoundStatus
+from federation.models import Client, Round, Server, ServerEvent
+
+JUMP = timedelta(seconds=30)  # ticks further apart than this are no late ticks
+
+_last_tick: float | None = None  # of this process, by a clock that nobody sets
 
 
 @transaction.atomic
-def tick(*, now: datetime) -> None:
-    """A worker is at work. Logged where it had been silent."""
-    if not Server.objects.filter(pk=1).update(ticked_at=now):
-        Server.objects.get_or_create(pk=1, defaults={"ticked_at": now})
+def tick(*, now: datetime, clock: float | None = None) -> None:
+    """A worker is at work. Logged where it had been silent. clock: `time.monotonic()`."""
+    global _last_tick
+    clock = monotonic() if clock is None else clock
+    row = Server.objects.filter(pk=1).first() or Server.objects.get_or_create(pk=1)[0]
+    jumped = row.ticked_at is not None and abs(now - row.ticked_at) > JUMP
+    if jumped:
+        _shift(row, now)
+    # Only one of several workers moves the time; the others' shift is rolled back with their tick.
+    if not Server.objects.filter(pk=1, ticked_at=row.ticked_at).update(ticked_at=now):
+        transaction.set_rollback(True)
+        return
+    if jumped and row.ticked_at is not None and (now < row.ticked_at or _ticked_lately(clock)):
+        events.record_server(ServerEvent.Kind.CLOCK_JUMPED, seconds=(now - row.ticked_at).total_seconds())
+    _notice_room(now)
     if Server.objects.filter(pk=1, worker_silent=True).update(worker_silent=False):
         events.record_server(ServerEvent.Kind.WORKER_RECOVERED)
+    _last_tick = clock
+
+
+def _ticked_lately(clock: float) -> bool:
+    """Whether this process ticked a moment ago, so that it is the clock that moved."""
+    return _last_tick is not None and 0 <= clock - _last_tick < JUMP.total_seconds()
+
+
+def _shift(row: Server, now: datetime) -> None:
+    """Move what is compared with the clock by the time that did not pass, or passed while nobody was at work.
+
+    A clock that was set, a machine that slept and a server that was down all look alike here: no round
+    closes for that time, and none stays open longer than it should.
+    """
+    assert row.ticked_at is not None
+    by = now - row.ticked_at
+    collecting = Round.objects.filter(status=RoundStatus.COLLECTING)
+    if now > row.ticked_at:  # one that opened since the last tick has the new time already
+        collecting = collecting.filter(opened_at__lte=row.ticked_at)
+    collecting.update(deadline=F("deadline") + by)
+    Round.objects.exclude(lease_until=None).update(lease_until=F("lease_until") + by)
+    Server.objects.exclude(storage_low_since=None).update(storage_low_since=F("storage_low_since") + by)
+    if now < row.ticked_at:  # else it is seen again within seconds
+        Client.objects.exclude(last_seen=None).update(last_seen=F("last_seen") + by)
+
+
+def _notice_room(now: datetime) -> None:
+    """Log that the disk is full, or no longer: the open rounds get back the time in which nothing was taken in."""
+    row = Server.objects.get(pk=1)
+    if row.storage_low_since is None and storage.is_full():
+        Server.objects.filter(pk=1).update(storage_low_since=now)
+        events.record_server(ServerEvent.Kind.STORAGE_LOW, free_bytes=storage.free_bytes())
+    elif row.storage_low_since is not None and storage.has_room_again():
+        lost = now - row.storage_low_since
+        Round.objects.filter(status=RoundStatus.COLLECTING).update(deadline=F("deadline") + lost)
+        Server.objects.filter(pk=1).update(storage_low_since=None)
+        events.record_server(ServerEvent.Kind.STORAGE_RECOVERED, free_bytes=storage.free_bytes())
+
+
+def may_open(now: datetime) -> bool:
+    """Whether a round may open: not while the disk is full or the clock was set back a moment ago."""
+    row = Server.objects.filter(pk=1).first()
+    return row is None or (row.storage_low_since is None and (row.ticked_at is None or now > row.ticked_at - JUMP))
+
+
+def may_miss_deadlines(now: datetime) -> bool:
+    """Whether a deadline that passed counts: not while the disk is full, nor before the tick has seen the clock."""
+    row = Server.objects.filter(pk=1).first()
+    return row is None or row.storage_low_since is None and (row.ticked_at is None or abs(now - row.ticked_at) <= JUMP)
 
 
 @transaction.atomic

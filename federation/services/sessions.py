@@ -15,7 +15,7 @@ from federation.errors import Conflict, Invalid
 from federation.fl import options as declared
 from federation.fl import strategies, workloads
 from federation.fl.options import Option, OptionError
-from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, SessionStatus
+from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, RoundFailure, SessionStatus
 from federation.models import Event, GlobalModel, Participation, TrainingSession
 from federation.services import models, rounds
 
@@ -55,6 +55,7 @@ class Spec:
     quorum: int = 1
     round_seconds: int = 600
     max_retries: int = 2
+    on_round_failure: str = RoundFailure.RETRY
     train: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 1
     start_from: tuple[int, int] | None = None
@@ -69,6 +70,9 @@ def check(spec: Spec) -> Spec:
     errors += _out_of_range(spec)
     if spec.cohort_size is not None and spec.quorum > spec.cohort_size:
         errors.append(("quorum", f"{spec.quorum} can never be reached: {spec.cohort_size} clients are asked."))
+    if spec.on_round_failure not in RoundFailure.values:
+        allowed = ", ".join(RoundFailure.values)
+        errors.append(("on_round_failure", f"on_round_failure is {spec.on_round_failure!r}: choose one of {allowed}."))
     workload_options, train = dict(spec.workload_options), dict(spec.train)
     strategy_options = dict(spec.strategy_options)
     try:
@@ -144,6 +148,7 @@ def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
         quorum=spec.quorum,
         round_seconds=spec.round_seconds,
         max_retries=spec.max_retries,
+        on_round_failure=spec.on_round_failure,
         train=spec.train,
         seed=spec.seed,
         start_from=_model(spec.start_from) if spec.start_from else None,
@@ -170,6 +175,7 @@ def spec_of(session: TrainingSession) -> Spec:
         quorum=session.quorum,
         round_seconds=session.round_seconds,
         max_retries=session.max_retries,
+        on_round_failure=session.on_round_failure,
         train=session.train,
         seed=session.seed,
         start_from=(start.session_id, start.version) if start else None,

@@ -8,12 +8,12 @@ from pathlib import Path
 from django.db import transaction
 
 from federation import events, killpoints, storage
-from federation.errors import Conflict, Invalid, RoundClosed
+from federation.errors import Conflict, Invalid, RoundClosed, Unavailable
 from federation.fl import updates as wire
 from federation.fl import weights
 from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatStatus
-from federation.models import Event, Participation, Round
-from federation.services import seats
+from federation.models import Event, GlobalModel, Participation, Round
+from federation.services import damage, seats
 
 
 def check_receivable(seat: Participation) -> None:
@@ -32,7 +32,7 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
     """
     base = seat.round.base_model
     try:
-        update = wire.check(file, base=weights.read_header(storage.path(base.digest)), base_digest=base.digest)
+        update = wire.check(file, base=_header(base), base_digest=base.digest)
     except wire.UpdateError as error:
         _reject(seat, str(error))
         raise Invalid(("update", str(error))) from error
@@ -45,6 +45,15 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
     if status == SeatStatus.LATE or not accepted:
         raise RoundClosed(_closed(seat))
     return False
+
+
+def _header(base: GlobalModel) -> weights.Header:
+    """The model's tensors. Raises Unavailable while its file is made again."""
+    try:
+        return weights.read_header(storage.path(base.digest))
+    except (OSError, weights.WeightsError):
+        damage.note([base.digest])
+        raise Unavailable("The model of this round is damaged here and is being made again; send it later.") from None
 
 
 def _refuse_unwanted(seat: Participation, update: wire.Update) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 from django.utils import timezone
 
 from federation import storage
 from federation.fl import weights
-from federation.lifecycle import OPEN
+from federation.lifecycle import ACTIVE, OPEN
 from federation.models import Client, Participation, Phase, TrainingSession
 from federation.services import metrics, rounds, seats, updates
 from federation.services.metrics import Point
@@ -70,8 +70,9 @@ def finish_round(session: TrainingSession, *names: str, **metrics_: float) -> No
 
 def fail_round(session: TrainingSession) -> None:
     """The deadline passes without a report."""
-    late = timezone.now() + timedelta(seconds=session.round_seconds + 1)
+    now = timezone.now()
+    session.round_set.filter(status__in=ACTIVE).update(deadline=now)
     open_round = session.active_round()
     assert open_round is not None
-    rounds.close(open_round, now=late)
+    rounds.close(open_round, now=now)
     session.refresh_from_db()

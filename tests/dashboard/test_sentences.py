@@ -65,7 +65,8 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
         {"version": 3, "metrics": {"accuracy": 0.858, "loss": 0.4456}},
         "Model v3 evaluated on the test set: accuracy 0.858, loss 0.446.",
     ),
-    ("model.evaluated", {"version": 3, "metrics": {}}, "Model v3 could not be evaluated on the test set."),
+    ("model.evaluated", {"version": 3, "metrics": {}}, "Model v3 has no test set to be evaluated on."),
+    ("model.evaluated", {"version": 3, "error": "No memory."}, "Model v3 could not be evaluated: No memory."),
     (
         "metrics.reported",
         CLIENT | {"phase": "training", "points": [{"name": "train_loss"}] * 20},
@@ -85,7 +86,29 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
         "The worker is silent since 10:54:30: rounds neither open nor close.",
     ),
     ("worker.recovered", {}, "The worker is at work again."),
-    ("storage.low", {}, "The server's disk is nearly full."),
+    ("storage.low", {}, "The server's disk is full. Make room; the sessions go on by themselves."),
+    (
+        "round.reopened",
+        {"round": 3, "clients": [{"name": "ben"}], "deadline": "2026-01-12T10:54:30+00:00"},
+        "Round 3 collects again: ben must send again by 10:54:30.",
+    ),
+    (
+        "storage.damaged",
+        CLIENT | {"what": "update", "then": "asked_again"},
+        "The update of ben was damaged on the server's disk. It is asked again.",
+    ),
+    (
+        "storage.damaged",
+        CLIENT | {"what": "update", "missing": True, "then": "lost"},
+        "The update of ben is missing on the server's disk. It cannot be asked again.",
+    ),
+    (
+        "storage.damaged",
+        {"what": "model", "version": 2, "missing": True},
+        "The file of model v2 is missing on the server's disk. It is being made again.",
+    ),
+    ("storage.repaired", {"version": 2}, "Model v2 was made again, with the same digest."),
+    ("clock.jumped", {"seconds": -3600.2}, "The server's clock was set back by 1 h 0 min. Deadlines moved with it."),
     ("storage.recovered", {}, "The server's disk has room again."),
 ]
 

@@ -57,6 +57,17 @@ def settle(session: TrainingSession, *, now: datetime) -> TrainingSession:
     raise AssertionError("the session never comes to rest")
 
 
+def damage_file(digest: str, how: str = "flipped") -> None:
+    """Flip one bit of a stored file, or lose it."""
+    file = storage.path(digest)
+    if how == "missing":
+        file.unlink()
+        return
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 0x10
+    file.write_bytes(data)
+
+
 def kinds(session: TrainingSession) -> list[str]:
     """What a session's log says, without the payloads."""
     return list(Event.objects.filter(session=session).order_by("seq").values_list("kind", flat=True))

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -20,16 +21,22 @@ def talk(*requests):
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
+def weights_at(file):
+    """What a request says of a file."""
+    digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "0" * 64
+    return {"weights": str(file), "digest": digest}
+
+
 def test_it_makes_and_evaluates_models_and_goes_on_after_a_failure(tmp_path):
     common = {"workload": "digits", "options": {}}
+    digest = weights.save(tmp_path / "same", workloads.get("digits").initial_weights({}, 3))
     made, missing, evaluated = talk(
         {"id": "a", "do": "initial", **common, "seed": 3, "out": str(tmp_path / "w")},
-        {"id": "b", "do": "evaluate", **common, "weights": str(tmp_path / "none")},
-        {"id": "c", "do": "evaluate", **common, "weights": str(tmp_path / "w")},
+        {"id": "b", "do": "evaluate", **common, **weights_at(tmp_path / "none")},
+        {"id": "c", "do": "evaluate", **common, "weights": str(tmp_path / "w"), "digest": digest},
     )
-    digits = workloads.get("digits")
-    assert made == {"id": "a", "ok": True, "digest": weights.save(tmp_path / "again", digits.initial_weights({}, 3))}
-    assert missing["id"] == "b" and not missing["ok"] and "FileNotFoundError" in missing["error"]
+    assert made == {"id": "a", "ok": True, "digest": digest}
+    assert missing == {"id": "b", "ok": False, "error": "none is damaged.", "damaged": True}
     assert evaluated["id"] == "c" and evaluated["ok"] and set(evaluated["metrics"]) == {"loss", "accuracy"}
 
 
@@ -58,8 +65,19 @@ def test_whatever_fails_is_answered(request_, id_, sentence):
 
 def test_weights_that_are_none_are_answered_in_a_sentence(tmp_path):
     (tmp_path / "w").write_bytes(b"nonsense")
-    request = {"id": "1", "do": "evaluate", "workload": "digits", "options": {}, "weights": str(tmp_path / "w")}
+    request = {"id": "1", "do": "evaluate", "workload": "digits", "options": {}, **weights_at(tmp_path / "w")}
     assert evaluation.answer(json.dumps(request))["error"].startswith("Not a safetensors file")
+
+
+def test_weights_with_a_flipped_bit_are_not_evaluated(tmp_path):
+    weights.save(tmp_path / "w", {"weight": np.zeros(1, np.float32)})
+    request = {"id": "1", "do": "evaluate", "workload": "synthetic", "options": {}, **weights_at(tmp_path / "w")}
+    data = bytearray((tmp_path / "w").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "w").write_bytes(data)
+    assert evaluation.answer(json.dumps(request)) == {
+        "id": "1", "ok": False, "error": "w is damaged.", "damaged": True,
+    }  # fmt: skip
 
 
 def test_a_metric_that_is_not_finite_is_left_out(tmp_path, monkeypatch):
@@ -67,7 +85,7 @@ def test_a_metric_that_is_not_finite_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setattr(
         type(workloads.get("synthetic")), "evaluate", lambda *_: {"loss": float("nan"), "accuracy": 0.5}
     )
-    request = {"id": "1", "do": "evaluate", "workload": "synthetic", "options": {}, "weights": str(tmp_path / "w")}
+    request = {"id": "1", "do": "evaluate", "workload": "synthetic", "options": {}, **weights_at(tmp_path / "w")}
     assert evaluation.answer(json.dumps(request)) == {"id": "1", "ok": True, "metrics": {"accuracy": 0.5}}
 
 

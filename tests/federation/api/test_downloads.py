@@ -3,11 +3,13 @@ import hashlib
 import pytest
 from django.test import Client as Browser
 
-from federation import storage
+from federation import storage, tasks
 from federation.fl import weights
+from federation.lifecycle import FileStatus
+from federation.models import GlobalModel
 from federation.services import clients
 from tests.federation.api.conftest import problem
-from tests.federation.cast import send, settle
+from tests.federation.cast import damage_file, kinds, send, settle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -133,9 +135,38 @@ def test_what_is_not_there_is_not_there(model, raw, key):
     problem(raw("GET", f"/api/v1/models/{'0' * 64}", token=key), 404)
 
 
-def test_a_file_that_was_lost_is_not_there(model, get):
-    storage.delete([model.digest])
-    problem(get(), 404)
+@pytest.mark.parametrize("how", ["flipped", "missing"])
+def test_a_damaged_file_is_not_served_until_it_is_made_again(model, get, enqueued, how):
+    file = storage.path(model.digest)
+    whole = file.read_bytes()
+    damage_file(model.digest, how)
+    answer = get()
+    assert "being made again" in problem(answer, 503)
+    assert answer.headers["retry-after"] == "1"
+    assert enqueued == [("advance", model.session_id)]
+    assert kinds(model.session)[-1] == "storage.damaged"
+    tasks.advance(model.session_id)
+    assert get().body == whole
+    assert kinds(model.session)[-1] == "storage.repaired"
+
+
+def test_who_was_sent_bytes_that_do_not_fit_asks_that_the_file_be_read_again(model, get, monkeypatch):
+    """A disk's own fault changes no time of the file: only the doubt of the one who got it shows it."""
+    assert get().status == 200
+    monkeypatch.setattr(storage, "_mark", lambda file: (0, 0, 0, 0))
+    storage.is_whole(model.digest)
+    damage_file(model.digest, "flipped")
+    assert get().status == 200
+    monkeypatch.setattr(storage, "AGAIN_SECONDS", 0.0)
+    problem(get(Cache_Control="no-cache"), 503)
+
+
+@pytest.mark.parametrize(
+    "status, said", [(FileStatus.REMOVED, "removed by retention"), (FileStatus.LOST, "could not be made again")]
+)
+def test_a_file_that_is_not_kept_is_gone_with_the_reason(model, get, status, said):
+    GlobalModel.objects.update(file_status=status)
+    assert said in problem(get(), 410)
 
 
 def test_without_a_valid_token_nothing_is_told(model, raw):
@@ -152,7 +183,11 @@ def test_a_disabled_client_downloads_nothing(model, get):
 
 
 def test_a_large_model_is_sent_in_pieces(model, get):
-    storage.path(model.digest).write_bytes(b"x" * 1_000_000)
+    whole = b"x" * 1_000_000
+    model.digest = hashlib.sha256(whole).hexdigest()
+    GlobalModel.objects.update(digest=model.digest)
+    storage.path(model.digest).parent.mkdir(exist_ok=True)
+    storage.path(model.digest).write_bytes(whole)
     assert len(get().body) == 1_000_000
 
 

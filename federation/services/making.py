@@ -1,0 +1,44 @@
+"""Makes a round's model out of its files: the first time, and again where the file was damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from federation import storage
+from federation.fl import aggregation, sampling, strategies
+from federation.fl.aggregation import Aggregated, UpdateFile
+from federation.lifecycle import COUNTED
+from federation.models import Participation, Round
+
+
+def counted(round_: Round) -> list[Participation]:
+    """The seats whose updates are in the round's model, in the order in which they are summed up."""
+    return list(round_.seats.select_related("client").filter(status__in=COUNTED).order_by("seat"))
+
+
+def files(round_: Round, seats: Sequence[Participation]) -> list[str]:
+    """The digests of everything that is read to make the round's model."""
+    base = round_.base_model
+    return [digest for digest in (base.digest, base.slots_digest, *(seat.digest for seat in seats)) if digest]
+
+
+def make(
+    round_: Round, seats: Sequence[Participation], out: Path, out_slots: Path, on_block: Callable[[], None]
+) -> Aggregated:
+    """Aggregate. The same files give the same bytes. Raises AggregationError, WeightsError, FileNotFoundError."""
+    session, base = round_.session, round_.base_model
+    return aggregation.aggregate(
+        strategies.build(session.strategy, session.strategy_options),
+        base=storage.path(base.digest),
+        base_slots=storage.path(base.slots_digest) if base.slots_digest else None,
+        updates=[_file(seat) for seat in seats],
+        out=out,
+        out_slots=out_slots,
+        seed=sampling.client_seed(session.seed, round_.number, "server"),
+        on_block=on_block,
+    )
+
+
+def _file(seat: Participation) -> UpdateFile:
+    return UpdateFile(path=storage.path(seat.digest), num_examples=seat.num_examples or 0, metrics=seat.metrics)

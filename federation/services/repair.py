@@ -1,0 +1,148 @@
+"""Makes damaged models again: from the updates of their round, or from the seed. The digest must be the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+
+from federation import events, storage
+from federation.errors import StorageFull
+from federation.evaluator import Answer, evaluator
+from federation.fl import workloads
+from federation.fl.aggregation import AggregationError
+from federation.fl.weights import WeightsError
+from federation.lifecycle import FileStatus
+from federation.models import Event, GlobalModel, Participation
+from federation.services import damage, making, rounds
+
+log = logging.getLogger(__name__)
+
+
+def mend(session_id: int, then: Callable[[], None] = lambda: None) -> bool:
+    """Make a session's damaged models again, the oldest first: the others may be made from it. True if any was mended.
+
+    then: called when one is mended later, on another thread.
+    """
+    damaged = GlobalModel.objects.filter(session=session_id, file_status=FileStatus.DAMAGED)
+    return any([_mend(model, then) for model in damaged.select_related("session").order_by("version")])
+
+
+def _mend(model: GlobalModel, then: Callable[[], None]) -> bool:
+    if _is_there(model):  # put back by hand, or made again with another session's
+        return _repaired(model)
+    made_by = _made_by(model)
+    try:
+        if made_by.round is not None:
+            return _from_updates(model, made_by)
+        return _from_seed(model, made_by, then)
+    except StorageFull:
+        log.warning("model %s of session %s cannot be made again: the disk is full", model, model.session_id)
+        return False
+
+
+def _made_by(model: GlobalModel) -> GlobalModel:
+    """The model whose session made this file: another one where a session began from it."""
+    while model.round_id is None and model.parent is not None and model.parent.digest == model.digest:
+        model = model.parent
+    return model
+
+
+def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
+    round_ = made_by.round
+    assert round_ is not None
+    seats = making.counted(round_)
+    lost = [seat for seat in seats if seat.file_status != FileStatus.STORED]
+    if lost or round_.base_model.file_status != FileStatus.STORED:
+        what = "its round's updates were removed" if lost else f"model {round_.base_model} is not there"
+        return _lost(model, f"{what[0].upper()}{what[1:]}.")
+    with (
+        storage.scratch() as out,
+        storage.scratch() as out_slots,
+        storage.refusing_when_full(),
+        storage.Check(making.files(round_, seats)) as check,
+    ):
+        try:
+            made = making.make(round_, seats, out, out_slots, lambda: None)
+        except (AggregationError, WeightsError, FileNotFoundError) as error:
+            return _lost(model, str(error))
+        if damaged := check.damaged(lambda: None):
+            return _lose_updates(model, [seat for seat in seats if seat.digest in damaged], damaged)
+        if (made.digest, made.slots_digest or "") != (model.digest, made_by.slots_digest):
+            return _lost(model, "What its round's updates make has another digest.")
+        storage.put(out, made.digest)
+        if made.slots_digest:
+            storage.put(out_slots, made.slots_digest)
+    return _repaired(model)
+
+
+def _lose_updates(model: GlobalModel, seats: list[Participation], damaged: set[str]) -> bool:
+    for seat in seats:
+        damage.lose(seat, missing=not storage.exists(seat.digest))
+    damage.note(damaged - {seat.digest for seat in seats})
+    return _lost(model, "Files of its round are damaged too.") if seats else False
+
+
+def _from_seed(model: GlobalModel, made_by: GlobalModel, then: Callable[[], None]) -> bool:
+    session, file = made_by.session, storage.scratch_path()
+    workload = workloads.get(session.workload)
+    if workload.needs_torch:
+        request = {
+            "do": "initial",
+            "workload": session.workload,
+            "options": session.workload_options,
+            "seed": session.seed,
+            "out": str(file),
+        }
+        evaluator.submit(f"model {model.pk} again", request, partial(_made, model, file, then))
+        return False
+    with storage.refusing_when_full():
+        digest = workload.write_initial(file, session.workload_options, session.seed)
+    return _take(model, file, digest)
+
+
+def _made(model: GlobalModel, file: Path, then: Callable[[], None], answer: Answer) -> None:
+    if answer["ok"]:
+        _take(model, file, answer["digest"])
+    elif not storage.is_full():
+        _lost(model, str(answer["error"]))
+    file.unlink(missing_ok=True)
+    then()
+
+
+def _take(model: GlobalModel, file: Path, digest: str) -> bool:
+    if digest != model.digest:
+        file.unlink(missing_ok=True)
+        return _lost(model, "What its seed gives has another digest.")
+    storage.put(file, digest)
+    return _repaired(model)
+
+
+def _is_there(model: GlobalModel) -> bool:
+    return all(storage.is_whole(digest) for digest in (model.digest, model.slots_digest) if digest)
+
+
+@transaction.atomic
+def _repaired(model: GlobalModel) -> bool:
+    damaged = GlobalModel.objects.filter(pk=model.pk, file_status=FileStatus.DAMAGED)
+    if not damaged.update(file_status=FileStatus.STORED):
+        return False
+    events.record(model.session_id, Event.Kind.STORAGE_REPAIRED, version=model.version, digest=model.digest)
+    return True
+
+
+@transaction.atomic
+def _lost(model: GlobalModel, why: str) -> bool:
+    """Give a model up. What cannot go on without it fails, with the reason."""
+    damaged = GlobalModel.objects.filter(pk=model.pk, file_status=FileStatus.DAMAGED)
+    if not damaged.update(file_status=FileStatus.LOST):
+        return False
+    reason = f"The file of model {model} is damaged and cannot be made again. {why}"
+    if model == model.session.last_model():
+        rounds.give_up(model.session, reason=reason, now=timezone.now())
+    log.error("session %s: %s", model.session_id, reason)
+    return False
