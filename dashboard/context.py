@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from dashboard.plotly import MAP_STYLE_ID
 from federation.lifecycle import LIVE
-from federation.models import Client, Server, TrainingSession
+from federation.models import Alert, Client, Server, TrainingSession
 
 THEMES = ("light", "dark")
 MOST_FOLLOWED = 8  # sessions of which a page follows the log
@@ -35,6 +35,10 @@ class Shell:
     @cached_property
     def clients(self) -> int:
         return Client.objects.enrolled().count()
+
+    @cached_property
+    def open_alerts(self) -> int:
+        return Alert.objects.filter(acknowledged_at=None).count()
 
     @property
     def now(self) -> str:

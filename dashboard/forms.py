@@ -16,7 +16,7 @@ from federation.fl.options import Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.models import Client, GlobalModel, TrainingSession
-from federation.services import sessions
+from federation.services import sessions, tags
 from federation.services.sessions import Spec
 
 UNITS = {"s": ("seconds", 1), "min": ("minutes", 60), "h": ("hours", 3600), "d": ("days", 86_400)}
@@ -94,6 +94,9 @@ class NewSessionForm(forms.Form):
     round_unit = forms.ChoiceField(label="Unit", choices=[(key, name) for key, (name, _) in UNITS.items()])
     cohort_size = Whole(
         label="Clients asked", help_text="Drawn anew for every round. Empty: everyone who is online.", required=False
+    )
+    client_tags = forms.CharField(
+        label="Only clients tagged", help_text="One of these tags is enough. Empty: every client.", required=False
     )
     quorum = Whole(label="Quorum", help_text="How many must report. Half of those asked is a good start.")
     seed = Whole(label="Seed", help_text="The same seed and the same updates give the same model.")
@@ -198,6 +201,7 @@ class NewSessionForm(forms.Form):
             strategy=typed.get("strategy", ""),
             strategy_options=self._options("strategy", STRATEGIES),
             cohort_size=typed.get("cohort_size"),
+            client_tags=tags.split(typed.get("client_tags", "")),
             quorum=number("quorum", plain.quorum),
             round_seconds=round(min(max(seconds, -1.0), 1e9)),
             max_retries=number("max_retries", plain.max_retries),
@@ -282,6 +286,7 @@ def initial_of(spec: Spec) -> dict[str, Any]:
         "round_time": spec.round_seconds // UNITS[unit][1],
         "round_unit": unit,
         "cohort_size": "" if spec.cohort_size is None else spec.cohort_size,
+        "client_tags": ", ".join(spec.client_tags),
         "quorum": spec.quorum,
         "seed": spec.seed,
         "strategy": spec.strategy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -230,7 +230,7 @@ def happened() -> list[Line]:
 
 
 def _in_session(line: Line, session: TrainingSession) -> Line:
-    return Line(line.seq, line.kind, line.time, line.icon, line.tone, line.sentence, session.name, session.pk)
+    return replace(line, session=session.name, session_id=session.pk)
 
 
 # ---- the server

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, F, Q, QuerySet, TextField, Window
+from django.db.models.functions import Cast, RowNumber
 
 from dashboard import wording, words
 from dashboard.words import Word
@@ -190,9 +190,12 @@ def _bar(seat: Participation, longest: float) -> Bar:
 
 
 def matching(query: str) -> QuerySet[Client]:
-    """Enrolled clients whose name contains some text."""
+    """Enrolled clients whose name contains some text, or who carry it as a tag."""
     found = Client.objects.enrolled()
-    return found.filter(name__icontains=query) if query else found
+    if not query:
+        return found
+    as_text = Cast("tags", TextField())  # neither database's JSON operators work on both
+    return found.annotate(tag_text=as_text).filter(Q(name__icontains=query) | Q(tag_text__icontains=f'"{query}"'))
 
 
 def in_state(state: str, now: datetime) -> Q:

@@ -34,6 +34,7 @@ BY_PEOPLE = (
     K.SESSION_EXTENDED,
     K.SESSION_CANCELLED,
     K.ROUND_EXTENDED,
+    K.ROUND_FINISHED,
     K.SEAT_SKIPPED,
 )
 
@@ -48,6 +49,7 @@ class Line:
     icon: str
     tone: str
     sentence: SafeString
+    by: str = ""  # who did it
     session: str = ""  # its session's name, where several are listed together
     session_id: int | None = None
 
@@ -269,6 +271,59 @@ def _switched(verb: str) -> Callable[[Payload], SafeString]:
     return lambda p: format_html("{} {} {}.", _by(p), verb, _client(p))
 
 
+def _client_tagged(p: Payload) -> SafeString:
+    tags = ", ".join(map(str, p.get("tags") or ())) or "no group"
+    return format_html("{} put {} into {}.", _by(p), _client(p), tags)
+
+
+def _invited(p: Payload) -> SafeString:
+    uses = wording.count(p.get("uses") or 1, "client")
+    return format_html("{} made the invitation {} for {}.", _by(p), p.get("hint", ""), uses)
+
+
+def _revoked(p: Payload) -> SafeString:
+    return format_html("{} revoked the invitation {}.", _by(p), p.get("hint", ""))
+
+
+def _model(p: Payload) -> SafeString:
+    model = p.get("model") or {}
+    return _bold(f"v{model.get('version', '?')} of {model.get('of', 'a session')}")
+
+
+def _tagged(p: Payload) -> SafeString:
+    before = p.get("instead_of")
+    rest = f", in place of v{before.get('version')} of {before.get('of')}" if before else ""
+    return format_html("{} tagged {} as {}{}.", _by(p), _model(p), p.get("tag", "?"), rest)
+
+
+def _untagged(p: Payload) -> SafeString:
+    return format_html("{} took the tag {} off {}.", _by(p), p.get("tag", "?"), _model(p))
+
+
+def _noted(p: Payload) -> SafeString:
+    return format_html("{} wrote a note on {}.", _by(p), _model(p))
+
+
+def _raised(p: Payload) -> SafeString:
+    return format_html("{}", p.get("sentence") or "An alert was raised.")
+
+
+def _acknowledged(p: Payload) -> SafeString:
+    return format_html("{} acknowledged {}.", _by(p), wording.count(p.get("count") or 1, "alert"))
+
+
+def _rule(verb: str) -> Callable[[Payload], SafeString]:
+    return lambda p: format_html("{} {} the alert rule {}.", _by(p), verb, str(p.get("rule", "")).replace("_", " "))
+
+
+def _deleted(p: Payload) -> SafeString:
+    return format_html("{} deleted the session {}.", _by(p), _bold(p.get("name") or "?"))
+
+
+def _finished(p: Payload) -> SafeString:
+    return format_html("{} finished round {} with the updates that were in.", _by(p), p.get("round", "?"))
+
+
 def _plain(sentence: str) -> Callable[[Payload], SafeString]:
     return lambda p: format_html("{}", sentence)
 
@@ -300,6 +355,7 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.ROUND_CANCELLED: ("stop", "idle", _round_cancelled),
     K.ROUND_EXTENDED: ("clock-plus", "idle", _extended),
     K.ROUND_REOPENED: ("offered", "wait", _reopened),
+    K.ROUND_FINISHED: ("flag", "idle", _finished),
     K.SEAT_TRAINING: ("training", "run", _training),
     K.SEAT_DROPPED: ("unlink", "idle", _dropped),
     K.SEAT_FAILED: ("x-circle", "bad", _gave_up),
@@ -318,6 +374,18 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     S.CLIENT_LEFT: ("away", "idle", _left),
     S.CLIENT_ENABLED: ("check", "ok", _switched("enabled")),
     S.CLIENT_DISABLED: ("minus-circle", "idle", _switched("disabled")),
+    S.CLIENT_TAGGED: ("clients", "idle", _client_tagged),
+    S.INVITATION_CREATED: ("plus", "idle", _invited),
+    S.INVITATION_REVOKED: ("ban", "idle", _revoked),
+    S.MODEL_TAGGED: ("star", "ok", _tagged),
+    S.MODEL_UNTAGGED: ("minus-circle", "idle", _untagged),
+    S.MODEL_NOTED: ("draft", "idle", _noted),
+    S.ALERT_RAISED: ("alerts", "bad", _raised),
+    S.ALERT_ACKNOWLEDGED: ("check", "idle", _acknowledged),
+    S.RULE_CREATED: ("plus", "idle", _rule("made")),
+    S.RULE_CHANGED: ("draft", "idle", _rule("changed")),
+    S.RULE_DELETED: ("ban", "idle", _rule("deleted")),
+    S.SESSION_DELETED: ("ban", "idle", _deleted),
     S.WORKER_SILENT: ("warning", "bad", _silent),
     S.WORKER_RECOVERED: ("check-circle", "ok", _plain("The worker is at work again.")),
     S.STORAGE_LOW: ("disk", "bad", _plain("The server's disk is full. Make room; the sessions go on by themselves.")),

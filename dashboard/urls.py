@@ -3,7 +3,19 @@
 from django.urls import URLPattern, path
 
 from dashboard.signin import View, signed_in
-from dashboard.views import account, clients, new_session, overview, sessions, steering
+from dashboard.views import (
+    account,
+    activity,
+    alerts,
+    client,
+    clients,
+    compare,
+    models,
+    new_session,
+    overview,
+    sessions,
+    steering,
+)
 
 
 def page(route: str, view: View, name: str) -> URLPattern:
@@ -44,7 +56,30 @@ urlpatterns = [
     page("clients/invitations/", clients.open_invitations, name="invitations"),
     page("clients/invite/", clients.invite, name="invite"),
     page("clients/invitations/<id:invitation_id>/revoke/", clients.revoke, name="invitation_revoke"),
+    page("clients/<id:client_id>/", client.page, name="client"),
+    page("clients/<id:client_id>/parts/", client.parts, name="client_parts"),
+    page("clients/<id:client_id>/log/", client.log, name="client_log"),
+    page("clients/<id:client_id>/tags/", client.retag, name="client_retag"),
     page("clients/<id:client_id>/enable/", clients.enable, name="client_enable"),
     page("clients/<id:client_id>/disable/", clients.disable, name="client_disable"),
     page("clients/<id:client_id>/remove/", clients.remove, name="client_remove"),
+    page("compare/", compare.page, name="compare"),
+    page("compare/parts/", compare.parts, name="compare_parts"),
+    page("models/", models.index, name="models"),
+    page("models/rows/", models.rows, name="model_rows"),
+    page("models/compare/", models.compare, name="model_compare"),
+    page("models/<id:model_id>/", models.page, name="model"),
+    page("models/<id:model_id>/tags/", models.tagged, name="model_tagged"),
+    page("models/<id:model_id>/tag/", models.tag, name="model_tag"),
+    page("models/<id:model_id>/untag/", models.untag, name="model_untag"),
+    page("models/<id:model_id>/note/", models.note, name="model_note"),
+    page("activity/", activity.page, name="activity"),
+    page("activity/rows/", activity.rows, name="activity_rows"),
+    page("alerts/", alerts.page, name="alerts"),
+    page("alerts/parts/", alerts.parts, name="alert_parts"),
+    page("alerts/acknowledge/", alerts.acknowledge, name="alert_acknowledge"),
+    page("alerts/rules/new/", alerts.edit, name="rule_new"),
+    page("alerts/rules/<id:rule_id>/", alerts.edit, name="rule"),
+    page("alerts/rules/<id:rule_id>/test/", alerts.test, name="rule_test"),
+    page("alerts/rules/<id:rule_id>/delete/", alerts.delete, name="rule_delete"),
 ]

@@ -86,7 +86,9 @@ class InvitationAdmin(Actions):
     @admin.action(description="Revoke: nobody joins by it any more", permissions=["steer"])
     def revoke(self, request: HttpRequest, rows: QuerySet[models.Invitation]) -> None:
         now = timezone.now()
-        self.each(request, rows, lambda row: invitations.revoke(row, now=now), "revoked")
+        self.each(
+            request, rows, lambda row: invitations.revoke(row, now=now, by=request.user.get_username()), "revoked"
+        )
 
 
 @admin.register(models.ApiKey)
@@ -183,6 +185,44 @@ class ServerEventAdmin(ReadOnly):
     list_display = ("seq", "kind", "time", "payload")
     list_filter = ("kind", "time")
     search_fields = ("kind",)
+
+
+@admin.register(models.ModelTag)
+class ModelTagAdmin(ReadOnly):
+    list_display = ("name", "model", "workload", "added_by", "added_at")
+    list_filter = ("name", "workload")
+    search_fields = ("name", "model__session__name")
+    list_select_related = ("model",)
+
+
+@admin.register(models.ClientLog)
+class ClientLogAdmin(ReadOnly):
+    list_display = ("client", "updated_at")
+    search_fields = ("client__name",)
+    list_select_related = ("client",)
+
+
+@admin.register(models.AlertRule)
+class AlertRuleAdmin(ReadOnly):
+    list_display = ("kind", "enabled", "minutes", "factor", "created_by", "created_at")
+    list_filter = ("kind", "enabled")
+    search_fields = ("emails",)
+
+
+@admin.register(models.Alert)
+class AlertAdmin(ReadOnly):
+    list_display = ("sentence", "rule", "raised_at", "acknowledged_at", "acknowledged_by")
+    list_filter = ("rule__kind", "raised_at")
+    search_fields = ("sentence", "cause")
+    list_select_related = ("rule",)
+
+
+@admin.register(models.Delivery)
+class DeliveryAdmin(ReadOnly):
+    list_display = ("alert", "channel", "status", "tries", "next_at", "error")
+    list_filter = ("channel", "status")
+    search_fields = ("alert__sentence",)
+    list_select_related = ("alert",)
 
 
 @admin.register(models.Server)

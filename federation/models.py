@@ -72,6 +72,7 @@ class Client(models.Model):
     ordinal = models.PositiveIntegerField(help_text="Order of enrolment; decides the client's colour everywhere.")
     info = models.JSONField(default=dict, blank=True)
     num_examples = models.BigIntegerField(null=True, blank=True)
+    tags = models.JSONField(default=list, blank=True, help_text="Groups it belongs to; sessions may ask for one.")
     invitation = models.ForeignKey(Invitation, models.SET_NULL, null=True, blank=True, related_name="clients")
     enrolled_at = models.DateTimeField(default=timezone.now)
     last_seen = models.DateTimeField(null=True, blank=True)
@@ -139,6 +140,9 @@ class TrainingSession(models.Model):
     strategy_options = models.JSONField(default=dict, blank=True)
     rounds = models.PositiveIntegerField()
     cohort_size = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: everyone online.")
+    client_tags = models.JSONField(
+        default=list, blank=True, help_text="Only clients with one of these tags are asked. Empty: every client."
+    )
     quorum = models.PositiveIntegerField(default=1)
     round_seconds = models.PositiveIntegerField(default=600)
     max_retries = models.PositiveSmallIntegerField(default=2)
@@ -184,6 +188,12 @@ class TrainingSession(models.Model):
         return self.models.order_by("version").last()
 
 
+class GlobalModelQuerySet(models.QuerySet["GlobalModel"]):
+    def kept(self) -> GlobalModelQuerySet:
+        """Models that carry a tag: somebody chose them, so their files are never pruned."""
+        return self.filter(models.Exists(ModelTag.objects.filter(model=models.OuterRef("pk"))))
+
+
 class GlobalModel(models.Model):
     """A version of a session's model: 0 is the initial one, n the result of round n."""
 
@@ -201,7 +211,10 @@ class GlobalModel(models.Model):
     )
     evaluated_at = models.DateTimeField(null=True, blank=True)
     evaluation_error = models.TextField(blank=True, default="", help_text="Why it could not be evaluated.")
+    note = models.TextField(blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = GlobalModelQuerySet.as_manager()
 
     class Meta:
         verbose_name = "global model"
@@ -211,6 +224,35 @@ class GlobalModel(models.Model):
 
     def __str__(self) -> str:
         return f"v{self.version}"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a tag keeps its file for good."""
+        return bool(self.tags.all())
+
+
+class ModelTag(models.Model):
+    """A word on a global model. One model a workload is in production; any other word may be on many."""
+
+    PRODUCTION = "production"
+
+    model = models.ForeignKey(GlobalModel, models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=32)
+    workload = models.CharField(max_length=64, help_text="The model's, so that the database can keep production once.")
+    added_at = models.DateTimeField(default=timezone.now)
+    added_by = models.CharField(max_length=150, blank=True, default="")
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (
+            models.UniqueConstraint(fields=("model", "name"), name="model_tag_once"),
+            models.UniqueConstraint(
+                fields=("workload",), condition=Q(name="production"), name="one_production_model_a_workload"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Round(models.Model):
@@ -311,7 +353,10 @@ class Metric(models.Model):
     class Meta:
         ordering = ("pk",)
         constraints = (models.UniqueConstraint(fields=("participation", "name", "step"), name="metric_point_once"),)
-        indexes: ClassVar = [models.Index(fields=("session", "id"), name="metric_session")]
+        indexes: ClassVar = [
+            models.Index(fields=("session", "id"), name="metric_session"),
+            models.Index(fields=("participation",), condition=Q(value=None), name="metric_not_finite"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} at step {self.step}"
@@ -326,6 +371,19 @@ class LogEntry(models.Model):
 
     class Meta:
         abstract = True
+
+
+STEERING = (  # the kinds of a session's events that somebody caused
+    "session.created",
+    "session.started",
+    "session.paused",
+    "session.resumed",
+    "session.extended",
+    "session.cancelled",
+    "round.extended",
+    "round.finished",
+    "seat.skipped",
+)
 
 
 class Event(LogEntry):
@@ -347,6 +405,7 @@ class Event(LogEntry):
         ROUND_CANCELLED = "round.cancelled"
         ROUND_EXTENDED = "round.extended"
         ROUND_REOPENED = "round.reopened"
+        ROUND_FINISHED = "round.finished"
         SEAT_TRAINING = "seat.training"
         SEAT_DROPPED = "seat.dropped"
         SEAT_FAILED = "seat.failed"
@@ -366,6 +425,7 @@ class Event(LogEntry):
     class Meta:
         ordering = ("session", "seq")
         constraints = (models.UniqueConstraint(fields=("session", "seq"), name="event_seq_once"),)
+        indexes: ClassVar = [models.Index(fields=("-id",), condition=Q(kind__in=STEERING), name="event_by_people")]
 
     def __str__(self) -> str:
         return f"{self.seq} {self.kind}"
@@ -381,12 +441,24 @@ class ServerEvent(LogEntry):
         CLIENT_LEFT = "client.left"
         CLIENT_ENABLED = "client.enabled"
         CLIENT_DISABLED = "client.disabled"
+        CLIENT_TAGGED = "client.tagged"
+        INVITATION_CREATED = "invitation.created"
+        INVITATION_REVOKED = "invitation.revoked"
+        MODEL_TAGGED = "model.tagged"
+        MODEL_UNTAGGED = "model.untagged"
+        MODEL_NOTED = "model.noted"
+        ALERT_RAISED = "alert.raised"
+        ALERT_ACKNOWLEDGED = "alert.acknowledged"
+        RULE_CREATED = "rule.created"
+        RULE_CHANGED = "rule.changed"
+        RULE_DELETED = "rule.deleted"
         WORKER_SILENT = "worker.silent"
         WORKER_RECOVERED = "worker.recovered"
         SESSION_STARTED = "session.started"
         SESSION_COMPLETED = "session.completed"
         SESSION_FAILED = "session.failed"
         SESSION_CANCELLED = "session.cancelled"
+        SESSION_DELETED = "session.deleted"
         STORAGE_LOW = "storage.low"
         STORAGE_RECOVERED = "storage.recovered"
         CLOCK_JUMPED = "clock.jumped"
@@ -419,3 +491,89 @@ class Server(models.Model):
 
     def is_ticking(self, now: datetime) -> bool:
         return self.ticked_at is not None and now - self.ticked_at < timedelta(seconds=10)
+
+
+class ClientLog(models.Model):
+    """The tail of an agent's log, where the site chose to send it: [time, text] a line, the newest last."""
+
+    client = models.OneToOneField(Client, models.CASCADE, related_name="log")
+    lines = models.JSONField(default=list)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"log of {self.client}"
+
+
+class AlertRule(models.Model):
+    """What to tell somebody about, and by which ways. The page shows every alert."""
+
+    class Kind(models.TextChoices):
+        LOSS_DIVERGED = "loss_diverged"
+        CLIENT_SILENT = "client_silent"
+        ROUND_FAILED = "round_failed"
+        ROUND_WAITS = "round_waits"
+        SESSION_DONE = "session_done"
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    minutes = models.PositiveIntegerField(default=10, help_text="Of silence or of waiting, before it is told.")
+    factor = models.FloatField(default=2.0, help_text="How many times the best loss counts as diverged.")
+    webhook_url = models.CharField(max_length=500, blank=True, default="")
+    emails = models.CharField(max_length=500, blank=True, default="", help_text="Separated by commas.")
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, help_text="What happened before it is not told.")
+    created_by = models.CharField(max_length=150, blank=True, default="")
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return self.get_kind_display()
+
+
+class Alert(models.Model):
+    """Something that a rule found. One cause is told once a rule."""
+
+    rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="alerts")
+    cause = models.CharField(max_length=120, help_text="What happened, so that it is told once: round:12, …")
+    sentence = models.TextField()
+    session = models.ForeignKey(TrainingSession, models.CASCADE, null=True, blank=True, related_name="alerts")
+    client = models.ForeignKey(Client, models.CASCADE, null=True, blank=True, related_name="alerts")
+    raised_at = models.DateTimeField(default=timezone.now)
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.CharField(max_length=150, blank=True, default="")
+
+    class Meta:
+        ordering = ("-pk",)
+        constraints = (models.UniqueConstraint(fields=("rule", "cause"), name="alert_once_a_cause"),)
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class Delivery(models.Model):
+    """An alert's way to somebody who is not looking at the page. Tried again until it arrives or is given up."""
+
+    class Channel(models.TextChoices):
+        WEBHOOK = "webhook"
+        EMAIL = "email"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        SENT = "sent"
+        FAILED = "failed"
+
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
+    channel = models.CharField(max_length=8, choices=Channel.choices)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.WAITING)
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(help_text="When it is tried next, or when whoever tries it now has given up.")
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        ordering = ("pk",)
+        constraints = (models.UniqueConstraint(fields=("alert", "channel"), name="one_delivery_a_channel"),)
+        indexes: ClassVar = [models.Index(fields=("next_at",), condition=Q(status="waiting"), name="delivery_due")]
+
+    def __str__(self) -> str:
+        return f"{self.channel}: {self.status}"

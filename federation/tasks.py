@@ -1,9 +1,11 @@
 """Celery's tasks: alarm clocks that carry an id. Each may come twice, late or never; the beat makes up for it."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from celery import Task, shared_task
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError
@@ -11,9 +13,10 @@ from kombu.exceptions import OperationalError
 from federation import storage
 from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
-from federation.services import clients, models, repair, rounds, server
+from federation.services import alerts, clients, models, repair, rounds, server
 
 log = logging.getLogger(__name__)
+messengers = ThreadPoolExecutor(2, "messenger")  # a slow webhook holds up neither rounds nor the tick
 
 
 class Alarm(Task):
@@ -49,6 +52,24 @@ def advance_all() -> None:
     for session_id in due.values_list("pk", flat=True):
         advance.delay(session_id)
     models.request_missing(GlobalModel.objects.all())
+
+
+@shared_task(base=Alarm)
+def watch() -> None:
+    """Every other second: what the alert rules find, and whom to tell."""
+    now = timezone.now()
+    alerts.evaluate(now=now)
+    for delivery_id in alerts.due(now=now):
+        messengers.submit(_deliver, delivery_id)
+
+
+def _deliver(delivery_id: int) -> None:
+    try:
+        alerts.deliver(delivery_id, now=timezone.now())
+    except Exception:  # of a thread that nobody waits for; the row says that it is still to be sent
+        log.exception("delivery %s failed", delivery_id)
+    finally:
+        connection.close()
 
 
 @shared_task(base=Alarm)

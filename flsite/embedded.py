@@ -72,4 +72,6 @@ def _tick() -> None:
         if second % 3600 == 0:
             tasks.prune.delay()
         tasks.advance_all.delay()
+        if second % 2 == 0:
+            tasks.watch.delay()
         time.sleep(1)

@@ -3,6 +3,8 @@
 import os
 import secrets
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -36,6 +38,24 @@ def url(name: str, *schemes: str) -> str:
     if value and value.partition("://")[0] not in schemes:
         raise ImproperlyConfigured(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}.")
     return value
+
+
+def email(url: str) -> dict[str, Any]:
+    """Django's e-mail settings for smtp://name:password@host:587 (STARTTLS where a name is given) or smtps://."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps"):
+        backend = {"memory": "locmem", "console": "console"}.get(parts.scheme, "dummy")
+        return {"EMAIL_BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"}
+    secure = parts.scheme == "smtps"
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname or "localhost",
+        "EMAIL_PORT": parts.port or (465 if secure else 587 if parts.username else 25),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": secure,
+        "EMAIL_USE_TLS": not secure and bool(parts.username),
+    }
 
 
 def folder(name: str, default: Path) -> Path:

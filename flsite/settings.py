@@ -109,9 +109,17 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "federation.tasks.advance_all", "schedule": 1.0, "options": {"expires": 5}},
+    "watch": {"task": "federation.tasks.watch", "schedule": 2.0, "options": {"expires": 5}},
     "prune": {"task": "federation.tasks.prune", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(FL_DATA_DIR / "celerybeat")
+
+# ---- e-mail, for alerts
+FL_EMAIL_URL = env.url("FL_EMAIL_URL", "smtp", "smtps", "console", "memory")
+FL_EMAIL_IS_SET_UP = bool(FL_EMAIL_URL)
+vars().update(env.email(FL_EMAIL_URL))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("FL_EMAIL_FROM", "control-room@localhost")
 
 # ---- people
 AUTH_PASSWORD_VALIDATORS = [

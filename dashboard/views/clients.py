@@ -108,7 +108,7 @@ def _invited(request: Request, form: InviteForm) -> HttpResponse:
 @answers.act(back=_index)
 def revoke(request: Request, invitation_id: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation, pk=invitation_id)
-    codes.revoke(invitation, now=timezone.now())
+    codes.revoke(invitation, now=timezone.now(), by=request.user.get_username())
     sentence = f"The invitation {invitation.hint} is revoked. Clients that joined by it stay."
     changed = ("invitations-changed", "overview-changed")
     return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=changed)

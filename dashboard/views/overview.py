@@ -10,7 +10,7 @@ from dashboard import answers, forms, invitations, overview, roster
 from dashboard.context import follow_live, following
 from dashboard.signin import Request
 from federation.errors import Conflict
-from federation.models import Client, TrainingSession
+from federation.models import Client, GlobalModel, TrainingSession
 from federation.services import sessions
 
 FIRST_CLIENTS = 2  # as many a first session needs
@@ -93,9 +93,19 @@ def find(request: HttpRequest) -> JsonResponse:
             "name": place.client.name,
             "icon": "clients",
             "hint": f"client, {place.state}",
-            "go": f"{reverse('clients')}?q={place.client.name}",
+            "go": reverse("client", args=[place.client.pk]),
         }
         for place in roster.places(list(Client.objects.enrolled()[:FOUND]), now=now)
+    ]
+    tagged = GlobalModel.objects.kept().select_related("session").prefetch_related("tags").order_by("-pk")
+    found += [
+        {
+            "name": f"{model.session.name}, v{model.version}",
+            "icon": "models",
+            "hint": f"model, {', '.join(tag.name for tag in model.tags.all())}",
+            "go": reverse("model", args=[model.pk]),
+        }
+        for model in tagged[:FOUND]
     ]
     return JsonResponse({"found": found})
 

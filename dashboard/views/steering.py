@@ -80,11 +80,12 @@ def cancel(request: Request, session_id: int) -> HttpResponse:
 def delete(request: Request, session_id: int) -> HttpResponse:
     session = get(session_id)
     if request.method == "POST":
-        sessions.delete(session)
+        sessions.delete(session, by=request.user)
         sentence = f"{session.name} is deleted."
         return answers.done(request, sentence, to=reverse("sessions"), icon="check", leave=True)
     if session.status in LIVE:
         raise Conflict(f"{session.name} is {session.status}. Cancel it before deleting it.")
+    sessions.refuse_where_kept(session)
     return _confirm(request, session, _lost_by_deleting(session))
 
 

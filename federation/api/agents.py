@@ -57,6 +57,13 @@ def fail(request: AgentRequest, seat_id: int, body: schemas.Failure) -> dict[str
     return {}
 
 
+@router.post("/clients/me/log", response=schemas.Empty)
+def log(request: AgentRequest, body: schemas.LogLines) -> dict[str, Any]:
+    """Send lines of the agent's own log, where the site chose to. The server keeps the last few hundred."""
+    clients.add_to_log(request.auth, [(line.time, line.text) for line in body.lines])
+    return {}
+
+
 @router.post("/clients/me/leave", response=schemas.Empty)
 def leave(request: AgentRequest) -> dict[str, Any]:
     """Say goodbye. Open seats are dropped at once; the next call is a return."""

@@ -53,6 +53,7 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
         strategy=body.strategy.name,
         strategy_options=body.strategy.options,
         cohort_size=body.cohort_size,
+        client_tags=body.client_tags,
         quorum=body.quorum,
         round_seconds=body.round_seconds,
         max_retries=body.max_retries,
@@ -77,7 +78,7 @@ def get_session(request: OperatorRequest, session_id: int) -> dict[str, Any]:
 @router.delete("/sessions/{id:session_id}", response={204: None})
 def delete_session(request: OperatorRequest, session_id: int) -> Status[None]:
     """Remove a session that has ended, or a draft, with all that only it needs."""
-    sessions.delete(_session(session_id))
+    sessions.delete(_session(session_id), by=request.auth)
     return Status(204, None)
 
 
@@ -201,7 +202,10 @@ def change_client(request: OperatorRequest, client_id: int, body: schemas.Client
     client = Client.objects.enrolled().filter(pk=client_id).first()
     if client is None:
         raise NotFound(f"There is no client {client_id}.")
-    clients.set_enabled(client, body.enabled, by=request.auth.get_username())
+    if body.tags is not None:
+        clients.set_tags(client, body.tags, by=request.auth.get_username())
+    if body.enabled is not None:
+        clients.set_enabled(client, body.enabled, by=request.auth.get_username())
     transaction.on_commit(tasks.advance_all.delay)
     return rows.client(client, now=timezone.now())
 

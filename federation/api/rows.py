@@ -47,6 +47,7 @@ def _session(
         "strategy": {"name": row.strategy, "options": row.strategy_options},
         "train": row.train,
         "cohort_size": row.cohort_size,
+        "client_tags": row.client_tags,
         "quorum": row.quorum,
         "round_seconds": row.round_seconds,
         "max_retries": row.max_retries,
@@ -126,6 +127,7 @@ def client(row: Client, *, now: datetime) -> dict[str, Any]:
         "last_seen": row.last_seen,
         "enabled": row.enabled,
         "num_examples": row.num_examples,
+        "tags": row.tags,
     }
 
 

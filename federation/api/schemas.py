@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from ninja import Schema
-from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from federation.models import Phase
@@ -93,6 +93,15 @@ class Failure(Strict):
     reason: Annotated[str, StringConstraints(max_length=2000), Storable] = ""
 
 
+class LogLine(Strict):
+    time: Annotated[datetime, AfterValidator(_in_utc)]
+    text: Annotated[str, StringConstraints(max_length=2000), Storable]
+
+
+class LogLines(Strict):
+    lines: Annotated[list[LogLine], Field(min_length=1, max_length=200)]
+
+
 class Empty(Schema):
     pass
 
@@ -118,6 +127,7 @@ class NewSession(Strict):
     rounds: int = 10
     strategy: Choice = Choice(name="fedavg")
     cohort_size: int | None = None
+    client_tags: list[Annotated[str, StringConstraints(max_length=64), Storable]] = []
     quorum: int = 1
     round_seconds: int = 600
     max_retries: int = 2
@@ -149,7 +159,16 @@ class Invited(Schema):
 
 
 class ClientChange(Strict):
-    enabled: bool
+    """What is left out stays as it is; one member is needed."""
+
+    enabled: bool | None = None
+    tags: list[Annotated[str, StringConstraints(max_length=64), Storable]] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> ClientChange:
+        if self.enabled is None and self.tags is None:
+            raise PydanticCustomError("nothing", "Say what to change: enabled or tags")
+        return self
 
 
 class OpenRound(Schema):
@@ -181,6 +200,7 @@ class SessionOut(Schema):
     strategy: dict[str, Any]
     train: dict[str, Any]
     cohort_size: int | None
+    client_tags: list[str]
     quorum: int
     round_seconds: int
     max_retries: int
@@ -256,6 +276,7 @@ class ClientOut(Schema):
     last_seen: datetime | None
     enabled: bool
     num_examples: int | None
+    tags: list[str]
 
 
 class Page(Schema, Generic[T]):

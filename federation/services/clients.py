@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Q
+from django.utils import timezone
 
 from federation import events, tokens
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
-from federation.models import Client, Invitation, ServerEvent
-from federation.services import instances, seats
+from federation.models import Client, ClientLog, Invitation, ServerEvent
+from federation.services import instances, seats, tags
 from federation.services.instances import Instance
 
 NAME = re.compile(r"\w[\w .@+\-]{0,63}")
 TOKEN = re.compile(r"[0-9a-f]{64}")
 TOUCH = timedelta(seconds=10)  # "last seen" is written at most this often
+LOG_LINES = 300  # kept of what an agent sends
+LOG_TEXT = 500  # characters of a line that are kept
 ENROL_TRIES = 10  # each time one of those who enrol at the same moment gets through
 
 
@@ -173,3 +176,30 @@ def remove(client: Client, *, by: str, now: datetime) -> None:
     away = {"last_seen": None, "announced_online": False}
     if Client.objects.filter(pk=client.pk, removed_at=None).update(**gone, **away):
         events.record_server(ServerEvent.Kind.CLIENT_LEFT, client=events.reference(client), removed=True, by=by)
+
+
+@transaction.atomic
+def set_tags(client: Client, given: Iterable[str], *, by: str) -> None:
+    """Put a client into groups. Raises Invalid for a tag that cannot be."""
+    wanted = tags.check(given, field="tags")
+    if wanted == client.tags:
+        return
+    Client.objects.filter(pk=client.pk).update(tags=wanted)
+    client.tags = wanted
+    events.record_server(ServerEvent.Kind.CLIENT_TAGGED, client=events.reference(client), tags=wanted, by=by)
+
+
+@transaction.atomic
+def add_to_log(client: Client, lines: Iterable[tuple[datetime, str]]) -> None:
+    """Keep the tail of what an agent tells of itself. Whatever it sends, a client's log stays small and printable."""
+    ClientLog.objects.get_or_create(client=client)
+    log = ClientLog.objects.select_for_update().get(client=client)
+    fresh = [[time.isoformat(), _printable(text)] for time, text in lines]
+    log.lines = [*log.lines, *fresh][-LOG_LINES:]
+    log.updated_at = timezone.now()
+    log.save(update_fields=["lines", "updated_at"])
+
+
+def _printable(text: str) -> str:
+    shown = "".join(sign if sign.isprintable() or sign in "\n\t" else "?" for sign in text[: LOG_TEXT + 1])
+    return shown if len(shown) <= LOG_TEXT else f"{shown[: LOG_TEXT - 1]}…"

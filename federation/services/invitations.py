@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from federation import tokens
+from django.db import transaction
+
+from federation import events, tokens
 from federation.errors import Conflict, Invalid
-from federation.models import Invitation
+from federation.models import Invitation, ServerEvent
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -16,6 +18,7 @@ MAX_USES = 10_000
 MAX_SECONDS = 366 * 86_400
 
 
+@transaction.atomic
 def create(*, uses: int, expires_in_seconds: int | None, by: User | None, now: datetime) -> tuple[Invitation, str]:
     """Make an invitation. The join code is returned this once and kept only as a hash.
 
@@ -33,10 +36,14 @@ def create(*, uses: int, expires_in_seconds: int | None, by: User | None, now: d
     invitation = Invitation.objects.create(
         code_hash=tokens.digest(code), hint=code[:4], uses=uses, expires_at=expires_at, created_at=now, created_by=by
     )
+    name = by.get_username() if by else ""
+    events.record_server(ServerEvent.Kind.INVITATION_CREATED, hint=invitation.hint, uses=uses, by=name)
     return invitation, code
 
 
-def revoke(invitation: Invitation, *, now: datetime) -> None:
+@transaction.atomic
+def revoke(invitation: Invitation, *, now: datetime, by: str = "") -> None:
     """Let nobody else join by this code. Clients that joined by it stay."""
     if not Invitation.objects.filter(pk=invitation.pk, revoked_at=None).update(revoked_at=now):
         raise Conflict(f"The invitation {invitation} was revoked before.")
+    events.record_server(ServerEvent.Kind.INVITATION_REVOKED, hint=invitation.hint, by=by)

@@ -69,14 +69,26 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
 class Pool:
     """Who could take part in a round now."""
 
-    online: int  # enabled clients online
+    clients: list[Client]  # enabled and online
     free: list[Client]  # those of them that hold no open seat
+
+    @property
+    def online(self) -> int:
+        return len(self.clients)
+
+    def of(self, session: TrainingSession) -> Pool:
+        """The part of it that a session may ask: clients with one of its tags, or all where it has none."""
+        wanted = set(session.client_tags)
+        if not wanted:
+            return self
+        fits = {client.pk for client in self.clients if wanted.intersection(client.tags)}
+        return Pool([c for c in self.clients if c.pk in fits], [c for c in self.free if c.pk in fits])
 
 
 def pool(now: datetime) -> Pool:
     online = list(Client.objects.online(now))
     busy = set(Participation.objects.filter(status__in=OPEN).values_list("client_id", flat=True))
-    return Pool(online=len(online), free=[client for client in online if client.pk not in busy])
+    return Pool(clients=online, free=[client for client in online if client.pk not in busy])
 
 
 def wanted(session: TrainingSession, online: int) -> int:
@@ -87,20 +99,22 @@ def wanted(session: TrainingSession, online: int) -> int:
 def open_next(*, now: datetime) -> bool:
     """Open a round for the session whose turn it is: the one that waited longest, if it has enough clients.
 
-    Sessions behind it wait while it waits for busy clients, so that a session that needs many is never
-    starved by one that needs few. One that has too few clients online holds nobody up.
+    Sessions behind it that could ask the same clients wait while it waits for busy ones, so that a session that
+    needs many is never starved by one that needs few. One that has too few clients online holds nobody up.
     """
     waiting = list(TrainingSession.objects.waiting_for_a_round())
     if not waiting or not server.may_open(now):
         return False
-    candidates = pool(now)
+    everyone, reserved = pool(now), set[int]()
     for session in waiting:
+        candidates = everyone.of(session)
         asked = wanted(session, candidates.online)
         if asked < session.quorum:
             continue
-        if len(candidates.free) < asked:
-            return False
-        return _open(session, candidates.free, asked, now)
+        free = [client for client in candidates.free if client.pk not in reserved]
+        if len(free) >= asked:
+            return _open(session, free, asked, now)
+        reserved.update(client.pk for client in candidates.clients)
     return False
 
 
@@ -276,6 +290,7 @@ def cancel_active(session: TrainingSession, *, now: datetime) -> None:
 # ---- steering
 
 
+@transaction.atomic
 def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
     """Close the open round with the updates that are in. Raises Conflict below the quorum."""
     round_ = _collecting(session)
@@ -283,7 +298,8 @@ def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
     if missing > 0:
         more = "1 more update is" if missing == 1 else f"{missing} more updates are"
         raise Conflict(f"Not yet: {more} needed for the quorum of {session.quorum}.")
-    collect(round_, reason=f"The round was finished by {by}.", now=now)
+    if collect(round_, reason=f"The round was finished by {by}.", now=now):
+        events.record(session.pk, Event.Kind.ROUND_FINISHED, round=round_.number, attempt=round_.attempt, by=by)
 
 
 @transaction.atomic

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from federation.fl import options as declared
 from federation.fl import strategies, workloads
 from federation.fl.options import Option, OptionError
 from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, RoundFailure, SessionStatus
-from federation.models import Event, GlobalModel, Participation, TrainingSession
-from federation.services import models, rounds
+from federation.models import Event, GlobalModel, Participation, ServerEvent, TrainingSession
+from federation.services import models, rounds, tags
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -52,6 +52,7 @@ class Spec:
     strategy: str = "fedavg"
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     cohort_size: int | None = None
+    client_tags: Sequence[str] = ()
     quorum: int = 1
     round_seconds: int = 600
     max_retries: int = 2
@@ -73,6 +74,7 @@ def check(spec: Spec) -> Spec:
     if spec.on_round_failure not in RoundFailure.values:
         allowed = ", ".join(RoundFailure.values)
         errors.append(("on_round_failure", f"on_round_failure is {spec.on_round_failure!r}: choose one of {allowed}."))
+    client_tags = _tags(spec, errors)
     workload_options, train = dict(spec.workload_options), dict(spec.train)
     strategy_options = dict(spec.strategy_options)
     try:
@@ -90,7 +92,22 @@ def check(spec: Spec) -> Spec:
         errors += _bad_start(spec, workload_options)
     if errors:
         raise Invalid(*errors)
-    return replace(spec, name=name, workload_options=workload_options, strategy_options=strategy_options, train=train)
+    return replace(
+        spec,
+        name=name,
+        client_tags=client_tags,
+        train=train,
+        workload_options=workload_options,
+        strategy_options=strategy_options,
+    )
+
+
+def _tags(spec: Spec, errors: list[tuple[str, str]]) -> tuple[str, ...]:
+    try:
+        return tuple(tags.check(spec.client_tags, field="client_tags"))
+    except Invalid as refusal:
+        errors += refusal.errors
+        return ()
 
 
 def _out_of_range(spec: Spec) -> list[tuple[str, str]]:
@@ -145,6 +162,7 @@ def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
         strategy_options=spec.strategy_options,
         rounds=spec.rounds,
         cohort_size=spec.cohort_size,
+        client_tags=list(spec.client_tags),
         quorum=spec.quorum,
         round_seconds=spec.round_seconds,
         max_retries=spec.max_retries,
@@ -172,6 +190,7 @@ def spec_of(session: TrainingSession) -> Spec:
         strategy=session.strategy,
         strategy_options=session.strategy_options,
         cohort_size=session.cohort_size,
+        client_tags=tuple(session.client_tags),
         quorum=session.quorum,
         round_seconds=session.round_seconds,
         max_retries=session.max_retries,
@@ -258,14 +277,28 @@ def next_name(name: str) -> str:
     return f"{stem} {number + 1}"
 
 
-def delete(session: TrainingSession) -> None:
-    """Remove a session that does not go on, with its rounds, curves, events and the files nobody else needs."""
+def delete(session: TrainingSession, *, by: User | None = None) -> None:
+    """Remove a session that does not go on, with its rounds, curves, events and the files nobody else needs.
+
+    Raises Conflict while it goes on, or while one of its models carries a tag.
+    """
     with transaction.atomic():
         if not TrainingSession.objects.filter(pk=session.pk).exclude(status__in=LIVE).exists():
             raise Conflict(f"{session.name} is {session.status}. Cancel it before deleting it.")
+        refuse_where_kept(session)
         digests = _files(session)
+        events.record_server(ServerEvent.Kind.SESSION_DELETED, name=session.name, by=_name(by))
         session.delete()
     storage.delete(digests - _in_use(digests))
+
+
+def refuse_where_kept(session: TrainingSession) -> None:
+    kept = GlobalModel.objects.kept().filter(session=session).prefetch_related("tags").first()
+    if kept is not None:
+        tag = kept.tags.all()[0]
+        raise Conflict(
+            f"Model {kept} of {session.name} carries the tag {tag}. Take it off before deleting the session."
+        )
 
 
 def _files(session: TrainingSession) -> set[str]:

@@ -61,13 +61,14 @@ def _of_round(round_: Round, now: datetime) -> Reason:
 def _of_opening(session: TrainingSession, now: datetime) -> Reason:
     if not session.models.exists():
         return Reason(reason="preparing_model", detail="The initial model is being made.")
-    pool, quorum = rounds.pool(now), session.quorum
+    pool, quorum = rounds.pool(now).of(session), session.quorum
+    tagged = f" with the tag {' or '.join(session.client_tags)}" if session.client_tags else ""
     wanted = rounds.wanted(session, pool.online)
     if not pool.online:
         soon = f"The round opens by itself as soon as {_clients(quorum)} there."
-        return Reason(reason="no_clients", detail=f"Nobody is online. {soon}")
+        return Reason(reason="no_clients", detail=f"Nobody{tagged} is online. {soon}")
     if wanted < quorum:
-        detail = f"{_clients(quorum)} needed and {_are(pool.online)} online. The round opens by itself."
+        detail = f"{_clients(quorum)} needed and {_are(pool.online)} online{tagged}. The round opens by itself."
         return Reason(reason="too_few_clients", detail=detail)
     free = f"{_clients(wanted)} asked and {_are(len(pool.free))} free"
     return Reason(reason="clients_busy", detail=f"{free}; the others are in another session's round.")

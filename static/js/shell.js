@@ -179,7 +179,7 @@ document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); openPalette(); return; }
   if (event.key === "Escape") for (const menu of $$("details.menu[open]")) { menu.open = false; $("summary", menu).focus(); }
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches?.("input, select, textarea") || $("dialog[open]")) return;
-  const go = prefix === "g" ? { o: "G O", s: "G S", c: "G C" }[event.key] : { n: "N" }[event.key];
+  const go = prefix === "g" ? { o: "G O", s: "G S", c: "G C", x: "G X", m: "G M", a: "G A", l: "G L" }[event.key] : { n: "N" }[event.key];
   if (go) jump(go);
   else if (event.key === "?") show("shortcuts");
   prefix = event.key;

@@ -110,6 +110,36 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
     ("storage.repaired", {"version": 2}, "Model v2 was made again, with the same digest."),
     ("clock.jumped", {"seconds": -3600.2}, "The server's clock was set back by 1 h 0 min. Deadlines moved with it."),
     ("storage.recovered", {}, "The server's disk has room again."),
+    ("round.finished", {"by": "mara", "round": 2}, "mara finished round 2 with the updates that were in."),
+    (
+        "client.tagged",
+        {"by": "mara", "client": {"name": "anna"}, "tags": ["gpu", "ward"]},
+        "mara put anna into gpu, ward.",
+    ),
+    ("invitation.created", {"by": "mara", "hint": "FJ7K", "uses": 3}, "mara made the invitation FJ7K for 3 clients."),
+    ("invitation.revoked", {"by": "mara", "hint": "FJ7K"}, "mara revoked the invitation FJ7K."),
+    (
+        "model.tagged",
+        {
+            "by": "mara",
+            "model": {"version": 3, "of": "b"},
+            "tag": "production",
+            "instead_of": {"version": 1, "of": "a"},
+        },
+        "mara tagged v3 of b as production, in place of v1 of a.",
+    ),
+    (
+        "model.untagged",
+        {"by": "mara", "model": {"version": 3, "of": "b"}, "tag": "candidate"},
+        "mara took the tag candidate off v3 of b.",
+    ),
+    ("model.noted", {"by": "mara", "model": {"version": 3, "of": "b"}}, "mara wrote a note on v3 of b."),
+    ("alert.raised", {"sentence": "anna is silent."}, "anna is silent."),
+    ("alert.acknowledged", {"by": "mara", "count": 2}, "mara acknowledged 2 alerts."),
+    ("rule.created", {"by": "mara", "rule": "round_waits"}, "mara made the alert rule round waits."),
+    ("rule.changed", {"by": "mara", "rule": "round_waits"}, "mara changed the alert rule round waits."),
+    ("rule.deleted", {"by": "mara", "rule": "round_waits"}, "mara deleted the alert rule round waits."),
+    ("session.deleted", {"by": "mara", "name": "first"}, "mara deleted the session first."),
 ]
 
 

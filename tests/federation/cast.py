@@ -78,7 +78,9 @@ def last_payload(session: TrainingSession, kind: Event.Kind) -> dict[str, Any]:
 
 
 def server_kinds() -> list[str]:
-    return list(ServerEvent.objects.order_by("seq").values_list("kind", flat=True))
+    """Without those of invitations: whoever enrols needs one."""
+    found = ServerEvent.objects.exclude(kind__startswith="invitation.").order_by("seq")
+    return list(found.values_list("kind", flat=True))
 
 
 def at_once(*functions: Callable[[], T]) -> list[T | Exception]:

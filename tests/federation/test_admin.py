@@ -5,7 +5,8 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from federation import models
-from federation.services import apikeys, metrics, server
+from federation.services import alerts, apikeys, clients, metrics, server
+from federation.services import models as models_service
 from tests.federation.cast import seat_of, send, settle
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +34,12 @@ def world(open_round, alice, now):
     send("anna", now=now)
     settle(session, now=now)
     apikeys.create(alice)
+    models_service.tag(session.last_model(), "production", by="alice")
+    rule = alerts.save_rule(models.AlertRule(kind="session_done", emails="ops@example.org"), by="alice")
+    models.TrainingSession.objects.filter(pk=session.pk).update(ended_at=now, status="completed")
+    models.AlertRule.objects.filter(pk=rule.pk).update(created_at=now)
+    alerts.evaluate(now=now)
+    clients.add_to_log(models.Client.objects.get(), [(now, "hello")])
     server.tick(now=now)
     return session
 

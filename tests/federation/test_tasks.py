@@ -89,5 +89,6 @@ def test_every_task_is_called_by_the_beat(settings):
     """`advance` is called by the tick."""
     assert {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} == {
         "federation.tasks.advance_all",
+        "federation.tasks.watch",
         "federation.tasks.prune",
     }

@@ -304,7 +304,7 @@ def test_a_session_is_deleted_once_it_has_ended(operator, running, alice, now):
 def test_a_client_is_shown_disabled_and_enabled(operator, enrol, enqueued, django_capture_on_commit_callbacks):
     (anna,) = enrol("anna", num_examples=7)
     (item,) = operator("GET", "/clients").json()["items"]
-    assert item.keys() == {"id", "name", "online", "last_seen", "enabled", "num_examples"}
+    assert item.keys() == {"id", "name", "online", "last_seen", "enabled", "num_examples", "tags"}
     assert (item["id"], item["online"], item["enabled"], item["num_examples"]) == (str(anna.pk), True, True, 7)
     with django_capture_on_commit_callbacks(execute=True):
         body = operator("PATCH", f"/clients/{anna.pk}", {"enabled": False}).json()

@@ -1,0 +1,101 @@
+"""What one client did: its rounds, and its curves over the sessions that it took part in."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from dashboard import words
+from dashboard.words import Word
+from federation.lifecycle import OPEN
+from federation.models import Client, Participation
+
+MOST_SESSIONS = 8  # of the newest, that its curves show
+MOST_SEATS = 5000  # of those sessions
+AXIS_TITLES = {"round": "round", "time": "hours ago"}
+AXES = {"round": "Round", "time": "Time"}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One round that a client took part in."""
+
+    seat: Participation
+    word: Word
+
+    @property
+    def took(self) -> float | None:
+        return _seconds(self.seat.taken_at, self.seat.reported_at)
+
+    @property
+    def trained(self) -> float | None:
+        return _seconds(self.seat.training_at, self.seat.trained_at)
+
+    @property
+    def sent(self) -> float | None:
+        return _seconds(self.seat.trained_at, self.seat.reported_at)
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
+    return max(0.0, (end - begin).total_seconds()) if begin and end else None
+
+
+def turns(client: Client) -> QuerySet[Participation]:
+    """Its seats, the newest first."""
+    return client.seats.select_related("round__session").order_by("-pk")
+
+
+def described(seats: Sequence[Participation]) -> list[Turn]:
+    return [Turn(seat, words.of_seat(seat)) for seat in seats]
+
+
+def times(seats: Sequence[Participation]) -> dict[str, float]:
+    """Median seconds of a round as a whole, of its training and of its upload, of those that are known."""
+    found = {name: [value for turn in described(seats) if (value := getattr(turn, name)) is not None] for name in TIMES}
+    return {TIMES[name]: statistics.median(values) for name, values in found.items() if values}
+
+
+TIMES = {"took": "Whole round", "trained": "Training", "sent": "Upload"}
+
+
+def open_seat(client: Client) -> Participation | None:
+    return turns(client).filter(status__in=OPEN).first()
+
+
+def overlay(client: Client, *, now: datetime) -> dict[str, Any]:
+    """The numbers that it reported at the end of each round, a line a session: for static/js/overlay.js."""
+    rows = turns(client).exclude(metrics={}).exclude(reported_at=None)[:MOST_SEATS]
+    by_session: defaultdict[int, list[Participation]] = defaultdict(list)
+    for seat in rows:
+        by_session[seat.round.session_id].append(seat)
+    newest = list(by_session.values())[:MOST_SESSIONS]
+    series = [_series(seats[::-1], number, now) for number, seats in enumerate(newest, start=1)]
+    return {"axes": AXIS_TITLES, "series": series, "thinned": False}
+
+
+def _series(seats: Sequence[Participation], number: int, now: datetime) -> dict[str, Any]:
+    names = sorted({name for seat in seats for name in seat.metrics})
+    return {
+        "name": seats[0].round.session.name,
+        "colour": f"run-{number}",
+        "number": number,
+        "x": {
+            "round": [seat.round.number for seat in seats],
+            "time": [-_hours(seat, now) for seat in seats],
+        },
+        "y": {name.replace("_", " "): [_number(seat.metrics.get(name)) for seat in seats] for name in names},
+    }
+
+
+def _hours(seat: Participation, now: datetime) -> float:
+    return (now - seat.reported_at).total_seconds() / 3600 if seat.reported_at else 0.0
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

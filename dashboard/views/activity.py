@@ -1,0 +1,40 @@
+"""Who did what, when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.http import urlencode
+from django.views.decorators.http import require_GET
+
+from dashboard import activity
+from dashboard.context import follow_live, following
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    return render(request, "activity/page.html", _rows(request) | following("activity"))
+
+
+@require_GET
+def rows(request: HttpRequest) -> HttpResponse:
+    return render(request, "activity/_rows.html", _rows(request))
+
+
+def _rows(request: HttpRequest) -> dict[str, Any]:
+    follow = follow_live()
+    area, by, asked = (request.GET.get(name, "") for name in ("area", "by", "page"))
+    area = area if area in activity.AREAS else ""
+    number = int(asked) if asked.isdecimal() and len(asked) < 6 else 1
+    return {
+        "follow": follow,
+        "area": area,
+        "by": by,
+        "areas": activity.AREAS,
+        "people": list(User.objects.order_by("username").values_list("username", flat=True)[:200]),
+        "page": activity.page(area=area, by=by, number=number),
+        "query": urlencode({"area": area, "by": by}),
+    }

@@ -1,0 +1,163 @@
+"""Alerts: what was found, and the rules that find it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from dashboard import answers, wording
+from dashboard.context import following
+from dashboard.signin import Request
+from federation.errors import Conflict, Invalid
+from federation.models import Alert, AlertRule
+from federation.services import alerts
+
+PER_PAGE = 30
+KINDS = {
+    AlertRule.Kind.LOSS_DIVERGED: "A loss diverges or is not a number",
+    AlertRule.Kind.CLIENT_SILENT: "A client is silent",
+    AlertRule.Kind.ROUND_FAILED: "A round failed",
+    AlertRule.Kind.ROUND_WAITS: "A round waits for long",
+    AlertRule.Kind.SESSION_DONE: "A session is done",
+}
+CHANGED = ("alerts-changed", "overview-changed")
+
+
+class RuleForm(forms.ModelForm):
+    """A rule as a person fills it in. What cannot be is said by the service."""
+
+    class Meta:
+        model = AlertRule
+        fields = ("kind", "minutes", "factor", "webhook_url", "emails", "enabled")
+        labels = {
+            "kind": "When",
+            "minutes": "Minutes",
+            "factor": "Times the best loss",
+            "webhook_url": "Webhook",
+            "emails": "E-mail",
+            "enabled": "Watch for it",
+        }
+        help_texts = {
+            "kind": "Each cause is told once.",
+            "minutes": "For silence and for waiting.",
+            "factor": "For a loss that diverges.",
+            "webhook_url": 'Gets a POST with {"text": …}, as Slack and Mattermost take it.',
+            "emails": "Addresses, separated by commas.",
+            "enabled": "Off: it finds nothing until it is on again.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["kind"].widget.choices = list(KINDS.items())
+        self.fields["minutes"].widget.attrs |= {"inputmode": "numeric"}
+        if not settings.FL_EMAIL_IS_SET_UP:
+            self.fields["emails"].help_text += " E-mail is not set up on this server (FL_EMAIL_URL)."
+        for name, field in self.fields.items():
+            kind = {"kind": "select", "enabled": "check"}.get(name, "input")
+            tag = self[name].auto_id
+            field.widget.attrs |= {"class": kind, "aria-describedby": f"{tag}-e {tag}-h"}
+
+
+def _index(*_: object) -> str:
+    return reverse("alerts")
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    return render(request, "alerts/page.html", _lists(request) | following("alerts"))
+
+
+@require_GET
+def parts(request: HttpRequest) -> HttpResponse:
+    return render(request, "alerts/_parts.html", _lists(request))
+
+
+def _lists(request: HttpRequest) -> dict[str, Any]:
+    show = "all" if request.GET.get("show") == "all" else ""
+    found = Alert.objects.select_related("rule", "session", "client").prefetch_related("deliveries")
+    if not show:
+        found = found.filter(acknowledged_at=None)
+    return {
+        "show": show,
+        "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
+        "open": Alert.objects.filter(acknowledged_at=None).count(),
+        "rules": [(rule, KINDS[AlertRule.Kind(rule.kind)]) for rule in AlertRule.objects.all()],
+        "query": f"show={show}",
+    }
+
+
+@require_http_methods(["GET", "POST"])
+def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
+    """Make a rule, or change one."""
+    rule = get_object_or_404(AlertRule, pk=rule_id) if rule_id else AlertRule()
+    form = RuleForm(request.POST if request.method == "POST" else None, instance=rule)
+    if request.method == "POST" and form.is_valid():
+        try:
+            alerts.save_rule(form.instance, by=request.user.get_username())
+        except Invalid as refusal:
+            for field, sentence in refusal.errors:
+                form.add_error(field, sentence)
+        else:
+            return answers.done(request, "The rule is kept.", to=_index(), icon="check", changed=CHANGED)
+    template = "alerts/_rule.html" if request.htmx else "alerts/rule.html"
+    status = 422 if form.errors else 200
+    frame = {} if request.htmx else following("alerts")
+    return render(request, template, {"form": form, "rule": rule} | frame, status=status)
+
+
+@require_POST
+@answers.act(back=_index)
+def test(request: Request, rule_id: int) -> HttpResponse:
+    rule = get_object_or_404(AlertRule, pk=rule_id)
+    went = alerts.try_out(rule)
+    if not went:
+        raise Conflict("This rule tells the page alone: give it a webhook or an e-mail address to try.")
+    return answers.done(request, f"A test went to {wording.listed(went)}.", to=_index(), icon="check")
+
+
+@require_http_methods(["GET", "POST"])
+@answers.act(back=_index)
+def delete(request: Request, rule_id: int) -> HttpResponse:
+    rule = get_object_or_404(AlertRule, pk=rule_id)
+    if request.method == "POST":
+        alerts.delete_rule(rule, by=request.user.get_username())
+        return answers.done(request, "The rule is deleted.", to=_index(), icon="check", changed=CHANGED)
+    count = rule.alerts.count()
+    context = {
+        "title": f"Delete the rule “{KINDS[AlertRule.Kind(rule.kind)]}”?",
+        "lead": "This is lost for good:",
+        "lost": [f"the rule, with {wording.count(count, 'alert')} that it raised"],
+        "kept": "Kept: what the alerts were about. You can also switch the rule off instead.",
+        "stay": "Keep it",
+        "act": "Delete the rule",
+        "action": reverse("rule_delete", args=[rule.pk]),
+        "back": _index(),
+    }
+    return render(request, "_confirm.html" if request.htmx else "confirm.html", context)
+
+
+@require_POST
+@answers.act(back=_index)
+def acknowledge(request: Request) -> HttpResponse:
+    """One alert, or with `all` every open one."""
+    asked = request.POST.get("alert", "")
+    ids = (
+        Alert.objects.filter(acknowledged_at=None).values_list("pk", flat=True)
+        if "all" in request.POST
+        else [int(asked)]
+        if asked.isdecimal() and len(asked) < 19
+        else []
+    )
+    count = alerts.acknowledge(ids, by=request.user.get_username(), now=timezone.now())
+    if not count:
+        raise Conflict("This alert is not open any more.")
+    sentence = f"{wording.count(count, 'alert')} acknowledged."
+    return answers.done(request, sentence, to=_index(), icon="check", changed=CHANGED)

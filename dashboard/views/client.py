@@ -1,0 +1,102 @@
+"""One client: what it is, does and did, and what it tells of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_GET, require_POST
+
+from dashboard import answers, career, roster
+from dashboard.context import follow_live, following
+from dashboard.signin import Request
+from federation.models import Client, ClientLog
+from federation.services import clients, tags
+
+PER_PAGE = 25
+RECENT = 200  # rounds that the median times are of
+
+
+@require_GET
+def page(request: HttpRequest, client_id: int) -> HttpResponse:
+    client = get(client_id)
+    frame = following("clients")
+    now = timezone.now()
+    overlay = career.overlay(client, now=now)
+    measures = sorted({name for one in overlay["series"] for name in one["y"]}, key=_usual)
+    context = {
+        "overlay": overlay,
+        "measures": measures,
+        "axes": career.AXES,
+        "axis": request.GET.get("x") if request.GET.get("x") in career.AXES else "round",
+        "metric": request.GET.get("metric", ""),
+        **_log(client),
+    }
+    return render(request, "clients/client.html", _parts(request, client) | context | frame)
+
+
+def _usual(name: str) -> tuple[int, str]:
+    order = ("val accuracy", "val loss", "train loss")
+    return order.index(name) if name in order else len(order), name
+
+
+@require_GET
+def parts(request: HttpRequest, client_id: int) -> HttpResponse:
+    return render(request, "clients/_client.html", _parts(request, get(client_id)))
+
+
+def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
+    follow, now = follow_live(), timezone.now()
+    (place,) = roster.with_numbers([client], now=now)
+    page = Paginator(career.turns(client), PER_PAGE).get_page(request.GET.get("page"))
+    return {
+        "follow": follow,
+        "client": client,
+        "place": place,
+        "page": page,
+        "turns": career.described(list(page)),
+        "times": career.times(list(career.turns(client)[:RECENT])),
+        "seat": career.open_seat(client),
+        "reissue": _reissue(client),
+        "query": "",
+    }
+
+
+def _reissue(client: Client) -> str:
+    """Where a lost or told token is replaced, on a server that can do so."""
+    try:
+        return reverse("client_reissue", args=[client.pk])
+    except NoReverseMatch:
+        return ""
+
+
+@require_GET
+def log(request: HttpRequest, client_id: int) -> HttpResponse:
+    return render(request, "clients/_log.html", _log(get(client_id)))
+
+
+def _log(client: Client) -> dict[str, Any]:
+    kept = ClientLog.objects.filter(client=client).first()
+    lines = [(parse_datetime(time), text) for time, text in kept.lines] if kept else []
+    return {"client": client, "log": kept, "log_lines": lines}
+
+
+@require_POST
+@answers.act(back=lambda client_id: reverse("client", args=[client_id]))
+def retag(request: Request, client_id: int) -> HttpResponse:
+    """Put it into groups, as typed: gpu, hospital."""
+    client = get(client_id)
+    clients.set_tags(client, tags.split(request.POST.get("tags", "")), by=request.user.get_username())
+    answers.advance_all()
+    said = ", ".join(client.tags) or "none"
+    to = reverse("client", args=[client.pk])
+    return answers.done(request, f"Tags of {client.name}: {said}.", to=to, icon="check", changed=("clients-changed",))
+
+
+def get(client_id: int) -> Client:
+    return get_object_or_404(Client.objects.enrolled(), pk=client_id)

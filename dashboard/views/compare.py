@@ -1,0 +1,50 @@
+"""Several sessions on one chart. The address says which, so that it can be passed on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from dashboard import comparison
+from dashboard.context import follow_live, following
+from federation.models import TrainingSession
+
+OFFERED = 50  # sessions that can be added from the page itself
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    frame = following("compare")
+    return render(request, "compare/page.html", _compared(request) | frame)
+
+
+@require_GET
+def parts(request: HttpRequest) -> HttpResponse:
+    """Chart data and tables anew, while a session goes on."""
+    return render(request, "compare/_parts.html", _compared(request))
+
+
+def _compared(request: HttpRequest) -> dict[str, Any]:
+    follow = follow_live()
+    sessions, gone = comparison.chosen(request.GET.getlist("s"))
+    shown = comparison.lines(sessions)
+    measures = list(comparison.measures(shown))
+    metric, axis = request.GET.get("metric", ""), request.GET.get("x", "")
+    others = TrainingSession.objects.exclude(pk__in=[session.pk for session in sessions])
+    return {
+        "follow": follow,
+        "lines": shown,
+        "gone": gone,
+        "overlay": comparison.overlay(shown),
+        "measures": measures,
+        "metric": metric if metric in measures else next(iter(measures), ""),
+        "axes": comparison.AXES,
+        "axis": axis if axis in comparison.AXES else "round",
+        "settings": comparison.settings(sessions),
+        "others": others.only("name")[:OFFERED] if len(sessions) < comparison.MOST else [],
+        "most": comparison.MOST,
+        "query": "&".join(f"s={session.pk}" for session in sessions),
+    }

@@ -1,0 +1,127 @@
+"""The registry: every global model, found by what it is worth and where it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.views.decorators.http import require_GET, require_POST
+
+from dashboard import answers, comparison, registry
+from dashboard.context import following
+from dashboard.signin import Request
+from federation.models import GlobalModel, ModelTag, TrainingSession
+from federation.services import models
+
+PER_PAGE = 50
+USUAL_TAGS = ("candidate", "production")
+
+
+def _page(model_id: int, *_: object) -> str:
+    return reverse("model", args=[model_id])
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    return render(request, "models/list.html", _rows(request) | following("models"))
+
+
+@require_GET
+def rows(request: HttpRequest) -> HttpResponse:
+    return render(request, "models/_table.html", _rows(request))
+
+
+def _rows(request: HttpRequest) -> dict[str, Any]:
+    asked = {name: request.GET.get(name, "").strip() for name in ("q", "workload", "tag", "sort")}
+    sort = asked["sort"] if asked["sort"] in registry.SORTS else "new"
+    found = registry.found(query=asked["q"], workload=asked["workload"], tag=asked["tag"], sort=sort)
+    workloads = TrainingSession.objects.filter(models__isnull=False).order_by("workload")
+    workload = asked["workload"]
+    return {
+        **asked,
+        "sort": sort,
+        "sorts": registry.SORTS,
+        "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
+        "best": registry.best(workload) if workload else {},
+        "workloads": list(workloads.values_list("workload", flat=True).distinct()),
+        "tags": list(ModelTag.objects.order_by("name").values_list("name", flat=True).distinct()),
+        "pager_query": urlencode({**asked, "sort": sort}),
+        "any": GlobalModel.objects.exists(),
+    }
+
+
+@require_GET
+def page(request: HttpRequest, model_id: int) -> HttpResponse:
+    model = get(model_id)
+    frame = following("models", model.session)
+    return render(request, "models/model.html", _details(model) | frame)
+
+
+def get(model_id: int) -> GlobalModel:
+    known = GlobalModel.objects.select_related("session", "parent__session", "round").prefetch_related("tags")
+    return get_object_or_404(known, pk=model_id)
+
+
+def _details(model: GlobalModel) -> dict[str, Any]:
+    carried = {tag.name for tag in model.tags.all()}
+    held = ModelTag.objects.filter(workload=model.session.workload, name=ModelTag.PRODUCTION)
+    return {
+        "model": model,
+        "session": model.session,
+        "ingredients": registry.ingredients(model),
+        "lineage": registry.lineage(model),
+        "is_stored": registry.is_stored(model),
+        "offered_tags": [name for name in USUAL_TAGS if name not in carried],
+        "in_production": held.exclude(model=model).select_related("model__session").first(),
+        "others": model.session.models.exclude(pk=model.pk).order_by("-version")[:50],
+    }
+
+
+@require_GET
+def tagged(request: HttpRequest, model_id: int) -> HttpResponse:
+    return render(request, "models/_tags.html", _details(get(model_id)))
+
+
+@require_POST
+@answers.act(back=_page)
+def tag(request: Request, model_id: int) -> HttpResponse:
+    model, name = get(model_id), request.POST.get("tag", "").strip().lower()
+    models.tag(model, name, by=request.user.get_username())
+    return _changed(request, model, f"v{model.version} of {model.session.name} is tagged {name}. Its file is kept.")
+
+
+@require_POST
+@answers.act(back=_page)
+def untag(request: Request, model_id: int) -> HttpResponse:
+    model, name = get(model_id), request.POST.get("tag", "")
+    models.untag(model, name, by=request.user.get_username())
+    return _changed(request, model, f"v{model.version} of {model.session.name} no longer carries {name}.")
+
+
+@require_POST
+@answers.act(back=_page)
+def note(request: Request, model_id: int) -> HttpResponse:
+    model = get(model_id)
+    models.note(model, request.POST.get("note", ""), by=request.user.get_username())
+    return _changed(request, model, "The note is kept." if model.note else "The note is taken away.")
+
+
+def _changed(request: Request, model: GlobalModel, sentence: str) -> HttpResponse:
+    return answers.done(request, sentence, to=_page(model.pk), icon="check", changed=("tags-changed",))
+
+
+@require_GET
+def compare(request: HttpRequest) -> HttpResponse:
+    """Two models beside each other, chosen by ?m=1&m=2."""
+    ids = [int(text) for text in request.GET.getlist("m") if text.isdecimal() and len(text) < 19]
+    two = [get(pk) for pk in dict.fromkeys(ids)][:2]
+    context: dict[str, Any] = {"models": two, "now": timezone.now()}
+    if len(two) == 2:
+        differing = [row for row in comparison.settings([model.session for model in two]) if row.differs]
+        context |= {"measures": registry.measures(two), "settings": differing}
+    return render(request, "models/compare.html", context | following("models"))

@@ -1,0 +1,139 @@
+// Several lines on one chart: sessions beside each other, or what one client did in each of its sessions.
+/* global Plotly */
+import { el } from "./dom.js";
+import { CONFIG, alpha, color, layout, savePng } from "./plot.js";
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const card = $("[data-overlay]");
+const DASHES = ["solid", "solid", "solid", "solid", "6px,3px", "6px,3px", "2px,2px", "2px,2px"]; // five and more: not by colour alone
+
+if (card) {
+  const plot = $("#overlay"), legend = $("[data-legend]", card), readout = $("[data-readout]", card), form = $("[data-overlay-form]", card);
+  let data = null, isolated = "", drawn = "";
+  const view = new URLSearchParams(location.search), log = $("[name=y][value=log]", form);
+  if (view.get("y") === "log" && log) log.checked = true;
+
+  const asked = () => Object.fromEntries(new FormData(form));
+  const format = (value, metric) => (value === null || value === undefined ? "–" : metric.includes("accuracy") ? `${(100 * value).toFixed(1)} %` : Math.abs(value) >= 1e4 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : value.toFixed(3));
+  const shown = (metric) => data.series.filter((one) => one.y[metric]?.some((v) => v !== null));
+
+  function traces(metric, x) {
+    return shown(metric).map((one) => {
+      const ink = color(one.colour), on = !isolated || isolated === one.name, dash = DASHES[(one.number - 1) % DASHES.length];
+      const few = one.y[metric].filter((v) => v !== null).length < 2;
+      return { type: "scatter", mode: few ? "markers" : "lines", name: one.name, x: one.x[x], y: one.y[metric], connectgaps: true, hoverinfo: "none", marker: { size: 7, color: ink }, line: { width: isolated === one.name ? 2.5 : 1.75, dash, color: on ? ink : alpha(ink, 0.16) } };
+    });
+  }
+
+  async function draw() {
+    const { metric = "", x = "round", y = "linear" } = asked(), lines = data ? shown(metric) : [];
+    plot.hidden = !lines.length;
+    $("[data-no-overlay]", card).hidden = lines.length > 0;
+    list(lines, metric);
+    if (!lines.length) return;
+    const look = layout({
+      margin: { l: 48, r: 14, t: 6, b: 38 },
+      x: { title: { text: data.axes[x] }, rangemode: "tozero" },
+      y: { type: y === "log" ? "log" : "linear", tickformat: metric.includes("accuracy") ? ".0%" : "~g" },
+      uirevision: `${metric}/${x}/${y}`,
+    });
+    await Plotly.react(plot, traces(metric, x), look, CONFIG);
+    plot.dataset.lines = String(lines.length);
+    $("[data-overlay-foot]", card).textContent = `${metric ? `${metric[0].toUpperCase()}${metric.slice(1)}, by ${data.axes[x]}.` : ""}${data.thinned ? " Of long sessions every n-th model is drawn, and the last." : ""} Press a name to isolate it.`;
+    if (plot.dataset.wired) return;
+    plot.dataset.wired = "1";
+    plot.on("plotly_hover", hover);
+    plot.on("plotly_unhover", () => { readout.hidden = true; });
+  }
+
+  function sample(one) {
+    const box = document.createElementNS("http://www.w3.org/2000/svg", "svg"), line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    box.setAttribute("class", `swatch c-${one.colour}`);
+    box.setAttribute("viewBox", "0 0 20 10");
+    box.setAttribute("aria-hidden", "true");
+    for (const [name, value] of Object.entries({ x1: 0, x2: 20, y1: 5, y2: 5 })) line.setAttribute(name, value);
+    if (one.number > 4) line.setAttribute("stroke-dasharray", one.number > 6 ? "2 2" : "6 3");
+    box.append(line);
+    return box;
+  }
+
+  function list(lines, metric) {
+    legend.replaceChildren(...lines.map((one) => {
+      const button = el("button", { type: "button", "aria-pressed": String(isolated === one.name) }, el("span", { class: "client" }, sample(one), el("span", { class: "client__name" }, one.name)), el("span"), el("span", { class: "legend__value" }, format(one.y[metric].findLast((v) => v !== null), metric)));
+      button.addEventListener("click", () => { isolated = isolated === one.name ? "" : one.name; draw(); });
+      return button;
+    }));
+    legend.toggleAttribute("data-isolating", isolated !== "");
+  }
+
+  function hover({ points, event }) {
+    const { metric, x } = asked(), box = plot.getBoundingClientRect();
+    readout.replaceChildren(el("div", { class: "readout__x" }, `${data.axes[x]} ${Number(points[0].x.toPrecision(4))}`), ...points.slice(0, 8).map((p) => el("div", { class: "readout__row" }, el("span", { class: "clip" }, p.data.name), el("span", {}, format(p.y, metric)))));
+    readout.hidden = false;
+    const left = event.clientX - box.left, right = left > box.width - 250;
+    readout.style.transform = `translate(${Math.round(right ? left - readout.offsetWidth - 16 : left + 16)}px, 8px)`;
+  }
+
+  function keep() {
+    const url = new URL(location);
+    for (const [name, value] of Object.entries(asked())) {
+      const first = $(`[name="${name}"]`, form), usual = first.tagName === "SELECT" ? first.options[0]?.text : first.value;
+      if (value && value !== usual) url.searchParams.set(name, value); else url.searchParams.delete(name);
+    }
+    history.replaceState(null, "", url);
+  }
+
+  // ---- as a table, as a file
+
+  const rows = () => {
+    const { metric, x } = asked();
+    return shown(metric).flatMap((one) => one.x[x].map((at, i) => [one.name, at, one.y[metric][i]]).filter(([, , value]) => value !== null));
+  };
+  const quoted = (value) => { // no spreadsheet takes a name for a formula
+    const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const acts = {
+    reset: () => Plotly.relayout(plot, { "xaxis.autorange": true, "yaxis.autorange": true }),
+    png: () => savePng(plot, "comparison"),
+    csv() {
+      const { metric, x } = asked(), text = [["name", data.axes[x], metric], ...rows()].map((row) => row.map(quoted).join(",")).join("\n");
+      const link = el("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: "comparison.csv" });
+      link.click();
+      URL.revokeObjectURL(link.href);
+    },
+    table() {
+      const { metric, x } = asked(), head = el("tr", {}, ...["Name", data.axes[x], metric].map((name) => el("th", { scope: "col" }, name)));
+      const body = rows().map(([name, at, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", { class: "num" }, String(Number(at.toPrecision(5)))), el("td", { class: "num" }, format(value, metric))));
+      const close = el("button", { class: "btn", type: "button", "data-close": "" }, "Close");
+      $("#dialog-body").replaceChildren(el("div", { class: "dialog" }, el("h2", { id: "dialog-title" }, "As a table"), el("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Values" }, el("table", { class: "table" }, el("thead", {}, head), el("tbody", {}, ...body))), el("div", { class: "btn-row" }, close)));
+      $("#dialog").showModal();
+    },
+  };
+  card.addEventListener("click", ({ target }) => { const act = target.closest("[data-overlay-do]"); if (act && data && !plot.hidden) acts[act.dataset.overlayDo](); else if (act?.dataset.overlayDo === "table" && data) acts.table(); });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("change", () => { keep(); draw(); });
+  addEventListener("themechange", draw);
+
+  function read() {
+    const text = $("#overlay-data")?.textContent ?? "";
+    if (!text || text === drawn) return;
+    drawn = text;
+    data = JSON.parse(text);
+    const menu = $("[name=metric]", form), known = [...menu.options].map((option) => option.value), measured = [...new Set(data.series.flatMap((one) => Object.keys(one.y)))];
+    if (!known.some((name) => measured.includes(name)) && measured.length) menu.replaceChildren(...measured.map((name) => el("option", {}, name)));
+    draw();
+  }
+  document.addEventListener("htmx:afterSwap", read);
+  read();
+}
+
+const compared = $("#compare-form");
+compared?.addEventListener("click", ({ target }) => {
+  const drop = target.closest("[data-drop]");
+  if (!drop) return;
+  drop.closest(".chip").remove();
+  compared.requestSubmit();
+});
+compared?.addEventListener("submit", () => { const add = $("#add-session"); if (add && !add.value) add.disabled = true; });
+$("#add-session")?.addEventListener("change", () => compared.requestSubmit());
