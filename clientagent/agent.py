@@ -20,6 +20,7 @@ from clientagent.display import Display
 from clientagent.errors import Dropped, Ends, Failed, HeldElsewhere, Refused, TokenRefused
 from clientagent.identity import identify, open_state
 from clientagent.link import Link, duration
+from clientagent.logtail import LogTail
 from clientagent.models import ModelCache
 from clientagent.progress import Advance, Progress
 from clientagent.settings import Settings
@@ -44,6 +45,8 @@ def run(settings: Settings) -> int:
     trainer = Trainer(settings)
     state = open_state(settings)
     terminal = display.for_terminal(sys.stdout)
+    if settings.send_log:
+        terminal = LogTail(terminal)
     try:
         agent = Agent(settings, state, identify(settings, state), trainer, terminal, leaving)
         agent.run()
@@ -101,6 +104,8 @@ class Agent:
         try:
             if not self._identity.client_id:
                 self._enroll()
+            if isinstance(self._display, LogTail):
+                self._display.start(self._api.another(threading.Event()))
             self._work()
         except KeyboardInterrupt:
             self._display.say("Leaving. Ctrl-C again ends at once.")

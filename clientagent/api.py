@@ -117,6 +117,13 @@ class Api:
         self.server_version = answer.headers.get("fl-server-version", "")
         return answer.json() if answer.status == 200 else None
 
+    def log(self, lines: Sequence[Mapping[str, str]]) -> None:
+        """Send lines of this agent's log. Raises Failed where the server does not take them."""
+        answer = self._persist(_json_request("POST", "/api/v1/clients/me/log", {"lines": lines}, self._headers))
+        _check_token(answer)
+        if answer.status != 200:
+            raise Failed(answer.detail)
+
     def leave(self) -> bool:
         """Say goodbye, once. False if the server could not be told."""
         try:

@@ -27,6 +27,7 @@ class Settings:
     share_histogram: bool = True
     once: bool = False
     take_over: bool = False  # from another agent with the same token
+    send_log: bool = False  # its own lines, to be read on the server's page
 
 
 def line(text: str) -> str:

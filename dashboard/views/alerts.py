@@ -108,7 +108,7 @@ def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
         else:
             return answers.done(request, "The rule is kept.", to=_index(), icon="check", changed=CHANGED)
     template = "alerts/_rule.html" if request.htmx else "alerts/rule.html"
-    status = 422 if form.errors else 200
+    status = 422 if form.errors and not request.htmx else 200
     frame = {} if request.htmx else following("alerts")
     return render(request, template, {"form": form, "rule": rule} | frame, status=status)
 

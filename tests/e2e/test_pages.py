@@ -1,0 +1,170 @@
+"""Every page beside the session's own, after a real session with real agents: no word in the console, and axe-core
+finds nothing serious, wide and narrow, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.e2e.stack import PASSWORD, Stack
+from tests.e2e.test_browser import CHROME, DIGITS, FLAGS
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
+SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+SERIOUS = ("serious", "critical")
+
+
+def axe_source() -> str:
+    found = find_spec("axe_playwright_python")
+    assert found is not None and found.origin is not None, "axe-playwright-python is in requirements-dev.txt"
+    return (Path(found.origin).parent / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def trained(shared_stack: Stack) -> dict[str, str]:
+    """Two sessions that are over, the second gone on from the first; a rule that found both."""
+    stack = shared_stack
+    for n in (1, 2):
+        stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2", "--send-log")
+    stack.online(2)
+    first = stack.session(name="first", workload=DIGITS, rounds=3, cohort_size=2)
+    stack.ended(first)
+    go_on = {"session": first, "version": 2}
+    second = stack.session(name="=second", workload=DIGITS, rounds=2, cohort_size=2, start_from=go_on)
+    stack.ended(second)
+    client = next(one["id"] for one in stack.get("/clients")["items"] if one["name"] == "site-1")
+    return {"first": first, "second": second, "client": client}
+
+
+@pytest.fixture
+def page(shared_stack: Stack) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.said = []  # type: ignore[attr-defined]
+        page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.goto(shared_stack.url)
+        page.fill("[name=username]", "alice")
+        page.fill("[name=password]", PASSWORD)
+        page.click("main button")
+        page.wait_for_url(shared_stack.url + "/")
+        yield page
+        browser.close()
+
+
+def serious(page: Page) -> list[str]:
+    page.evaluate(axe_source())
+    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {node['html'][:160]}"
+        for one in found["violations"]
+        if one["impact"] in SERIOUS
+        for node in one["nodes"][:3]
+    ]
+
+
+def addresses(stack: Stack, trained: dict[str, str]) -> list[str]:
+    first, second = trained["first"], trained["second"]
+    return [
+        "/", "/sessions/", "/sessions/new/", f"/sessions/{first}/", "/compare/", f"/compare/?s={first}&s={second}",
+        "/clients/", f"/clients/{trained['client']}/", "/clients/invite/", "/models/", "/models/?workload=digits",
+        "/models/1/", "/models/compare/?m=2&m=4", "/activity/", "/alerts/", "/alerts/?show=all", "/alerts/rules/new/",
+        "/password/",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_well_at_every_width(shared_stack: Stack, trained: dict[str, str], page: Page, theme: str):
+    page.context.add_cookies([{"name": "theme", "value": theme, "url": shared_stack.url}])
+    wrong: dict[str, list[str]] = {}
+    for path in addresses(shared_stack, trained):
+        answer = page.goto(shared_stack.url + path)
+        assert answer and answer.ok, path
+        for size, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(150)
+            found = serious(page)
+            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                found.append("wider than the window")
+            if found:
+                wrong[f"{path} {size}"] = found
+    assert wrong == {}
+    assert page.said == []  # type: ignore[attr-defined]
+
+
+def test_sessions_are_compared_from_their_list(shared_stack: Stack, trained: dict[str, str], page: Page):
+    page.goto(shared_stack.url + "/sessions/")
+    for key in ("first", "second"):
+        page.check(f"#choose-{trained[key]}")
+    page.click("#compare-chosen")
+    page.wait_for_selector("#overlay[data-lines='2']")
+    page.check("[data-overlay-form] [value=bytes]")
+    assert "x=bytes" in page.url
+    page.click("[data-overlay-do=table]")
+    assert page.locator("#dialog tbody tr").count() == 7  # v0 to v3, v0 to v2
+    page.keyboard.press("Escape")
+    with page.expect_download() as download:
+        page.click("[data-overlay-do=csv]")
+    text = Path(download.value.path()).read_text()
+    assert "'=second" in text and "\n=second" not in text
+    page.locator("[data-drop]").first.click()
+    page.wait_for_selector("#overlay[data-lines='1']")
+    assert page.said == []  # type: ignore[attr-defined]
+
+
+def test_a_model_is_tagged_and_a_client_put_into_a_group(shared_stack: Stack, trained: dict[str, str], page: Page):
+    page.goto(shared_stack.url + "/models/3/")
+    page.click("#tag-production")
+    page.wait_for_selector(".chip >> text=production")
+    page.fill("#model-note", "for the ward")
+    page.click("text=Keep the note")
+    page.wait_for_selector(".toast >> text=The note is kept.")
+    page.goto(f"{shared_stack.url}/clients/{trained['client']}/")
+    page.wait_for_selector("#log-tail >> text=update accepted")
+    page.fill("#client-tags", "GPU, ward")
+    page.click("#client-page .with-unit button")
+    page.wait_for_selector(".tag >> text=ward")
+    tags = {one["id"]: one["tags"] for one in shared_stack.get("/clients")["items"]}
+    assert tags[trained["client"]] == ["gpu", "ward"]
+    page.goto(shared_stack.url + "/activity/")
+    said = page.inner_text("#activity-rows")
+    assert "tagged v2 of first as production" in said and "into gpu, ward" in said
+    assert page.said == []  # type: ignore[attr-defined]
+
+
+def test_a_rule_raises_an_alert_by_itself_and_it_is_acknowledged(
+    shared_stack: Stack, trained: dict[str, str], page: Page
+):
+    page.goto(shared_stack.url + "/alerts/")
+    page.click("#new-rule")
+    page.select_option("#id_kind", "session_done")
+    page.fill("#id_webhook_url", "ftp://example.org/")
+    page.click("#dialog button.btn--primary")
+    page.wait_for_selector("#dialog >> text=This address cannot be")
+    page.fill("#id_webhook_url", "")
+    page.click("#dialog button.btn--primary")
+    page.wait_for_selector("[data-rule]")
+    session = shared_stack.session(name="short", rounds=1, cohort_size=2)
+    shared_stack.ended(session)
+    page.wait_for_selector("[data-alert] >> text=short is completed", timeout=15_000)  # no reload
+    page.click("[data-alert] >> text=Acknowledge")
+    page.wait_for_selector("text=Nothing is open")
+
+
+def test_every_page_is_reached_by_keys(shared_stack: Stack, trained: dict[str, str], page: Page):
+    for key, path in {"x": "compare", "m": "models", "a": "activity", "l": "alerts", "c": "clients"}.items():
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        page.wait_for_url(f"**/{path}/")
+        page.wait_for_load_state()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("site-1")
+    page.wait_for_selector("#palette [aria-selected=true] >> text=site-1")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/clients/{trained['client']}/")
