@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -22,7 +23,7 @@ from dashboard.sentences import Line
 from dashboard.words import Word
 from federation.fl.version import __version__
 from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
-from federation.models import Event, GlobalModel, Participation, Round, Server, ServerEvent, TrainingSession
+from federation.models import Alert, Event, GlobalModel, Participation, Round, Server, ServerEvent, TrainingSession
 
 MOST_RUNNING = 8  # sessions that are shown as running; each that has no round open costs a few queries
 RECENT = 6
@@ -176,7 +177,7 @@ def _completed(models: Sequence[GlobalModel]) -> int:
 
 
 def attention(running: Sequence[Running], state: ServerState, *, now: datetime) -> list[Item]:
-    return [*_of_server(state), *_of_running(running), *_failed(now)]
+    return [*_of_server(state), *_alerts(), *_of_running(running), *_failed(now)]
 
 
 def _of_server(state: ServerState) -> list[Item]:
@@ -190,6 +191,16 @@ def _of_server(state: ServerState) -> list[Item]:
         title = format_html("The disk is {}\u202f% full", round(100 * state.disk_share))
         found.append(Item("disk", "wait", title, text))
     return found
+
+
+def _alerts() -> list[Item]:
+    """Open alerts, in one line."""
+    newest = Alert.objects.filter(acknowledged_at=None)
+    count, first = newest.count(), newest.first()
+    if first is None:
+        return []
+    text = format_html('{} <a href="{}">See all</a>', first.sentence, reverse("alerts"))
+    return [Item("alerts", "bad", f"{wording.count(count, 'alert')} open", text)]
 
 
 def _of_running(running: Sequence[Running]) -> list[Item]:

@@ -233,6 +233,8 @@ def test_alerts_are_shown_and_acknowledged(browser: Browser, db: None) -> None:
     alert = Alert.objects.create(rule=rule, cause="x", sentence="<b>first</b> is completed.")
     page = browser.get(reverse("alerts")).content.decode()
     assert "&lt;b&gt;first" in page and "1 alert open" in page
+    first_page = browser.get(reverse("overview_parts")).content.decode()
+    assert "1 alert open" in first_page and "&lt;b&gt;first" in first_page
     for given, status in (({"alert": alert.pk}, 204), ({"alert": alert.pk}, 409), ({"alert": "x"}, 409)):
         assert browser.post(reverse("alert_acknowledge"), given, headers=HTMX).status_code == status
     assert "acknowledged by mara" in browser.get(reverse("alerts"), {"show": "all"}).content.decode()

@@ -1,0 +1,103 @@
+"""`make screenshots`: fresh pictures for docs/tour.md, of real sessions that real agents trained, light and dark."""
+
+import os
+import sys
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
+
+from PIL import Image  # noqa: E402
+from playwright.sync_api import Page, sync_playwright  # noqa: E402
+
+from tests.e2e.stack import PASSWORD, Stack, running, until  # noqa: E402
+from tests.e2e.test_browser import CHROME, DIGITS, FLAGS  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+NAMES = ("northfield-general", "st-brendan", "harbour-university", "vale-district")
+COLOURS = 128  # of a picture; flat pages need no more
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack:
+        pages = trained(stack)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            sign_in(page, stack)
+            for name, path in pages.items():
+                for theme in ("light", "dark"):
+                    shoot(page, stack, name, path, theme)
+            browser.close()
+    return 0
+
+
+def trained(stack: Stack) -> dict[str, str]:
+    """Sessions that are over, one that runs, tags, a note and a rule. Returns the pages to be shown."""
+    for n, name in enumerate(NAMES, start=1):
+        parts = ("--partition", "dirichlet:0.5", "--shard", f"{n}/{len(NAMES)}")
+        stack.agent(name, *parts, "--send-log")
+    stack.online(len(NAMES))
+    stack.manage("shell", "-c", RULE)
+    first = stack.session(name="digits baseline", workload=DIGITS, rounds=8, train={"epochs": 2})
+    stack.ended(first)
+    second = stack.session(name="digits adam", workload=DIGITS, rounds=8, strategy={"name": "fedadam"})
+    stack.ended(second)
+    third = stack.session(name="digits further", workload=DIGITS, rounds=3, start_from={"session": first, "version": 8})
+    stack.ended(third)
+    stack.manage("shell", "-c", TAG)
+    for number, client in enumerate(stack.get("/clients")["items"]):
+        tags = ["hospital", "gpu"] if number % 2 else ["hospital"]
+        stack.http.patch(f"{stack.url}/api/v1/clients/{client['id']}", json={"tags": tags})
+    live = stack.session(name="digits live", workload=DIGITS, rounds=40, train={"epochs": 30}, quorum=3)
+    until(lambda: (stack.get(f"/sessions/{live}")["completed_rounds"]) >= 3, why="three rounds of the live session")
+    slow = next(one["id"] for one in stack.get("/clients")["items"] if one["name"] == NAMES[-1])
+    return {
+        "overview": "/",
+        "session": f"/sessions/{live}/",
+        "sessions": "/sessions/",
+        "new-session": "/sessions/new/",
+        "compare": f"/compare/?s={first}&s={second}&s={third}",
+        "clients": "/clients/",
+        "client": f"/clients/{slow}/",
+        "models": "/models/?workload=digits&sort=accuracy",
+        "model": "/models/19/",
+        "activity": "/activity/",
+        "alerts": "/alerts/",
+    }
+
+
+RULE = (
+    "from federation.services import alerts; from federation.models import AlertRule as R; "
+    "[alerts.save_rule(R(kind=k), by='alice') for k in ('session_done', 'round_waits', 'client_silent')]"
+)
+TAG = (
+    "from federation.services import models; from federation.models import GlobalModel as M; "
+    "m = M.objects.filter(session__name='digits further', version=0).get(); models.tag(m, 'production', by='alice'); "
+    "models.note(m, 'Checked on the ward in May.', by='alice'); "
+    "models.tag(M.objects.get(session__name='digits adam', version=8), 'candidate', by='alice')"
+)
+
+
+def sign_in(page: Page, stack: Stack) -> None:
+    page.goto(stack.url)
+    page.fill("[name=username]", "alice")
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button")
+    page.wait_for_url(stack.url + "/")
+
+
+def shoot(page: Page, stack: Stack, name: str, path: str, theme: str) -> None:
+    page.context.add_cookies([{"name": "theme", "value": theme, "url": stack.url}])
+    page.goto(stack.url + path)
+    page.wait_for_timeout(1200)  # charts are drawn
+    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    picture.quantize(COLOURS).save(IMAGES / f"{name}-{theme}.png", optimize=True)
+    print(f"{name}-{theme}.png, {(IMAGES / f'{name}-{theme}.png').stat().st_size / 1000:.0f} kB", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
