@@ -49,7 +49,8 @@ def record_server(kind: ServerEvent.Kind, **payload: Any) -> None:
     """Append an event to the server's log, under the same rules."""
     _require_transaction()
     if not Server.objects.filter(pk=1).update(last_seq=F("last_seq") + 1):
-        Server.objects.create(pk=1, last_seq=1)
+        Server.objects.get_or_create(pk=1)  # two may write the very first entry at once
+        Server.objects.filter(pk=1).update(last_seq=F("last_seq") + 1)
     ServerEvent.objects.create(seq=Server.objects.get(pk=1).last_seq, kind=kind, payload=payload)
     transaction.on_commit(_wake)
 
