@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,8 @@ def main() -> None:
     parser.add_argument("--server", choices=("daphne", "uvicorn"), default="daphne")
     parser.add_argument("--strategy", choices=tuple(strategies.STRATEGIES), default="fedavg")
     options = vars(parser.parse_args())
+    if options["server"] == "uvicorn" and not (find_spec("uvicorn") and find_spec("websockets")):
+        parser.error("--server uvicorn needs two packages more: .venv/bin/pip install uvicorn websockets")
     limits = machine.limits()
     result = measure(**options)
     result.limits = limits
