@@ -1,0 +1,153 @@
+"""A thousand agents on the embedded server: what they cost while they wait, and how long their rounds take.
+
+    .venv/bin/python benchmarks/swarm.py [--agents 1000] [--params 10000] [--rounds 3] [--idle-seconds 60]
+
+The agents are coroutines of this process with a connection each; the server is a process of its own. First
+all of them wait in the long poll; then all of them take part in every round: they download the model, report
+progress with one point and upload an update, whose making is next to nothing. Prints a table and a JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import usage  # noqa: E402
+from benchmarks.wire import Connection  # noqa: E402
+from federation.fl import weights  # noqa: E402
+from tests.e2e.stack import Stack, running  # noqa: E402
+
+CALLING_AT_ONCE = 20  # while they enrol
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agents", type=int, default=1000)
+    parser.add_argument("--params", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--idle-seconds", type=float, default=60)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack:
+        found = asyncio.run(Swarm(stack, options.params).run(options.agents, options.rounds, options.idle_seconds))
+    show(found | {"agents": options.agents, "params": options.params, "cores": os.cpu_count()})
+
+
+class Swarm:
+    def __init__(self, stack: Stack, num_parameters: int) -> None:
+        self.stack = stack
+        self.server = [process.pid for process in stack.running.values()]
+        self.noise = np.random.default_rng(1).standard_normal(num_parameters, dtype=np.float32) * np.float32(0.01)
+        self.num_parameters = num_parameters
+
+    async def run(self, agents: int, rounds: int, idle_seconds: float) -> dict[str, Any]:
+        began = time.monotonic()
+        connections = await self.enrol(agents)
+        enrolled = time.monotonic() - began
+        with usage.watching(self.server) as peak:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.work(connection)) for connection in connections]
+                idle = await self.idle(idle_seconds)
+                idle_mb = peak.mb
+                session = await asyncio.to_thread(self.launch, agents, rounds)
+                before = usage.cpu_seconds(self.server), time.process_time()
+                ended = await asyncio.to_thread(self.stack.ended, session, seconds=600)
+                used = usage.cpu_seconds(self.server) - before[0], time.process_time() - before[1]
+                for task in tasks:
+                    task.cancel()
+        assert ended["status"] == "completed", ended["reason"]
+        return {
+            "enrolment_seconds": enrolled,
+            "idle_cores": idle,
+            "idle_mb": idle_mb,
+            "peak_mb": peak.mb,
+            "round_seconds": await asyncio.to_thread(self.seconds, session, agents),
+            "rounds_server_cpu_seconds": used[0],
+            "rounds_swarm_cpu_seconds": used[1],
+        }
+
+    async def enrol(self, agents: int) -> list[Connection]:
+        answer = self.stack.post("/invitations", {"uses": agents})
+        assert answer.status_code == 201, answer.text
+        code, door = answer.json()["join_code"], asyncio.Semaphore(CALLING_AT_ONCE)
+
+        async def one(number: int) -> Connection:
+            async with door:
+                caller = Connection(self.stack.port)
+                body = {"join_code": code, "name": f"agent-{number:04}", "info": {}}
+                token = (await caller.json("POST", "/api/v1/enroll", body, status=201))["token"]
+                caller.close()
+                return Connection(self.stack.port, token)
+
+        return await asyncio.gather(*(one(number) for number in range(1, agents + 1)))
+
+    async def idle(self, seconds: float) -> float:
+        """Cores that the server uses while everybody waits."""
+        await asyncio.sleep(5)  # all have come in
+        before, began = usage.cpu_seconds(self.server), time.monotonic()
+        await asyncio.sleep(seconds)
+        return (usage.cpu_seconds(self.server) - before) / (time.monotonic() - began)
+
+    def launch(self, agents: int, rounds: int) -> str:
+        workload = {"name": "synthetic", "options": {"num_parameters": self.num_parameters}}
+        return self.stack.session(workload=workload, rounds=rounds, quorum=agents, round_seconds=600)
+
+    async def work(self, connection: Connection) -> None:
+        """An agent's life."""
+        while True:
+            status, body = await connection.request("GET", "/api/v1/work?wait=30")
+            if status == 200:
+                await self.train(connection, json.loads(body))
+            else:
+                assert status == 204, body
+
+    async def train(self, connection: Connection, work: dict[str, Any]) -> None:
+        base, seat = work["base_model"], work["participation"]
+        status, model = await connection.request("GET", base["url"])
+        assert (status, len(model)) == (200, base["num_bytes"]), model[:500]
+        point = {"name": "train_loss", "step": 1, "value": 1.0}
+        progress = {"phase": "training", "fraction": 1.0, "metrics": [point]}
+        await connection.json("POST", f"/api/v1/participations/{seat}/progress", progress)
+        update = weights.dump({"weight": self.noise}, {"num_examples": "100", "base_digest": base["digest"]})
+        kind = "application/octet-stream"
+        status, body = await connection.request("PUT", work["update_url"], update, content_type=kind)
+        assert status == 204, body
+
+    def seconds(self, session: str, agents: int) -> list[float]:
+        """From each round's opening to the next one's, of the last one to its end."""
+        rows = self.stack.get(f"/sessions/{session}/rounds", limit=1000)["items"]
+        assert all(seat["status"] == "aggregated" for row in rows for seat in row["participations"])
+        assert all(len(row["participations"]) == agents for row in rows)
+        times = [datetime.fromisoformat(row["opened_at"]) for row in rows]
+        times.append(datetime.fromisoformat(rows[-1]["closed_at"]))
+        return [(after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)]
+
+
+def show(found: dict[str, Any]) -> None:
+    seconds = found["round_seconds"]
+    print(f"{found['agents']} agents, {found['params']} parameters, {found['cores']} cores")
+    print(f"enrolment          {found['enrolment_seconds']:8.1f} s")
+    print(f"waiting: CPU       {found['idle_cores']:8.3f} of a core")
+    print(f"waiting: memory    {found['idle_mb']:8.0f} MB, peak of all the server's processes")
+    print(f"round, median      {statistics.median(seconds):8.2f} s  ({', '.join(f'{s:.2f}' for s in seconds)})")
+    print(f"round, longest     {max(seconds):8.2f} s")
+    print(f"rounds: CPU        {found['rounds_server_cpu_seconds']:8.1f} s of the server, ", end="")
+    print(f"{found['rounds_swarm_cpu_seconds']:.1f} s of the swarm")
+    print(f"rounds: memory     {found['peak_mb']:8.0f} MB, peak of all the server's processes")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
