@@ -15,21 +15,6 @@ DAMAGES = pytest.mark.parametrize("how", ["flipped", "missing"])
 
 
 @pytest.fixture
-def closed(open_round, now):
-    """A round that is to be aggregated, of anna and ben, who have reported."""
-
-    def closed(**change):
-        round_ = open_round("anna", "ben", **change)
-        send("anna", now=now, value=0.0, num_examples="10")
-        send("ben", now=now, value=1.0, num_examples="30")
-        assert rounds.close(round_, now=now)
-        round_.refresh_from_db()
-        return round_
-
-    return closed
-
-
-@pytest.fixture
 def trained(closed, now):
     """A session that has made its models v1 and v2."""
 

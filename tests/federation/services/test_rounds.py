@@ -23,21 +23,6 @@ def names(round_):
     return [seat.client.name for seat in round_.seats.order_by("seat")]
 
 
-@pytest.fixture
-def closed(open_round, now):
-    """A round that is to be aggregated: anna and ben have reported."""
-
-    def closed(**change):
-        round_ = open_round("anna", "ben", **change)
-        send("anna", now=now, value=0.0, num_examples="10")
-        send("ben", now=now, value=1.0, num_examples="30")
-        assert rounds.close(round_, now=now)
-        round_.refresh_from_db()
-        return round_
-
-    return closed
-
-
 # ---- opening
 
 
