@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.05
 BATCH = 500  # events in one message at most
 QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
+INVITING = (Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED)
 SERVER_LOG = 0  # stands for the server's own log where a session's id stands otherwise
 
 
@@ -138,10 +139,17 @@ class Feed:
                 # At the first look somebody may have read up to here already, or up to a moment before: the last
                 # event shows which.
                 self._deliver(log_id, self._cursors.get(log_id, max(0, last - 1)), last)
-        if agents and (sessions := [log_id for log_id in moved if log_id != SERVER_LOG]):
+        if agents and (sessions := [log_id for log_id in moved if log_id != SERVER_LOG and self._invites(log_id)]):
             seats = Participation.objects.filter(status=SeatStatus.INVITED, round__session__in=sessions)
             self._wake_agents(agents.intersection(seats.values_list("client_id", flat=True)))
         self._cursors.update(moved)
+
+    def _invites(self, log_id: int) -> bool:
+        """Whether what a session's log gained since the last look gave clients a seat, or nobody knows."""
+        if log_id not in self._cursors:
+            return True
+        gained = Event.objects.filter(session_id=log_id, seq__gt=self._cursors[log_id], kind__in=INVITING)
+        return gained.exists()
 
     def _moved(self, watched: set[int], any_agent: bool) -> dict[int, int]:
         """The logs that grew since the last look, or are seen for the first time, with their ends."""

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from queue import Empty
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.transport import memory
 
@@ -17,11 +17,33 @@ _started = threading.Lock()
 
 
 class Channel(memory.Channel):
-    """A queue in memory that wakes the worker when something is put in."""
+    """A queue in memory that wakes the worker when something is put in.
+
+    A task that waits there already is not put in again: it has yet to look at what there is to do.
+    """
+
+    _waiting: ClassVar[set[tuple[str, str, str]]] = set()
+    _lock = threading.Lock()
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-        super()._put(queue, message, **kwargs)
+        call = _call(queue, message)
+        with self._lock:
+            if call in self._waiting and self._size(queue):
+                return
+            self._waiting.add(call)
+            super()._put(queue, message, **kwargs)
         arrived.set()
+
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
+        with self._lock:
+            message = super()._get(queue, timeout)
+            self._waiting.discard(_call(queue, message))
+        return message
+
+
+def _call(queue: str, message: Any) -> tuple[str, str, str]:
+    """Which task a message starts, with what arguments."""
+    return queue, message["headers"].get("task", ""), message["body"]
 
 
 class Transport(memory.Transport):

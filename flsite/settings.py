@@ -89,7 +89,7 @@ else:
     sqlite_name = str(dj_database_url.parse(DATABASE_URL)["NAME"] if DATABASE_URL else FL_DATA_DIR / "db.sqlite3")
     DATABASES = {
         "default": {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "flsite.sqlite",
             "NAME": sqlite_name,
             "OPTIONS": SQLITE_OPTIONS,
             # In a file: other threads cannot see an in-memory test database.

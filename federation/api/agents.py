@@ -1,4 +1,4 @@
-"""What client agents call, but for the raw routes (`work`, `downloads`, `uploads`)."""
+"""What client agents call, but for the raw routes (`work`, `progress`, `downloads`, `uploads`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from federation.api.auth import ClientAuth
 from federation.errors import Invalid
 from federation.fl.version import __version__
 from federation.models import Client
-from federation.services import clients, metrics, seats
+from federation.services import clients, seats
 
 router = Router(tags=["agents"], auth=ClientAuth())
 MAX_INFO_BYTES = 16 << 10
@@ -37,15 +37,6 @@ def enroll(request: HttpRequest, body: schemas.Enrolment, response: HttpResponse
     response["FL-Server-Version"] = __version__
     transaction.on_commit(tasks.advance_all.delay)  # somebody may have waited for one more client
     return Status(201, {"client_id": str(client.pk), "name": client.name, "token": token})
-
-
-@router.post("/participations/{id:seat_id}/progress", response=schemas.ProgressAnswer, by_alias=True)
-def progress(request: AgentRequest, seat_id: int, body: schemas.Progress) -> dict[str, bool]:
-    """Say how far this work is, with points of its curves. `continue: false` means: drop it."""
-    now = timezone.now()
-    points = [metrics.Point(p.name, p.step, p.value, p.time or now) for p in body.metrics]
-    seat = seats.of(request.auth, seat_id)
-    return {"continue_": metrics.report(seat, phase=body.phase, fraction=body.fraction, points=points, now=now)}
 
 
 @router.post("/participations/{id:seat_id}/fail", response=schemas.Empty)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from federation.api import schemas
+
+SCHEMAS = "#/components/schemas/"
 TOKEN: list[dict[str, list[str]]] = [{"ClientAuth": []}]  # Ninja names a scheme after its class
 PROBLEM = {"application/problem+json": {"schema": {"type": "object"}}}
 SEAT = {"name": "seat_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}
@@ -22,6 +25,12 @@ def _operation(name: str, summary: str, answers: dict[str, Any], **more: Any) ->
 
 def _header(name: str, kind: str = "string") -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "schema": {"type": kind}}
+
+
+def raw_schemas() -> dict[str, Any]:
+    """What the raw routes' JSON bodies look like, by name."""
+    schema = schemas.Progress.model_json_schema(ref_template=SCHEMAS + "{model}")
+    return schema.pop("$defs") | {"Progress": schema}
 
 
 def raw_paths() -> dict[str, Any]:
@@ -93,9 +102,19 @@ def raw_paths() -> dict[str, Any]:
             parameters=[wait],
         )
     }
+    report = {
+        "post": _operation(
+            "progress",
+            "Say how far this work is, with points of its curves",
+            _answers({"200": 'An object; "continue": false means: drop this work'}, "400", "401", "403", "404", "422"),
+            requestBody={"required": True, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Progress"}}}},
+        ),
+        "parameters": [SEAT],
+    }
     return {
         "/api/v1/work": work,
         "/api/v1/models/{digest}": model,
         "/api/v1/models/{digest}/state_dict": state_dict,
+        "/api/v1/participations/{seat_id}/progress": report,
         "/api/v1/participations/{seat_id}/update": update,
     }

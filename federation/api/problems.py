@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -38,3 +38,30 @@ def response(refusal: Refused) -> HttpResponse:
     if refusal.status == 401:
         headers.setdefault("WWW-Authenticate", "Bearer")
     return HttpResponse(of(refusal), status=refusal.status, content_type=CONTENT_TYPE, headers=headers)
+
+
+def json_of(body: bytes) -> Any:
+    """Raises Refused for what is not JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"The body is not JSON: {error}.") from None
+
+
+def invalid(errors: Sequence[Mapping[str, Any]]) -> Invalid:
+    """A refusal that names the members that pydantic found wrong."""
+    return Invalid(*((_field(error["loc"]), _sentence(error)) for error in errors))
+
+
+def _field(location: tuple[str | int, ...]) -> str:
+    """('body', 'body', 'workload', 'name') -> 'workload.name'."""
+    parts = [str(part) for part in location]
+    while len(parts) > 1 and parts[0] in ("body", "query", "path", "paging"):
+        parts.pop(0)
+    return ".".join(parts)
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    field, given = _field(error["loc"]), error.get("input")
+    shown = f" It is {given!r}." if isinstance(given, (str, int, float, bool)) and len(repr(given)) < 80 else ""
+    return f"{field}: {error['msg']}.{shown}"

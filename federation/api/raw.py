@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError
 
 from federation.api import problems
-from federation.errors import Refused, Unavailable
+from federation.errors import Refused, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,17 @@ class Exchange:
         if message["type"] == "http.disconnect":
             raise Disconnected
         return message.get("body", b""), message.get("more_body", False)
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises TooLarge beyond `limit` bytes."""
+        pieces, size, more = [], 0, True
+        while more:
+            piece, more = await self.chunk()
+            size += len(piece)
+            if size > limit:
+                raise TooLarge(f"The body is larger than {limit} bytes.")
+            pieces.append(piece)
+        return b"".join(pieces)
 
 
 Handler = Callable[[Exchange], Awaitable[None]]

@@ -85,10 +85,6 @@ class Progress(Strict):
     metrics: Annotated[list[MetricPoint], Field(max_length=MAX_POINTS)] = []
 
 
-class ProgressAnswer(Schema):
-    continue_: bool = Field(serialization_alias="continue")
-
-
 class Failure(Strict):
     reason: Annotated[str, StringConstraints(max_length=2000), Storable] = ""
 

@@ -8,13 +8,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from federation.api import agents, downloads, openapi, operators, problems, uploads, work
-from federation.errors import Invalid, NotFound, Refused, Unauthorized
+from federation.api import agents, downloads, openapi, operators, problems, progress, uploads, work
+from federation.errors import NotFound, Refused, Unauthorized
 
 RAW_ROUTES = {
     r"/api/v1/work": {"GET": work.get_work},
     r"/api/v1/models/(?P<digest>[0-9a-f]{64})": {"GET": downloads.get_model, "HEAD": downloads.get_model},
     r"/api/v1/models/(?P<digest>[0-9a-f]{64})/state_dict": {"GET": downloads.get_state_dict},
+    r"/api/v1/participations/(?P<seat_id>[0-9]{1,18})/progress": {"POST": progress.post},
     r"/api/v1/participations/(?P<seat_id>[0-9]{1,18})/update": {
         "PUT": uploads.put,
         "POST": uploads.create,
@@ -31,6 +32,7 @@ class Api(NinjaAPI):
     def get_openapi_schema(self, **kwargs: Any) -> Any:
         schema = super().get_openapi_schema(**kwargs)
         schema["paths"] |= openapi.raw_paths()
+        schema["components"]["schemas"] |= openapi.raw_schemas()
         return schema
 
 
@@ -57,7 +59,7 @@ def unauthenticated(request: HttpRequest, error: AuthenticationError) -> HttpRes
 
 @api.exception_handler(ValidationError)
 def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    return problems.response(Invalid(*((_field(e["loc"]), _sentence(e)) for e in error.errors)))
+    return problems.response(problems.invalid(error.errors))
 
 
 @api.exception_handler(Http404)
@@ -69,17 +71,3 @@ def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     body = problems.body(error.status_code, str(error))
     return HttpResponse(body, status=error.status_code, content_type=problems.CONTENT_TYPE)
-
-
-def _field(location: tuple[str | int, ...]) -> str:
-    """('body', 'body', 'workload', 'name') -> 'workload.name'."""
-    parts = [str(part) for part in location]
-    while len(parts) > 1 and parts[0] in ("body", "query", "path", "paging"):
-        parts.pop(0)
-    return ".".join(parts)
-
-
-def _sentence(error: dict[str, Any]) -> str:
-    field, given = _field(error["loc"]), error.get("input")
-    shown = f" It is {given!r}." if isinstance(given, (str, int, float, bool)) and len(repr(given)) < 80 else ""
-    return f"{field}: {error['msg']}.{shown}"

@@ -55,7 +55,7 @@ def _fresh(seat: Participation, points: Sequence[Point]) -> list[Point]:
     """Those points that the seat does not have yet. The lock keeps two sends of the same points apart."""
     if not points:
         return []
-    Participation.objects.select_for_update(of=("self",)).get(pk=seat.pk)
+    Participation.objects.select_for_update().values_list("pk").get(pk=seat.pk)
     known = set(
         Metric.objects.filter(participation=seat, step__in={p.step for p in points}).values_list("name", "step")
     )

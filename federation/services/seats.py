@@ -29,25 +29,26 @@ FRESH: dict[str, Any] = {  # what a seat has before its client works
 
 
 def of(client: Client, seat_id: int) -> Participation:
-    """A client's own seat, with its round, session and base model. Raises NotFound for any other."""
-    seat = _whole().filter(pk=seat_id, client=client).first()
+    """A client's own seat, with its round and base model. Raises NotFound for any other."""
+    seat = (
+        Participation.objects.filter(pk=seat_id, client=client).select_related("round__base_model").order_by().first()
+    )
     if seat is None:
         raise NotFound(f"{client.name} has no participation {seat_id}.")
+    seat.client = client
     return seat
 
 
 def offer(client: Client, *, now: datetime) -> Participation | None:
     """The seat whose work a client should do now. The same one until it is final or has reported."""
-    seat = _whole().filter(client=client, status__in=OPEN, round__status=RoundStatus.COLLECTING).first()
+    open_seats = Participation.objects.filter(client=client, status__in=OPEN, round__status=RoundStatus.COLLECTING)
+    seat = open_seats.select_related("round__session", "round__base_model").order_by("pk").first()
     if seat is None:
         return None
+    seat.client = client
     if seat.status == SeatStatus.INVITED:
         _take(seat, now)
     return seat
-
-
-def _whole() -> QuerySet[Participation]:
-    return Participation.objects.select_related("client", "round__session", "round__base_model")
 
 
 @transaction.atomic

@@ -58,9 +58,10 @@ def _header(base: GlobalModel) -> weights.Header:
 
 def _refuse_unwanted(seat: Participation, update: wire.Update) -> None:
     """Refuse what would not be kept, before it lies in the store: `_settle` decides, this keeps the store clean."""
-    found = Participation.objects.select_related("client", "round").get(pk=seat.pk)
-    check_receivable(found)
-    _refuse_other(found, update)
+    seat.refresh_from_db(fields=["status", "digest"])
+    seat.round.refresh_from_db(fields=["status"])
+    check_receivable(seat)
+    _refuse_other(seat, update)
 
 
 def _refuse_other(seat: Participation, update: wire.Update) -> None:
@@ -72,20 +73,22 @@ def _refuse_other(seat: Participation, update: wire.Update) -> None:
 def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[str, bool]:
     """Decide what an update is worth. Returns the seat's status before, or `late`, and whether it counts."""
     # Lock the round, so that it cannot close between this check and the save.
-    round_ = Round.objects.select_for_update().get(pk=seat.round_id)
-    before = Participation.objects.select_for_update(of=("self",)).get(pk=seat.pk)
-    _refuse_other(before, update)
-    if before.status in COUNTED:
-        return before.status, True
-    if before.status in OPEN and round_.status == RoundStatus.COLLECTING:
+    round_status = Round.objects.select_for_update().values_list("status", flat=True).get(pk=seat.round_id)
+    locked = Participation.objects.select_for_update()
+    seat.refresh_from_db(fields=["status", "digest", "reason", "trained_at"], from_queryset=locked)
+    _refuse_other(seat, update)
+    before = seat.status
+    if before in COUNTED:
+        return before, True
+    if before in OPEN and round_status == RoundStatus.COLLECTING:
         _save(seat, update, SeatStatus.REPORTED, now)
         _record(seat, Event.Kind.UPDATE_RECEIVED, update)
-        return before.status, True
-    if before.status == SeatStatus.DROPPED and round_.status != RoundStatus.CANCELLED:
+        return before, True
+    if before == SeatStatus.DROPPED and round_status != RoundStatus.CANCELLED:
         _save(seat, update, SeatStatus.LATE, now)
         _record(seat, Event.Kind.UPDATE_LATE, update)
         return SeatStatus.LATE, False
-    return before.status, False
+    return before, False
 
 
 def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: datetime) -> None:

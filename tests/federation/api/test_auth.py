@@ -23,7 +23,6 @@ OPERATORS = [
     ("POST", "/invitations"),
 ]
 AGENTS = [
-    ("POST", "/participations/1/progress"),
     ("POST", "/participations/1/fail"),
     ("POST", "/clients/me/leave"),
 ]
@@ -55,12 +54,27 @@ def test_a_revoked_key_opens_nothing(call, key, now):
     problem(call("GET", "/sessions", token=key), 401)
 
 
-def test_a_disabled_client_reports_nothing(open_round, call):
+@pytest.mark.parametrize("path", ["work?wait=0", "models/" + "0" * 64])
+def test_a_raw_route_without_a_valid_token_tells_nothing(raw, enrol, path):
+    enrol("anna")
+    for given in ("nonsense", "flk_guessed", ""):
+        problem(raw("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {given}"}), 401)
+    problem(raw("GET", f"/api/v1/{path}", headers={"Authorization": "Basic YTpi"}), 401)
+
+
+def test_progress_without_a_clients_token_tells_nothing(raw, key):
+    url = "/api/v1/participations/1/progress"
+    for given in (None, "nonsense", "flk_guessed"):
+        problem(raw("POST", url, b"{}", token=given), 401)
+    problem(raw("POST", url, b"{}", token=key), 403)
+
+
+def test_a_disabled_client_reports_nothing(open_round, raw):
     open_round("anna", "ben")
     seat = seat_of("anna")
     clients.set_enabled(seat.client, False, by="alice")
-    body = {"phase": "training"}
-    assert "disabled" in problem(call("POST", f"/participations/{seat.pk}/progress", body, token=token_of("anna")), 403)
+    answer = raw("POST", f"/api/v1/participations/{seat.pk}/progress", b'{"phase": "training"}', by="anna")
+    assert "disabled" in problem(answer, 403)
 
 
 def test_a_removed_client_is_not_known(call, enrol, now):

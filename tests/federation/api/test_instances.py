@@ -24,11 +24,11 @@ def test_the_second_agent_with_a_token_is_refused_by_every_call(open_round, raw,
         ("PUT", f"{seat}/update"),
         ("HEAD", f"{seat}/update"),
         ("PATCH", f"{seat}/update"),
+        ("POST", f"{seat}/progress"),
     ):
         answer = raw(method, f"/api/v1{path}", by="anna", headers=header("second"))
         assert (answer.status, answer.headers["fl-agent-held"]) == (409, "1"), path
     for path, body in (
-        (f"{seat}/progress", {"phase": "training", "fraction": 0.5, "metrics": []}),
         (f"{seat}/fail", {"reason": "none"}),
         ("/clients/me/leave", {}),
     ):

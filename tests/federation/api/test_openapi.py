@@ -1,3 +1,6 @@
+import json
+import re
+
 import pytest
 from django.test import Client as Browser
 
@@ -52,7 +55,12 @@ def test_nothing_is_described_twice_and_raw_routes_are_described_once(document):
         if method in METHODS
     ]
     assert len(names) == len(set(names))
-    assert len(RAW_ROUTES) == 4
+    assert len(RAW_ROUTES) == 5
+
+
+def test_every_schema_that_is_referred_to_is_there(document):
+    referred = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+    assert "Progress" in referred and referred <= document["components"]["schemas"].keys()
 
 
 def test_every_operation_but_enrolling_asks_for_a_token(document):

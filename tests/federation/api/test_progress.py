@@ -1,5 +1,8 @@
+import json
+
 import pytest
 
+from federation.api.progress import MAX_BODY_BYTES, _report
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Metric
 from federation.services import sessions
@@ -10,9 +13,10 @@ GOOD = {"phase": "training", "fraction": 0.5, "metrics": [{"name": "train_loss",
 
 
 @pytest.fixture
-def progress(call):
+def progress(raw):
     def progress(name, body, by=None):
-        return call("POST", f"/participations/{seat_of(name).pk}/progress", body, token=token_of(by or name))
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return raw("POST", f"/api/v1/participations/{seat_of(name).pk}/progress", sent, by=by or name)
 
     return progress
 
@@ -20,7 +24,7 @@ def progress(call):
 def test_a_client_is_told_to_go_on(open_round, progress):
     open_round("anna")
     answer = progress("anna", GOOD)
-    assert (answer.status_code, answer.json()) == (200, {"continue": True})
+    assert (answer.status, answer.json()) == (200, {"continue": True})
     assert seat_of("anna").fraction == 0.5
 
 
@@ -33,7 +37,7 @@ def test_a_client_whose_session_was_cancelled_is_told_to_drop_it(open_round, pro
 def test_a_value_that_is_not_finite_is_sent_as_null(open_round, progress):
     open_round("anna")
     body = GOOD | {"metrics": [{"name": "train_loss", "step": 1, "value": None}]}
-    assert progress("anna", body).status_code == 200
+    assert progress("anna", body).status == 200
     assert Metric.objects.get().value is None
 
 
@@ -43,7 +47,7 @@ def test_a_value_that_is_not_finite_is_sent_as_null(open_round, progress):
 def test_a_points_time_is_kept_and_is_utc_where_it_does_not_say(open_round, progress, time, kept):
     open_round("anna")
     body = GOOD | {"metrics": [{"name": "train_loss", "step": 1, "value": 1, "time": time}]}
-    assert progress("anna", body).status_code == 200
+    assert progress("anna", body).status == 200
     assert Metric.objects.get().time.isoformat() == f"2026-01-01T{kept}:00:00+00:00"
 
 
@@ -82,7 +86,7 @@ def test_what_cannot_be_is_refused_by_name_and_good_progress_is_taken_next(open_
     open_round("anna")
     problem(progress("anna", GOOD | change), 422, field=field)
     assert not Metric.objects.exists()
-    assert progress("anna", GOOD).status_code == 200
+    assert progress("anna", GOOD).status == 200
     assert Metric.objects.count() == 1
 
 
@@ -92,9 +96,22 @@ def test_another_clients_seat_is_not_there(open_round, progress):
     assert not Metric.objects.exists()
 
 
-def test_a_seat_that_is_not_there_is_not_there(open_round, call):
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_not_json_is_refused(open_round, progress, body):
     open_round("anna")
-    for seat in ("999999", "9" * 18, "9" * 19, "-1", "anna", "1.0"):
+    assert "JSON" in problem(progress("anna", body), 400)
+
+
+def test_a_body_that_is_too_large_is_refused(open_round, progress):
+    open_round("anna")
+    problem(progress("anna", b" " * (MAX_BODY_BYTES + 1)), 413)
+
+
+def test_a_seat_that_is_not_there_is_not_there(open_round, call, raw):
+    open_round("anna")
+    for seat in ("999999", "9" * 18):
+        problem(raw("POST", f"/api/v1/participations/{seat}/progress", json.dumps(GOOD).encode(), by="anna"), 404)
+    for seat in ("9" * 19, "-1", "anna", "1.0"):
         problem(call("POST", f"/participations/{seat}/progress", GOOD, token=token_of("anna")), 404)
 
 
@@ -135,9 +152,9 @@ def test_who_leaves_drops_its_seat_and_others_go_on(
     assert enqueued == [("advance_all",)]
 
 
-def test_progress_costs_a_handful_of_queries(open_round, call, django_assert_max_num_queries):
+def test_progress_costs_a_handful_of_queries(open_round, django_assert_max_num_queries):
     open_round("anna")
-    url = f"/participations/{seat_of('anna').pk}/progress"
     body = GOOD | {"metrics": [{"name": "train_loss", "step": step, "value": 1.0} for step in range(100)]}
-    with django_assert_max_num_queries(15):
-        call("POST", url, body, token=token_of("anna"))
+    headers, seat_id = {"authorization": f"Bearer {token_of('anna')}"}, seat_of("anna").pk
+    with django_assert_max_num_queries(11):  # two of them begin and end the transaction
+        assert _report(headers, seat_id, json.dumps(body).encode())
