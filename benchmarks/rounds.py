@@ -82,7 +82,7 @@ def measure(
             cohort_size=clients,
             round_seconds=AGENT_SECONDS,
         )
-        state = stack.ended(session, seconds=AGENT_SECONDS)
+        state = stack.ended(session, seconds=AGENT_SECONDS, every=1.0)
         if state["status"] != "completed":
             raise SystemExit(f"The session {state['status']}: {state['reason']}")
         result = Result(

@@ -63,7 +63,7 @@ class Swarm:
                 idle_mb = peak.mb
                 session = await asyncio.to_thread(self.launch, agents, rounds)
                 before = usage.cpu_seconds(self.server), time.process_time()
-                ended = await asyncio.to_thread(self.stack.ended, session, seconds=600)
+                ended = await asyncio.to_thread(self.stack.ended, session, seconds=600, every=1.0)
                 used = usage.cpu_seconds(self.server) - before[0], time.process_time() - before[1]
                 for task in tasks:
                     task.cancel()

@@ -9,7 +9,6 @@ import platform
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -177,7 +176,7 @@ class Api:
         """The whole update in one request: 204, 409, 413 or 422."""
         headers = self._headers | {
             "Content-Type": "application/octet-stream",
-            "Content-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:",
+            "Content-Digest": _digest_field(digest),
         }
         return _seat(self._persist(Request("PUT", self._path(url), headers, body, num_bytes)))
 
@@ -191,16 +190,16 @@ class Api:
         headers = self._headers | {"Tus-Resumable": "1.0.0", "Upload-Length": str(length)}
         return _seat(self._persist(Request("POST", self._path(url), headers)))
 
-    def patch(self, url: str, body: Body, part: memoryview, offset: int, length: int) -> Answer:
-        """A part of an upload, with its checksum: 204, 409, 413, 422, 423 or 460."""
+    def patch(self, url: str, body: Body, num_bytes: int, offset: int, length: int, digest: str) -> Answer:
+        """A part of an upload, with the digest of the whole: 204, 409, 413, 422, 423 or 460."""
         headers = self._headers | {
             "Tus-Resumable": "1.0.0",
             "Content-Type": "application/offset+octet-stream",
             "Upload-Offset": str(offset),
             "Upload-Length": str(length),
-            "Upload-Checksum": f"sha256 {base64.b64encode(sha256(part).digest()).decode()}",
+            "Repr-Digest": _digest_field(digest),
         }
-        return _seat(self._persist(Request("PATCH", self._path(url), headers, body, len(part))))
+        return _seat(self._persist(Request("PATCH", self._path(url), headers, body, num_bytes)))
 
     # ---- until an answer comes
 
@@ -257,6 +256,11 @@ class Api:
         if not url.startswith("/") or url.startswith("//") or urlsplit(url).netloc:
             raise Failed(f"The server names an address that is not its own: {url[:200]!r}.")
         return url
+
+
+def _digest_field(digest: str) -> str:
+    """A hexadecimal SHA-256 as RFC 9530 writes it."""
+    return f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:"
 
 
 def _json_request(method: str, path: str, value: Mapping[str, Any], headers: Mapping[str, str]) -> Request:

@@ -47,14 +47,18 @@ class Upload:
 
     def patch(self) -> None:
         """In parts, from where the server is. It counts the last part once it has accepted the whole."""
-        offset, refusals = self._begin(), 0
+        offset = furthest = self._begin()
+        refusals = 0
         while offset < self.length:
             part = _read(self._update.path, offset, min(self._part_bytes, self.length - offset))
             answer = self._part(part, offset)
-            before, offset = offset, self._next(answer, offset, len(part))
-            refusals = refusals + 1 if offset == before and answer.status != 423 else 0
+            offset = self._next(answer, offset, len(part))
+            if offset > furthest or answer.status == 423:
+                furthest, refusals = max(offset, furthest), 0
+            elif answer.status != 204:
+                refusals += 1
             if refusals >= PATIENCE:
-                raise Failed(f"The server refused the same part of the update {refusals} times ({answer.status}).")
+                raise Failed(f"The server refused a part of the update {refusals} times ({answer.status}).")
 
     def _begin(self) -> int:
         """Where the server is with these bytes. What it has of others (the state folder was lost) begins again."""
@@ -68,7 +72,8 @@ class Upload:
         return offset
 
     def _part(self, part: memoryview, offset: int) -> Answer:
-        return self._api.patch(self._url, lambda: self._chunks(part, offset), part, offset, self.length)
+        digest = self._update.digest
+        return self._api.patch(self._url, lambda: self._chunks(part, offset), len(part), offset, self.length, digest)
 
     def _next(self, answer: Answer, offset: int, sent: int) -> int:
         """Where to go on after the answer to a part."""
@@ -84,7 +89,7 @@ class Upload:
                 self._part_bytes //= 2  # a proxy on the way may take less than the server
                 return offset
             case 460:
-                return offset  # damaged on the way; nothing of it was kept
+                return _offset(self._head())  # damaged on the way; the server kept nothing of it
         self._refuse(answer)
 
     def _head(self) -> Answer:

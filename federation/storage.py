@@ -23,6 +23,7 @@ from federation.errors import StorageFull
 SPARE_BYTES = 64 << 20  # below this much free space nothing new is taken in
 HASH_BYTES = 1 << 20
 AGAIN_SECONDS = 10.0  # a file is not read again sooner because somebody asks
+CACHED_SECONDS = 60.0  # what was written or read so lately comes from memory, which says nothing of the disk
 CHECKERS = max(1, min(4, (os.cpu_count() or 1) // 2))  # threads; the other half of the cores folds meanwhile
 FULL = "The server's disk is full. Nothing is lost; try again when there is room."
 
@@ -42,7 +43,7 @@ def put(source: Path, digest: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with refusing_when_full():
         os.replace(source, target)
-    _seen_whole[digest] = (_mark(target), time.monotonic())
+    _saw_whole(digest, _mark(target))
 
 
 # ---- damage
@@ -50,7 +51,17 @@ def put(source: Path, digest: str) -> None:
 
 _Mark = tuple[int, int, int, int]
 _reading = threading.Lock()
-_seen_whole: dict[str, tuple[_Mark, float]] = {}  # files as this process wrote or read them, and when
+_noting = threading.Lock()
+_seen_whole: dict[str, tuple[_Mark, float]] = {}  # files as this process wrote or read them, and when; oldest first
+MOST_SEEN = 10_000
+
+
+def _saw_whole(digest: str, mark: _Mark) -> None:
+    with _noting:
+        _seen_whole.pop(digest, None)
+        _seen_whole[digest] = (mark, time.monotonic())
+        while len(_seen_whole) > MOST_SEEN:
+            del _seen_whole[next(iter(_seen_whole))]
 
 
 def _mark(file: Path) -> _Mark:
@@ -78,7 +89,7 @@ def is_whole(digest: str, on_chunk: Callable[[], None] = lambda: None) -> bool:
             return False
     except OSError:  # missing, or a disk that cannot read it
         return False
-    _seen_whole[digest] = (mark, time.monotonic())
+    _saw_whole(digest, mark)
     return True
 
 
@@ -95,6 +106,14 @@ def is_sound(digest: str, *, doubted: bool = False) -> bool:
         return is_whole(digest)
 
 
+def _seen_lately(digest: str) -> bool:
+    """Whether this process saw a file whole within CACHED_SECONDS and nobody wrote it since."""
+    mark, seen = _seen_whole.get(digest, (None, 0.0))
+    with suppress(OSError):
+        return time.monotonic() - seen < CACHED_SECONDS and mark == _mark(path(digest))
+    return False
+
+
 class _NoLonger(Exception):
     """Nobody waits for the result any more."""
 
@@ -103,13 +122,16 @@ class Check:
     """Reads stored files through and compares them with their digests, on threads beside whatever uses them.
 
     The digests cost as much time as the reading of the files; so they are known about when the work is done.
+    Files that this process saw whole a moment ago are left out.
     """
 
     def __init__(self, digests: Iterable[str]) -> None:
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(CHECKERS, thread_name_prefix="check")
         self._results: dict[Future[bool], str] = {
-            self._threads.submit(is_whole, digest, self._go_on): digest for digest in dict.fromkeys(digests)
+            self._threads.submit(is_whole, digest, self._go_on): digest
+            for digest in dict.fromkeys(digests)
+            if not _seen_lately(digest)
         }
 
     def __enter__(self) -> Self:
@@ -136,7 +158,8 @@ class Check:
 
 def set_aside(digest: str) -> None:
     """Take a damaged file out of the store. It is kept for a day, for somebody to look at."""
-    _seen_whole.pop(digest, None)
+    with _noting:
+        _seen_whole.pop(digest, None)
     with suppress(FileNotFoundError):
         os.replace(path(digest), scratch_path().with_name(f"{digest}.damaged"))
 

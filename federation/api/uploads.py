@@ -33,7 +33,7 @@ from federation.services import seats, updates
 
 TUS = {"Tus-Resumable": "1.0.0"}
 SPARE_BYTES = 1 << 20  # an update may be larger than its model by its metadata
-CONTENT_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
+DIGEST_FIELD = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 CHECKSUMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 
@@ -62,16 +62,19 @@ async def put(exchange: Exchange) -> None:
     length = exchange.headers.get("content-length", "")
     if length.isdecimal() and int(length) > settings.FL_MAX_PUT_BYTES:
         raise _too_large_to_put(int(length))
+    digest = _sha256(exchange.headers, "content-digest")
     with storage.scratch() as file:
-        digest = await _save(exchange, file)
-        _check_content_digest(exchange.headers.get("content-digest", ""), digest)
-        await in_thread(_receive, seat, file)
+        await _save(exchange, file)
+        try:
+            await in_thread(_receive, seat, file, digest)
+        except ChecksumMismatch as error:
+            raise Invalid(("Content-Digest", str(error))) from None
     await exchange.answer(204)
 
 
-async def _save(exchange: Exchange, file: Path) -> bytes:
-    """Write the body to a file. Returns its SHA-256."""
-    digest, size, more = hashlib.sha256(), 0, True
+async def _save(exchange: Exchange, file: Path) -> None:
+    """Write the body to a file."""
+    size, more = 0, True
     storage.require_room()
     with storage.refusing_when_full(), file.open("wb") as out:
         while more:
@@ -79,9 +82,7 @@ async def _save(exchange: Exchange, file: Path) -> bytes:
             size += len(data)
             if size > settings.FL_MAX_PUT_BYTES:
                 raise _too_large_to_put(size)
-            digest.update(data)
             out.write(data)
-    return digest.digest()
 
 
 def _too_large_to_put(size: int) -> TooLarge:
@@ -89,13 +90,6 @@ def _too_large_to_put(size: int) -> TooLarge:
         f"{size} bytes are more than a PUT may carry ({settings.FL_MAX_PUT_BYTES}). "
         "Send the update by tus 1.0: PATCH this URL in parts."
     )
-
-
-def _check_content_digest(header: str, digest: bytes) -> None:
-    """RFC 9530. Other algorithms than sha-256 are not looked at."""
-    match = CONTENT_DIGEST.search(header)
-    if match and _base64(match[1]) != digest:
-        raise Invalid(("Content-Digest", "The body does not fit its Content-Digest; it was damaged on the way."))
 
 
 # ---- tus
@@ -145,7 +139,7 @@ async def patch(exchange: Exchange) -> None:
             await in_thread(_note, seat, stands, length)
         else:
             os.ftruncate(upload.handle, stands)  # a killed process may have left more
-            await _finish(seat, upload)
+            await _finish(seat, upload, _sha256(exchange.headers, "repr-digest"))
     if cut:
         raise Disconnected
     await exchange.answer(204, {"Upload-Offset": str(stands)})
@@ -204,11 +198,11 @@ async def _append(
     return at, False
 
 
-async def _finish(seat: Participation, upload: Upload) -> None:
+async def _finish(seat: Participation, upload: Upload, digest: str | None) -> None:
     """The whole update is here: take it in, or begin again at 0 where it was refused."""
     try:
-        await in_thread(_receive, seat, upload.path)
-    except Invalid:
+        await in_thread(_receive, seat, upload.path, digest)
+    except (Invalid, ChecksumMismatch):
         await in_thread(_begin, seat, upload, None)
         raise
 
@@ -289,12 +283,18 @@ def _seat(headers: dict[str, str], seat_id: int) -> Participation:
     return seat
 
 
-def _receive(seat: Participation, file: Path) -> None:
+def _receive(seat: Participation, file: Path, digest: str | None) -> None:
     """Take a finished file in, and say so to whoever advances the session."""
-    if updates.receive(seat, file, now=timezone.now()):
+    if updates.receive(seat, file, digest=digest, now=timezone.now()):
         killpoints.reached(killpoints.Point.UPDATE_ACCEPTED)
         tasks.advance.delay(seat.round.session_id)
     killpoints.reached(killpoints.Point.ANSWER_LOST)
+
+
+def _sha256(headers: dict[str, str], name: str) -> str | None:
+    """The hexadecimal SHA-256 in a digest field (RFC 9530). Other algorithms are not looked at."""
+    match = DIGEST_FIELD.search(headers.get(name, ""))
+    return _base64(match[1]).hex() if match else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.db import transaction
 
 from federation import events, killpoints, storage
-from federation.errors import Conflict, Invalid, RoundClosed, Unavailable
+from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
 from federation.fl import updates as wire
 from federation.fl import weights
 from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatStatus
@@ -23,19 +23,24 @@ def check_receivable(seat: Participation) -> None:
         raise RoundClosed(_closed(seat))
 
 
-def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
+def receive(seat: Participation, file: Path, *, digest: str | None = None, now: datetime) -> bool:
     """Take in a finished update file. True if the seat reported, False if it had before, with the same bytes.
 
-    The file is moved into the store or left where it is. Raises Invalid for content that cannot be
-    aggregated (the seat stays open), Conflict for other bytes after acceptance, RoundClosed when the
-    round went on without it; a dropped seat's update is kept first, labelled late.
+    The file is moved into the store or left where it is. digest: the SHA-256 that its sender knows, if it said
+    one. Raises ChecksumMismatch where the file does not have it, Invalid for content that cannot be aggregated
+    (the seat stays open), Conflict for other bytes after acceptance, RoundClosed when the round went on without
+    it; a dropped seat's update is kept first, labelled late.
     """
     base = seat.round.base_model
     try:
         update = wire.check(file, base=_header(base), base_digest=base.digest)
     except wire.UpdateError as error:
+        if digest is not None:
+            _require(storage.digest_of(file), digest)
         _reject(seat, str(error))
         raise Invalid(("update", str(error))) from error
+    if digest is not None:
+        _require(update.digest, digest)
     _refuse_unwanted(seat, update)
     storage.put(file, update.digest)
     killpoints.reached(killpoints.Point.UPDATE_STORED)
@@ -45,6 +50,11 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
     if status == SeatStatus.LATE or not accepted:
         raise RoundClosed(_closed(seat))
     return False
+
+
+def _require(digest: str, sent: str) -> None:
+    if digest != sent:
+        raise ChecksumMismatch("The update does not fit its digest; it was damaged on the way.")
 
 
 def _header(base: GlobalModel) -> weights.Header:

@@ -365,13 +365,13 @@ class Handler(BaseHTTPRequestHandler):
         offset = len(seat.update or seat.upload)
         if int(self.headers["Upload-Offset"]) != offset:
             return self.problem(409, f"The upload stands at {offset}.", Upload_Offset=str(offset))
-        checksum = f"sha256 {base64.b64encode(sha256(self.body).digest()).decode()}"
-        if self.headers["Upload-Checksum"] != checksum:
-            return self.problem(460, "The part does not fit its Upload-Checksum.")
         seat.upload += self.body
         seat.length = int(self.headers["Upload-Length"])
         if len(seat.upload) < seat.length:
             return self.answer(204, Upload_Offset=str(len(seat.upload)))
+        if self.headers["Repr-Digest"] != f"sha-256=:{base64.b64encode(sha256(seat.upload).digest()).decode()}:":
+            seat.upload = bytearray()
+            return self.problem(460, "The update does not fit its digest.")
         self.accept(seat, bytes(seat.upload))
 
     def accept(self, seat: Seat, update: bytes) -> None:

@@ -131,12 +131,13 @@ class Stack:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
-    def ended(self, session: str, *, seconds: float = 120) -> dict[str, Any]:
+    def ended(self, session: str, *, seconds: float = 120, every: float = 0.05) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             state = self.get(f"/sessions/{session}")
             return state if state["status"] in ("completed", "failed", "cancelled") else None
 
-        return until(look, seconds=seconds, why=f"the end of session {session}; logs are in {self.folder}")
+        why = f"the end of session {session}; logs are in {self.folder}"
+        return until(look, seconds=seconds, every=every, why=why)
 
     def events(self, session: str) -> list[dict[str, Any]]:
         found, after = [], 0

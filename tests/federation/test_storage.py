@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import time
 
@@ -79,3 +80,46 @@ def test_the_disk_counts_as_full_when_only_the_spare_room_is_left(monkeypatch):
     assert storage.is_full()
     with pytest.raises(StorageFull):
         storage.require_room()
+
+
+@pytest.fixture
+def kept():
+    """The digest of a file in the store."""
+    digest = hashlib.sha256(b"weights").hexdigest()
+    with storage.scratch() as file:
+        file.write_bytes(b"weights")
+        storage.put(file, digest)
+    return digest
+
+
+def damaged(digest):
+    with storage.Check([digest]) as check:
+        return check.damaged(lambda: None)
+
+
+def test_a_file_that_was_written_a_moment_ago_is_not_read_again(kept, monkeypatch):
+    monkeypatch.setattr(storage, "digest_of", lambda *_: "read")
+    assert damaged(kept) == set()
+
+
+def test_a_file_that_was_written_long_ago_is_read(kept, monkeypatch):
+    monkeypatch.setattr(storage, "CACHED_SECONDS", 0.0)
+    assert damaged(kept) == set()
+    monkeypatch.setattr(storage, "digest_of", lambda *_: "of other bytes")
+    assert damaged(kept) == {kept}
+
+
+@pytest.mark.parametrize("how", ["written", "removed"])
+def test_a_file_that_was_changed_since_is_found(kept, how):
+    file = storage.path(kept)
+    file.write_bytes(b"weighed") if how == "written" else file.unlink()
+    assert damaged(kept) == {kept}
+
+
+def test_what_was_seen_is_forgotten_at_last(kept, monkeypatch):
+    monkeypatch.setattr(storage, "MOST_SEEN", 2)
+    for number in range(5):
+        with storage.scratch() as file:
+            file.write_bytes(b"%d" % number)
+            storage.put(file, hashlib.sha256(b"%d" % number).hexdigest())
+    assert len(storage._seen_whole) == 2

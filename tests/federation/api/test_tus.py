@@ -177,6 +177,26 @@ def test_after_refused_content_the_upload_stands_at_0_and_a_good_one_is_accepted
     assert patch(0, body, headers=length).status == 204
 
 
+def repr_digest(body):
+    return {"Repr-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"}
+
+
+@pytest.mark.parametrize("harm", ["a number that stays finite", "a number that does not"])
+def test_an_update_that_was_damaged_on_the_way_begins_again_and_is_not_called_wrong(body, patch, stands, harm):
+    whole, length = repr_digest(body), {"Upload-Length": str(len(body))}
+    harmed = body[:-4] + (b"\0\0\0\0" if "stays" in harm else b"\0\0\xc0\x7f")
+    patch(0, harmed[:40], headers=length)
+    problem(patch(40, harmed[40:], headers=whole), 460)
+    assert (stands(), seat_of("anna").reason) == (0, "")
+    assert patch(0, body, headers=length | whole).status == 204
+
+
+def test_a_digest_that_is_none_is_refused_and_keeps_what_stands(body, patch, stands):
+    patch(0, body[:40], headers={"Upload-Length": str(len(body))})
+    problem(patch(40, body[40:], headers={"Repr-Digest": "sha-256=:abc:"}), 422)
+    assert patch(stands(), body[stands() :], headers=repr_digest(body)).status == 204
+
+
 def test_another_version_of_tus_is_refused(body, raw, patch):
     for method in ("HEAD", "POST", "PATCH"):
         answer = raw(method, url(), by="anna", headers=PART | {"Tus-Resumable": "0.2.2", "Upload-Offset": "0"})
