@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from federation import killpoints
 from federation.models import Client, Event, Server, ServerEvent, TrainingSession
+from federation.prepared import Insert
 
 # What the server's log repeats, so that an open overview learns of it without following every session.
 ANNOUNCED = {
@@ -19,6 +21,10 @@ ANNOUNCED = {
     Event.Kind.SESSION_CANCELLED: ServerEvent.Kind.SESSION_CANCELLED,
 }
 on_commit: list[Callable[[], None]] = []  # called after a commit that logged something: the feed of this process wakes
+
+
+_COUNT_UP = f'UPDATE "{TrainingSession._meta.db_table}" SET last_seq = last_seq + %s WHERE id = %s RETURNING last_seq'
+_insert = Insert(Event, "session", "seq", "kind", "time", "payload")
 
 
 def record(session_id: int, kind: Event.Kind, **payload: Any) -> None:
@@ -31,13 +37,11 @@ def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, An
     _require_transaction()
     # The UPDATE locks the row until commit, so seq order is commit order and a reader that has
     # seen seq n has seen everything before it.
-    TrainingSession.objects.filter(pk=session_id).update(last_seq=F("last_seq") + len(entries))
-    last = TrainingSession.objects.values_list("last_seq", flat=True).get(pk=session_id)
-    first = last - len(entries) + 1
-    Event.objects.bulk_create(
-        Event(session_id=session_id, seq=seq, kind=kind, payload=payload)
-        for seq, (kind, payload) in enumerate(entries, start=first)
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_UP, [len(entries), session_id])
+        (last,) = cursor.fetchone()
+    now, first = timezone.now(), last - len(entries) + 1
+    _insert((session_id, seq, kind, now, payload) for seq, (kind, payload) in enumerate(entries, start=first))
     for kind, payload in entries:
         if kind in ANNOUNCED:
             record_server(ANNOUNCED[kind], session={"id": str(session_id)}, **payload)

@@ -179,7 +179,7 @@ class TrainingSession(models.Model):
         return self.status in ENDED
 
     def active_round(self) -> Round | None:
-        return self.round_set.filter(status__in=ACTIVE).first()
+        return self.round_set.filter(status__in=ACTIVE).order_by("pk").first()
 
     def last_round(self) -> Round | None:
         return self.round_set.order_by("number", "attempt").last()

@@ -14,6 +14,7 @@ from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
 from federation.fl import torch_file
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel, Participation
+from federation.prepared import Select
 from federation.services import damage
 
 CHUNK = 256 << 10
@@ -81,6 +82,14 @@ async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None
         os.close(handle)
 
 
+_held = Select(  # the seats of a client that have a model for a base
+    lambda client, digest: Participation.objects.filter(client=client, round__base_model__digest=digest).order_by()[:1],
+    int,
+    str,
+)
+_with_digest = Select(lambda digest: GlobalModel.objects.filter(digest=digest).order_by(), str)
+
+
 def _permitted(headers: dict[str, str], digest: str) -> Path:
     """The model's file, which is sound. Raises NotFound for what is not there and what is not the caller's alike."""
     unknown = NotFound(f"There is no model {digest[:12]}… for you.")
@@ -92,8 +101,7 @@ def _permitted(headers: dict[str, str], digest: str) -> Path:
             operator_of(token)
         found = GlobalModel.objects.filter(digest=digest).exists()
     else:
-        seats = Participation.objects.filter(client=client_in(headers))
-        found = seats.filter(round__base_model__digest=digest).exists()
+        found = bool(_held(client_in(headers).pk, digest))
     if not found:
         raise unknown
     _require_sound(digest, doubted="no-cache" in headers.get("cache-control", ""))
@@ -105,7 +113,7 @@ def _require_sound(digest: str, *, doubted: bool) -> None:
 
     doubted: by Cache-Control: no-cache, with which somebody asks again whom a damaged file reached.
     """
-    known = set(GlobalModel.objects.filter(digest=digest).values_list("file_status", flat=True))
+    known = {model.file_status for model in _with_digest(digest)}
     if FileStatus.STORED in known:
         if storage.is_sound(digest, doubted=doubted):
             return

@@ -15,6 +15,7 @@ from django.utils import timezone
 from federation import events, tokens
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.models import Client, ClientLog, Invitation, ServerEvent
+from federation.prepared import Select
 from federation.services import instances, seats, tags
 from federation.services.instances import Instance
 
@@ -106,12 +107,15 @@ def _why_closed(invitation: Invitation, now: datetime) -> str:
     return f"This join code is used up: it let in {invitation.uses} already. Ask for a new one."
 
 
+_with_token = Select(lambda token_hash: Client.objects.enrolled().filter(token_hash=token_hash).order_by(), str)
+
+
 def authenticate(token: str, *, now: datetime, instance: Instance | None = None) -> Client:
     """The client a token belongs to, noted as seen.
 
     Raises Unauthorized, Forbidden for a disabled client, HeldElsewhere while another agent acts for it.
     """
-    client = Client.objects.enrolled().filter(token_hash=tokens.digest(token)).first()
+    client = _with_token.first(tokens.digest(token))
     if client is None:
         raise Unauthorized("This token is not known here. If the client was removed, it must be invited again.")
     if not client.enabled:

@@ -11,6 +11,7 @@ from django.db import transaction
 from federation import events, killpoints
 from federation.lifecycle import OPEN, RoundStatus
 from federation.models import Event, Metric, Participation, Phase
+from federation.prepared import Insert
 from federation.services import seats
 
 
@@ -24,25 +25,15 @@ class Point:
     time: datetime
 
 
+_insert = Insert(Metric, "session", "participation", "name", "step", "value", "time", ignore_conflicts=True)
+
+
 def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequence[Point], now: datetime) -> bool:
     """Note where a client is and add its points, each once. False: the client should drop this work."""
     goes_on = seat.is_open and seat.round.status == RoundStatus.COLLECTING
     with transaction.atomic():
         fresh = _fresh(seat, points)
-        Metric.objects.bulk_create(
-            (
-                Metric(
-                    session_id=seat.round.session_id,
-                    participation=seat,
-                    name=p.name,
-                    step=p.step,
-                    value=p.value,
-                    time=p.time,
-                )
-                for p in fresh
-            ),
-            ignore_conflicts=True,
-        )
+        _insert((seat.round.session_id, seat.pk, p.name, p.step, p.value, p.time) for p in fresh)
         killpoints.reached(killpoints.Point.METRICS_HALF_WRITTEN)
         moved = goes_on and _move(seat, phase, fraction, now)
         if fresh or moved:

@@ -30,6 +30,7 @@ from federation.lifecycle import (
     verdict,
 )
 from federation.models import Client, Event, GlobalModel, Participation, Round, TrainingSession
+from federation.prepared import Update
 from federation.services import damage, making, seats, server
 
 log = logging.getLogger(__name__)
@@ -189,7 +190,8 @@ def close(round_: Round, *, now: datetime) -> bool:
         return False
     with transaction.atomic():
         # Under the lock no update can be accepted between the count and the move.
-        locked = Round.objects.select_for_update().filter(pk=round_.pk, status=RoundStatus.COLLECTING).first()
+        open_still = Round.objects.select_for_update().filter(pk=round_.pk, status=RoundStatus.COLLECTING)
+        locked = open_still.order_by("pk").first()
         to = _verdict(locked, now) if locked else None
         if locked is None or to is None:
             return False
@@ -489,10 +491,12 @@ def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> N
     )
 
 
+_set_counted = Update(Participation, "status", "norm", "cosine")
+
+
 def _mark_counted(counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
-    for seat, norm, cosine in zip(counted, made.norms, made.cosines, strict=True):
-        seat.status, seat.norm, seat.cosine = SeatStatus.AGGREGATED, norm, cosine
-    Participation.objects.bulk_update(counted, ["status", "norm", "cosine"], batch_size=200)
+    measured = zip(counted, made.norms, made.cosines, strict=True)
+    _set_counted((SeatStatus.AGGREGATED, norm, cosine, seat.pk) for seat, norm, cosine in measured)
 
 
 def _complete_or_go_on(round_: Round, now: datetime) -> bool:

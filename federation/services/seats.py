@@ -13,6 +13,7 @@ from federation import events
 from federation.errors import Conflict, NotFound
 from federation.lifecycle import OPEN, FileStatus, RoundStatus, SeatStatus
 from federation.models import Client, Event, Participation
+from federation.prepared import Select
 
 FRESH: dict[str, Any] = {  # what a seat has before its client works
     "digest": "",
@@ -28,6 +29,23 @@ FRESH: dict[str, Any] = {  # what a seat has before its client works
 }
 
 
+_own = Select(
+    lambda pk, client: (
+        Participation.objects.filter(pk=pk, client=client).select_related("round__base_model").order_by()
+    ),
+    int,
+    int,
+)
+_offered = Select(
+    lambda client: (
+        Participation.objects.filter(client=client, status__in=OPEN, round__status=RoundStatus.COLLECTING)
+        .select_related("round__session", "round__base_model")
+        .order_by("pk")
+    ),
+    int,
+)
+
+
 def of(client: Client, seat_id: int) -> Participation:
     """A client's own seat, with its round and base model. Raises NotFound for any other."""
     seat = (
@@ -41,8 +59,7 @@ def of(client: Client, seat_id: int) -> Participation:
 
 def offer(client: Client, *, now: datetime) -> Participation | None:
     """The seat whose work a client should do now. The same one until it is final or has reported."""
-    open_seats = Participation.objects.filter(client=client, status__in=OPEN, round__status=RoundStatus.COLLECTING)
-    seat = open_seats.select_related("round__session", "round__base_model").order_by("pk").first()
+    seat = _offered.first(client.pk)
     if seat is None:
         return None
     seat.client = client

@@ -68,8 +68,8 @@ def _header(base: GlobalModel) -> weights.Header:
 
 def _refuse_unwanted(seat: Participation, update: wire.Update) -> None:
     """Refuse what would not be kept, before it lies in the store: `_settle` decides, this keeps the store clean."""
-    seat.refresh_from_db(fields=["status", "digest"])
-    seat.round.refresh_from_db(fields=["status"])
+    found = Participation.objects.values_list("status", "digest", "round__status").get(pk=seat.pk)
+    seat.status, seat.digest, seat.round.status = found
     check_receivable(seat)
     _refuse_other(seat, update)
 

@@ -1,0 +1,108 @@
+"""Queries that every call of every client makes, compiled once.
+
+Compiling a query takes the ORM several times as long as SQLite takes to answer it. What is asked thousands of
+times a round is therefore described once, as a queryset, and run with other values after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from django.db import connection
+from django.db.models import Model, QuerySet
+from django.db.models.query import get_related_populators
+
+M = TypeVar("M", bound=Model)
+
+
+class Select(Generic[M]):
+    """A queryset with places for values: `Select(lambda pk: Client.objects.filter(pk=pk), int)(7)` is a list.
+
+    build: makes the queryset from one argument a place; kinds: int or str for each of them.
+    """
+
+    def __init__(self, build: Callable[..., QuerySet[M]], *kinds: type[int] | type[str]) -> None:
+        self._build, self._kinds = build, kinds
+        self._compiled: _Compiled[M] | None = None
+
+    def __call__(self, *values: int | str) -> list[M]:
+        if self._compiled is None:
+            places = [_place(number, kind) for number, kind in enumerate(self._kinds)]
+            self._compiled = _Compiled(self._build(*places), places)
+        return self._compiled.run(values)
+
+    def first(self, *values: int | str) -> M | None:
+        return next(iter(self(*values)), None)
+
+
+def _place(number: int, kind: type[int] | type[str]) -> int | str:
+    """A value that stands for one that is not known yet, and that nothing else has."""
+    return 2_147_480_000 + number if kind is int else f"place {number} of a prepared query"
+
+
+class _Compiled(Generic[M]):
+    def __init__(self, queryset: QuerySet[M], places: Sequence[int | str]) -> None:
+        compiler: Any = queryset.query.get_compiler(connection=connection)
+        self._sql, parameters = compiler.as_sql()
+        self._parameters = tuple(parameters)
+        self._places = [(at, places.index(value)) for at, value in enumerate(parameters) if value in places]
+        self._compiler, self._converters = compiler, compiler.get_converters([each[0] for each in compiler.select])
+        fields = compiler.klass_info["select_fields"]
+        self._model, self._columns = queryset.model, slice(fields[0], fields[-1] + 1)
+        self._names = [compiler.select[at][0].target.attname for at in fields]
+        self._related = get_related_populators(compiler.klass_info, compiler.select, connection.alias)  # type: ignore[call-arg]
+
+    def run(self, values: Sequence[int | str]) -> list[M]:
+        parameters = list(self._parameters)
+        for at, place in self._places:
+            parameters[at] = values[place]
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, parameters)
+            rows = cursor.fetchall()
+        return [self._made(row) for row in self._compiler.apply_converters(rows, self._converters)]
+
+    def _made(self, row: Sequence[Any]) -> M:
+        made: M = self._model.from_db(connection.alias, self._names, row[self._columns])
+        for related in self._related:
+            related.populate(row, made)
+        return made
+
+
+class Insert:
+    """`Insert(Event, "seq", "kind")([(1, "a"), (2, "b")])`: rows of these fields, without their models' defaults."""
+
+    def __init__(self, model: type[Model], *names: str, ignore_conflicts: bool = False) -> None:
+        self._fields = [_field(model, name) for name in names]
+        columns = ", ".join(f'"{field.column}"' for field in self._fields)
+        places = ", ".join(["%s"] * len(names))
+        self._sql = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES ({places})'
+        self._sql += " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+
+    def __call__(self, rows: Iterable[Sequence[Any]]) -> None:
+        _run(self._sql, self._fields, rows)
+
+
+class Update:
+    """`Update(Event, "kind")([("a", 7)])` sets these fields of rows, each told by its primary key at the end."""
+
+    def __init__(self, model: type[Model], *names: str) -> None:
+        key = model._meta.pk
+        self._fields = [*(_field(model, name) for name in names), key]
+        columns = ", ".join(f'"{field.column}" = %s' for field in self._fields[:-1])
+        self._sql = f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "{key.column}" = %s'
+
+    def __call__(self, rows: Iterable[Sequence[Any]]) -> None:
+        _run(self._sql, self._fields, rows)
+
+
+def _field(model: type[Model], name: str) -> Any:
+    return model._meta.get_field(name)
+
+
+def _run(sql: str, fields: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
+    prepared = [
+        [field.get_db_prep_save(value, connection) for field, value in zip(fields, row, strict=True)] for row in rows
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(sql, prepared)

@@ -1,0 +1,101 @@
+"""What is compiled once answers as the ORM does, whoever asks and with whatever values."""
+
+import threading
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from federation.lifecycle import SeatStatus
+from federation.models import Client, Event, Metric, Participation
+from federation.prepared import Insert, Select, Update
+from tests.federation.cast import seat_of
+
+by_name = Select(lambda name: Client.objects.filter(name=name).order_by("pk"), str)
+of_client = Select(
+    lambda client, number: Participation.objects.filter(client=client, round__number=number).select_related(
+        "client", "round__session", "round__base_model"
+    ),
+    int,
+    int,
+)
+
+
+def values(model):
+    return {field.attname: getattr(model, field.attname) for field in model._meta.concrete_fields}
+
+
+def test_a_row_has_every_field_as_the_orm_reads_it(open_round, django_assert_num_queries):
+    open_round("anna", "ben")
+    seat = seat_of("ben")
+    with django_assert_num_queries(1):
+        (found,) = of_client(seat.client_id, 1)
+        related = found.client, found.round, found.round.session, found.round.base_model
+    assert values(found) == values(seat)
+    assert [values(each) for each in related] == [
+        values(each) for each in (seat.client, seat.round, seat.round.session, seat.round.base_model)
+    ]
+
+
+def test_each_call_has_values_of_its_own(enrol):
+    enrol("anna", "ben")
+    assert [by_name.first(name) and by_name.first(name).name for name in ("ben", "anna", "nobody")] == [
+        "ben",
+        "anna",
+        None,
+    ]
+    assert by_name("'; DROP TABLE federation_client; --") == []
+    assert of_client(2**62, 0) == []
+
+
+def test_what_was_found_can_be_changed_and_saved(enrol):
+    enrol("anna")
+    anna = by_name.first("anna")
+    anna.num_examples = 7
+    anna.save()
+    assert Client.objects.get(name="anna").num_examples == 7
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_share_it(enrol):
+    enrol(*(f"client-{number}" for number in range(4)))
+    wrong: list[str] = []
+
+    def ask(name):
+        try:
+            wrong.extend(name for _ in range(50) if by_name.first(name).name != name)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask, args=(f"client-{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_rows_are_inserted_as_the_orm_would(open_round):
+    seat, now = open_round("anna").seats.get(), timezone.now()
+    payload = {"text": "ü\u2028", "numbers": [1.5, None], "deep": {"a": True}}
+    insert = Insert(Event, "session", "seq", "kind", "time", "payload")
+    insert([(seat.round.session_id, 1000, Event.Kind.ROUND_OPENED, now, payload)])
+    event = Event.objects.get(seq=1000)
+    assert (event.kind, event.time, event.payload) == ("round.opened", now, payload)
+    insert([])
+
+
+def test_rows_that_are_there_are_left_as_they_are(open_round):
+    seat, now = open_round("anna").seats.get(), timezone.now()
+    insert = Insert(Metric, "session", "participation", "name", "step", "value", "time", ignore_conflicts=True)
+    insert([(seat.round.session_id, seat.pk, "loss", step, 1.0, now) for step in (1, 2)])
+    insert([(seat.round.session_id, seat.pk, "loss", step, None, now) for step in (2, 3)])
+    assert list(Metric.objects.order_by("step").values_list("step", "value")) == [(1, 1.0), (2, 1.0), (3, None)]
+
+
+def test_rows_are_updated_by_their_keys(open_round):
+    open_round("anna", "ben")
+    anna, ben = seat_of("anna"), seat_of("ben")
+    Update(Participation, "status", "norm")([(SeatStatus.FAILED, 0.5, anna.pk), (SeatStatus.REPORTED, None, ben.pk)])
+    assert (seat_of("anna").status, seat_of("anna").norm) == ("failed", 0.5)
+    assert (seat_of("ben").status, seat_of("ben").norm) == ("reported", None)
