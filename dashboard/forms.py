@@ -10,11 +10,12 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from dashboard import overview
+from dashboard import overview, wording
 from federation.errors import Invalid
 from federation.fl.options import Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
+from federation.lifecycle import RoundFailure
 from federation.models import Client, GlobalModel, TrainingSession
 from federation.services import sessions, tags
 from federation.services.sessions import Spec
@@ -101,7 +102,14 @@ class NewSessionForm(forms.Form):
     quorum = Whole(label="Quorum", help_text="How many must report. Half of those asked is a good start.")
     seed = Whole(label="Seed", help_text="The same seed and the same updates give the same model.")
     strategy = forms.CharField(label="Aggregation", help_text="How the updates of a round become the next model.")
-    max_retries = Whole(label="Retries", help_text="How often a failed round opens again before the session fails.")
+    max_retries = Whole(label="Retries", help_text="How often a failed round opens again.")
+    on_round_failure = forms.ChoiceField(
+        label="If a round fails",
+        choices=[(policy.value, wording.capital(policy.label)) for policy in RoundFailure],
+        initial=RoundFailure.RETRY,
+        required=False,
+        help_text="After its retries the session fails, or goes on from the last model.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -205,6 +213,7 @@ class NewSessionForm(forms.Form):
             quorum=number("quorum", plain.quorum),
             round_seconds=round(min(max(seconds, -1.0), 1e9)),
             max_retries=number("max_retries", plain.max_retries),
+            on_round_failure=typed.get("on_round_failure") or plain.on_round_failure,
             train={o.name: value for o in sessions.TRAIN if (value := typed.get(o.name)) is not None},
             seed=number("seed", plain.seed),
             start_from=pair(typed["start_from"]) if typed.get("start_from") else None,
@@ -291,6 +300,7 @@ def initial_of(spec: Spec) -> dict[str, Any]:
         "seed": spec.seed,
         "strategy": spec.strategy,
         "max_retries": spec.max_retries,
+        "on_round_failure": spec.on_round_failure,
         **spec.train,
         **options,
     }

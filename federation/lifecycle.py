@@ -45,9 +45,9 @@ class FileStatus(TextChoices):
 class RoundFailure(TextChoices):
     """What a session does about a round that failed."""
 
-    RETRY = "retry"  # up to max_retries times; then the session fails
-    SKIP = "skip"  # up to max_retries times; then the next round begins from the last model
-    STOP = "stop"  # the session fails at once
+    RETRY = "retry", "try again, then stop"  # up to max_retries times; then the session fails
+    SKIP = "skip", "try again, then skip it"  # up to max_retries times; then the next begins from the last model
+    STOP = "stop", "stop at once"  # the session fails
 
 
 ENDED = (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED)

@@ -281,6 +281,20 @@ class Round(models.Model):
     def __str__(self) -> str:
         return f"round {self.number}" + (f", try {self.attempt}" if self.attempt > 1 else "")
 
+    @property
+    def on_failure(self) -> RoundFailure:
+        """What follows where it fails: it is tried again, is skipped, or ends its session."""
+        policy = self.session.on_round_failure
+        if policy != RoundFailure.STOP and self.attempt <= self.session.max_retries:
+            return RoundFailure.RETRY
+        return RoundFailure.SKIP if policy == RoundFailure.SKIP else RoundFailure.STOP
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its number is done with: it made a model or was skipped."""
+        skipped = self.status == RoundStatus.FAILED and self.on_failure == RoundFailure.SKIP
+        return self.status == RoundStatus.COMPLETED or skipped
+
     def tally(self) -> dict[str, int]:
         """How many seats are open and how many have reported, in one query."""
         return self.seats.aggregate(

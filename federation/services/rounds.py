@@ -128,12 +128,8 @@ def next_try(session: TrainingSession) -> tuple[int, int] | None:
         return 1, 1
     if last.status in ACTIVE:
         return None
-    return (last.number, last.attempt + 1) if _is_retried(session, last) else (last.number + 1, 1)
-
-
-def _is_retried(session: TrainingSession, round_: Round) -> bool:
-    tries_left = session.on_round_failure != RoundFailure.STOP and round_.attempt <= session.max_retries
-    return round_.status == RoundStatus.FAILED and tries_left
+    again = last.status == RoundStatus.FAILED and last.on_failure == RoundFailure.RETRY
+    return (last.number, last.attempt + 1) if again else (last.number + 1, 1)
 
 
 def _open(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:
@@ -225,8 +221,7 @@ def fail(round_: Round, *, reason: str, now: datetime, lease_token: str | None =
         return False
     seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
     session = round_.session
-    again = _is_retried(session, round_)
-    skipped = not again and session.on_round_failure == RoundFailure.SKIP
+    again, skipped = (round_.on_failure == one for one in (RoundFailure.RETRY, RoundFailure.SKIP))
     where: Payload = {"round": round_.number, "attempt": round_.attempt}
     events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=again, skipped=skipped)
     if skipped:
