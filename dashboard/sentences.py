@@ -276,6 +276,38 @@ def _client_tagged(p: Payload) -> SafeString:
     return format_html("{} put {} into {}.", _by(p), _client(p), tags)
 
 
+def _enrolled(p: Payload) -> SafeString:
+    if p.get("again"):
+        return format_html("{} joined again with a new token; the old one is not good any more.", _client(p))
+    return format_html("{} joined.", _client(p))
+
+
+def _reissued(p: Payload) -> SafeString:
+    hint = p.get("hint", "")
+    return format_html("{} made the code {} that lets {} in again with a new token.", _by(p), hint, _client(p))
+
+
+def _client_changed(p: Payload) -> SafeString:
+    return format_html("{} {}.", _client(p), changes(p.get("changes")))
+
+
+def changes(found: Iterable[Mapping[str, Any]] | None) -> str:
+    """What of a client's data or workloads changed: 'has other data: 80 examples instead of 100'."""
+    parts = [_change(one) for one in found or () if one.get("what") != "workload"]
+    sources = [str(one.get("name")) for one in found or () if one.get("what") == "workload"]
+    if sources:
+        parts.append(f"has another source of {'the workload' if len(sources) == 1 else 'the workloads'} ")
+        parts[-1] += wording.listed(sources)
+    return " and ".join(parts) or "has changed"
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    before, after = change.get("before"), change.get("after")
+    if isinstance(before, int) and isinstance(after, int):
+        return f"has other data: {wording.count(after, 'example')} instead of {wording.number(before)}"
+    return "has other data, though as many examples"
+
+
 def _invited(p: Payload) -> SafeString:
     uses = wording.count(p.get("uses") or 1, "client")
     return format_html("{} made the invitation {} for {}.", _by(p), p.get("hint", ""), uses)
@@ -368,12 +400,14 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.METRICS_REPORTED: ("sessions", "idle", _metrics),
     K.STORAGE_DAMAGED: ("disk", "bad", _damaged),
     K.STORAGE_REPAIRED: ("disk", "ok", _repaired),
-    S.CLIENT_ENROLLED: ("plus", "ok", _of_client("joined")),
+    S.CLIENT_ENROLLED: ("plus", "ok", _enrolled),
     S.CLIENT_ONLINE: ("dot", "ok", _of_client("is online")),
     S.CLIENT_OFFLINE: ("away", "wait", _of_client("went silent")),
     S.CLIENT_LEFT: ("away", "idle", _left),
     S.CLIENT_ENABLED: ("check", "ok", _switched("enabled")),
     S.CLIENT_DISABLED: ("minus-circle", "idle", _switched("disabled")),
+    S.CLIENT_REISSUED: ("refresh", "idle", _reissued),
+    S.CLIENT_CHANGED: ("warning", "wait", _client_changed),
     S.CLIENT_TAGGED: ("clients", "idle", _client_tagged),
     S.INVITATION_CREATED: ("plus", "idle", _invited),
     S.INVITATION_REVOKED: ("ban", "idle", _revoked),

@@ -34,6 +34,14 @@ class Invitation(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    client = models.ForeignKey(
+        "Client",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="reissues",
+        help_text="Whom alone it lets in, again and with a new token. Empty: anybody who is new.",
+    )
 
     class Meta:
         ordering = ("-pk",)
@@ -68,10 +76,13 @@ class Client(models.Model):
 
     name = models.CharField(max_length=64)
     token_hash = models.CharField(max_length=64, unique=True)
+    old_token_hash = models.CharField(max_length=64, blank=True, default="", help_text="Of the token before this one.")
     enabled = models.BooleanField(default=True)
     ordinal = models.PositiveIntegerField(help_text="Order of enrolment; decides the client's colour everywhere.")
     info = models.JSONField(default=dict, blank=True)
     num_examples = models.BigIntegerField(null=True, blank=True)
+    changes = models.JSONField(default=list, blank=True, help_text="What of its data or workloads changed last.")
+    changed_at = models.DateTimeField(null=True, blank=True)
     tags = models.JSONField(default=list, blank=True, help_text="Groups it belongs to; sessions may ask for one.")
     invitation = models.ForeignKey(Invitation, models.SET_NULL, null=True, blank=True, related_name="clients")
     enrolled_at = models.DateTimeField(default=timezone.now)
@@ -456,6 +467,8 @@ class ServerEvent(LogEntry):
         CLIENT_ENABLED = "client.enabled"
         CLIENT_DISABLED = "client.disabled"
         CLIENT_TAGGED = "client.tagged"
+        CLIENT_REISSUED = "client.reissued"
+        CLIENT_CHANGED = "client.changed"
         INVITATION_CREATED = "invitation.created"
         INVITATION_REVOKED = "invitation.revoked"
         MODEL_TAGGED = "model.tagged"

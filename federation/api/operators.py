@@ -18,7 +18,7 @@ from federation import feed, tasks
 from federation.api import rows, schemas
 from federation.api.auth import BrowserAuth, KeyAuth
 from federation.errors import NotFound
-from federation.models import Client, Event, Metric, TrainingSession
+from federation.models import Client, Event, Invitation, Metric, TrainingSession
 from federation.services import clients, invitations, rounds, sessions
 
 router = Router(tags=["operators"], auth=[KeyAuth(), BrowserAuth()])
@@ -199,9 +199,7 @@ def list_clients(request: OperatorRequest, paging: Query[schemas.Paging]) -> dic
 
 @router.patch("/clients/{id:client_id}", response=schemas.ClientOut)
 def change_client(request: OperatorRequest, client_id: int, body: schemas.ClientChange) -> dict[str, Any]:
-    client = Client.objects.enrolled().filter(pk=client_id).first()
-    if client is None:
-        raise NotFound(f"There is no client {client_id}.")
+    client = _client(client_id)
     if body.tags is not None:
         clients.set_tags(client, body.tags, by=request.auth.get_username())
     if body.enabled is not None:
@@ -216,13 +214,25 @@ def create_invitation(request: OperatorRequest, body: schemas.NewInvitation) -> 
     invitation, code = invitations.create(
         uses=body.uses, expires_in_seconds=body.expires_in_seconds, by=request.auth, now=timezone.now()
     )
-    answer = {
+    return Status(201, _invited(invitation, code))
+
+
+@router.post("/clients/{id:client_id}/reissue", response={201: schemas.Invited})
+def reissue_client(request: OperatorRequest, client_id: int, body: schemas.Reissue) -> Status[dict[str, Any]]:
+    """Make a code that lets this client in again with a new token. Its old one is good until the code is used."""
+    invitation, code = invitations.reissue(
+        _client(client_id), expires_in_seconds=body.expires_in_seconds, by=request.auth, now=timezone.now()
+    )
+    return Status(201, _invited(invitation, code))
+
+
+def _invited(invitation: Invitation, code: str) -> dict[str, Any]:
+    return {
         "id": str(invitation.pk),
         "join_code": code,
         "uses": invitation.uses,
         "expires_at": invitation.expires_at,
     }
-    return Status(201, answer)
 
 
 # ---- helpers
@@ -233,6 +243,13 @@ def _session(session_id: int) -> TrainingSession:
     if session is None:
         raise NotFound(f"There is no session {session_id}.")
     return session
+
+
+def _client(client_id: int) -> Client:
+    client = Client.objects.enrolled().filter(pk=client_id).first()
+    if client is None:
+        raise NotFound(f"There is no client {client_id}.")
+    return client
 
 
 def _moved(session: TrainingSession) -> dict[str, Any]:

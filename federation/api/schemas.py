@@ -102,6 +102,14 @@ class LogLines(Strict):
     lines: Annotated[list[LogLine], Field(min_length=1, max_length=200)]
 
 
+class Telling(Strict):
+    info: Annotated[dict[str, Any], Storable]
+
+
+class Told(Schema):
+    changed: list[dict[str, Any]]
+
+
 class Empty(Schema):
     pass
 
@@ -149,6 +157,10 @@ class Skip(Strict):
 class NewInvitation(Strict):
     uses: int = 1
     expires_in_seconds: int | None = 7 * 86_400
+
+
+class Reissue(Strict):
+    expires_in_seconds: int | None = 86_400
 
 
 class Invited(Schema):
