@@ -13,7 +13,7 @@ from dashboard import lanes, wording, words
 from dashboard.lanes import Lane, Lanes
 from dashboard.templatetags import ui
 from dashboard.words import Word
-from federation.lifecycle import ENDED, OPEN, RoundFailure, RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import ENDED, OPEN, LatePolicy, RoundFailure, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Participation, Phase, Round, TrainingSession
 from federation.services import waiting
 
@@ -389,7 +389,8 @@ def skip_effect(board: Board, lane: Lane) -> str:
     name = lane.client.name
     if len(others) < board.missing:
         return f"The quorum of {board.session.quorum} can then not be reached: {_if_it_fails(board)}."
-    kept = f"What {name} sends later is kept, labelled late."
+    counts = ", and counts in the next round" if board.session.late_policy == LatePolicy.NEXT_ROUND else ""
+    kept = f"What {name} sends later is kept, labelled late{counts}."
     if others:
         have = "has" if len(others) == 1 else "have"
         return f"The round closes as soon as {wording.listed(others)} {have} reported. {kept}"

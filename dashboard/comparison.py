@@ -185,6 +185,7 @@ def _described(session: TrainingSession) -> dict[str, str]:
         "Time for a round": wording.duration(session.round_seconds),
         "Retries of a failed round": str(session.max_retries),
         "If a round fails": session.get_on_round_failure_display(),
+        "If an update is late": session.get_late_policy_display(),
         **_options(session.train),
         "Seed": str(session.seed),
         "Started from": f"{start.session.name}, v{start.version}" if start else "fresh weights",

@@ -15,7 +15,7 @@ from federation.errors import Invalid
 from federation.fl.options import Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
-from federation.lifecycle import RoundFailure
+from federation.lifecycle import LatePolicy, RoundFailure
 from federation.models import Client, GlobalModel, TrainingSession
 from federation.services import sessions, tags
 from federation.services.sessions import Spec
@@ -109,6 +109,13 @@ class NewSessionForm(forms.Form):
         initial=RoundFailure.RETRY,
         required=False,
         help_text="After its retries the session fails, or goes on from the last model.",
+    )
+    late_policy = forms.ChoiceField(
+        label="If an update is late",
+        choices=[(policy.value, wording.capital(policy.label)) for policy in LatePolicy],
+        initial=LatePolicy.DROP,
+        required=False,
+        help_text="In the next round it counts the less, the older the model that it was trained from.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -214,6 +221,7 @@ class NewSessionForm(forms.Form):
             round_seconds=round(min(max(seconds, -1.0), 1e9)),
             max_retries=number("max_retries", plain.max_retries),
             on_round_failure=typed.get("on_round_failure") or plain.on_round_failure,
+            late_policy=typed.get("late_policy") or plain.late_policy,
             train={o.name: value for o in sessions.TRAIN if (value := typed.get(o.name)) is not None},
             seed=number("seed", plain.seed),
             start_from=pair(typed["start_from"]) if typed.get("start_from") else None,
@@ -301,6 +309,7 @@ def initial_of(spec: Spec) -> dict[str, Any]:
         "strategy": spec.strategy,
         "max_retries": spec.max_retries,
         "on_round_failure": spec.on_round_failure,
+        "late_policy": spec.late_policy,
         **spec.train,
         **options,
     }

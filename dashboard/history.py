@@ -49,6 +49,7 @@ class Version:
     model: GlobalModel
     updates: int | None
     is_best: bool
+    late: int  # updates of earlier rounds that went into it, beside its own
 
     @property
     def accuracy(self) -> float | None:
@@ -89,14 +90,18 @@ def of(session: TrainingSession, *, rows: int = ROWS) -> History:
     shown = models[:rows]
     past = list(session.round_set.order_by("-number", "-attempt")[: rows + 1])
     more = session.round_set.count() - rows if len(past) > rows else 0
-    updates = dict(
-        Participation.objects.filter(round__model__in=shown, status=SeatStatus.AGGREGATED)
-        .order_by()
-        .values_list("round__model")
-        .annotate(Count("pk"))
-    )
-    versions = [Version(model, updates.get(model.pk) if model.version else None, model == best) for model in shown]
+    updates = _updates(Q(round__model__in=shown, status=SeatStatus.AGGREGATED), "round__model")
+    late = _updates(Q(counted_in__model__in=shown), "counted_in__model")
+    versions = [
+        Version(model, updates.get(model.pk) if model.version else None, model == best, late.get(model.pk, 0))
+        for model in shown
+    ]
     return History(_rounds(past[:rows]), more, versions, len(models) - len(shown), charts.global_figures(models), best)
+
+
+def _updates(of: Q, model: str) -> dict[int, int]:
+    """How many updates of these seats went into each model. model: the path from a seat to it."""
+    return dict(Participation.objects.filter(of).order_by().values_list(model).annotate(Count("pk")))
 
 
 def _rounds(past: Sequence[Round]) -> list[PastRound]:

@@ -148,7 +148,14 @@ def _opened(p: Payload) -> SafeString:
 
 def _aggregated(p: Payload) -> SafeString:
     took = wording.duration(float(p.get("aggregation_seconds") or 0))
-    return format_html("{} aggregated {} in {}.", _round(p), wording.count(p.get("updates") or 0, "update"), took)
+    updates = wording.count(p.get("updates") or 0, "update")
+    return format_html("{} aggregated {} in {}{}.", _round(p), updates, took, _of_late(p.get("late")))
+
+
+def _of_late(late: Iterable[Payload] | None) -> str:
+    """', that of anna of round 2 among them'."""
+    names = [f"{(p.get('client') or {}).get('name')} of round {p.get('round')}" for p in late or ()]
+    return f", late ones of {wording.listed(names)} among them" if names else ""
 
 
 def _round_completed(p: Payload) -> SafeString:
@@ -204,8 +211,9 @@ def _rejected(p: Payload) -> SafeString:
 
 
 def _late(p: Payload) -> SafeString:
+    then = "counts in the next round" if p.get("counts") else "does not count"
     return format_html(
-        "{} sent its update of round {} too late. It is kept and does not count.", _client(p), p.get("round", "?")
+        "{} sent its update of round {} too late. It is kept and {}.", _client(p), p.get("round", "?"), then
     )
 
 

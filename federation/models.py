@@ -16,6 +16,7 @@ from federation.lifecycle import (
     ENDED,
     OPEN,
     FileStatus,
+    LatePolicy,
     RoundFailure,
     RoundStatus,
     SeatStatus,
@@ -158,6 +159,7 @@ class TrainingSession(models.Model):
     round_seconds = models.PositiveIntegerField(default=600)
     max_retries = models.PositiveSmallIntegerField(default=2)
     on_round_failure = models.CharField(max_length=12, choices=RoundFailure.choices, default=RoundFailure.RETRY)
+    late_policy = models.CharField(max_length=12, choices=LatePolicy.choices, default=LatePolicy.DROP)
     train = models.JSONField(help_text="epochs, batch_size, learning_rate")
     seed = models.BigIntegerField(default=1)
     start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
@@ -344,6 +346,15 @@ class Participation(models.Model):
     num_bytes = models.PositiveBigIntegerField(default=0)
     file_status = models.CharField(max_length=12, choices=FileStatus.choices, default=FileStatus.STORED)
     num_examples = models.BigIntegerField(null=True, blank=True)
+    counted_in = models.ForeignKey(
+        Round,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="late_seats",
+        help_text="The later round in whose model a late update counts.",
+    )
+    staleness = models.PositiveIntegerField(default=0, help_text="Models made between its base and that round's.")
     metrics = models.JSONField(default=dict, blank=True)
     norm = models.FloatField(null=True, blank=True, help_text="L2 norm of the update.")
     cosine = models.FloatField(null=True, blank=True, help_text="Cosine of the update to the aggregate.")

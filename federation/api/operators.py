@@ -58,6 +58,7 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
         round_seconds=body.round_seconds,
         max_retries=body.max_retries,
         on_round_failure=body.on_round_failure,
+        late_policy=body.late_policy,
         train=body.train,
         seed=body.seed,
         start_from=(int(start.session), start.version) if start else None,
@@ -137,7 +138,7 @@ def skip_client(request: OperatorRequest, session_id: int, body: schemas.Skip) -
 
 @router.get("/sessions/{id:session_id}/rounds", response=schemas.Page[schemas.RoundOut])
 def list_rounds(request: OperatorRequest, session_id: int, paging: Query[schemas.Paging]) -> dict[str, Any]:
-    found = _session(session_id).round_set.order_by("pk").prefetch_related("seats__client")
+    found = _session(session_id).round_set.order_by("pk").prefetch_related("seats__client", "seats__counted_in")
     return _page(found, paging, rows.round_)
 
 

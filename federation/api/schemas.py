@@ -140,6 +140,7 @@ class NewSession(Strict):
     round_seconds: int = 600
     max_retries: int = 2
     on_round_failure: Annotated[str, StringConstraints(max_length=24), Storable] = "retry"
+    late_policy: Annotated[str, StringConstraints(max_length=24), Storable] = "drop"
     train: dict[str, Any] = {}
     seed: int = 1
     start_from: StartFrom | None = None
@@ -217,6 +218,7 @@ class SessionOut(Schema):
     round_seconds: int
     max_retries: int
     on_round_failure: str
+    late_policy: str
     seed: int
     last_seq: int
     model: ModelReference | None
@@ -238,6 +240,7 @@ class SeatOut(Schema):
     reason: str
     num_examples: int | None
     digest: str | None
+    counted_in: int | None
     phase: str
     fraction: float
     taken_at: datetime | None

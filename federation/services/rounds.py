@@ -30,7 +30,7 @@ from federation.lifecycle import (
     verdict,
 )
 from federation.models import Client, Event, GlobalModel, Participation, Round, TrainingSession
-from federation.services import damage, making, seats, server
+from federation.services import damage, late, making, seats, server
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +210,7 @@ def collect(round_: Round, *, reason: str, now: datetime) -> bool:
     if not move(round_, RoundStatus.AGGREGATING, collected_at=now):
         return False
     seats.drop(round_.seats.all(), reason=reason, closing=True)
+    late.take(round_)
     return True
 
 
@@ -261,12 +262,17 @@ def give_up(session: TrainingSession, *, reason: str, now: datetime) -> None:
 
 
 def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None, **fields: object) -> bool:
-    """Move a round to another status, with what else changes. False if someone moved it first."""
+    """Move a round to another status, with what else changes. False if someone moved it first.
+
+    Call inside a transaction.
+    """
     if (round_.status, to) not in ROUND_MOVES:
         raise ValueError(f"round {round_.pk}: {round_.status} -> {to} is not a move")
     rows = Round.objects.filter(pk=round_.pk, status=round_.status, **(guard or {}))
     if not rows.update(status=to, **fields):
         return False
+    if to in (RoundStatus.FAILED, RoundStatus.CANCELLED):
+        late.release(round_)
     round_.status = to
     for name, value in fields.items():
         setattr(round_, name, value)
@@ -411,11 +417,14 @@ def _aggregate(round_: Round, token: str) -> bool:
 def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: set[str]) -> bool:
     """Nothing made of damaged files is published. Updates are asked for again; models are made again by `repair`."""
     of_seats = [seat for seat in counted if seat.digest in damaged]
+    own = [seat for seat in of_seats if seat.round_id == round_.pk]
+    late.lose([seat for seat in of_seats if seat.round_id != round_.pk])
     if of_models := damaged - {seat.digest for seat in of_seats}:
         damage.note(of_models)
+    if of_models or not own:
         Round.objects.filter(pk=round_.pk, lease_token=token).update(lease_until=None)
-        return False
-    return reopen(round_, token, of_seats, now=timezone.now())
+        return not of_models  # without the late ones it can be aggregated at once
+    return reopen(round_, token, own, now=timezone.now())
 
 
 @transaction.atomic
@@ -452,10 +461,13 @@ def publish(
     if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, closed_at=now):
         return False
     _keep_model(round_, made, now)
-    _mark_counted(counted, made)
-    federated = federated_metrics(counted)
+    _mark_counted(round_, counted, made)
+    own = [seat for seat in counted if seat.round_id == round_.pk]
+    federated = federated_metrics(own)  # late ones measured an older model
     GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
-    work = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
+    work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
+    if len(own) < len(counted):
+        work["late"] = [seats.describe(seat) | {"staleness": seat.staleness} for seat in counted[len(own) :]]
     where: Payload = {"round": round_.number, "attempt": round_.attempt}
     model: Payload = {"version": round_.number, "digest": made.digest, "num_bytes": made.num_bytes}
     entries = [
@@ -484,9 +496,12 @@ def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> N
     )
 
 
-def _mark_counted(counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
+def _mark_counted(round_: Round, counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
+    """Note what became of each update. A late one stays late: `counted_in` says where it counts."""
     for seat, norm, cosine in zip(counted, made.norms, made.cosines, strict=True):
-        seat.status, seat.norm, seat.cosine = SeatStatus.AGGREGATED, norm, cosine
+        seat.norm, seat.cosine = norm, cosine
+        if seat.round_id == round_.pk:
+            seat.status = SeatStatus.AGGREGATED
     Participation.objects.bulk_update(counted, ["status", "norm", "cosine"], batch_size=200)
 
 

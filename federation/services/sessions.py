@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, TextChoices
 
 from federation import events, storage
 from federation.errors import Conflict, Invalid
 from federation.fl import options as declared
 from federation.fl import strategies, workloads
 from federation.fl.options import Option, OptionError
-from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, RoundFailure, SessionStatus
+from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, LatePolicy, RoundFailure, SessionStatus
 from federation.models import Event, GlobalModel, Participation, ServerEvent, TrainingSession
 from federation.services import models, rounds, tags
 
@@ -39,6 +39,7 @@ LIMITS = {  # field: smallest, largest
     "max_retries": (0, 100),
     "seed": (0, 2**53 - 1),
 }
+CHOICES: dict[str, type[TextChoices]] = {"on_round_failure": RoundFailure, "late_policy": LatePolicy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Spec:
     round_seconds: int = 600
     max_retries: int = 2
     on_round_failure: str = RoundFailure.RETRY
+    late_policy: str = LatePolicy.DROP
     train: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 1
     start_from: tuple[int, int] | None = None
@@ -71,9 +73,9 @@ def check(spec: Spec) -> Spec:
     errors += _out_of_range(spec)
     if spec.cohort_size is not None and spec.quorum > spec.cohort_size:
         errors.append(("quorum", f"{spec.quorum} can never be reached: {spec.cohort_size} clients are asked."))
-    if spec.on_round_failure not in RoundFailure.values:
-        allowed = ", ".join(RoundFailure.values)
-        errors.append(("on_round_failure", f"on_round_failure is {spec.on_round_failure!r}: choose one of {allowed}."))
+    for one, choices in CHOICES.items():
+        if (chosen := getattr(spec, one)) not in choices.values:
+            errors.append((one, f"{one} is {chosen!r}: choose one of {', '.join(choices.values)}."))
     client_tags = _tags(spec, errors)
     workload_options, train = dict(spec.workload_options), dict(spec.train)
     strategy_options = dict(spec.strategy_options)
@@ -167,6 +169,7 @@ def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
         round_seconds=spec.round_seconds,
         max_retries=spec.max_retries,
         on_round_failure=spec.on_round_failure,
+        late_policy=spec.late_policy,
         train=spec.train,
         seed=spec.seed,
         start_from=_model(spec.start_from) if spec.start_from else None,
@@ -195,6 +198,7 @@ def spec_of(session: TrainingSession) -> Spec:
         round_seconds=session.round_seconds,
         max_retries=session.max_retries,
         on_round_failure=session.on_round_failure,
+        late_policy=session.late_policy,
         train=session.train,
         seed=session.seed,
         start_from=(start.session_id, start.version) if start else None,
