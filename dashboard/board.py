@@ -172,6 +172,12 @@ class Board:
         return min(1.0, max(0.0, self.elapsed.total_seconds() / whole)) if whole > 0 else 1.0
 
     @property
+    def learnt(self) -> str:
+        """Where a learnt deadline comes from."""
+        known = self.session.learnt_deadline if self.session.auto_deadline else None
+        return f"Learnt: {wording.learnt(known)}." if known else ""
+
+    @property
     def near_seconds(self) -> int:
         """The end of its time, which is shown in red: the last fifth, at most a minute."""
         return round(min(60.0, self.whole.total_seconds() / 5))

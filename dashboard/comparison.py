@@ -182,7 +182,7 @@ def _described(session: TrainingSession) -> dict[str, str]:
         "Clients asked": str(session.cohort_size or "everyone online"),
         "Tags of clients": ", ".join(session.client_tags) or "any",
         "Quorum": wording.number(session.quorum),
-        "Time for a round": wording.duration(session.round_seconds),
+        "Time for a round": "learnt" if session.auto_deadline else wording.duration(session.round_seconds),
         "Retries of a failed round": str(session.max_retries),
         "If a round fails": session.get_on_round_failure_display(),
         "If an update is late": session.get_late_policy_display(),

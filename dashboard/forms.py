@@ -93,6 +93,11 @@ class NewSessionForm(forms.Form):
     rounds = Whole(label="Rounds", help_text="Can be extended later.")
     round_time = Number(label="Time for a round", help_text="At this deadline it closes with whoever has reported.")
     round_unit = forms.ChoiceField(label="Unit", choices=[(key, name) for key, (name, _) in UNITS.items()])
+    auto_deadline = forms.BooleanField(
+        label="Learn the time",
+        help_text="From how long the clients took, once they have reported three times.",
+        required=False,
+    )
     cohort_size = Whole(
         label="Clients asked", help_text="Drawn anew for every round. Empty: everyone who is online.", required=False
     )
@@ -219,6 +224,7 @@ class NewSessionForm(forms.Form):
             client_tags=tags.split(typed.get("client_tags", "")),
             quorum=number("quorum", plain.quorum),
             round_seconds=round(min(max(seconds, -1.0), 1e9)),
+            auto_deadline=bool(typed.get("auto_deadline")),
             max_retries=number("max_retries", plain.max_retries),
             on_round_failure=typed.get("on_round_failure") or plain.on_round_failure,
             late_policy=typed.get("late_policy") or plain.late_policy,
@@ -302,6 +308,7 @@ def initial_of(spec: Spec) -> dict[str, Any]:
         "rounds": spec.rounds,
         "round_time": spec.round_seconds // UNITS[unit][1],
         "round_unit": unit,
+        "auto_deadline": spec.auto_deadline,
         "cohort_size": "" if spec.cohort_size is None else spec.cohort_size,
         "client_tags": ", ".join(spec.client_tags),
         "quorum": spec.quorum,

@@ -141,9 +141,9 @@ def _session_failed(p: Payload) -> SafeString:
 
 def _opened(p: Payload) -> SafeString:
     clients = wording.count(len(p.get("clients") or ()), "client")
-    return format_html(
-        "{} opened for {}; {} must report by {}.", _round(p), clients, p.get("quorum", "?"), _moment(p.get("deadline"))
-    )
+    by, needed = _moment(p.get("deadline")), p.get("quorum", "?")
+    learnt = ", as learnt from the rounds before" if p.get("learnt") else ""
+    return format_html("{} opened for {}; {} must report by {}{}.", _round(p), clients, needed, by, learnt)
 
 
 def _aggregated(p: Payload) -> SafeString:

@@ -157,6 +157,8 @@ class TrainingSession(models.Model):
     )
     quorum = models.PositiveIntegerField(default=1)
     round_seconds = models.PositiveIntegerField(default=600)
+    auto_deadline = models.BooleanField(default=False, help_text="Set round_seconds anew for each round, as learnt.")
+    learnt_deadline = models.JSONField(null=True, blank=True, help_text="Where the learnt round_seconds comes from.")
     max_retries = models.PositiveSmallIntegerField(default=2)
     on_round_failure = models.CharField(max_length=12, choices=RoundFailure.choices, default=RoundFailure.RETRY)
     late_policy = models.CharField(max_length=12, choices=LatePolicy.choices, default=LatePolicy.DROP)

@@ -44,7 +44,7 @@ def create_session(request: OperatorRequest, body: schemas.NewSession) -> Status
 
 
 def _spec(body: schemas.NewSession) -> sessions.Spec:
-    start = body.start_from
+    start, seconds = body.start_from, body.round_seconds
     return sessions.Spec(
         name=body.name,
         workload=body.workload.name,
@@ -55,7 +55,8 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
         cohort_size=body.cohort_size,
         client_tags=body.client_tags,
         quorum=body.quorum,
-        round_seconds=body.round_seconds,
+        round_seconds=sessions.ROUND_SECONDS if seconds == "auto" else seconds,
+        auto_deadline=seconds == "auto",
         max_retries=body.max_retries,
         on_round_failure=body.on_round_failure,
         late_policy=body.late_policy,

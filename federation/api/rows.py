@@ -50,6 +50,7 @@ def _session(
         "client_tags": row.client_tags,
         "quorum": row.quorum,
         "round_seconds": row.round_seconds,
+        "auto_deadline": row.auto_deadline,
         "max_retries": row.max_retries,
         "on_round_failure": row.on_round_failure,
         "late_policy": row.late_policy,

@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from ninja import Schema
-from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from federation.models import Phase
@@ -124,6 +134,16 @@ class Choice(Strict):
     options: dict[str, Any] = {}
 
 
+def _number_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:
+        raise PydanticCustomError("seconds", 'Write a whole number of seconds, or "auto" to have it learnt') from None
+
+
+RoundSeconds = Annotated[int | Literal["auto"], WrapValidator(_number_or_auto)]
+
+
 class StartFrom(Strict):
     session: Id
     version: Annotated[int, Field(ge=0, lt=2**31)]
@@ -137,7 +157,7 @@ class NewSession(Strict):
     cohort_size: int | None = None
     client_tags: list[Annotated[str, StringConstraints(max_length=64), Storable]] = []
     quorum: int = 1
-    round_seconds: int = 600
+    round_seconds: RoundSeconds = 600
     max_retries: int = 2
     on_round_failure: Annotated[str, StringConstraints(max_length=24), Storable] = "retry"
     late_policy: Annotated[str, StringConstraints(max_length=24), Storable] = "drop"
@@ -216,6 +236,7 @@ class SessionOut(Schema):
     client_tags: list[str]
     quorum: int
     round_seconds: int
+    auto_deadline: bool
     max_retries: int
     on_round_failure: str
     late_policy: str

@@ -30,7 +30,7 @@ from federation.lifecycle import (
     verdict,
 )
 from federation.models import Client, Event, GlobalModel, Participation, Round, TrainingSession
-from federation.services import damage, late, making, seats, server
+from federation.services import damage, deadlines, late, making, seats, server
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,7 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
         return False
     if not TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING).update(idle_since=None):
         return False
+    learnt = deadlines.learn(session)
     deadline = now + timedelta(seconds=session.round_seconds)
     round_ = Round.objects.create(
         session=session, number=number, attempt=attempt, base_model=base, opened_at=now, deadline=deadline
@@ -172,6 +173,7 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
         deadline=deadline.isoformat(),
         quorum=session.quorum,
         clients=[events.reference(client) for client in drawn],
+        **({"learnt": learnt.as_json()} if learnt else {}),
     )
     return True
 

@@ -30,6 +30,7 @@ TRAIN = (
         help="How far a client moves at each step.",
     ),
 )  # fmt: skip
+ROUND_SECONDS = 600  # where nothing else is said or learnt
 DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
 LIMITS = {  # field: smallest, largest
     "rounds": (1, 100_000),
@@ -55,7 +56,8 @@ class Spec:
     cohort_size: int | None = None
     client_tags: Sequence[str] = ()
     quorum: int = 1
-    round_seconds: int = 600
+    round_seconds: int = ROUND_SECONDS
+    auto_deadline: bool = False  # learn round_seconds from past rounds, as soon as there are enough
     max_retries: int = 2
     on_round_failure: str = RoundFailure.RETRY
     late_policy: str = LatePolicy.DROP
@@ -167,6 +169,7 @@ def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
         client_tags=list(spec.client_tags),
         quorum=spec.quorum,
         round_seconds=spec.round_seconds,
+        auto_deadline=spec.auto_deadline,
         max_retries=spec.max_retries,
         on_round_failure=spec.on_round_failure,
         late_policy=spec.late_policy,
@@ -196,6 +199,7 @@ def spec_of(session: TrainingSession) -> Spec:
         client_tags=tuple(session.client_tags),
         quorum=session.quorum,
         round_seconds=session.round_seconds,
+        auto_deadline=session.auto_deadline,
         max_retries=session.max_retries,
         on_round_failure=session.on_round_failure,
         late_policy=session.late_policy,
