@@ -31,7 +31,7 @@ from federation import killpoints
 from federation.fl.options import OptionError
 from federation.fl.version import __version__
 from federation.fl.weights import WeightsError
-from federation.fl.workloads import Stopped
+from federation.fl.workloads import WORKLOADS, Stopped
 from federation.killpoints import Point
 
 WAIT_SECONDS = 30  # a long poll
@@ -104,6 +104,8 @@ class Agent:
         try:
             if not self._identity.client_id:
                 self._enroll()
+            else:
+                self._tell()
             if isinstance(self._display, LogTail):
                 self._display.start(self._api.another(threading.Event()))
             self._work()
@@ -129,9 +131,7 @@ class Agent:
     def _enroll(self) -> None:
         mine = self._identity
         try:
-            answer = self._api.enroll(
-                mine.join_code, mine.name, device.describe(self._settings.device) | self._census()
-            )
+            answer = self._api.enroll(mine.join_code, mine.name, self._describe())
         except Refused:
             self._state.save(replace(mine, join_code=""))
             raise
@@ -141,11 +141,20 @@ class Agent:
         self._display.say(f"Enrolled as {self._identity.name}. State is kept in {self._state.folder}.")
         self._check_version()
 
+    def _tell(self) -> None:
+        """Say what this machine and its data are now. What changed since is known to the operators, and said here."""
+        for change in self._api.tell(self._describe()):
+            self._display.say(f"{_of_change(change)} The server's operators are told.")
+
+    def _describe(self) -> dict[str, Any]:
+        sources = {name: workload.digest() for name, workload in WORKLOADS.items()}
+        return device.describe(self._settings.device) | {"workloads": sources} | self._census()
+
     def _census(self) -> dict[str, Any]:
         try:
-            return self._trainer.census()
+            return self._trainer.census(self._identity.name)
         except Exception as error:  # any library's; joining does not depend on it
-            self._display.say(f"The data could not be counted ({error}). Joining without numbers.")
+            self._display.say(f"The data could not be counted ({error}). Going on without numbers.")
             return {}
 
     def _work(self) -> None:
@@ -243,3 +252,13 @@ class Agent:
         update = self._state.keep(work.key, digest, progress.unconfirmed())
         killpoints.reached(Point.UPDATE_KEPT)
         return update
+
+
+def _of_change(change: Mapping[str, Any]) -> str:
+    """What the server found changed, as a sentence of its own."""
+    if change.get("what") == "num_examples":
+        before, after = change.get("before"), change.get("after")
+        return f"This site has other data than at the last start: {after} examples instead of {before}."
+    if change.get("what") == "workload":
+        return f"The source of the workload {change.get('name')!r} is not that of the last start."
+    return "This site has other data than at the last start, though as many examples."

@@ -116,6 +116,17 @@ class Api:
         self.server_version = answer.headers.get("fl-server-version", "")
         return answer.json() if answer.status == 200 else None
 
+    def tell(self, info: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Say what this machine and its data are now. Returns what changed; a server that cannot be told is not."""
+        answer = self._persist(
+            _json_request("POST", "/api/v1/clients/me/info", {"info": info}, self._headers), wants_json=(200,)
+        )
+        _check_token(answer)
+        if answer.status != 200:  # an older server, or this client is disabled, which the next call tells
+            return []
+        found = answer.json().get("changed")
+        return [change for change in found if isinstance(change, dict)] if isinstance(found, list) else []
+
     def log(self, lines: Sequence[Mapping[str, str]]) -> None:
         """Send lines of this agent's log. Raises Failed where the server does not take them."""
         answer = self._persist(_json_request("POST", "/api/v1/clients/me/log", {"lines": lines}, self._headers))

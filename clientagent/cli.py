@@ -106,8 +106,8 @@ FLAGS = (
     Flag("device", "FL_CLIENT_DEVICE", choice(*DEVICES), f"{', '.join(DEVICES)} (default auto)", "DEVICE"),
     Flag("threads", "FL_CLIENT_THREADS", whole(1, MAX_THREADS), "threads to train with (default 1)", "N"),
     Flag("workload", "FL_CLIENT_WORKLOAD", line, "whose data are counted at enrolment (default digits)", "NAME"),
-    Flag("no-share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "do not tell how many examples each label has "
-         "(environment: 0)", field="share_histogram", const="0"),
+    Flag("no-share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "do not tell how many examples each label has, "
+         "nor the data's fingerprint (environment: 0)", field="share_histogram", const="0"),
     Flag("send-log", "FL_CLIENT_SEND_LOG", switch, "send what is said here to the server, for its operators to read "
          "(environment: 1)", const="1"),
     Flag("once", "FL_CLIENT_ONCE", switch, "take part in one round, then leave (environment: 1)", const="1"),

@@ -36,14 +36,15 @@ class Trainer:
         except (partition.PartitionError, OptionError) as error:
             raise Misconfigured(f"--partition, --shard or --workload: {error}") from error
 
-    def census(self) -> dict[str, Any]:
-        """How many examples this site has, and of what, for the operator."""
+    def census(self, name: str) -> dict[str, Any]:
+        """How many examples this site has, and of what, for the operator. name: the client's, salts the fingerprint."""
         data = self._training_data(self._counted, {})
         if not len(data):
             return {}
         counts: dict[str, Any] = {"num_examples": len(data)}
         if self._settings.share_histogram:
             counts["label_histogram"] = data.histogram()
+            counts["data_fingerprint"] = data.fingerprint(name)
         return counts
 
     def device_for(self, workload: Workload) -> str:

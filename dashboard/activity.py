@@ -1,10 +1,10 @@
-"""Who did what, when: the acts of people and scripts, from all logs."""
+"""Who did what, when: the acts of people and scripts, from all logs, and clients whose data changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from dashboard import sentences
 from dashboard.sentences import Line
@@ -14,7 +14,14 @@ PER_PAGE = 50
 MOST_PAGES = 200
 S = ServerEvent.Kind
 OF_SERVER = {
-    "clients": (S.CLIENT_ENABLED, S.CLIENT_DISABLED, S.CLIENT_TAGGED, S.CLIENT_LEFT),
+    "clients": (
+        S.CLIENT_ENABLED,
+        S.CLIENT_DISABLED,
+        S.CLIENT_TAGGED,
+        S.CLIENT_LEFT,
+        S.CLIENT_REISSUED,
+        S.CLIENT_CHANGED,
+    ),
     "invitations": (S.INVITATION_CREATED, S.INVITATION_REVOKED),
     "models": (S.MODEL_TAGGED, S.MODEL_UNTAGGED, S.MODEL_NOTED),
     "alerts": (S.ALERT_ACKNOWLEDGED, S.RULE_CREATED, S.RULE_CHANGED, S.RULE_DELETED),
@@ -53,8 +60,9 @@ def _of_sessions(area: str, by: str, until: int) -> list[Line]:
 
 def _of_server(area: str, by: str, until: int) -> list[Line]:
     rows: QuerySet[ServerEvent] = ServerEvent.objects.filter(kind__in=_kinds(area)).order_by("-seq")
-    # A client that left by itself did so; one that was removed was removed by somebody.
-    rows = rows.filter(payload__by=by) if by else rows.filter(payload__has_key="by")
+    # A client that left by itself did so; one that was removed was removed by somebody. Other data are told anyhow.
+    somebody = Q(payload__has_key="by") | Q(kind=S.CLIENT_CHANGED)
+    rows = rows.filter(payload__by=by) if by else rows.filter(somebody)
     return [replace(sentences.line(event, event.kind), by=_who(event)) for event in rows[:until]]
 
 

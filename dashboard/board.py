@@ -13,7 +13,7 @@ from dashboard import lanes, wording, words
 from dashboard.lanes import Lane, Lanes
 from dashboard.templatetags import ui
 from dashboard.words import Word
-from federation.lifecycle import ENDED, OPEN, RoundFailure, RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import ENDED, OPEN, LatePolicy, RoundFailure, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Participation, Phase, Round, TrainingSession
 from federation.services import waiting
 
@@ -113,7 +113,12 @@ class Board:
     def next_number(self) -> int:
         if self.round is None:
             return 1
-        return self.round.number if self.round.status == RoundStatus.FAILED else self.round.number + 1
+        return self.round.number + 1 if self.round.is_over else self.round.number
+
+    @property
+    def was_skipped(self) -> bool:
+        """Whether the last round failed and the session goes on without it."""
+        return self.round is not None and self.round.status == RoundStatus.FAILED and self.round.is_over
 
     @property
     def reported(self) -> int:
@@ -165,6 +170,12 @@ class Board:
         """The share of its time that the round has used."""
         whole = self.whole.total_seconds()
         return min(1.0, max(0.0, self.elapsed.total_seconds() / whole)) if whole > 0 else 1.0
+
+    @property
+    def learnt(self) -> str:
+        """Where a learnt deadline comes from."""
+        known = self.session.learnt_deadline if self.session.auto_deadline else None
+        return f"Learnt: {wording.learnt(known)}." if known else ""
 
     @property
     def near_seconds(self) -> int:
@@ -232,8 +243,7 @@ def _soonest(lane: Lane) -> tuple[int, float]:
 def _needed(board: Board, coming: Sequence[Lane]) -> list[Why]:
     missing = board.missing
     if missing > len(coming):
-        end = "the round fails and opens again" if _retried(board) else "the round and the session fail"
-        told = f"{_are(missing)} missing and {len(coming)} can still come. At the deadline {end}."
+        told = f"{_are(missing)} missing and {len(coming)} can still come. At the deadline {_if_it_fails(board)}."
         return [Why("lost", "warning", "bad", _strong("The quorum cannot be reached any more.", told))]
     if missing == 1:
         told = format_html("{} {}.", coming[0].client.name, _doing(coming[0]))
@@ -313,9 +323,13 @@ def _are(number: int) -> str:
     return "1 is" if number == 1 else f"{number} are"
 
 
-def _retried(board: Board) -> bool:
-    retries = board.session.max_retries if board.session.on_round_failure != RoundFailure.STOP else 0
-    return board.round is not None and board.round.attempt <= retries
+def _if_it_fails(board: Board) -> str:
+    assert board.round is not None
+    return {
+        RoundFailure.RETRY: "the round fails and opens again",
+        RoundFailure.SKIP: "the round fails and is skipped",
+        RoundFailure.STOP: "the round and the session fail",
+    }[board.round.on_failure]
 
 
 # ---- what can be done
@@ -380,9 +394,9 @@ def skip_effect(board: Board, lane: Lane) -> str:
     others = [other.client.name for other in board.all_lanes if other.is_open and other is not lane]
     name = lane.client.name
     if len(others) < board.missing:
-        end = "the round fails and opens again" if _retried(board) else "the round and the session fail"
-        return f"The quorum of {board.session.quorum} can then not be reached: {end}."
-    kept = f"What {name} sends later is kept, labelled late."
+        return f"The quorum of {board.session.quorum} can then not be reached: {_if_it_fails(board)}."
+    counts = ", and counts in the next round" if board.session.late_policy == LatePolicy.NEXT_ROUND else ""
+    kept = f"What {name} sends later is kept, labelled late{counts}."
     if others:
         have = "has" if len(others) == 1 else "have"
         return f"The round closes as soon as {wording.listed(others)} {have} reported. {kept}"

@@ -36,7 +36,8 @@ class Line:
 
     @property
     def completed(self) -> int:
-        return self.models[-1].version if self.models else 0
+        """Rounds that made a model; the last version may be higher, where rounds were skipped."""
+        return sum(model.version > 0 for model in self.models)
 
     @property
     def best(self) -> GlobalModel | None:
@@ -119,7 +120,7 @@ def overlay(shown: Sequence[Line]) -> dict[str, Any]:
 
 def _series(line: Line) -> dict[str, Any]:
     total, bytes_by_version = 0, {0: 0.0}
-    for number in range(1, line.completed + 1):
+    for number in range(1, line.models[-1].version + 1 if line.models else 1):
         total += line.sent.get(number, 0)
         bytes_by_version[number] = total / 1e6
     began, models = line.session.started_at, line.drawn()
@@ -181,8 +182,10 @@ def _described(session: TrainingSession) -> dict[str, str]:
         "Clients asked": str(session.cohort_size or "everyone online"),
         "Tags of clients": ", ".join(session.client_tags) or "any",
         "Quorum": wording.number(session.quorum),
-        "Time for a round": wording.duration(session.round_seconds),
+        "Time for a round": "learnt" if session.auto_deadline else wording.duration(session.round_seconds),
         "Retries of a failed round": str(session.max_retries),
+        "If a round fails": session.get_on_round_failure_display(),
+        "If an update is late": session.get_late_policy_display(),
         **_options(session.train),
         "Seed": str(session.seed),
         "Started from": f"{start.session.name}, v{start.version}" if start else "fresh weights",

@@ -10,11 +10,12 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from dashboard import overview
+from dashboard import overview, wording
 from federation.errors import Invalid
 from federation.fl.options import Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
+from federation.lifecycle import LatePolicy, RoundFailure
 from federation.models import Client, GlobalModel, TrainingSession
 from federation.services import sessions, tags
 from federation.services.sessions import Spec
@@ -92,6 +93,11 @@ class NewSessionForm(forms.Form):
     rounds = Whole(label="Rounds", help_text="Can be extended later.")
     round_time = Number(label="Time for a round", help_text="At this deadline it closes with whoever has reported.")
     round_unit = forms.ChoiceField(label="Unit", choices=[(key, name) for key, (name, _) in UNITS.items()])
+    auto_deadline = forms.BooleanField(
+        label="Learn the time",
+        help_text="From how long the clients took, once they have reported three times.",
+        required=False,
+    )
     cohort_size = Whole(
         label="Clients asked", help_text="Drawn anew for every round. Empty: everyone who is online.", required=False
     )
@@ -101,7 +107,21 @@ class NewSessionForm(forms.Form):
     quorum = Whole(label="Quorum", help_text="How many must report. Half of those asked is a good start.")
     seed = Whole(label="Seed", help_text="The same seed and the same updates give the same model.")
     strategy = forms.CharField(label="Aggregation", help_text="How the updates of a round become the next model.")
-    max_retries = Whole(label="Retries", help_text="How often a failed round opens again before the session fails.")
+    max_retries = Whole(label="Retries", help_text="How often a failed round opens again.")
+    on_round_failure = forms.ChoiceField(
+        label="If a round fails",
+        choices=[(policy.value, wording.capital(policy.label)) for policy in RoundFailure],
+        initial=RoundFailure.RETRY,
+        required=False,
+        help_text="After its retries the session fails, or goes on from the last model.",
+    )
+    late_policy = forms.ChoiceField(
+        label="If an update is late",
+        choices=[(policy.value, wording.capital(policy.label)) for policy in LatePolicy],
+        initial=LatePolicy.DROP,
+        required=False,
+        help_text="In the next round it counts the less, the older the model that it was trained from.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -204,7 +224,10 @@ class NewSessionForm(forms.Form):
             client_tags=tags.split(typed.get("client_tags", "")),
             quorum=number("quorum", plain.quorum),
             round_seconds=round(min(max(seconds, -1.0), 1e9)),
+            auto_deadline=bool(typed.get("auto_deadline")),
             max_retries=number("max_retries", plain.max_retries),
+            on_round_failure=typed.get("on_round_failure") or plain.on_round_failure,
+            late_policy=typed.get("late_policy") or plain.late_policy,
             train={o.name: value for o in sessions.TRAIN if (value := typed.get(o.name)) is not None},
             seed=number("seed", plain.seed),
             start_from=pair(typed["start_from"]) if typed.get("start_from") else None,
@@ -285,12 +308,15 @@ def initial_of(spec: Spec) -> dict[str, Any]:
         "rounds": spec.rounds,
         "round_time": spec.round_seconds // UNITS[unit][1],
         "round_unit": unit,
+        "auto_deadline": spec.auto_deadline,
         "cohort_size": "" if spec.cohort_size is None else spec.cohort_size,
         "client_tags": ", ".join(spec.client_tags),
         "quorum": spec.quorum,
         "seed": spec.seed,
         "strategy": spec.strategy,
         "max_retries": spec.max_retries,
+        "on_round_failure": spec.on_round_failure,
+        "late_policy": spec.late_policy,
         **spec.train,
         **options,
     }

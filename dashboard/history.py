@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +30,7 @@ class PastRound:
 
     round: Round
     word: Word
+    skipped: bool = False  # it failed, and the session went on without it
     asked: int = 0
     updates: int = 0
     seats: list[tuple[Client, Word]] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Version:
     model: GlobalModel
     updates: int | None
     is_best: bool
+    late: int  # updates of earlier rounds that went into it, beside its own
 
     @property
     def accuracy(self) -> float | None:
@@ -88,18 +90,27 @@ def of(session: TrainingSession, *, rows: int = ROWS) -> History:
     shown = models[:rows]
     past = list(session.round_set.order_by("-number", "-attempt")[: rows + 1])
     more = session.round_set.count() - rows if len(past) > rows else 0
-    updates = dict(
-        Participation.objects.filter(round__model__in=shown, status=SeatStatus.AGGREGATED)
-        .order_by()
-        .values_list("round__model")
-        .annotate(Count("pk"))
-    )
-    versions = [Version(model, updates.get(model.pk) if model.version else None, model == best) for model in shown]
+    updates = _updates(Q(round__model__in=shown, status=SeatStatus.AGGREGATED), "round__model")
+    late = _updates(Q(counted_in__model__in=shown), "counted_in__model")
+    versions = [
+        Version(model, updates.get(model.pk) if model.version else None, model == best, late.get(model.pk, 0))
+        for model in shown
+    ]
     return History(_rounds(past[:rows]), more, versions, len(models) - len(shown), charts.global_figures(models), best)
 
 
+def _updates(of: Q, model: str) -> dict[int, int]:
+    """How many updates of these seats went into each model. model: the path from a seat to it."""
+    return dict(Participation.objects.filter(of).order_by().values_list(model).annotate(Count("pk")))
+
+
 def _rounds(past: Sequence[Round]) -> list[PastRound]:
-    found = {round_.pk: PastRound(round_, words.ROUND[RoundStatus(round_.status)]) for round_ in past}
+    found = {
+        round_.pk: PastRound(
+            round_, words.ROUND[RoundStatus(round_.status)], round_.is_over and round_.status == RoundStatus.FAILED
+        )
+        for round_ in past
+    }
     counts = (
         Participation.objects.filter(round__in=past)
         .order_by()
@@ -133,29 +144,58 @@ def _add_seats(found: dict[int, PastRound]) -> None:
 # ---- in six numbers
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a session is, in rounds. made: the numbers of those that made a model, where cells are shown."""
+
+    session: TrainingSession
+    completed: int  # rounds that made a model
+    last: Round | None  # the newest round, open or closed
+    made: Collection[int]
+
+    @property
+    def number(self) -> int:
+        """The round that is open, or the last one."""
+        return self.last.number if self.last else 0
+
+    @property
+    def over(self) -> int:
+        """Rounds that are done with: they made a model or were skipped."""
+        return self.number if self.last is None or self.last.is_over else self.number - 1
+
+    @property
+    def skipped(self) -> int:
+        return max(0, self.over - self.completed)
+
+    @property
+    def done(self) -> float:
+        return min(1.0, self.over / self.session.rounds)
+
+    @property
+    def strip(self) -> list[str]:
+        """A class for each round's cell; empty where there are too many for cells."""
+        if self.session.rounds > STRIP:
+            return []
+        return [self._cell(number) for number in range(1, self.session.rounds + 1)]
+
+    def _cell(self, number: int) -> str:
+        if number in self.made:
+            return "is-done"
+        if number <= self.over:
+            return "is-skipped"
+        is_open = self.last is not None and self.last.status in ACTIVE
+        return "is-now" if is_open and number == self.number else ""
+
+
 @dataclass(slots=True)
 class Summary:
     session: TrainingSession
-    completed: int
-    active: Round | None
+    progress: Progress
     last: GlobalModel | None
     before: GlobalModel | None
     median_seconds: float | None
     received_bytes: int
     ends_at: datetime | None
-
-    @property
-    def number(self) -> int:
-        """The round that is open, or the last one."""
-        return self.active.number if self.active else self.completed
-
-    @property
-    def strip(self) -> list[str]:
-        return strip(self.session, self.completed, self.active.number if self.active else 0)
-
-    @property
-    def done(self) -> float:
-        return min(1.0, self.completed / self.session.rounds)
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -182,13 +222,6 @@ class Summary:
         return None
 
 
-def strip(session: TrainingSession, completed: int, active: int) -> list[str]:
-    """A class for each round's cell; empty where there are too many for cells."""
-    if session.rounds > STRIP:
-        return []
-    return ["is-now" if n == active else "is-done" if n <= completed else "" for n in range(1, session.rounds + 1)]
-
-
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
@@ -196,20 +229,24 @@ def _number(value: object) -> float | None:
 def summary(session: TrainingSession, *, now: datetime) -> Summary:
     measured = ~Q(metrics={}) | ~Q(federated_metrics={})
     newest = list(session.models.filter(measured).order_by("-version")[:2])
-    completed = session.models.order_by("-version").values_list("version", flat=True).first() or 0
-    active = session.round_set.filter(status__in=ACTIVE).first()
+    progress = _progress(session)
     received = Participation.objects.filter(round__session=session).aggregate(sum=Sum("num_bytes"))["sum"] or 0
     median = _median(session)
     return Summary(
         session=session,
-        completed=completed,
-        active=active,
+        progress=progress,
         last=newest[0] if newest else None,
         before=newest[1] if len(newest) > 1 else None,
         median_seconds=median,
         received_bytes=received,
-        ends_at=_end(session, completed, active, median, now),
+        ends_at=_end(progress, median, now),
     )
+
+
+def _progress(session: TrainingSession) -> Progress:
+    made = session.models.filter(version__gt=0)
+    shown = list(made.values_list("version", flat=True)) if session.rounds <= STRIP else []
+    return Progress(session, len(shown) or made.count(), session.last_round(), frozenset(shown))
 
 
 def _median(session: TrainingSession) -> float | None:
@@ -220,11 +257,10 @@ def _median(session: TrainingSession) -> float | None:
     return statistics.median(found) if found else None
 
 
-def _end(
-    session: TrainingSession, completed: int, active: Round | None, median: float | None, now: datetime
-) -> datetime | None:
+def _end(progress: Progress, median: float | None, now: datetime) -> datetime | None:
     """When the last round would end at the pace of those before; None where nothing runs or is known."""
+    session, last = progress.session, progress.last
     if session.status != SessionStatus.RUNNING or median is None:
         return None
-    spent = (now - active.opened_at).total_seconds() if active else 0.0
-    return now + timedelta(seconds=max(0.0, median * (session.rounds - completed) - min(spent, median)))
+    spent = (now - last.opened_at).total_seconds() if last and last.status in ACTIVE else 0.0
+    return now + timedelta(seconds=max(0.0, median * (session.rounds - progress.over) - min(spent, median)))

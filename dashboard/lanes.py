@@ -22,7 +22,7 @@ TICKS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600,
 def seats(rounds: Iterable[Round]) -> QuerySet[Participation]:
     """The seats of some rounds, with their clients and the last step that each reported, in one query."""
     last = Metric.objects.filter(participation=OuterRef("pk")).order_by("-pk")
-    rows = Participation.objects.filter(round__in=rounds).select_related("client")
+    rows = Participation.objects.filter(round__in=rounds).select_related("client", "counted_in")
     return rows.annotate(last_step=Subquery(last.values("step")[:1])).order_by("round_id", "seat")
 
 
@@ -207,7 +207,7 @@ def _detail(seat: Participation, round_: Round, left: float | None, silent: bool
         loss = seat.metrics.get("train_loss")
         return after + (f", loss {wording.metric(loss)}" if isinstance(loss, int | float) else "")
     if seat.status == SeatStatus.LATE:
-        return "too late; kept, not counted"
+        return words.of_late(seat, round_.session)
     return seat.reason.rstrip(".")
 
 

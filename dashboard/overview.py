@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Window
+from django.db.models import Count, F, Q, Window
 from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils.html import format_html
@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 
 from dashboard import board, charts, history, lanes, sentences, wording, words
 from dashboard.board import Board
+from dashboard.history import Progress
 from dashboard.sentences import Line
 from dashboard.words import Word
 from federation.fl.version import __version__
@@ -55,7 +56,7 @@ class Item:
 class Running:
     session: TrainingSession
     board: Board
-    completed: int
+    progress: Progress
     spark: str
 
     @property
@@ -64,18 +65,6 @@ class Running:
             return words.SESSION[SessionStatus.PAUSED]
         waits = any(why.kind in URGENT for why in self.board.why) or not self.board.is_active
         return words.WAITING if waits else words.SESSION[SessionStatus.RUNNING]
-
-    @property
-    def number(self) -> int:
-        return self.board.round.number if self.board.is_active and self.board.round else self.completed
-
-    @property
-    def strip(self) -> list[str]:
-        return history.strip(self.session, self.completed, self.number if self.board.is_active else 0)
-
-    @property
-    def done(self) -> float:
-        return min(1.0, self.completed / self.session.rounds)
 
     @property
     def why(self) -> SafeString | str:
@@ -134,7 +123,7 @@ def running(now: datetime) -> list[Running]:
         else:
             at = board.of(session, now=now)
         known = models[session.pk]
-        found.append(Running(session, at, _completed(known), charts.spark(charts.losses(known))))
+        found.append(Running(session, at, _progress(at, known), charts.spark(charts.losses(known))))
     return found
 
 
@@ -160,9 +149,17 @@ def results(sessions: Sequence[TrainingSession]) -> list[Result]:
 
 
 def _models(sessions: Sequence[TrainingSession]) -> defaultdict[int, list[GlobalModel]]:
-    """The models of each session, the newest first, with what was measured of them."""
+    """The models of each session, the newest first, with what was measured of them.
+
+    Each says in `made` how many rounds of its session made a model.
+    """
     nth = Window(RowNumber(), partition_by=F("session"), order_by=F("version").desc())
-    rows = GlobalModel.objects.filter(session__in=sessions).annotate(nth=nth).filter(nth__lte=history.MOST_MODELS)
+    made = Window(Count("pk", filter=Q(version__gt=0)), partition_by=F("session"))
+    rows = (
+        GlobalModel.objects.filter(session__in=sessions)
+        .annotate(nth=nth, made=made)
+        .filter(nth__lte=history.MOST_MODELS)
+    )
     found: defaultdict[int, list[GlobalModel]] = defaultdict(list)
     for model in rows.only("session_id", "version", "metrics", "federated_metrics").order_by("-version"):
         found[model.session_id].append(model)
@@ -170,7 +167,12 @@ def _models(sessions: Sequence[TrainingSession]) -> defaultdict[int, list[Global
 
 
 def _completed(models: Sequence[GlobalModel]) -> int:
-    return max((model.version for model in models), default=0)
+    """How many rounds made a model: not the last version, for rounds may have been skipped."""
+    return models[0].made if models else 0  # type: ignore[attr-defined]
+
+
+def _progress(at: Board, models: Sequence[GlobalModel]) -> Progress:
+    return Progress(at.session, _completed(models), at.round, frozenset(model.version for model in models))
 
 
 # ---- what needs somebody
@@ -208,7 +210,7 @@ def _of_running(running: Sequence[Running]) -> list[Item]:
     for one in running:
         for why in one.board.why:
             if why.kind in URGENT:
-                where = f"Round {one.board.next_number if not one.board.is_active else one.number}"
+                where = f"Round {one.board.next_number if not one.board.is_active else one.progress.number}"
                 title = format_html("{} of {} needs a look", where, one.session.name)
                 found.append(Item(why.icon, why.tone, title, why.sentence, one.session))
                 break

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from django.db.models import F, FloatField, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
 
 from dashboard import charts
 from federation import storage
-from federation.lifecycle import SeatStatus
+from federation.fl.strategies.strategy import discount
 from federation.models import GlobalModel, Participation
+from federation.services import making
 
 SORTS = {"new": "Newest", "accuracy": "Accuracy", "loss": "Loss", "size": "Size"}
 ORDER = {
@@ -58,20 +60,21 @@ def best(workload: str) -> dict[str, GlobalModel]:
 
 @dataclass(slots=True)
 class Ingredient:
-    """An update that went into a model, and the share of the examples that it brought."""
+    """An update that went into a model, and its share by examples, discounted where it was late."""
 
     seat: Participation
     share: float
 
+    @property
+    def late(self) -> bool:
+        return self.seat.counted_in_id is not None
+
 
 def ingredients(model: GlobalModel) -> list[Ingredient]:
-    seats = (
-        Participation.objects.filter(round__model=model, status=SeatStatus.AGGREGATED)
-        .select_related("client")
-        .order_by("seat")
-    )
-    total = sum(seat.num_examples or 0 for seat in seats) or 1
-    return [Ingredient(seat, (seat.num_examples or 0) / total) for seat in seats]
+    seats = making.counted(model.round) if model.round else []
+    counts = discount(np.array([seat.staleness for seat in seats])) * [seat.num_examples or 0 for seat in seats]
+    shares = (counts / (counts.sum() or 1)).tolist()
+    return [Ingredient(seat, share) for seat, share in zip(seats, shares, strict=True)]
 
 
 def is_stored(model: GlobalModel) -> bool:

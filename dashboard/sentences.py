@@ -141,14 +141,21 @@ def _session_failed(p: Payload) -> SafeString:
 
 def _opened(p: Payload) -> SafeString:
     clients = wording.count(len(p.get("clients") or ()), "client")
-    return format_html(
-        "{} opened for {}; {} must report by {}.", _round(p), clients, p.get("quorum", "?"), _moment(p.get("deadline"))
-    )
+    by, needed = _moment(p.get("deadline")), p.get("quorum", "?")
+    learnt = ", as learnt from the rounds before" if p.get("learnt") else ""
+    return format_html("{} opened for {}; {} must report by {}{}.", _round(p), clients, needed, by, learnt)
 
 
 def _aggregated(p: Payload) -> SafeString:
     took = wording.duration(float(p.get("aggregation_seconds") or 0))
-    return format_html("{} aggregated {} in {}.", _round(p), wording.count(p.get("updates") or 0, "update"), took)
+    updates = wording.count(p.get("updates") or 0, "update")
+    return format_html("{} aggregated {} in {}{}.", _round(p), updates, took, _of_late(p.get("late")))
+
+
+def _of_late(late: Iterable[Payload] | None) -> str:
+    """', that of anna of round 2 among them'."""
+    names = [f"{(p.get('client') or {}).get('name')} of round {p.get('round')}" for p in late or ()]
+    return f", late ones of {wording.listed(names)} among them" if names else ""
 
 
 def _round_completed(p: Payload) -> SafeString:
@@ -204,8 +211,9 @@ def _rejected(p: Payload) -> SafeString:
 
 
 def _late(p: Payload) -> SafeString:
+    then = "counts in the next round" if p.get("counts") else "does not count"
     return format_html(
-        "{} sent its update of round {} too late. It is kept and does not count.", _client(p), p.get("round", "?")
+        "{} sent its update of round {} too late. It is kept and {}.", _client(p), p.get("round", "?"), then
     )
 
 
@@ -274,6 +282,38 @@ def _switched(verb: str) -> Callable[[Payload], SafeString]:
 def _client_tagged(p: Payload) -> SafeString:
     tags = ", ".join(map(str, p.get("tags") or ())) or "no group"
     return format_html("{} put {} into {}.", _by(p), _client(p), tags)
+
+
+def _enrolled(p: Payload) -> SafeString:
+    if p.get("again"):
+        return format_html("{} joined again with a new token; the old one is not good any more.", _client(p))
+    return format_html("{} joined.", _client(p))
+
+
+def _reissued(p: Payload) -> SafeString:
+    hint = p.get("hint", "")
+    return format_html("{} made the code {} that lets {} in again with a new token.", _by(p), hint, _client(p))
+
+
+def _client_changed(p: Payload) -> SafeString:
+    return format_html("{} {}.", _client(p), changes(p.get("changes")))
+
+
+def changes(found: Iterable[Mapping[str, Any]] | None) -> str:
+    """What of a client's data or workloads changed: 'has other data: 80 examples instead of 100'."""
+    parts = [_change(one) for one in found or () if one.get("what") != "workload"]
+    sources = [str(one.get("name")) for one in found or () if one.get("what") == "workload"]
+    if sources:
+        parts.append(f"has another source of {'the workload' if len(sources) == 1 else 'the workloads'} ")
+        parts[-1] += wording.listed(sources)
+    return " and ".join(parts) or "has changed"
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    before, after = change.get("before"), change.get("after")
+    if isinstance(before, int) and isinstance(after, int):
+        return f"has other data: {wording.count(after, 'example')} instead of {wording.number(before)}"
+    return "has other data, though as many examples"
 
 
 def _invited(p: Payload) -> SafeString:
@@ -368,12 +408,14 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.METRICS_REPORTED: ("sessions", "idle", _metrics),
     K.STORAGE_DAMAGED: ("disk", "bad", _damaged),
     K.STORAGE_REPAIRED: ("disk", "ok", _repaired),
-    S.CLIENT_ENROLLED: ("plus", "ok", _of_client("joined")),
+    S.CLIENT_ENROLLED: ("plus", "ok", _enrolled),
     S.CLIENT_ONLINE: ("dot", "ok", _of_client("is online")),
     S.CLIENT_OFFLINE: ("away", "wait", _of_client("went silent")),
     S.CLIENT_LEFT: ("away", "idle", _left),
     S.CLIENT_ENABLED: ("check", "ok", _switched("enabled")),
     S.CLIENT_DISABLED: ("minus-circle", "idle", _switched("disabled")),
+    S.CLIENT_REISSUED: ("refresh", "idle", _reissued),
+    S.CLIENT_CHANGED: ("warning", "wait", _client_changed),
     S.CLIENT_TAGGED: ("clients", "idle", _client_tagged),
     S.INVITATION_CREATED: ("plus", "idle", _invited),
     S.INVITATION_REVOKED: ("ban", "idle", _revoked),

@@ -60,6 +60,7 @@ urlpatterns = [
     page("clients/<id:client_id>/parts/", client.parts, name="client_parts"),
     page("clients/<id:client_id>/log/", client.log, name="client_log"),
     page("clients/<id:client_id>/tags/", client.retag, name="client_retag"),
+    page("clients/<id:client_id>/reissue/", client.reissue, name="client_reissue"),
     page("clients/<id:client_id>/enable/", clients.enable, name="client_enable"),
     page("clients/<id:client_id>/disable/", clients.disable, name="client_disable"),
     page("clients/<id:client_id>/remove/", clients.remove, name="client_remove"),

@@ -1,8 +1,9 @@
 """Numbers, durations and lists, as one would say them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from federation.services import waiting
 
@@ -71,6 +72,17 @@ def listed(names: Sequence[str], *, most: int = 4) -> str:
     if len(names) > most:
         names = [*names[: most - 1], f"{len(names) - most + 1} more"]
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def learnt(suggestion: Mapping[str, Any]) -> str:
+    """Which client a learnt time for a round is for, and why."""
+    name, median = suggestion["client"]["name"], duration(suggestion["median"])
+    if suggestion["cut_off"]:
+        return f"{name} was at work when the last deadline came, so it gets twice that time"
+    reports = count(suggestion["reports"], "report")
+    return (
+        f"{name} needs the longest, {median} in the median of {reports}, give or take {duration(suggestion['spread'])}"
+    )
 
 
 def capital(sentence: str) -> str:

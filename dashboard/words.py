@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from federation.lifecycle import OPEN, RoundStatus, SeatStatus, SessionStatus
-from federation.models import Client, Participation, Phase
+from federation.lifecycle import OPEN, LatePolicy, RoundStatus, SeatStatus, SessionStatus
+from federation.models import Client, Participation, Phase, TrainingSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,14 @@ def of_seat(seat: Participation) -> Word:
     if seat.phase in (Phase.DOWNLOADING, Phase.UPLOADING) and 0 < seat.fraction < 1:
         return replace(word, text=f"{word.text} {seat.fraction:.0%}".replace("%", "\u202f%"))
     return word
+
+
+def of_late(seat: Participation, session: TrainingSession) -> str:
+    """What became of a late update."""
+    if seat.counted_in is not None:
+        return f"late; counted in round {seat.counted_in.number}"
+    waits = session.late_policy == LatePolicy.NEXT_ROUND and not session.has_ended
+    return "late; counts in the next round" if waits else "too late; kept, not counted"
 
 
 def of_client(client: Client, seat: Participation | None, *, online: bool) -> Word:

@@ -27,7 +27,7 @@ class SeatStatus(TextChoices):
     TRAINING = "training"  # the client has the work
     REPORTED = "reported"  # its update is accepted
     AGGREGATED = "aggregated"  # its update went into a global model
-    LATE = "late"  # its update came after the seat was dropped: kept, not counted
+    LATE = "late"  # its update came after the seat was dropped: kept; see Participation.counted_in
     FAILED = "failed"  # the client gave up; see Participation.reason
     REJECTED = "rejected"  # its updates were refused and the round closed before a good one came
     DROPPED = "dropped"  # closed without an update: deadline, skip, leave, disable or cancel
@@ -45,9 +45,16 @@ class FileStatus(TextChoices):
 class RoundFailure(TextChoices):
     """What a session does about a round that failed."""
 
-    RETRY = "retry"  # up to max_retries times; then the session fails
-    SKIP = "skip"  # up to max_retries times; then the next round begins from the last model
-    STOP = "stop"  # the session fails at once
+    RETRY = "retry", "try again, then stop"  # up to max_retries times; then the session fails
+    SKIP = "skip", "try again, then skip it"  # up to max_retries times; then the next begins from the last model
+    STOP = "stop", "stop at once"  # the session fails
+
+
+class LatePolicy(TextChoices):
+    """What becomes of an update that comes after its round closed. It is kept in any case."""
+
+    DROP = "drop", "keep it, don't count it"
+    NEXT_ROUND = "next_round", "count it in the next round"  # relative to the model as it then is
 
 
 ENDED = (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED)

@@ -16,6 +16,7 @@ from federation.lifecycle import (
     ENDED,
     OPEN,
     FileStatus,
+    LatePolicy,
     RoundFailure,
     RoundStatus,
     SeatStatus,
@@ -34,6 +35,14 @@ class Invitation(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    client = models.ForeignKey(
+        "Client",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="reissues",
+        help_text="Whom alone it lets in, again and with a new token. Empty: anybody who is new.",
+    )
 
     class Meta:
         ordering = ("-pk",)
@@ -68,10 +77,13 @@ class Client(models.Model):
 
     name = models.CharField(max_length=64)
     token_hash = models.CharField(max_length=64, unique=True)
+    old_token_hash = models.CharField(max_length=64, blank=True, default="", help_text="Of the token before this one.")
     enabled = models.BooleanField(default=True)
     ordinal = models.PositiveIntegerField(help_text="Order of enrolment; decides the client's colour everywhere.")
     info = models.JSONField(default=dict, blank=True)
     num_examples = models.BigIntegerField(null=True, blank=True)
+    changes = models.JSONField(default=list, blank=True, help_text="What of its data or workloads changed last.")
+    changed_at = models.DateTimeField(null=True, blank=True)
     tags = models.JSONField(default=list, blank=True, help_text="Groups it belongs to; sessions may ask for one.")
     invitation = models.ForeignKey(Invitation, models.SET_NULL, null=True, blank=True, related_name="clients")
     enrolled_at = models.DateTimeField(default=timezone.now)
@@ -145,8 +157,11 @@ class TrainingSession(models.Model):
     )
     quorum = models.PositiveIntegerField(default=1)
     round_seconds = models.PositiveIntegerField(default=600)
+    auto_deadline = models.BooleanField(default=False, help_text="Set round_seconds anew for each round, as learnt.")
+    learnt_deadline = models.JSONField(null=True, blank=True, help_text="Where the learnt round_seconds comes from.")
     max_retries = models.PositiveSmallIntegerField(default=2)
     on_round_failure = models.CharField(max_length=12, choices=RoundFailure.choices, default=RoundFailure.RETRY)
+    late_policy = models.CharField(max_length=12, choices=LatePolicy.choices, default=LatePolicy.DROP)
     train = models.JSONField(help_text="epochs, batch_size, learning_rate")
     seed = models.BigIntegerField(default=1)
     start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
@@ -281,6 +296,20 @@ class Round(models.Model):
     def __str__(self) -> str:
         return f"round {self.number}" + (f", try {self.attempt}" if self.attempt > 1 else "")
 
+    @property
+    def on_failure(self) -> RoundFailure:
+        """What follows where it fails: it is tried again, is skipped, or ends its session."""
+        policy = self.session.on_round_failure
+        if policy != RoundFailure.STOP and self.attempt <= self.session.max_retries:
+            return RoundFailure.RETRY
+        return RoundFailure.SKIP if policy == RoundFailure.SKIP else RoundFailure.STOP
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its number is done with: it made a model or was skipped."""
+        skipped = self.status == RoundStatus.FAILED and self.on_failure == RoundFailure.SKIP
+        return self.status == RoundStatus.COMPLETED or skipped
+
     def tally(self) -> dict[str, int]:
         """How many seats are open and how many have reported, in one query."""
         return self.seats.aggregate(
@@ -319,6 +348,15 @@ class Participation(models.Model):
     num_bytes = models.PositiveBigIntegerField(default=0)
     file_status = models.CharField(max_length=12, choices=FileStatus.choices, default=FileStatus.STORED)
     num_examples = models.BigIntegerField(null=True, blank=True)
+    counted_in = models.ForeignKey(
+        Round,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="late_seats",
+        help_text="The later round in whose model a late update counts.",
+    )
+    staleness = models.PositiveIntegerField(default=0, help_text="Models made between its base and that round's.")
     metrics = models.JSONField(default=dict, blank=True)
     norm = models.FloatField(null=True, blank=True, help_text="L2 norm of the update.")
     cosine = models.FloatField(null=True, blank=True, help_text="Cosine of the update to the aggregate.")
@@ -442,6 +480,8 @@ class ServerEvent(LogEntry):
         CLIENT_ENABLED = "client.enabled"
         CLIENT_DISABLED = "client.disabled"
         CLIENT_TAGGED = "client.tagged"
+        CLIENT_REISSUED = "client.reissued"
+        CLIENT_CHANGED = "client.changed"
         INVITATION_CREATED = "invitation.created"
         INVITATION_REVOKED = "invitation.revoked"
         MODEL_TAGGED = "model.tagged"

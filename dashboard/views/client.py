@@ -7,16 +7,17 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, career, roster
+from dashboard import answers, career, invitations, roster, sentences
 from dashboard.context import follow_live, following
 from dashboard.signin import Request
 from federation.models import Client, ClientLog
 from federation.services import clients, tags
+from federation.services import invitations as codes
 
 PER_PAGE = 25
 RECENT = 200  # rounds that the median times are of
@@ -62,17 +63,25 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
         "turns": career.described(list(page)),
         "times": career.times(list(career.turns(client)[:RECENT])),
         "seat": career.open_seat(client),
-        "reissue": _reissue(client),
+        "changes": sentences.changes(client.changes),
         "query": "",
     }
 
 
-def _reissue(client: Client) -> str:
-    """Where a lost or told token is replaced, on a server that can do so."""
-    try:
-        return reverse("client_reissue", args=[client.pk])
-    except NoReverseMatch:
-        return ""
+@require_http_methods(["GET", "POST"])
+@answers.act(back=lambda client_id: reverse("client", args=[client_id]))
+def reissue(request: Request, client_id: int) -> HttpResponse:
+    """Replace a token that was lost or told: asks first, then shows the code, in this answer and never again."""
+    client = get(client_id)
+    context: dict[str, Any] = {"client": client} | ({} if request.htmx else following("clients"))
+    if request.method == "GET":
+        return render(request, "clients/_reissue.html" if request.htmx else "clients/reissue.html", context)
+    invitation, code = codes.reissue(client, by=request.user, now=timezone.now())
+    context |= {"invitation": invitation, "command": invitations.command(request, code, client.name)["text"]}
+    response = render(request, "clients/_reissued.html" if request.htmx else "clients/reissued.html", context)
+    response["Cache-Control"] = "no-store"
+    response["HX-Trigger"] = "invitations-changed"
+    return response
 
 
 @require_GET

@@ -12,14 +12,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, forms, roster
+from dashboard import answers, forms, roster, wording
 from dashboard.context import follow_live, following
 from dashboard.forms import NewSessionForm
 from dashboard.signin import Request
 from federation.models import Client, GlobalModel, TrainingSession
-from federation.services import rounds, sessions
+from federation.services import deadlines, rounds, sessions
 from federation.services.sessions import Spec
 
+LOOKED_AT = 3  # past sessions that a time for a round is learnt from
 MOST_NAMED = 30  # clients that are listed as taking part
 
 
@@ -66,8 +67,24 @@ def _asked_for(request: HttpRequest) -> Spec:
 
 
 def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], status: int = 200) -> HttpResponse:
-    context = {"form": form, **_who(str(form["cohort_size"].value() or ""), str(form["quorum"].value() or ""))}
+    context = {
+        "form": form,
+        "suggestion": _suggestion(str(form["workload"].value() or "")),
+        **_who(str(form["cohort_size"].value() or ""), str(form["quorum"].value() or "")),
+    }
     return render(request, "sessions/new.html", context | frame, status=status)
+
+
+def _suggestion(workload: str) -> str:
+    """The time for a round that the newest session of this workload, among those that tell one, would suggest."""
+    known = TrainingSession.objects.filter(workload=workload, started_at__isnull=False).order_by("-pk")[:LOOKED_AT]
+    for session in known:
+        if found := deadlines.suggested(session):
+            why = wording.learnt(found.as_json())
+            return (
+                f"The rounds of {session.name} suggest {wording.span(found.seconds)} for a round of {workload}: {why}."
+            )
+    return ""
 
 
 @require_POST

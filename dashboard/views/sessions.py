@@ -10,10 +10,11 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard import board, curves, history, log, overview, words
+from dashboard import board, curves, history, log, overview, wording, words
 from dashboard.context import follow_live, following
 from federation.lifecycle import SessionStatus
 from federation.models import TrainingSession
+from federation.services import deadlines
 
 PER_PAGE = 25
 
@@ -50,7 +51,19 @@ def page(request: HttpRequest, session_id: int) -> HttpResponse:
     session = get(session_id)
     frame = following("sessions", session)  # joined before the rest is read
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
-    return render(request, "sessions/session.html", context | {"start": session.start_from} | frame)
+    return render(
+        request,
+        "sessions/session.html",
+        context | {"start": session.start_from, "suggestion": _suggestion(session)} | frame,
+    )
+
+
+def _suggestion(session: TrainingSession) -> str:
+    """What the rounds so far would suggest as their time."""
+    found = deadlines.suggested(session)
+    if found is None:
+        return ""
+    return f"The rounds so far suggest {wording.span(found.seconds)}: {wording.learnt(found.as_json())}."
 
 
 def get(session_id: int) -> TrainingSession:

@@ -29,8 +29,7 @@ class AgentRequest(HttpRequest):
 @router.post("/enroll", auth=None, response={201: schemas.Enrolled})
 def enroll(request: HttpRequest, body: schemas.Enrolment, response: HttpResponse) -> Status[dict[str, Any]]:
     """Join by a code. The token is told this once."""
-    if len(json.dumps(body.info)) > MAX_INFO_BYTES:
-        raise Invalid(("info", f"info is larger than {MAX_INFO_BYTES} bytes."))
+    _refuse_large(body.info)
     client, token = clients.enroll(
         join_code=body.join_code, name=body.name, info=body.info, token=body.token, now=timezone.now()
     )
@@ -53,6 +52,18 @@ def log(request: AgentRequest, body: schemas.LogLines) -> dict[str, Any]:
     """Send lines of the agent's own log, where the site chose to. The server keeps the last few hundred."""
     clients.add_to_log(request.auth, [(line.time, line.text) for line in body.lines])
     return {}
+
+
+@router.post("/clients/me/info", response=schemas.Told)
+def tell(request: AgentRequest, body: schemas.Telling) -> dict[str, Any]:
+    """Say what this machine and its data are now, as at enrolment. Answers what of the data or workloads changed."""
+    _refuse_large(body.info)
+    return {"changed": clients.tell(request.auth, body.info, now=timezone.now())}
+
+
+def _refuse_large(info: dict[str, Any]) -> None:
+    if len(json.dumps(info)) > MAX_INFO_BYTES:
+        raise Invalid(("info", f"info is larger than {MAX_INFO_BYTES} bytes."))
 
 
 @router.post("/clients/me/leave", response=schemas.Empty)

@@ -18,7 +18,7 @@ from federation import feed, tasks
 from federation.api import rows, schemas
 from federation.api.auth import BrowserAuth, KeyAuth
 from federation.errors import NotFound
-from federation.models import Client, Event, Metric, TrainingSession
+from federation.models import Client, Event, Invitation, Metric, TrainingSession
 from federation.services import clients, invitations, rounds, sessions
 
 router = Router(tags=["operators"], auth=[KeyAuth(), BrowserAuth()])
@@ -44,7 +44,7 @@ def create_session(request: OperatorRequest, body: schemas.NewSession) -> Status
 
 
 def _spec(body: schemas.NewSession) -> sessions.Spec:
-    start = body.start_from
+    start, seconds = body.start_from, body.round_seconds
     return sessions.Spec(
         name=body.name,
         workload=body.workload.name,
@@ -55,9 +55,11 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
         cohort_size=body.cohort_size,
         client_tags=body.client_tags,
         quorum=body.quorum,
-        round_seconds=body.round_seconds,
+        round_seconds=sessions.ROUND_SECONDS if seconds == "auto" else seconds,
+        auto_deadline=seconds == "auto",
         max_retries=body.max_retries,
         on_round_failure=body.on_round_failure,
+        late_policy=body.late_policy,
         train=body.train,
         seed=body.seed,
         start_from=(int(start.session), start.version) if start else None,
@@ -137,7 +139,7 @@ def skip_client(request: OperatorRequest, session_id: int, body: schemas.Skip) -
 
 @router.get("/sessions/{id:session_id}/rounds", response=schemas.Page[schemas.RoundOut])
 def list_rounds(request: OperatorRequest, session_id: int, paging: Query[schemas.Paging]) -> dict[str, Any]:
-    found = _session(session_id).round_set.order_by("pk").prefetch_related("seats__client")
+    found = _session(session_id).round_set.order_by("pk").prefetch_related("seats__client", "seats__counted_in")
     return _page(found, paging, rows.round_)
 
 
@@ -199,9 +201,7 @@ def list_clients(request: OperatorRequest, paging: Query[schemas.Paging]) -> dic
 
 @router.patch("/clients/{id:client_id}", response=schemas.ClientOut)
 def change_client(request: OperatorRequest, client_id: int, body: schemas.ClientChange) -> dict[str, Any]:
-    client = Client.objects.enrolled().filter(pk=client_id).first()
-    if client is None:
-        raise NotFound(f"There is no client {client_id}.")
+    client = _client(client_id)
     if body.tags is not None:
         clients.set_tags(client, body.tags, by=request.auth.get_username())
     if body.enabled is not None:
@@ -216,13 +216,25 @@ def create_invitation(request: OperatorRequest, body: schemas.NewInvitation) -> 
     invitation, code = invitations.create(
         uses=body.uses, expires_in_seconds=body.expires_in_seconds, by=request.auth, now=timezone.now()
     )
-    answer = {
+    return Status(201, _invited(invitation, code))
+
+
+@router.post("/clients/{id:client_id}/reissue", response={201: schemas.Invited})
+def reissue_client(request: OperatorRequest, client_id: int, body: schemas.Reissue) -> Status[dict[str, Any]]:
+    """Make a code that lets this client in again with a new token. Its old one is good until the code is used."""
+    invitation, code = invitations.reissue(
+        _client(client_id), expires_in_seconds=body.expires_in_seconds, by=request.auth, now=timezone.now()
+    )
+    return Status(201, _invited(invitation, code))
+
+
+def _invited(invitation: Invitation, code: str) -> dict[str, Any]:
+    return {
         "id": str(invitation.pk),
         "join_code": code,
         "uses": invitation.uses,
         "expires_at": invitation.expires_at,
     }
-    return Status(201, answer)
 
 
 # ---- helpers
@@ -233,6 +245,13 @@ def _session(session_id: int) -> TrainingSession:
     if session is None:
         raise NotFound(f"There is no session {session_id}.")
     return session
+
+
+def _client(client_id: int) -> Client:
+    client = Client.objects.enrolled().filter(pk=client_id).first()
+    if client is None:
+        raise NotFound(f"There is no client {client_id}.")
+    return client
 
 
 def _moved(session: TrainingSession) -> dict[str, Any]:

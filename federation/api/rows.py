@@ -50,8 +50,10 @@ def _session(
         "client_tags": row.client_tags,
         "quorum": row.quorum,
         "round_seconds": row.round_seconds,
+        "auto_deadline": row.auto_deadline,
         "max_retries": row.max_retries,
         "on_round_failure": row.on_round_failure,
+        "late_policy": row.late_policy,
         "seed": row.seed,
         "last_seq": row.last_seq,
         "model": {"version": model.version, "digest": model.digest} if model else None,
@@ -67,7 +69,7 @@ def _open_round(row: Round) -> dict[str, Any]:
 
 
 def round_(row: Round) -> dict[str, Any]:
-    """Reads `seats` with their clients: prefetch them."""
+    """Reads `seats` with their clients and where late ones count: prefetch them."""
     return {
         "number": row.number,
         "attempt": row.attempt,
@@ -87,6 +89,7 @@ def _seat(row: Participation) -> dict[str, Any]:
         "reason": row.reason,
         "num_examples": row.num_examples,
         "digest": row.digest or None,
+        "counted_in": row.counted_in.number if row.counted_in else None,
         "phase": row.phase,
         "fraction": row.fraction,
         "taken_at": row.taken_at,

@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from ninja import Schema
-from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from federation.models import Phase
@@ -98,6 +108,14 @@ class LogLines(Strict):
     lines: Annotated[list[LogLine], Field(min_length=1, max_length=200)]
 
 
+class Telling(Strict):
+    info: Annotated[dict[str, Any], Storable]
+
+
+class Told(Schema):
+    changed: list[dict[str, Any]]
+
+
 class Empty(Schema):
     pass
 
@@ -110,6 +128,16 @@ class Choice(Strict):
 
     name: Annotated[str, StringConstraints(max_length=64)]
     options: dict[str, Any] = {}
+
+
+def _number_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:
+        raise PydanticCustomError("seconds", 'Write a whole number of seconds, or "auto" to have it learnt') from None
+
+
+RoundSeconds = Annotated[int | Literal["auto"], WrapValidator(_number_or_auto)]
 
 
 class StartFrom(Strict):
@@ -125,9 +153,10 @@ class NewSession(Strict):
     cohort_size: int | None = None
     client_tags: list[Annotated[str, StringConstraints(max_length=64), Storable]] = []
     quorum: int = 1
-    round_seconds: int = 600
+    round_seconds: RoundSeconds = 600
     max_retries: int = 2
     on_round_failure: Annotated[str, StringConstraints(max_length=24), Storable] = "retry"
+    late_policy: Annotated[str, StringConstraints(max_length=24), Storable] = "drop"
     train: dict[str, Any] = {}
     seed: int = 1
     start_from: StartFrom | None = None
@@ -145,6 +174,10 @@ class Skip(Strict):
 class NewInvitation(Strict):
     uses: int = 1
     expires_in_seconds: int | None = 7 * 86_400
+
+
+class Reissue(Strict):
+    expires_in_seconds: int | None = 86_400
 
 
 class Invited(Schema):
@@ -199,8 +232,10 @@ class SessionOut(Schema):
     client_tags: list[str]
     quorum: int
     round_seconds: int
+    auto_deadline: bool
     max_retries: int
     on_round_failure: str
+    late_policy: str
     seed: int
     last_seq: int
     model: ModelReference | None
@@ -222,6 +257,7 @@ class SeatOut(Schema):
     reason: str
     num_examples: int | None
     digest: str | None
+    counted_in: int | None
     phase: str
     fraction: float
     taken_at: datetime | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -22,9 +22,20 @@ from federation.services.instances import Instance
 NAME = re.compile(r"\w[\w .@+\-]{0,63}")
 TOKEN = re.compile(r"[0-9a-f]{64}")
 TOUCH = timedelta(seconds=10)  # "last seen" is written at most this often
+DATA = ("label_histogram", "data_fingerprint")  # beside num_examples, what of an agent's info is of its data
+MOST_CHANGES = 20  # workloads that are named
 LOG_LINES = 300  # kept of what an agent sends
 LOG_TEXT = 500  # characters of a line that are kept
 ENROL_TRIES = 10  # each time one of those who enrol at the same moment gets through
+
+
+class Change(TypedDict, total=False):
+    """Something that an agent told otherwise before."""
+
+    what: str  # num_examples (with before and after), data (as many, but others) or workload (with its name)
+    name: str
+    before: int
+    after: int
 
 
 def enroll(
@@ -35,6 +46,8 @@ def enroll(
     The same code, name and token again is the same client: an agent that lost the answer just asks again.
     Raises Forbidden for a code that is unknown, used up, expired or revoked, Conflict for a name that is
     taken, Invalid for a name or token that cannot be. A refusal uses nothing up.
+
+    A code that was made to let one client in again (`invitations.reissue`) gives that client a new token.
     """
     name = " ".join(name.split())
     _check(name, token)
@@ -44,6 +57,8 @@ def enroll(
     if token is not None and (known := _again(invitation, name, token)):
         return known, token
     token = token or tokens.client_token()
+    if invitation.client_id is not None:
+        return _join_anew(invitation, name, info, token, now), token
     for _ in range(ENROL_TRIES):
         try:
             return _create(invitation, name, info, token, now), token
@@ -70,11 +85,8 @@ def _again(invitation: Invitation, name: str, token: str) -> Client | None:
 def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: str, now: datetime) -> Client:
     if Client.objects.enrolled().filter(name__iexact=name).exists():
         raise Conflict(_taken(name))
-    if Client.objects.filter(token_hash=tokens.digest(token)).exists():
-        raise Conflict("This token belongs to another client already; an agent needs one of its own.")
-    open_now = Q(used__lt=F("uses")) & Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
-    if not Invitation.objects.filter(open_now, pk=invitation.pk).update(used=F("used") + 1):
-        raise Forbidden(_why_closed(invitation, now))
+    _refuse_known(token)
+    _use(invitation, now)
     client = Client.objects.create(
         name=name,
         token_hash=tokens.digest(token),
@@ -88,6 +100,68 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
     )
     events.record_server(ServerEvent.Kind.CLIENT_ENROLLED, client=events.reference(client))
     return client
+
+
+@transaction.atomic
+def _join_anew(invitation: Invitation, name: str, info: Mapping[str, Any], token: str, now: datetime) -> Client:
+    """Let a client in again whose token was lost. From now on the old one is not good any more; all else stays."""
+    client = Client.objects.select_for_update(of=("self",)).get(reissues=invitation)
+    if client.removed_at is not None:
+        raise Forbidden(f"{client.name} was removed, so that this join code lets nobody in. Ask for a new invitation.")
+    if name.casefold() != client.name.casefold():
+        raise Conflict(f"This join code lets in {client.name} alone: start the agent with --name {client.name!r}.")
+    _refuse_known(token)
+    _use(invitation, now)
+    client.old_token_hash, client.token_hash = client.token_hash, tokens.digest(token)
+    client.invitation, client.last_seen, client.announced_online = invitation, now, True
+    client.instance, client.instance_since = "", None  # whoever acted for it is out
+    fields = ["old_token_hash", "token_hash", "invitation", "last_seen", "announced_online"]
+    client.save(update_fields=[*fields, "instance", "instance_since"])
+    events.record_server(ServerEvent.Kind.CLIENT_ENROLLED, client=events.reference(client), again=True)
+    tell(client, info, now=now)
+    return client
+
+
+def _refuse_known(token: str) -> None:
+    hashed = tokens.digest(token)
+    if Client.objects.filter(Q(token_hash=hashed) | Q(old_token_hash=hashed)).exists():
+        raise Conflict("This token belongs to a client already; an agent needs one of its own.")
+
+
+def _use(invitation: Invitation, now: datetime) -> None:
+    """Count a use. Raises Forbidden where none is left."""
+    open_now = Q(used__lt=F("uses")) & Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
+    if not Invitation.objects.filter(open_now, pk=invitation.pk).update(used=F("used") + 1):
+        raise Forbidden(_why_closed(invitation, now))
+
+
+@transaction.atomic
+def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Change]:
+    """Keep what an agent says of its machine and data. Logs and returns what of its data or workloads changed."""
+    changes = _changes(client.info, info)
+    client.info, client.num_examples = dict(info), _num_examples(info)
+    fields = ["info", "num_examples"]
+    if changes:
+        client.changes, client.changed_at = changes, now
+        fields += ["changes", "changed_at"]
+        events.record_server(ServerEvent.Kind.CLIENT_CHANGED, client=events.reference(client), changes=changes)
+    client.save(update_fields=fields)
+    return changes
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """What both tell of and tell differently. The other members are of the machine."""
+    found = []
+    had, has = _num_examples(before), _num_examples(after)
+    if had is not None and has is not None and had != has:
+        found.append(Change(what="num_examples", before=had, after=has))
+    elif any(name in before and name in after and before[name] != after[name] for name in DATA):
+        found.append(Change(what="data"))
+    old, new = (given.get("workloads") for given in (before, after))
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+        found += [Change(what="workload", name=name) for name in names[:MOST_CHANGES]]
+    return found
 
 
 def _num_examples(info: Mapping[str, Any]) -> int | None:
@@ -117,13 +191,20 @@ def authenticate(token: str, *, now: datetime, instance: Instance | None = None)
     """
     client = _with_token.first(tokens.digest(token))
     if client is None:
-        raise Unauthorized("This token is not known here. If the client was removed, it must be invited again.")
+        raise Unauthorized(_why_unknown(token))
     if not client.enabled:
         raise Forbidden(f"{client.name} is disabled. The operator can enable it again; the token stays good.")
     if instance is not None:
         instances.hold(client, instance, now=now)
     touch(client, now=now)
     return client
+
+
+def _why_unknown(token: str) -> str:
+    replaced = Client.objects.enrolled().filter(old_token_hash=tokens.digest(token)).first()
+    if replaced is None:
+        return "This token is not known here. If the client was removed, it must be invited again."
+    return f"This token of {replaced.name} was replaced: an agent joined by a code that was issued to replace it."
 
 
 def touch(client: Client, *, now: datetime) -> None:

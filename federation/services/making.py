@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from django.db.models import F, Q
+
 from federation import storage
 from federation.fl import aggregation, sampling, strategies
 from federation.fl.aggregation import Aggregated, UpdateFile
@@ -13,8 +15,13 @@ from federation.models import Participation, Round
 
 
 def counted(round_: Round) -> list[Participation]:
-    """The seats whose updates are in the round's model, in the order in which they are summed up."""
-    return list(round_.seats.select_related("client").filter(status__in=COUNTED).order_by("seat"))
+    """The seats whose updates are in the round's model, in the order in which they are summed up.
+
+    First the round's own, by seat; then the late ones of earlier rounds, by round and seat.
+    """
+    own = Q(round=round_, status__in=COUNTED)
+    found = Participation.objects.filter(own | Q(counted_in=round_)).select_related("client", "round")
+    return list(found.order_by(F("counted_in").asc(nulls_first=True), "round_id", "seat"))
 
 
 def files(round_: Round, seats: Sequence[Participation]) -> list[str]:
@@ -41,4 +48,4 @@ def make(
 
 
 def _file(seat: Participation) -> UpdateFile:
-    return UpdateFile(path=storage.path(seat.digest), num_examples=seat.num_examples or 0, metrics=seat.metrics)
+    return UpdateFile(storage.path(seat.digest), seat.num_examples or 0, seat.staleness, seat.metrics)

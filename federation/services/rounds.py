@@ -31,7 +31,7 @@ from federation.lifecycle import (
 )
 from federation.models import Client, Event, GlobalModel, Participation, Round, TrainingSession
 from federation.prepared import Update
-from federation.services import damage, making, seats, server
+from federation.services import damage, deadlines, late, making, seats, server
 
 log = logging.getLogger(__name__)
 
@@ -129,12 +129,8 @@ def next_try(session: TrainingSession) -> tuple[int, int] | None:
         return 1, 1
     if last.status in ACTIVE:
         return None
-    return (last.number, last.attempt + 1) if _is_retried(session, last) else (last.number + 1, 1)
-
-
-def _is_retried(session: TrainingSession, round_: Round) -> bool:
-    tries_left = session.on_round_failure != RoundFailure.STOP and round_.attempt <= session.max_retries
-    return round_.status == RoundStatus.FAILED and tries_left
+    again = last.status == RoundStatus.FAILED and last.on_failure == RoundFailure.RETRY
+    return (last.number, last.attempt + 1) if again else (last.number + 1, 1)
 
 
 def _open(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:
@@ -161,6 +157,7 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
         return False
     if not TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING).update(idle_since=None):
         return False
+    learnt = deadlines.learn(session)
     deadline = now + timedelta(seconds=session.round_seconds)
     round_ = Round.objects.create(
         session=session, number=number, attempt=attempt, base_model=base, opened_at=now, deadline=deadline
@@ -177,6 +174,7 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
         deadline=deadline.isoformat(),
         quorum=session.quorum,
         clients=[events.reference(client) for client in drawn],
+        **({"learnt": learnt.as_json()} if learnt else {}),
     )
     return True
 
@@ -216,6 +214,7 @@ def collect(round_: Round, *, reason: str, now: datetime) -> bool:
     if not move(round_, RoundStatus.AGGREGATING, collected_at=now):
         return False
     seats.drop(round_.seats.all(), reason=reason, closing=True)
+    late.take(round_)
     return True
 
 
@@ -227,8 +226,7 @@ def fail(round_: Round, *, reason: str, now: datetime, lease_token: str | None =
         return False
     seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
     session = round_.session
-    again = _is_retried(session, round_)
-    skipped = not again and session.on_round_failure == RoundFailure.SKIP
+    again, skipped = (round_.on_failure == one for one in (RoundFailure.RETRY, RoundFailure.SKIP))
     where: Payload = {"round": round_.number, "attempt": round_.attempt}
     events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=again, skipped=skipped)
     if skipped:
@@ -268,12 +266,17 @@ def give_up(session: TrainingSession, *, reason: str, now: datetime) -> None:
 
 
 def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None, **fields: object) -> bool:
-    """Move a round to another status, with what else changes. False if someone moved it first."""
+    """Move a round to another status, with what else changes. False if someone moved it first.
+
+    Call inside a transaction.
+    """
     if (round_.status, to) not in ROUND_MOVES:
         raise ValueError(f"round {round_.pk}: {round_.status} -> {to} is not a move")
     rows = Round.objects.filter(pk=round_.pk, status=round_.status, **(guard or {}))
     if not rows.update(status=to, **fields):
         return False
+    if to in (RoundStatus.FAILED, RoundStatus.CANCELLED):
+        late.release(round_)
     round_.status = to
     for name, value in fields.items():
         setattr(round_, name, value)
@@ -418,11 +421,14 @@ def _aggregate(round_: Round, token: str) -> bool:
 def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: set[str]) -> bool:
     """Nothing made of damaged files is published. Updates are asked for again; models are made again by `repair`."""
     of_seats = [seat for seat in counted if seat.digest in damaged]
+    own = [seat for seat in of_seats if seat.round_id == round_.pk]
+    late.lose([seat for seat in of_seats if seat.round_id != round_.pk])
     if of_models := damaged - {seat.digest for seat in of_seats}:
         damage.note(of_models)
+    if of_models or not own:
         Round.objects.filter(pk=round_.pk, lease_token=token).update(lease_until=None)
-        return False
-    return reopen(round_, token, of_seats, now=timezone.now())
+        return not of_models  # without the late ones it can be aggregated at once
+    return reopen(round_, token, own, now=timezone.now())
 
 
 @transaction.atomic
@@ -459,10 +465,13 @@ def publish(
     if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, closed_at=now):
         return False
     _keep_model(round_, made, now)
-    _mark_counted(counted, made)
-    federated = federated_metrics(counted)
+    _mark_counted(round_, counted, made)
+    own = [seat for seat in counted if seat.round_id == round_.pk]
+    federated = federated_metrics(own)  # late ones measured an older model
     GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
-    work = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
+    work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
+    if len(own) < len(counted):
+        work["late"] = [seats.describe(seat) | {"staleness": seat.staleness} for seat in counted[len(own) :]]
     where: Payload = {"round": round_.number, "attempt": round_.attempt}
     model: Payload = {"version": round_.number, "digest": made.digest, "num_bytes": made.num_bytes}
     entries = [
@@ -494,9 +503,12 @@ def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> N
 _set_counted = Update(Participation, "status", "norm", "cosine")
 
 
-def _mark_counted(counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
-    measured = zip(counted, made.norms, made.cosines, strict=True)
-    _set_counted((SeatStatus.AGGREGATED, norm, cosine, seat.pk) for seat, norm, cosine in measured)
+def _mark_counted(round_: Round, counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
+    """Note what became of each update. A late one stays late: `counted_in` says where it counts."""
+    _set_counted(
+        (SeatStatus.AGGREGATED if seat.round_id == round_.pk else seat.status, norm, cosine, seat.pk)
+        for seat, norm, cosine in zip(counted, made.norms, made.cosines, strict=True)
+    )
 
 
 def _complete_or_go_on(round_: Round, now: datetime) -> bool:

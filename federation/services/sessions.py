@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, TextChoices
 
 from federation import events, storage
 from federation.errors import Conflict, Invalid
 from federation.fl import options as declared
 from federation.fl import strategies, workloads
 from federation.fl.options import Option, OptionError
-from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, RoundFailure, SessionStatus
+from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, LatePolicy, RoundFailure, SessionStatus
 from federation.models import Event, GlobalModel, Participation, ServerEvent, TrainingSession
 from federation.services import models, rounds, tags
 
@@ -30,6 +30,7 @@ TRAIN = (
         help="How far a client moves at each step.",
     ),
 )  # fmt: skip
+ROUND_SECONDS = 600  # where nothing else is said or learnt
 DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
 LIMITS = {  # field: smallest, largest
     "rounds": (1, 100_000),
@@ -39,6 +40,7 @@ LIMITS = {  # field: smallest, largest
     "max_retries": (0, 100),
     "seed": (0, 2**53 - 1),
 }
+CHOICES: dict[str, type[TextChoices]] = {"on_round_failure": RoundFailure, "late_policy": LatePolicy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,11 @@ class Spec:
     cohort_size: int | None = None
     client_tags: Sequence[str] = ()
     quorum: int = 1
-    round_seconds: int = 600
+    round_seconds: int = ROUND_SECONDS
+    auto_deadline: bool = False  # learn round_seconds from past rounds, as soon as there are enough
     max_retries: int = 2
     on_round_failure: str = RoundFailure.RETRY
+    late_policy: str = LatePolicy.DROP
     train: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 1
     start_from: tuple[int, int] | None = None
@@ -71,9 +75,9 @@ def check(spec: Spec) -> Spec:
     errors += _out_of_range(spec)
     if spec.cohort_size is not None and spec.quorum > spec.cohort_size:
         errors.append(("quorum", f"{spec.quorum} can never be reached: {spec.cohort_size} clients are asked."))
-    if spec.on_round_failure not in RoundFailure.values:
-        allowed = ", ".join(RoundFailure.values)
-        errors.append(("on_round_failure", f"on_round_failure is {spec.on_round_failure!r}: choose one of {allowed}."))
+    for one, choices in CHOICES.items():
+        if (chosen := getattr(spec, one)) not in choices.values:
+            errors.append((one, f"{one} is {chosen!r}: choose one of {', '.join(choices.values)}."))
     client_tags = _tags(spec, errors)
     workload_options, train = dict(spec.workload_options), dict(spec.train)
     strategy_options = dict(spec.strategy_options)
@@ -165,8 +169,10 @@ def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
         client_tags=list(spec.client_tags),
         quorum=spec.quorum,
         round_seconds=spec.round_seconds,
+        auto_deadline=spec.auto_deadline,
         max_retries=spec.max_retries,
         on_round_failure=spec.on_round_failure,
+        late_policy=spec.late_policy,
         train=spec.train,
         seed=spec.seed,
         start_from=_model(spec.start_from) if spec.start_from else None,
@@ -193,8 +199,10 @@ def spec_of(session: TrainingSession) -> Spec:
         client_tags=tuple(session.client_tags),
         quorum=session.quorum,
         round_seconds=session.round_seconds,
+        auto_deadline=session.auto_deadline,
         max_retries=session.max_retries,
         on_round_failure=session.on_round_failure,
+        late_policy=session.late_policy,
         train=session.train,
         seed=session.seed,
         start_from=(start.session_id, start.version) if start else None,

@@ -11,7 +11,7 @@ from federation import events, killpoints, storage
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
 from federation.fl import updates as wire
 from federation.fl import weights
-from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatStatus
+from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.services import damage, seats
 
@@ -96,7 +96,7 @@ def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[st
         return before, True
     if before == SeatStatus.DROPPED and round_status != RoundStatus.CANCELLED:
         _save(seat, update, SeatStatus.LATE, now)
-        _record(seat, Event.Kind.UPDATE_LATE, update)
+        _record(seat, Event.Kind.UPDATE_LATE, update, counts=counts_later(seat))
         return SeatStatus.LATE, False
     return before, False
 
@@ -123,13 +123,23 @@ def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: dat
     seat.save(update_fields=fields)
 
 
-def _record(seat: Participation, kind: Event.Kind, update: wire.Update) -> None:
-    payload = seats.describe(seat) | {
-        "num_examples": update.num_examples,
-        "num_bytes": update.num_bytes,
-        "digest": update.digest,
-        "metrics": update.metrics,
-    }
+def counts_later(seat: Participation) -> bool:
+    """Whether an update of this seat that is late counts in the next round, if there is one."""
+    session = seat.round.session
+    return session.late_policy == LatePolicy.NEXT_ROUND and not session.has_ended
+
+
+def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: bool) -> None:
+    payload = (
+        seats.describe(seat)
+        | more
+        | {
+            "num_examples": update.num_examples,
+            "num_bytes": update.num_bytes,
+            "digest": update.digest,
+            "metrics": update.metrics,
+        }
+    )
     events.record(seat.round.session_id, kind, **payload)
 
 
@@ -143,4 +153,6 @@ def _reject(seat: Participation, reason: str) -> None:
 def _closed(seat: Participation) -> str:
     seat.refresh_from_db(fields=["status"])
     kept = " The update is kept, labelled late." if seat.status == SeatStatus.LATE else ""
+    if kept and counts_later(seat):
+        kept += " It counts in the next round."
     return f"{str(seat.round).capitalize()} went on without this seat, which is {seat.status}.{kept}"

@@ -66,6 +66,7 @@ class FakeServer:
         self.version = __version__
         self.tokens: dict[str, str] = {}  # token -> name
         self.infos: list[dict[str, Any]] = []
+        self.changed: list[dict[str, Any]] = []  # what it finds other than before in the infos that come
         self.disabled = False
         self.left = 0
         self.models: dict[str, bytes] = {}
@@ -289,6 +290,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.problem(403, "This client is disabled.")
         if path == "/api/v1/work":
             return self.work(float(query["wait"][0]))
+        if path == "/api/v1/clients/me/info":
+            self.fake.infos.append(json.loads(self.body)["info"])
+            return self.json(200, {"changed": self.fake.changed})
         if path == "/api/v1/clients/me/leave":
             self.fake.left += 1
             return self.json(200, {})

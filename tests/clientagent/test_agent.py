@@ -58,7 +58,7 @@ def test_the_histogram_stays_at_the_site_if_its_owner_wants(site: Site, server: 
 
 
 def test_a_site_whose_data_cannot_be_counted_joins_without_numbers(site: Site, server: FakeServer, monkeypatch):
-    def no_data(self: object) -> None:
+    def no_data(self: object, name: str) -> None:
         raise OSError("no such disk")
 
     monkeypatch.setattr("clientagent.training.Trainer.census", no_data)
@@ -222,3 +222,44 @@ def _metadata(update: bytes) -> dict[str, str]:
         path = Path(folder, "update")
         path.write_bytes(update)
         return weights.read_header(path).metadata
+
+
+def test_a_returning_agent_tells_what_it_has_now_and_says_what_changed(site: Site, server: FakeServer):
+    server.offer()
+    site.run(workload="digits", samples=50)
+    server.changed = [
+        {"what": "num_examples", "before": 50, "after": 40},
+        {"what": "data"},
+        {"what": "workload", "name": "digits"},
+    ]
+    server.offer()
+    said = site.run(workload="digits", samples=40)
+    before, after = server.infos
+    assert (before["num_examples"], after["num_examples"]) == (50, 40)
+    assert before["data_fingerprint"] != after["data_fingerprint"]
+    assert before["workloads"] == after["workloads"] and len(before["workloads"]["digits"]) == 64
+    assert "This site has other data than at the last start: 40 examples instead of 50." in said
+    assert "This site has other data than at the last start, though as many examples." in said
+    assert "The source of the workload 'digits' is not that of the last start. The server's operators" in said
+
+
+def test_the_same_data_have_the_same_fingerprint_which_is_not_told_against_its_owners_will(
+    site: Site, server: FakeServer
+):
+    server.offer()
+    site.run(workload="digits")
+    for share in (True, False):
+        server.offer()
+        site.run(workload="digits", share_histogram=share)
+    first, second, third = server.infos
+    assert first == second
+    assert "data_fingerprint" not in third
+
+
+def test_a_server_that_does_not_know_the_question_is_not_told(site: Site, server: FakeServer):
+    server.offer()
+    site.run()
+    server.script("POST", "/clients/me/info", status(404, "There is nothing here."))
+    seat = server.offer()
+    site.run()
+    assert seat.status == "reported"

@@ -77,8 +77,8 @@ def test_shards_are_parts_of_one_whole():
     shards = [
         Trainer(Settings(partition="dirichlet:0.5", shard=f"{number}/4", partition_seed=1)) for number in (1, 2, 3, 4)
     ]
-    counts = [trainer.census() for trainer in shards]
-    whole = Trainer(Settings()).census()
+    counts = [trainer.census("north") for trainer in shards]
+    whole = Trainer(Settings()).census("north")
     assert sum(count["num_examples"] for count in counts) == whole["num_examples"]
     assert len({count["num_examples"] for count in counts}) > 1
     labels = whole["label_histogram"]
@@ -87,16 +87,16 @@ def test_shards_are_parts_of_one_whole():
 
 def test_samples_are_taken_from_the_shard():
     shard = Settings(partition="iid", shard="1/4", samples=20)
-    assert Trainer(shard).census()["num_examples"] == 20
+    assert Trainer(shard).census("north")["num_examples"] == 20
 
 
 def test_a_workload_without_data_counts_nothing():
-    assert Trainer(SYNTHETIC).census() == {}
+    assert Trainer(SYNTHETIC).census("north") == {}
 
 
 def test_data_are_read_once(digits: Work, tmp_path: Path, monkeypatch):
     trainer = Trainer(DIGITS)
-    trainer.census()
+    trainer.census("north")
     monkeypatch.setattr(workloads.get("digits"), "training_data", None)
     trainer.update(digits, base_of(digits, tmp_path), tmp_path / "update", on)
 

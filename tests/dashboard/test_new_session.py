@@ -21,7 +21,8 @@ TYPED = {
     "name": "night run", "workload": "synthetic", "workload.synthetic.num_parameters": "12", "start_from": "",
     "rounds": "4", "round_time": "2", "round_unit": "min", "cohort_size": "", "quorum": "1", "epochs": "2",
     "batch_size": "16", "learning_rate": "0.05", "seed": "7", "strategy": "fedavg", "strategy.fedavg.server_lr": "0.5",
-    "max_retries": "3",
+    "max_retries": "3", "on_round_failure": "skip",
+    "late_policy": "next_round",
 }  # fmt: skip
 
 
@@ -44,6 +45,8 @@ def test_everything_that_was_typed_becomes_the_session(browser: Browser) -> None
         quorum=1,
         round_seconds=120,
         max_retries=3,
+        on_round_failure="skip",
+        late_policy="next_round",
         train={"epochs": 2, "batch_size": 16, "learning_rate": 0.05},
         seed=7,
     )
@@ -80,6 +83,8 @@ IMPOSSIBLE = [
     ({"start_from": "1:1"}, "start_from", "Session 1 has no model of version 1."),
     ({"start_from": "junk"}, "start_from", "has no model of version"),
     ({"max_retries": "101"}, "max_retries", "max_retries is 101"),
+    ({"late_policy": "hope"}, "late_policy", "hope is not one of the available choices"),
+    ({"on_round_failure": "hope"}, "on_round_failure", "hope is not one of the available choices"),
 ]
 
 
@@ -95,7 +100,9 @@ def test_an_impossible_value_is_told_beside_its_field_and_everything_typed_is_ke
     assert beside and sentence in beside[0]
     assert re.search(rf'name="{re.escape(field)}"[^>]*aria-invalid="true"', page)
     for name, value in (TYPED | change).items():
-        if value.strip() and not name.startswith(("start_from", "workload", "strategy", "round_unit")):
+        if value.strip() and not name.startswith(
+            ("start_from", "workload", "strategy", "round_unit", "on_round", "late_policy")
+        ):
             assert f'value="{value}"' in page
 
 

@@ -116,6 +116,34 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
         {"by": "mara", "client": {"name": "anna"}, "tags": ["gpu", "ward"]},
         "mara put anna into gpu, ward.",
     ),
+    (
+        "client.enrolled",
+        {"client": {"name": "anna"}, "again": True},
+        "anna joined again with a new token; the old one is not good any more.",
+    ),
+    (
+        "client.reissued",
+        {"by": "mara", "hint": "FJ7K", "client": {"name": "anna"}},
+        "mara made the code FJ7K that lets anna in again with a new token.",
+    ),
+    (
+        "client.changed",
+        {
+            "client": {"name": "anna"},
+            "changes": [
+                {"what": "num_examples", "before": 1437, "after": 80},
+                {"what": "workload", "name": "digits"},
+                {"what": "workload", "name": "synthetic"},
+            ],
+        },
+        "anna has other data: 80 examples instead of 1\u202f437 and has another source of the workloads "
+        "digits and synthetic.",
+    ),
+    (
+        "client.changed",
+        {"client": {"name": "anna"}, "changes": [{"what": "data"}]},
+        "anna has other data, though as many examples.",
+    ),
     ("invitation.created", {"by": "mara", "hint": "FJ7K", "uses": 3}, "mara made the invitation FJ7K for 3 clients."),
     ("invitation.revoked", {"by": "mara", "hint": "FJ7K"}, "mara revoked the invitation FJ7K."),
     (

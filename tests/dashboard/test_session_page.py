@@ -248,8 +248,8 @@ def test_six_numbers_are_those_of_the_database(running: TrainingSession) -> None
     finish_round(running, "anna", "ben", "carl", base_val_accuracy=0.5)
     found = history.summary(running, now=timezone.now())
     sent = sum(Participation.objects.values_list("num_bytes", flat=True))
-    assert (found.completed, found.number, found.received_bytes) == (2, 3, sent)
-    assert found.strip == ["is-done", "is-done", "is-now"]
+    assert (found.progress.completed, found.progress.number, found.received_bytes) == (2, 3, sent)
+    assert found.progress.strip == ["is-done", "is-done", "is-now"]
     [accuracy] = found.results
     assert accuracy["value"] == 0.5
     assert round(accuracy["change"], 6) == 0.3
@@ -258,7 +258,7 @@ def test_six_numbers_are_those_of_the_database(running: TrainingSession) -> None
 
 
 def test_many_rounds_are_a_bar_instead_of_cells(create: Create) -> None:
-    assert history.summary(create(rounds=500), now=timezone.now()).strip == []
+    assert history.summary(create(rounds=500), now=timezone.now()).progress.strip == []
 
 
 def test_an_ended_session_shows_what_can_follow(browser: Browser, running: TrainingSession) -> None:

@@ -66,8 +66,20 @@ class Updates:
     reduce: Callable[[Callable[[Block], Array]], Array]
 
     def share_by_examples(self) -> Array:
-        """n_k / n for each update, (n,) float64."""
-        return np.asarray(self.num_examples / self.num_examples.sum())
+        """n_k / n for each update, (n,) float64; with stale updates n_k * discount_k in place of n_k."""
+        if not self.staleness.any():
+            return np.asarray(self.num_examples / self.num_examples.sum())
+        weight = self.num_examples * discount(self.staleness)
+        return np.asarray(weight / weight.sum())
+
+
+def discount(staleness: Array) -> Array:
+    """How much an update counts that is s versions behind: (1 + s)^-1/2.
+
+    FedAsync's polynomial, Xie et al. 2019 (arXiv:1903.03934), section 5.2, with the exponent a = 1/2
+    that FedBuff takes, Nguyen et al. 2022 (arXiv:2106.06639).
+    """
+    return np.asarray(1 / np.sqrt(1.0 + staleness))
 
 
 class Strategy(Protocol):
