@@ -37,9 +37,10 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
         _reject(seat, str(error))
         raise Invalid(("update", str(error))) from error
     _refuse_unwanted(seat, update)
-    storage.put(file, update.digest)
-    killpoints.reached(killpoints.Point.UPDATE_STORED)
-    status, accepted = _settle(seat, update, now)
+    with storage.keeping():
+        storage.put(file, update.digest)
+        killpoints.reached(killpoints.Point.UPDATE_STORED)
+        status, accepted = _settle(seat, update, now)
     if status in OPEN:
         return accepted
     if status == SeatStatus.LATE or not accepted:
