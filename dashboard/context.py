@@ -11,6 +11,7 @@ from django.utils import timezone
 from dashboard.plotly import MAP_STYLE_ID
 from federation.lifecycle import LIVE
 from federation.models import Alert, Client, Server, TrainingSession
+from federation.services import health
 
 THEMES = ("light", "dark")
 MOST_FOLLOWED = 8  # sessions of which a page follows the log
@@ -39,6 +40,10 @@ class Shell:
     @cached_property
     def open_alerts(self) -> int:
         return Alert.objects.filter(acknowledged_at=None).count()
+
+    @cached_property
+    def troubles(self) -> list[health.Check]:
+        return health.troubles(timezone.now())
 
     @property
     def now(self) -> str:

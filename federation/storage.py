@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -22,6 +23,7 @@ from federation.errors import StorageFull
 
 SPARE_BYTES = 64 << 20  # below this much free space nothing new is taken in
 HASH_BYTES = 1 << 20
+LOCK_SECONDS = 5.0  # a deletion waits so long for those who store; a backup takes longer
 AGAIN_SECONDS = 10.0  # a file is not read again sooner because somebody asks
 CACHED_SECONDS = 60.0  # what was written or read so lately comes from memory, which says nothing of the disk
 CHECKERS = max(1, min(4, (os.cpu_count() or 1) // 2))  # threads; the other half of the cores folds meanwhile
@@ -44,6 +46,63 @@ def put(source: Path, digest: str) -> None:
     with refusing_when_full():
         os.replace(source, target)
     _saw_whole(digest, _mark(target))
+
+
+# ---- who stores and who deletes
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Nothing leaves the store meanwhile.
+
+    Held from the storing of a file until the row that names it is committed, from the look at a file that is there
+    until a row names it too, and for as long as a backup copies.
+    """
+    with _lock_file() as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def deleting() -> Iterator[bool]:
+    """Nobody stores meanwhile, so that what no row names is needed by nobody. False: somebody keeps for long."""
+    with _lock_file() as handle:
+        end = time.monotonic() + LOCK_SECONDS
+        while not (ours := _try_exclusive(handle)) and time.monotonic() < end:
+            time.sleep(0.01)
+        yield ours
+
+
+@contextmanager
+def _lock_file() -> Iterator[int]:
+    """In the store, so that whoever shares it shares the lock. Closing it gives the lock up."""
+    settings.FL_WEIGHTS_DIR.mkdir(parents=True, exist_ok=True)
+    handle = os.open(settings.FL_WEIGHTS_DIR / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _try_exclusive(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def delete(digests: Iterable[str]) -> None:
+    """Only ever called while `deleting`."""
+    for digest in digests:
+        _seen_whole.pop(digest, None)
+        path(digest).unlink(missing_ok=True)
+
+
+def stored() -> Iterator[set[str]]:
+    """The digests of all stored files, a folder of them at a time."""
+    for folder in sorted(settings.FL_WEIGHTS_DIR.glob("[0-9a-f][0-9a-f]")):
+        yield {file.stem for file in folder.glob("*.safetensors")}
 
 
 # ---- damage
@@ -187,11 +246,6 @@ def upload_path(seat_id: int) -> Path:
     """Where the parts of an unfinished upload are gathered."""
     settings.FL_UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
     return settings.FL_UPLOADS_DIR / f"{seat_id}.part"
-
-
-def delete(digests: Iterable[str]) -> None:
-    for digest in digests:
-        path(digest).unlink(missing_ok=True)
 
 
 def sweep(older_than_seconds: float = 86_400) -> None:

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from celery import Task, shared_task
-from django.db import connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
-from kombu.exceptions import OperationalError
+from kombu.exceptions import OperationalError as BrokerAway
 
-from federation import storage
+from federation import database, storage
 from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
 from federation.services import alerts, clients, models, repair, rounds, server
@@ -20,12 +20,21 @@ messengers = ThreadPoolExecutor(2, "messenger")  # a slow webhook holds up neith
 
 
 class Alarm(Task):
-    """A task whose message may be lost, so that a broker that is away lets no request fail."""
+    """A task whose message may be lost: a broker that is away lets no request fail, an absent database no worker."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except (OperationalError, InterfaceError) as error:
+            if not database.is_away(error):
+                raise
+            log.warning("the database is away, the next tick makes up for %s: %s", self.name, error)
+            close_old_connections()  # a broken one is of no use when the database is back
 
     def delay(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().delay(*args, **kwargs)
-        except OperationalError as error:
+        except BrokerAway as error:
             log.warning("the broker is away, the next tick makes up for %s: %s", self.name, error)
 
 

@@ -14,6 +14,7 @@ from django.conf import settings  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from dashboard.consumers import LogConsumer  # noqa: E402
+from federation.api import health  # noqa: E402
 from federation.api.raw import RawRoutes  # noqa: E402
 from federation.api.urls import RAW_ROUTES  # noqa: E402
 from flsite import embedded, urls  # noqa: E402, F401  urls registers the converter "id"
@@ -27,7 +28,7 @@ websockets = URLRouter(
 )
 application = ProtocolTypeRouter(
     {
-        "http": RawRoutes(RAW_ROUTES, otherwise=StaticFiles(django_application)),
+        "http": RawRoutes(RAW_ROUTES | health.ROUTES, otherwise=StaticFiles(django_application)),
         "websocket": AuthMiddlewareStack(websockets),
     }
 )

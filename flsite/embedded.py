@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from kombu.transport import memory
 
-from federation import killpoints
+from federation import database, killpoints
 
 log = logging.getLogger(__name__)
 arrived = threading.Event()
@@ -73,7 +73,7 @@ def _work() -> None:
     from flsite.celery import app
 
     killpoints.reached(killpoints.Point.STARTING)
-    rounds.free_leases()  # whoever held one died with the last server process
+    database.patiently(rounds.free_leases, "the worker")  # whoever held one died with the last server process
     killpoints.reached(killpoints.Point.LEASES_FREED)
     worker = app.WorkController(
         app=app,

@@ -1,11 +1,17 @@
-"""What every answer keeps: a Content-Security-Policy on pages, problem details on the API's errors."""
+"""What every answer keeps: a Content-Security-Policy on pages, problem details on the API's errors, 503 for now."""
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
+from federation import database
 from federation.api import problems
+from federation.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 POLICY = "; ".join(
     (
@@ -47,4 +53,25 @@ class ApiProblems:
         detail = f"{request.method} {request.path}: {HTTPStatus(response.status_code).description or 'refused'}."
         response.content = problems.body(response.status_code, detail)
         response.headers["Content-Type"] = problems.CONTENT_TYPE
+        return response
+
+
+class DatabaseAway:
+    """503 and when to come again where the database was locked or restarting: nothing is wrong with the request."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not database.is_away(error):
+            return None
+        log.warning("%s %s: the database does not answer: %s", request.method, request.path, error)
+        later = Unavailable("The database does not answer now; try again.", headers={"Retry-After": "1"})
+        if request.path.startswith("/api/"):
+            return problems.response(later)
+        response = render(request, "503.html", status=later.status)
+        response["Retry-After"] = later.headers["Retry-After"]
         return response

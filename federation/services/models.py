@@ -111,6 +111,7 @@ def _made(session_id: int, file: Path, then: Callable[[], None], answer: Answer)
     then()
 
 
+@storage.keeping()
 def publish_initial(session_id: int, file: Path, digest: str, *, now: datetime) -> None:
     """Store version 0. Done twice, the second time changes nothing: the same seed gives the same file."""
     session = TrainingSession.objects.filter(pk=session_id).first()

@@ -32,6 +32,7 @@ def mend(session_id: int, then: Callable[[], None] = lambda: None) -> bool:
     return any([_mend(model, then) for model in damaged.select_related("session").order_by("version")])
 
 
+@storage.keeping()
 def _mend(model: GlobalModel, then: Callable[[], None]) -> bool:
     if _is_there(model):  # put back by hand, or made again with another session's
         return _repaired(model)
@@ -114,6 +115,7 @@ def _made(model: GlobalModel, file: Path, then: Callable[[], None], answer: Answ
     then()
 
 
+@storage.keeping()
 def _take(model: GlobalModel, file: Path, digest: str) -> bool:
     if digest != model.digest:
         file.unlink(missing_ok=True)

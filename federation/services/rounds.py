@@ -409,11 +409,12 @@ def _aggregate(round_: Round, token: str) -> bool:
             return _mend(round_, token, counted, damaged)
         if made is None:
             return fail(round_, reason=failure, now=timezone.now(), lease_token=token)
-        storage.put(out, made.digest)
-        if made.slots_digest:
-            storage.put(out_slots, made.slots_digest)
-    killpoints.reached(Point.AGGREGATED)
-    published = publish(round_, token, counted, made, began=began, now=timezone.now())
+        with storage.keeping():
+            storage.put(out, made.digest)
+            if made.slots_digest:
+                storage.put(out_slots, made.slots_digest)
+            killpoints.reached(Point.AGGREGATED)
+            published = publish(round_, token, counted, made, began=began, now=timezone.now())
     killpoints.reached(Point.PUBLISHED)
     return published
 

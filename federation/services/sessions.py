@@ -8,16 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import F, Q, TextChoices
+from django.db.models import F, TextChoices
 
 from federation import events, storage
 from federation.errors import Conflict, Invalid
 from federation.fl import options as declared
 from federation.fl import strategies, workloads
 from federation.fl.options import Option, OptionError
-from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, LatePolicy, RoundFailure, SessionStatus
+from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, FileStatus, LatePolicy, RoundFailure, SessionStatus
 from federation.models import Event, GlobalModel, Participation, ServerEvent, TrainingSession
-from federation.services import models, rounds, tags
+from federation.services import models, retention, rounds, tags
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -31,7 +31,6 @@ TRAIN = (
     ),
 )  # fmt: skip
 ROUND_SECONDS = 600  # where nothing else is said or learnt
-DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
 LIMITS = {  # field: smallest, largest
     "rounds": (1, 100_000),
     "quorum": (1, 100_000),
@@ -143,6 +142,8 @@ def _bad_start(spec: Spec, workload_options: Mapping[str, Any]) -> list[tuple[st
     model = _model(spec.start_from)
     if model is None:
         return [("start_from", f"Session {session_id} has no model of version {version}.")]
+    if model.file_status in (FileStatus.REMOVED, FileStatus.LOST):
+        return [("start_from", f"The file of that model is {model.file_status}; choose one whose file is there.")]
     if (model.session.workload, model.session.workload_options) != (spec.workload, workload_options):
         return [("start_from", f"That model belongs to the workload {model.session.workload} with other options.")]
     return []
@@ -153,6 +154,7 @@ def _model(start_from: tuple[int, int]) -> GlobalModel | None:
     return GlobalModel.objects.select_related("session").filter(session_id=session_id, version=version).first()
 
 
+@storage.keeping()  # of the model that it starts from
 @transaction.atomic
 def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
     """Make a draft. Raises Invalid naming every field that cannot be."""
@@ -267,6 +269,7 @@ def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datet
     return _launch(spec, by=by, now=now)
 
 
+@storage.keeping()
 @transaction.atomic
 def _launch(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
     session = create(spec, by=by, now=now)
@@ -297,7 +300,7 @@ def delete(session: TrainingSession, *, by: User | None = None) -> None:
         digests = _files(session)
         events.record_server(ServerEvent.Kind.SESSION_DELETED, name=session.name, by=_name(by))
         session.delete()
-    storage.delete(digests - _in_use(digests))
+    retention.delete_unused(digests)
 
 
 def refuse_where_kept(session: TrainingSession) -> None:
@@ -313,17 +316,6 @@ def _files(session: TrainingSession) -> set[str]:
     made = GlobalModel.objects.filter(session=session).values_list("digest", "slots_digest")
     sent = Participation.objects.filter(round__session=session).values_list("digest", flat=True)
     return {digest for pair in made for digest in pair if digest} | {digest for digest in sent if digest}
-
-
-def _in_use(digests: set[str]) -> set[str]:
-    found: set[str] = set()
-    ordered = sorted(digests)
-    for start in range(0, len(ordered), DIGESTS_AT_ONCE):
-        some = ordered[start : start + DIGESTS_AT_ONCE]
-        made = GlobalModel.objects.filter(Q(digest__in=some) | Q(slots_digest__in=some))
-        found.update(digest for pair in made.values_list("digest", "slots_digest") for digest in pair)
-        found.update(Participation.objects.filter(digest__in=some).values_list("digest", flat=True))
-    return found
 
 
 def _move(session: TrainingSession, to: SessionStatus, *, frm: str, **fields: Any) -> None:

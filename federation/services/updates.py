@@ -42,9 +42,10 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     if digest is not None:
         _require(update.digest, digest)
     _refuse_unwanted(seat, update)
-    storage.put(file, update.digest)
-    killpoints.reached(killpoints.Point.UPDATE_STORED)
-    status, accepted = _settle(seat, update, now)
+    with storage.keeping():
+        storage.put(file, update.digest)
+        killpoints.reached(killpoints.Point.UPDATE_STORED)
+        status, accepted = _settle(seat, update, now)
     if status in OPEN:
         return accepted
     if status == SeatStatus.LATE or not accepted:

@@ -5,7 +5,7 @@ import { span } from "./times.js";
 
 const EVERY = { // ms between two of a kind: a burst of events is one refetch
   "round-changed": 350, "session-changed": 1000, "log-changed": 1000, "progress-reported": 1000,
-  "overview-changed": 1000, "alerts-changed": 1000, "sessions-changed": 1500, "clients-changed": 1000,
+  "overview-changed": 1000, "alerts-changed": 1000, "server-changed": 1000, "sessions-changed": 1500, "clients-changed": 1000,
 };
 const say = Object.fromEntries(Object.entries(EVERY).map(([name, ms]) => [name, throttled(ms, () => document.body.dispatchEvent(new CustomEvent(name)))]));
 
@@ -20,8 +20,8 @@ const CHANGES = {
   alert: ["alerts-changed", "overview-changed"],
   rule: ["alerts-changed"],
   invitation: ["clients-changed"],
-  worker: ["round-changed", "overview-changed"],
-  storage: ["round-changed", "overview-changed"],
+  worker: ["round-changed", "overview-changed", "server-changed"],
+  storage: ["round-changed", "overview-changed", "server-changed"],
 };
 
 const followers = new Map(); // url -> Follower

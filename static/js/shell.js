@@ -50,8 +50,9 @@ for (const name of ["htmx:sendError", "htmx:timeout"]) {
     if (detail.requestConfig?.verb === "post") toast("The server did not answer, so it may not have been done. Look before you try again.", "warning", "wait");
   });
 }
-document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
-  if (!xhr.getResponseHeader("HX-Trigger") && xhr.status !== 401) toast(xhr.status === 404 ? "This is gone: somebody else deleted it." : "The server could not do this. Its log tells more.", "warning", "bad");
+document.addEventListener("htmx:responseError", ({ detail: { xhr, elt } }) => {
+  if (elt.closest("[data-quiet]")) return; // it asks again by itself
+  if (!xhr.getResponseHeader("HX-Trigger") && xhr.status !== 401) toast(xhr.status === 404 ? "This is gone: somebody else deleted it." : xhr.status === 503 ? "The database does not answer now. Try again in a moment." : "The server could not do this. Its log tells more.", "warning", "bad");
 });
 
 // What a filter says stays in the address, so that a reload keeps it.

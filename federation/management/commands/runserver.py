@@ -6,6 +6,7 @@ from typing import Any
 
 from daphne.management.commands import runserver
 
+from federation import database
 from flsite.server import Server
 
 
@@ -20,6 +21,7 @@ class Command(runserver.Command):
             return servers[0]
 
         self.server_cls = make
+        database.wait("the server")
         super().inner_run(*args, **options)
         failure = servers[0].failure if servers else ""
         if failure:

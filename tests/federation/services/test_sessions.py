@@ -6,9 +6,9 @@ import pytest
 from federation import storage
 from federation.errors import Conflict, Invalid
 from federation.fl import workloads
-from federation.lifecycle import RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, TrainingSession
-from federation.services import rounds, sessions
+from federation.services import retention, rounds, sessions
 from federation.services.sessions import Spec
 from tests.federation.cast import kinds, last_payload, seat_of, send, settle
 from tests.federation.conftest import SPEC
@@ -266,7 +266,7 @@ def test_deleting_removes_the_files_that_nobody_else_needs(open_round, draft, no
 
 
 def test_a_session_with_more_files_than_one_query_takes_is_deleted_too(open_round, draft, now, monkeypatch):
-    monkeypatch.setattr(sessions, "DIGESTS_AT_ONCE", 1)
+    monkeypatch.setattr(retention, "DIGESTS_AT_ONCE", 1)
     session = open_round("anna", rounds=1).session
     send("anna", now=now)
     settle(session, now=now)
@@ -274,6 +274,13 @@ def test_a_session_with_more_files_than_one_query_takes_is_deleted_too(open_roun
     draft(name="second", start_from=(session.pk, 1))
     sessions.delete(session)
     assert [file.stem for file in storage.path(kept).parent.parent.glob("*/*")] == [kept]
+
+
+def test_a_model_whose_file_was_removed_is_nothing_to_start_from(running, alice, now):
+    session = running()
+    session.models.update(file_status=FileStatus.REMOVED)
+    with pytest.raises(Invalid, match="removed; choose one whose file is there"):
+        sessions.create(replace(SPEC, start_from=(session.pk, 0)), by=alice, now=now)
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -1,0 +1,45 @@
+"""`/healthz` and `/readyz`, for whatever watches over the process. Raw, so that any Host header will do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from django.utils import timezone
+
+from federation.api.raw import Exchange
+from federation.api.threads import in_thread
+from federation.services import health
+from federation.services.health import Check
+
+PATIENCE_SECONDS = 5.0  # a database that locks up answers nobody
+HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+
+
+async def alive(exchange: Exchange) -> None:
+    """The process serves. Nothing else is looked at, so that an absent database gets no server restarted."""
+    await exchange.answer(200, HEADERS, json.dumps({"alive": True}).encode())
+
+
+async def ready(exchange: Exchange) -> None:
+    """200 where every part works, 503 where one does not: the entry says what to do."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            found = await in_thread(health.checks, timezone.now())
+    except TimeoutError:
+        detail = f"It did not answer within {PATIENCE_SECONDS:g} s."
+        found = [Check("database", detail, "Look what locks it; the server goes on by itself when it is free.")]
+    works = all(check.ok for check in found)
+    body = {"ready": works, "checks": [_entry(check) for check in found]}
+    await exchange.answer(200 if works else 503, HEADERS, json.dumps(body).encode())
+
+
+def _entry(check: Check) -> dict[str, str | bool]:
+    entry: dict[str, str | bool] = {"name": check.name, "ok": check.ok, "detail": check.detail}
+    return entry if check.ok else entry | {"do": check.remedy}
+
+
+ROUTES = {
+    "/healthz": {"GET": alive, "HEAD": alive},
+    "/readyz": {"GET": ready, "HEAD": ready},
+}

@@ -1,0 +1,259 @@
+"""One tar file with the database and every weight file that it needs, each known by its SHA-256.
+
+The manifest is the last member: a file without one was cut off. Files are copied in pieces, so that memory does not
+depend on the size of the models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from federation import dump, storage
+from federation.dump import Dump, Unusable
+from federation.fl.version import __version__
+
+FORMAT = 1
+MANIFEST, SECRET = "manifest.json", "secret_key"
+COPY_BYTES = 1 << 20
+MEMBER = re.compile(rf"database/(?P<part>[a-z0-9_]+\.(sqlite3|csv))|weights/(?P<digest>[0-9a-f]{{64}})|{SECRET}")
+
+OnBytes = Callable[[int], None]  # so many more are done
+
+
+@dataclass
+class Contents:
+    """What a backup holds, and what is wrong with it."""
+
+    files: int = 0
+    num_bytes: int = 0
+    made_at: str = ""
+    faults: list[str] = field(default_factory=list)
+
+
+# ---- making one
+
+
+def write(target: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes = lambda _: None) -> Contents:
+    """Back everything up into a file, which has its name once it is whole.
+
+    Weight files that are missing or damaged are named in `faults`; the rest is there. Raises OSError.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with storage.keeping(), _copied_database(target.parent) as copy, _create(partial) as file:
+            sizes = _sizes(copy.digests())
+            on_total(sum(sizes.values()) + sum(part.stat().st_size for part in copy.folder.iterdir()))
+            contents = _write(file, copy, sizes, on_bytes)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return contents
+
+
+@contextmanager
+def _copied_database(beside: Path) -> Iterator[Dump]:
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".database-") as folder:
+        copy = dump.KINDS[connection.vendor](Path(folder))
+        copy.write()
+        yield copy
+
+
+@contextmanager
+def _create(file: Path) -> Iterator[IO[bytes]]:
+    """Readable for its owner alone, as what it holds: hashes of tokens and passwords, and the secret key."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        yield out
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _sizes(digests: set[str]) -> dict[str, int]:
+    """How large each stored file is; a missing one is of size 0 here and named later."""
+    return {d: storage.path(d).stat().st_size if storage.exists(d) else 0 for d in sorted(digests)}
+
+
+def _write(file: IO[bytes], copy: Dump, sizes: dict[str, int], on_bytes: OnBytes) -> Contents:
+    contents, members = Contents(made_at=timezone.now().isoformat()), dict[str, str]()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for part in sorted(copy.folder.iterdir()):
+            members[f"database/{part.name}"] = _add(tar, f"database/{part.name}", part, on_bytes)
+        for digest in sizes:
+            try:
+                found = _add(tar, f"weights/{digest}", storage.path(digest), on_bytes)
+            except FileNotFoundError:
+                contents.faults.append(f"The weight file {digest} is missing.")
+                continue
+            members[f"weights/{digest}"] = found
+            if found != digest:
+                contents.faults.append(f"The weight file {digest} is damaged.")
+        secret = settings.FL_DATA_DIR / SECRET
+        if secret.exists():
+            members[SECRET] = _add(tar, SECRET, secret, on_bytes)
+        manifest = {
+            "format": FORMAT,
+            "version": __version__,
+            "made_at": contents.made_at,
+            "database": copy.vendor,
+            "members": members,
+        }
+        body = json.dumps(manifest).encode()
+        tar.addfile(_info(MANIFEST, len(body)), io.BytesIO(body))
+    contents.files, contents.num_bytes = len(sizes), file.tell()
+    return contents
+
+
+def _add(tar: tarfile.TarFile, name: str, path: Path, on_bytes: OnBytes) -> str:
+    """Copy a file into the archive. Returns the digest of what was copied."""
+    with path.open("rb") as file:
+        reader = _Hashing(file, on_bytes)
+        tar.addfile(_info(name, os.fstat(file.fileno()).st_size), cast("IO[bytes]", reader))
+    return reader.sha.hexdigest()
+
+
+def _info(name: str, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.mtime = size, 0o600, int(timezone.now().timestamp())
+    return info
+
+
+class _Hashing:
+    """A file that is hashed while it is read."""
+
+    def __init__(self, file: IO[bytes], on_bytes: OnBytes) -> None:
+        self.file, self.on_bytes, self.sha = file, on_bytes, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        self.sha.update(data)
+        self.on_bytes(len(data))
+        return data
+
+
+# ---- reading one
+
+
+def verify(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes = lambda _: None) -> Contents:
+    """Read a backup through: every digest, the database's own check, and that nothing it needs is missing."""
+    with tempfile.TemporaryDirectory(dir=source.parent, prefix=".verify-") as folder:
+        on_total(source.stat().st_size)
+        contents, manifest, weights = _read(source, Path(folder), lambda digest, file: _copy(file, None, on_bytes))
+        copy = _copy_of(manifest, Path(folder), contents)
+        if copy is not None:
+            _find_missing(copy, weights, contents)
+        return contents
+
+
+def restore(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes = lambda _: None) -> Contents:
+    """Bring a server back from a backup, its weight files first: until the database is there, nothing is in use.
+
+    Weight files that do not fit are left out and named in `faults`. Raises Unusable where the database cannot be
+    had from it.
+    """
+
+    def keep(digest: str, file: IO[bytes]) -> str:
+        with storage.scratch() as made:
+            found = _copy(file, made, on_bytes)
+            if found == digest:
+                storage.put(made, digest)
+        return found
+
+    settings.FL_SCRATCH_DIR.mkdir(parents=True, exist_ok=True)
+    with storage.keeping(), tempfile.TemporaryDirectory(dir=settings.FL_SCRATCH_DIR) as folder:
+        on_total(source.stat().st_size)
+        contents, manifest, weights = _read(source, Path(folder), keep)
+        copy = _copy_of(manifest, Path(folder), contents)
+        if copy is None:
+            raise Unusable(" ".join(contents.faults))
+        _find_missing(copy, weights, contents)
+        copy.load()
+        if (secret := Path(folder) / SECRET).exists():
+            _keep_secret(secret)
+    return contents
+
+
+def _read(
+    source: Path, folder: Path, weights: Callable[[str, IO[bytes]], str]
+) -> tuple[Contents, dict[str, Any], set[str]]:
+    """Go through an archive: the database's parts into a folder, each weight file to `weights`, which says its digest.
+
+    Returns what was found, the manifest (empty where there is none) and the weight files that are whole.
+    """
+    contents, found, manifest = Contents(num_bytes=source.stat().st_size), dict[str, str](), dict[str, Any]()
+    try:
+        with tarfile.open(source, "r:") as tar:
+            for member in tar:
+                file, kind = tar.extractfile(member), MEMBER.fullmatch(member.name)
+                if file is None or (kind is None and member.name != MANIFEST):
+                    contents.faults.append(f"{member.name[:200]!r} does not belong into a backup.")
+                elif kind is None:
+                    manifest = json.loads(file.read())
+                elif digest := kind["digest"]:
+                    found[member.name] = weights(digest, file)
+                else:
+                    found[member.name] = _copy(file, folder / (kind["part"] or SECRET), lambda _: None)
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        contents.faults.append(f"It cannot be read to its end: {error}.")
+    contents.made_at = str(manifest.get("made_at", ""))
+    contents.faults += _differences(manifest, found)
+    whole = {name.removeprefix("weights/") for name, digest in found.items() if name == f"weights/{digest}"}
+    contents.files = len(whole)
+    return contents, manifest, whole
+
+
+def _differences(manifest: dict[str, Any], found: dict[str, str]) -> list[str]:
+    if manifest.get("format") != FORMAT:
+        return ["It has no manifest that this version reads: it was cut off, or is no backup of this server."]
+    told: dict[str, str] = manifest["members"]
+    faults = [f"{name} is missing." for name in sorted(told.keys() - found.keys())]
+    faults += [f"{name} is not in the manifest." for name in sorted(found.keys() - told.keys())]
+    return faults + [f"{name} is damaged." for name in sorted(told.keys() & found) if told[name] != found[name]]
+
+
+def _copy_of(manifest: dict[str, Any], folder: Path, contents: Contents) -> Dump | None:
+    """The copy of the database, or None where it is not whole; `faults` says why."""
+    kind = dump.KINDS.get(str(manifest.get("database")))
+    if kind is None or any(fault.startswith("database/") for fault in contents.faults):
+        return None
+    copy = kind(folder)
+    faults = copy.faults()
+    contents.faults += faults
+    return None if faults else copy
+
+
+def _find_missing(copy: Dump, weights: set[str], contents: Contents) -> None:
+    named = " ".join(contents.faults)
+    missing = sorted(digest for digest in copy.digests() - weights if digest not in named)
+    contents.faults += [f"The database needs the weight file {digest}, which is not there." for digest in missing]
+
+
+def _copy(file: IO[bytes], to: Path | None, on_bytes: OnBytes) -> str:
+    """Read a member to its end, into a file or nowhere. Returns its digest."""
+    sha = hashlib.sha256()
+    with open(to if to is not None else os.devnull, "wb") as out:
+        while data := file.read(COPY_BYTES):
+            sha.update(data)
+            out.write(data)
+            on_bytes(len(data))
+    return sha.hexdigest()
+
+
+def _keep_secret(file: Path) -> None:
+    """The key with which people stay signed in."""
+    file.chmod(0o600)
+    os.replace(file, settings.FL_DATA_DIR / SECRET)
