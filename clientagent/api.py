@@ -26,6 +26,7 @@ LONGEST_RETRY_AFTER = 3600.0
 LEAVE_SECONDS = 5.0
 
 Body = Callable[[], Iterable[bytes | memoryview]]
+PartBody = Callable[[memoryview], Iterable[memoryview]]
 
 
 class Api:
@@ -191,16 +192,36 @@ class Api:
         headers = self._headers | {"Tus-Resumable": "1.0.0", "Upload-Length": str(length)}
         return _seat(self._persist(Request("POST", self._path(url), headers)))
 
-    def patch(self, url: str, body: Body, part: memoryview, offset: int, length: int) -> Answer:
-        """A part of an upload, with its checksum: 204, 409, 413, 422, 423 or 460."""
-        headers = self._headers | {
-            "Tus-Resumable": "1.0.0",
-            "Content-Type": "application/offset+octet-stream",
-            "Upload-Offset": str(offset),
-            "Upload-Length": str(length),
-            "Upload-Checksum": f"sha256 {base64.b64encode(sha256(part).digest()).decode()}",
-        }
-        return _seat(self._persist(Request("PATCH", self._path(url), headers, body, len(part))))
+    def patch(self, url: str, take: Callable[[bool], memoryview], body: PartBody, offset: int, length: int) -> Answer:
+        """A part of an upload, with its checksum: 204, 409, 413, 422, 423 or 460.
+
+        take: called for each attempt; it is told whether the connection ended while the last one was on its way.
+        """
+        cut = False
+
+        def chunks(part: memoryview) -> Iterable[memoryview]:
+            nonlocal cut
+            cut = True  # until an answer comes
+            return body(part)
+
+        def attempt() -> Answer:
+            nonlocal cut
+            part = take(cut)
+            cut = False
+            headers = self._headers | {
+                "Tus-Resumable": "1.0.0",
+                "Content-Type": "application/offset+octet-stream",
+                "Upload-Offset": str(offset),
+                "Upload-Length": str(length),
+                "Upload-Checksum": f"sha256 {base64.b64encode(sha256(part).digest()).decode()}",
+            }
+            answer = self._connection.exchange(
+                Request("PATCH", self._path(url), headers, lambda: chunks(part), len(part))
+            )
+            cut = False
+            return answer
+
+        return _seat(self._persist(attempt))
 
     # ---- until an answer comes
 
