@@ -25,6 +25,7 @@ LONGEST_RETRY_AFTER = 3600.0
 LEAVE_SECONDS = 5.0
 
 Body = Callable[[], Iterable[bytes | memoryview]]
+PartBody = Callable[[memoryview], Iterable[memoryview]]
 
 
 class Api:
@@ -201,8 +202,20 @@ class Api:
         headers = self._headers | {"Tus-Resumable": "1.0.0", "Upload-Length": str(length)}
         return _seat(self._persist(Request("POST", self._path(url), headers)))
 
-    def patch(self, url: str, body: Body, num_bytes: int, offset: int, length: int, digest: str) -> Answer:
-        """A part of an upload, with the digest of the whole: 204, 409, 413, 422, 423 or 460."""
+    def patch(
+        self,
+        url: str,
+        take: Callable[[bool], memoryview],
+        body: PartBody,
+        offset: int,
+        length: int,
+        digest: str,
+    ) -> Answer:
+        """A part of an upload, with the digest of the whole: 204, 409, 413, 422, 423 or 460.
+
+        take: called for each attempt; it is told whether the connection ended while the last one was on its way.
+        """
+        cut = False
         headers = self._headers | {
             "Tus-Resumable": "1.0.0",
             "Content-Type": "application/offset+octet-stream",
@@ -210,7 +223,23 @@ class Api:
             "Upload-Length": str(length),
             "Repr-Digest": _digest_field(digest),
         }
-        return _seat(self._persist(Request("PATCH", self._path(url), headers, body, num_bytes)))
+
+        def chunks(part: memoryview) -> Iterable[memoryview]:
+            nonlocal cut
+            cut = True  # until an answer comes
+            return body(part)
+
+        def attempt() -> Answer:
+            nonlocal cut
+            part = take(cut)
+            cut = False
+            answer = self._connection.exchange(
+                Request("PATCH", self._path(url), headers, lambda: chunks(part), len(part))
+            )
+            cut = False
+            return answer
+
+        return _seat(self._persist(attempt))
 
     # ---- until an answer comes
 

@@ -1,4 +1,8 @@
-"""How an update travels: in one PUT while it is small, else in tus parts that go on where a cut one ended."""
+"""How an update travels: in one PUT while it is small, else in tus parts that go on where a cut one ended.
+
+A part counts once it arrived whole. One whose connection ended on the way is sent again half as large, so that
+a connection that never lasts for a whole part is enough.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ MOST_PART_BYTES = 16 << 20  # one part is held in memory
 LEAST_PART_BYTES = 64 << 10
 PATIENCE = 10  # refusals of one part in a row
 BUSY_SECONDS = 1.0
+GROW_AFTER = 16  # parts that arrived, before they are made larger again
 
 
 def send(api: Api, work: Work, update: Finished, advance: Advance) -> None:
@@ -34,7 +39,9 @@ class Upload:
         self._url = work.update_url
         self._update = update
         self._advance = advance
-        self._part_bytes = min(work.part_bytes, MOST_PART_BYTES)
+        self._part_bytes = self._most_bytes = min(work.part_bytes, MOST_PART_BYTES)
+        self._arrived = 0  # parts of this size
+        self._taken = 0  # bytes of the last part
         self.length = update.path.stat().st_size
 
     def put(self) -> bool:
@@ -50,9 +57,8 @@ class Upload:
         offset = furthest = self._begin()
         refusals = 0
         while offset < self.length:
-            part = _read(self._update.path, offset, min(self._part_bytes, self.length - offset))
-            answer = self._part(part, offset)
-            offset = self._next(answer, offset, len(part))
+            answer = self._part(offset)
+            offset = self._next(answer, offset)
             if offset > furthest or answer.status == 423:
                 furthest, refusals = max(offset, furthest), 0
             elif answer.status != 204:
@@ -71,22 +77,38 @@ class Upload:
             return 0
         return offset
 
-    def _part(self, part: memoryview, offset: int) -> Answer:
-        digest = self._update.digest
-        return self._api.patch(self._url, lambda: self._chunks(part, offset), len(part), offset, self.length, digest)
+    def _part(self, offset: int) -> Answer:
+        def take(cut: bool) -> memoryview:
+            if cut:
+                self._shrink()
+            self._taken = min(self._part_bytes, self.length - offset)
+            return _read(self._update.path, offset, self._taken)
 
-    def _next(self, answer: Answer, offset: int, sent: int) -> int:
+        digest = self._update.digest
+        return self._api.patch(self._url, take, lambda part: self._chunks(part, offset), offset, self.length, digest)
+
+    def _shrink(self) -> None:
+        self._part_bytes, self._arrived = max(LEAST_PART_BYTES, self._part_bytes // 2), 0
+
+    def _grow(self) -> None:
+        self._arrived += 1
+        if self._arrived >= GROW_AFTER and self._part_bytes < self._most_bytes:
+            self._part_bytes, self._arrived = min(2 * self._part_bytes, self._most_bytes), 0
+
+    def _next(self, answer: Answer, offset: int) -> int:
         """Where to go on after the answer to a part."""
         match answer.status:
             case 204:
-                return offset + sent
+                self._grow()
+                return offset + self._taken
             case 409 if "upload-offset" in answer.headers:
                 return _offset(answer)
             case 423:
                 self._api.pause(max(BUSY_SECONDS, 2 * answer.retry_after))
                 return _offset(self._head())
             case 413 if self._part_bytes > LEAST_PART_BYTES:
-                self._part_bytes //= 2  # a proxy on the way may take less than the server
+                self._shrink()  # a proxy on the way may take less than the server
+                self._most_bytes = self._part_bytes
                 return offset
             case 460:
                 return _offset(self._head())  # damaged on the way; the server kept nothing of it

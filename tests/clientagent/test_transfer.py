@@ -2,15 +2,18 @@
 
 import base64
 import re
+import socket
 import threading
+import time
 from hashlib import sha256
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from clientagent import models, upload, work
 from clientagent.api import Api
-from clientagent.connection import Connection
+from clientagent.connection import Connection, Request
 from clientagent.errors import Dropped, Failed
 from clientagent.models import ModelCache
 from clientagent.state import Finished
@@ -243,7 +246,50 @@ def test_a_part_that_fails_costs_that_part_alone(api: Api, server, seat: Seat, u
     server.script("PATCH", "/update", *[plainly] * part, failure)
     send(api, seat, update, **TUS)
     assert seat.update == update.path.read_bytes()
-    assert len(offsets(server)) <= 6
+    assert sum(seen.num_bytes for seen in server.requests("PATCH", "/update")) <= len(seat.update) + PART
+
+
+def test_parts_become_smaller_where_they_are_cut_and_larger_where_they_arrive(
+    api: Api, server: FakeServer, seat: Seat, update: Finished, monkeypatch
+):
+    monkeypatch.setattr(upload, "GROW_AFTER", 2)
+    server.script("PATCH", "/update", *[cut] * 6)
+    send(api, seat, update, **TUS)
+    sizes = [seen.num_bytes for seen in server.requests("PATCH", "/update")]
+    assert sizes[:6] == sorted(sizes[:6], reverse=True) and min(sizes[:8]) == 2_000
+    assert 10_000 in sizes[6:] and seat.update == update.path.read_bytes()
+
+
+def test_a_slow_way_up_is_no_absence_as_long_as_bytes_move(monkeypatch):
+    """One chunk takes several times as long as may pass without a byte."""
+    real = Connection._open
+
+    def with_a_small_buffer(self: Connection) -> HTTPConnection:
+        http = real(self)
+        http.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 14)
+        return http
+
+    monkeypatch.setattr(Connection, "_open", with_a_small_buffer)
+    chunk = bytes(1 << 19)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+
+        def take_slowly() -> None:
+            end, _ = listener.accept()
+            with end:
+                received = 0
+                while received < len(chunk):
+                    received += len(end.recv(1 << 14))
+                    time.sleep(0.04)
+                end.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        thread = threading.Thread(target=take_slowly, daemon=True)
+        thread.start()
+        connection = Connection(f"http://127.0.0.1:{listener.getsockname()[1]}", stall_seconds=0.5)
+        request = Request("PUT", "/", {}, lambda: (chunk,), len(chunk))
+        assert connection.exchange(request).status == 204
+        connection.close()
+        thread.join()
 
 
 def test_a_part_that_is_being_written_still_is_waited_for(api: Api, server: FakeServer, seat: Seat, update: Finished):
