@@ -29,10 +29,11 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import machine  # noqa: E402
 from federation.fl import strategies  # noqa: E402
 from flsite import processes  # noqa: E402
-from tests.e2e.stack import Stack  # noqa: E402
+from tests.e2e.stack import Stack, daphne, uvicorn  # noqa: E402
 
 STEPS = ("offer", "download", "client", "upload", "aggregate", "publish")
 AGENT_SECONDS = 600
+SERVERS = {"daphne": daphne, "uvicorn": uvicorn}
 
 
 @dataclass
@@ -99,10 +100,7 @@ def measure(
 
 @contextlib.contextmanager
 def _running(folder: Path, server: str) -> Iterator[Stack]:
-    stack = Stack(folder)
-    if server == "uvicorn":
-        where = ["--host", "127.0.0.1", "--port", str(stack.port)]
-        stack.commands["web"] = ["-m", "uvicorn", "flsite.asgi:application", *where, "--log-level", "warning"]
+    stack = Stack(folder, web=SERVERS[server])
     try:
         stack.start()
         yield stack
@@ -184,7 +182,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--params", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--server", choices=("daphne", "uvicorn"), default="daphne")
+    parser.add_argument("--server", choices=tuple(SERVERS), default="daphne")
     parser.add_argument("--strategy", choices=tuple(strategies.STRATEGIES), default="fedavg")
     options = vars(parser.parse_args())
     if options["server"] == "uvicorn" and not (find_spec("uvicorn") and find_spec("websockets")):

@@ -1,12 +1,15 @@
 """Readers for settings from the environment that refuse nonsense instead of guessing."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+LOCATION = re.compile(r"/(?:[\w.~-]+/)+", re.ASCII)
 
 
 def text(name: str, default: str = "") -> str:
@@ -37,6 +40,14 @@ def url(name: str, *schemes: str) -> str:
     value = text(name)
     if value and value.partition("://")[0] not in schemes:
         raise ImproperlyConfigured(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}.")
+    return value
+
+
+def location(name: str) -> str:
+    """A path of a web server's location, e.g. /protected/, or an empty string where the variable is not set."""
+    value = text(name)
+    if value and not LOCATION.fullmatch(value):
+        raise ImproperlyConfigured(f"{name}={value!r}: use a path that begins and ends with /, as /protected/.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""`make test`: finds or installs a browser, then runs every test, those of the database twice.
+"""`make test`: finds or installs a browser and nginx, then runs every test, those of the database twice.
 
 Further arguments go to pytest.
 """
@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+NGINX = ("nginx", "/usr/sbin/nginx")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def main() -> int:
     os.chdir(ROOT)
-    find_browser()
+    find(BROWSERS, package="chromium", without="the browser tests")
+    find(NGINX, package="nginx", without="the tests behind nginx")
     more = sys.argv[1:]
     return pytest("tests", "--ignore=tests/e2e", "-n", "2", *more) or on_postgresql(*more) or pytest("tests/e2e", *more)
 
@@ -37,15 +40,17 @@ def pytest(*arguments: str, **env: str) -> int:
     return subprocess.run(command, env=os.environ | env, check=False).returncode
 
 
-def find_browser() -> None:
-    """A Chrome or Chromium that is there, else one from the system's packages where this user may install it."""
-    if any(map(shutil.which, BROWSERS)):
+def find(programs: Sequence[str], *, package: str, without: str) -> None:
+    """One of these programs that is there, else from the system's packages where this user may install it."""
+    if any(map(shutil.which, programs)):
         return
     if shutil.which("apt-get") and os.geteuid() == 0:
         subprocess.run(["apt-get", "update", "-qq"], check=False)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=False, stdout=subprocess.DEVNULL)
-    if not any(map(shutil.which, BROWSERS)):
-        print("NO BROWSER: install Chromium or Chrome to run the browser tests; they are skipped.", file=sys.stderr)
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+        no_start = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # or nginx would be started
+        subprocess.run(install, env=os.environ | no_start, check=False, stdout=subprocess.DEVNULL)
+    if not any(map(shutil.which, programs)):
+        print(f"MISSING: {' or '.join(programs)}; {without} are skipped.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
-"""`GET /api/v1/models/<digest>`: weights in pieces, never whole in memory."""
+"""`GET /api/v1/models/<digest>`: weights in pieces, never whole in memory.
+
+With `FL_ACCEL_REDIRECT` nginx sends the file: we look whether the caller may have it and whether it is whole, and
+name it in `X-Accel-Redirect`. Ranges are nginx's then.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
+
+from django.conf import settings
 
 from federation import killpoints, storage, tasks
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of
@@ -39,13 +45,17 @@ async def get_model(exchange: Exchange) -> None:
     if _matches(exchange.headers.get("if-none-match", ""), etag):
         await exchange.answer(304)
         return
-    size = file.stat().st_size
-    start, stop, partial = _range(exchange.headers, etag, size)
     headers = {
         "Content-Type": "application/octet-stream",
-        "Content-Length": str(stop - start),
         "Content-Disposition": f'attachment; filename="model-{digest[:12]}.safetensors"',
     }
+    if settings.FL_ACCEL_REDIRECT:
+        where = file.relative_to(settings.FL_WEIGHTS_DIR).as_posix()
+        await exchange.answer(200, headers | {"X-Accel-Redirect": f"{settings.FL_ACCEL_REDIRECT}{where}"})
+        return
+    size = file.stat().st_size
+    start, stop, partial = _range(exchange.headers, etag, size)
+    headers["Content-Length"] = str(stop - start)
     if partial:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     await exchange.begin(206 if partial else 200, headers)

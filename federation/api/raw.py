@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from federation.api import problems
@@ -35,6 +37,7 @@ class Exchange:
         self.receive, self._send = receive, send
         self.extra_headers: dict[str, str] = {}  # go with every answer, a refusal too
         self.began = False
+        self.stalled = False  # no byte of the body came for FL_STALL_SECONDS
 
     async def answer(self, status: int, headers: Headers | None = None, body: bytes = b"") -> None:
         await self.begin(status, {"Content-Length": str(len(body))} | dict(headers or {}))
@@ -56,8 +59,13 @@ class Exchange:
         await self.answer(refusal.status, headers, body)
 
     async def chunk(self) -> tuple[bytes, bool]:
-        """The next piece of the body, and whether more follows. Raises Disconnected."""
-        message = await self.receive()
+        """The next piece of the body, and whether more follows. Raises Disconnected, also where nothing comes."""
+        try:
+            async with asyncio.timeout(settings.FL_STALL_SECONDS):
+                message = await self.receive()
+        except TimeoutError:
+            self.stalled = True
+            raise Disconnected from None
         if message["type"] == "http.disconnect":
             raise Disconnected
         return message.get("body", b""), message.get("more_body", False)
@@ -82,6 +90,11 @@ class NotAllowed(Refused):
     title = "Method not allowed"
 
 
+class Stalled(Refused):
+    status = 408
+    title = "The body does not come"
+
+
 class RawRoutes:
     """Sends a request to the first route whose pattern fits its path, and every other one to Django."""
 
@@ -104,7 +117,9 @@ class RawRoutes:
                 raise NotAllowed(f"{exchange.method} is not known here; use {allowed}.", headers={"Allow": allowed})
             await handler(exchange)
         except Disconnected:
-            pass
+            if exchange.stalled:
+                silence = f"Nothing came for {settings.FL_STALL_SECONDS} s; go on from where the upload stands."
+                await exchange.refuse(Stalled(silence, headers={"Connection": "close"}))
         except Refused as refusal:
             await exchange.refuse(refusal)
         except (DatabaseError, InterfaceError):

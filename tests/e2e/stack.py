@@ -42,18 +42,35 @@ def until(what: Callable[[], Any], *, seconds: float = 60, every: float = 0.05, 
     raise AssertionError(f"not within {seconds} s: {why or what}")
 
 
+def daphne(port: int) -> list[str]:
+    return ["manage.py", "runserver", f"127.0.0.1:{port}", "--noreload"]
+
+
+def uvicorn(port: int) -> list[str]:
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    ending = ["--timeout-graceful-shutdown", "1"]  # or long polls would hold it
+    return ["-m", "uvicorn", "flsite.asgi:application", *where, *ending, "--log-level", "warning"]
+
+
 class Stack:
-    """`services`: further processes beside the web server, as arguments of `python`, e.g. a worker."""
+    """`services`: further processes beside the web server, as arguments of `python`, e.g. a worker.
+
+    `web`: what makes the web server's arguments from its port.
+    """
 
     def __init__(
-        self, folder: Path, *, env: dict[str, str] | None = None, services: dict[str, list[str]] | None = None
+        self,
+        folder: Path,
+        *,
+        env: dict[str, str] | None = None,
+        services: dict[str, list[str]] | None = None,
+        web: Callable[[int], list[str]] = daphne,
     ):
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         given = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
         self.env = given | {"FL_DATA_DIR": str(folder), "DJANGO_SUPERUSER_PASSWORD": PASSWORD} | (env or {})
-        web = ["manage.py", "runserver", f"127.0.0.1:{self.port}", "--noreload"]
-        self.commands = {"web": web} | (services or {})
+        self.commands = {"web": web(self.port)} | (services or {})
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
         self.manage("migrate")

@@ -47,6 +47,16 @@ def test_an_address_of_another_kind_is_refused_without_repeating_its_password(mo
     assert value not in str(refused.value)
 
 
+@pytest.mark.parametrize("value", ["protected", "/protected", "protected/", "/", "//", "/a b/", "http://x/"])
+def test_a_location_begins_and_ends_with_a_slash(monkeypatch, value):
+    assert environment.location("FL_TEST") == ""
+    monkeypatch.setenv("FL_TEST", "/protected/models/")
+    assert environment.location("FL_TEST") == "/protected/models/"
+    monkeypatch.setenv("FL_TEST", value)
+    with pytest.raises(ImproperlyConfigured, match="begins and ends with /, as /protected/"):
+        environment.location("FL_TEST")
+
+
 def test_a_folder_is_made_and_may_not_be_a_file(monkeypatch, tmp_path):
     monkeypatch.setenv("FL_TEST", str(tmp_path / "a" / "b"))
     assert environment.folder("FL_TEST", tmp_path).is_dir()

@@ -191,6 +191,18 @@ def test_a_large_model_is_sent_in_pieces(model, get):
     assert len(get().body) == 1_000_000
 
 
+def test_nginx_is_told_the_file_instead_and_nobody_else_is(model, get, raw, settings):
+    settings.FL_ACCEL_REDIRECT = "/protected/"
+    for answer in (get(), get(method="HEAD"), get(Range="bytes=5-9")):  # the range is nginx's
+        assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "0")
+        assert answer.headers["x-accel-redirect"] == f"/protected/{model.digest[:2]}/{model.digest}.safetensors"
+        assert answer.headers["etag"] == f'"{model.digest}"' and "immutable" in answer.headers["cache-control"]
+    assert get(If_None_Match=f'"{model.digest}"').status == 304
+    problem(raw("GET", f"/api/v1/models/{model.digest}", token="0" * 64), 401)
+    damage_file(model.digest, "flipped")
+    problem(get(), 503)
+
+
 def test_the_state_dict_is_a_file_that_torch_reads(model, raw, tmp_path):
     import torch
 

@@ -168,6 +168,16 @@ def test_of_a_connection_that_is_cut_a_part_with_a_checksum_is_not_kept(body, pa
     assert stands() == 40
 
 
+def test_a_part_that_does_not_come_any_more_is_cut_and_what_arrived_is_kept(body, patch, stands, settings):
+    settings.FL_STALL_SECONDS = 0.05
+    stalled = patch(0, [body[:30], body[30:]], go_on=asyncio.Event().wait(), headers={"Upload-Length": str(len(body))})
+    assert "go on from where the upload stands" in problem(stalled, 408)
+    assert (stalled.headers["connection"], stalled.headers["tus-resumable"]) == ("close", "1.0.0")
+    assert stands() == 30
+    assert patch(30, body[30:]).status == 204
+    assert seat_of("anna").status == SeatStatus.REPORTED
+
+
 def test_after_refused_content_the_upload_stands_at_0_and_a_good_one_is_accepted(body, patch, stands):
     bad = b"x" * len(body)
     length = {"Upload-Length": str(len(body))}

@@ -1,0 +1,63 @@
+"""Debian's nginx in front of a server, with the block that docs/operating.md gives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import requests
+
+from flsite import processes
+from tests.e2e.stack import ROOT, Stack, free_port, until
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+MAIN = """
+{user}daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx-errors.log;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    {server}
+}}
+"""
+
+
+@contextlib.contextmanager
+def before(stack: Stack, *, stall_seconds: int = 60) -> Iterator[str]:
+    """nginx passes on to the server. Gives its address."""
+    folder, port = stack.folder / "nginx", free_port()
+    folder.mkdir()
+    user = "user root;" if os.geteuid() == 0 else ""  # else it could not read a test's folder
+    server = documented_block(stack, port, stall_seconds)
+    (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=user, server=server))
+    assert NGINX is not None
+    command = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx-errors.log")]
+    process: subprocess.Popen[bytes] = processes.start(command, log=folder / "nginx.log", cwd=ROOT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: requests.get(f"{url}/api/v1/openapi.json", timeout=5).ok, why=f"nginx; its logs are in {folder}")
+        yield url
+    finally:
+        processes.stop([process], signal.SIGTERM, patience=5)
+
+
+def documented_block(stack: Stack, port: int, stall_seconds: int) -> str:
+    """The documentation's block for this test's addresses, paths and time-out, without TLS."""
+    text = (ROOT / "docs/operating.md").read_text()
+    block = text.partition("```nginx\n")[2].partition("```")[0]
+    for pattern, value in {
+        r"listen 443 ssl": f"listen 127.0.0.1:{port}",
+        r"ssl_certificate\w* [^;]*;": "",
+        r"127\.0\.0\.1:8000": f"127.0.0.1:{stack.port}",
+        r"/srv/fl/": f"{stack.folder}/",
+        r"client_body_timeout 60s": f"client_body_timeout {stall_seconds}s",
+    }.items():
+        block, count = re.subn(pattern, value, block)
+        assert count, f"docs/operating.md has no {pattern} in its block for nginx"
+    return block

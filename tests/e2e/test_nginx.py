@@ -1,0 +1,91 @@
+"""Behind nginx the models are sent by nginx, to whom the server lets have them."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import requests
+from websockets.sync.client import connect
+
+from tests.e2e import nginx
+from tests.e2e.stack import Stack, running, until
+
+pytestmark = pytest.mark.skipif(nginx.NGINX is None, reason="nginx is not installed")
+
+
+@dataclass
+class Site:
+    """A server behind nginx, with a session's first model."""
+
+    stack: Stack
+    url: str
+    session: str
+    digest: str
+    num_bytes: int
+
+    def get(self, **headers: str) -> requests.Response:
+        return self.stack.http.get(f"{self.url}/api/v1/models/{self.digest}", headers=headers, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    env = {"FL_ACCEL_REDIRECT": "/protected/"}
+    with running(tmp_path_factory.mktemp("site"), env=env) as stack, nginx.before(stack) as url:
+        workload = {"name": "synthetic", "options": {"num_parameters": 300_000}}
+        session = stack.session(workload=workload, rounds=2, quorum=1)
+        model = until(lambda: stack.get(f"/sessions/{session}/models")["items"], why="the first model")[0]
+        yield Site(stack, url, session, model["digest"], model["num_bytes"])
+
+
+def test_a_model_comes_whole_and_under_its_digest(site: Site):
+    answer = site.get()
+    assert (answer.status_code, len(answer.content)) == (200, site.num_bytes)
+    assert hashlib.sha256(answer.content).hexdigest() == site.digest
+    assert answer.headers["ETag"] == f'"{site.digest}"'
+    assert "immutable" in answer.headers["Cache-Control"] and "private" in answer.headers["Cache-Control"]
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert site.digest[:12] in answer.headers["Content-Disposition"]
+    assert answer.headers["Server"].startswith("nginx") and "X-Accel-Redirect" not in answer.headers
+
+
+def test_the_server_itself_sends_no_byte_of_it(site: Site):
+    direct = site.stack.http.get(f"{site.stack.url}/api/v1/models/{site.digest}", timeout=30)
+    assert (direct.status_code, direct.content) == (200, b"")
+    assert direct.headers["X-Accel-Redirect"] == f"/protected/{site.digest[:2]}/{site.digest}.safetensors"
+
+
+def test_a_cut_download_goes_on_where_it_was_cut(site: Site):
+    whole, half = site.get().content, site.num_bytes // 2
+    for condition in ({}, {"If-Range": f'"{site.digest}"'}):
+        rest = site.get(Range=f"bytes={half}-", **condition)
+        assert rest.status_code == 206
+        assert rest.headers["Content-Range"] == f"bytes {half}-{site.num_bytes - 1}/{site.num_bytes}"
+        assert rest.headers["ETag"] == f'"{site.digest}"'
+        assert hashlib.sha256(whole[:half] + rest.content).hexdigest() == site.digest
+    assert site.get(Range="bytes=0-9", **{"If-Range": '"another"'}).status_code == 200
+    beyond = site.get(Range=f"bytes={site.num_bytes}-")
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{site.num_bytes}")
+
+
+def test_a_known_model_is_not_sent_again_and_head_tells_its_size(site: Site):
+    assert site.get(**{"If-None-Match": f'"{site.digest}"'}).status_code == 304
+    head = site.stack.http.head(f"{site.url}/api/v1/models/{site.digest}", timeout=30)
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(site.num_bytes))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer " + "0" * 64}, {"Authorization": "Bearer flk_no"}])
+def test_who_may_not_have_it_is_refused_and_cannot_go_round_the_server(site: Site, headers: dict[str, str]):
+    refused = requests.get(f"{site.url}/api/v1/models/{site.digest}", headers=headers, timeout=30)
+    assert (refused.status_code, refused.headers["Content-Type"]) == (401, "application/problem+json")
+    path = f"/protected/{site.digest[:2]}/{site.digest}.safetensors"
+    assert requests.get(site.url + path, headers=headers, timeout=30).status_code == 404
+
+
+def test_agents_and_browsers_get_through(site: Site):
+    """Last: the session ends with it."""
+    agent = site.stack.agent("behind-nginx", "--server", site.url)
+    assert site.stack.ended(site.session)["status"] == "completed"
+    assert agent.poll() is None
+    with pytest.raises(Exception, match="HTTP 403|4401|4403"):  # the handshake reached the server, which refused
+        connect(f"{site.url.replace('http', 'ws')}/ws/sessions/{site.session}/")
