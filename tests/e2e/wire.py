@@ -16,6 +16,7 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
+        self._lost: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
@@ -25,6 +26,11 @@ class Wire:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         return len(ends) // 2
+
+    def lose(self) -> int:
+        """Let nothing through any more on the connections that are open, and tell neither end: how many they are."""
+        self._lost |= self._open
+        return len(self._open) // 2
 
     def close(self) -> None:
         self._listener.close()
@@ -39,20 +45,20 @@ class Wire:
     def _connect(self, near: socket.socket) -> None:
         with near, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._to)) as far:
             self._open |= {near, far}
-            back = threading.Thread(target=_pass_on, args=(far, near), daemon=True)
+            back = threading.Thread(target=self._pass_on, args=(far, near), daemon=True)
             back.start()
-            _pass_on(near, far)
+            self._pass_on(near, far)
             back.join()
             self._open -= {near, far}
 
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    for end in (source, target):
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+            while data := source.recv(1 << 16):
+                if source not in self._lost:
+                    target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
