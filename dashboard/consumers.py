@@ -1,4 +1,8 @@
-"""Websockets: a browser says what it saw last, then gets everything after it, in order, each event once."""
+"""Websockets: a browser says what it saw last, then gets everything after it, in order, each event once.
+
+With `"confirm": true` an empty message follows once it has all there was: a page then knows that it is up to date, and
+that a connection on which nothing comes is still there.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from federation.feed import SERVER_LOG, Batch, Subscription, feed, read
 from federation.models import TrainingSession
 from federation.services import apikeys
 
+NOTHING = '{"events": []}'
+
 
 class LogConsumer(AsyncWebsocketConsumer):
     """Follows one log. Signed-in users of the same origin, or an API key, may listen."""
@@ -26,12 +32,12 @@ class LogConsumer(AsyncWebsocketConsumer):
         await self.accept()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        after = _cursor(text_data)
-        if after is None:
+        asked = _asked(text_data)
+        if asked is None:
             await self.close(code=4400, reason='Send {"after": <last seq seen>}.')
             return
         await self._stop()
-        self.following = asyncio.create_task(self._follow(after))
+        self.following = asyncio.create_task(self._follow(*asked))
 
     async def disconnect(self, code: int) -> None:
         await self._stop()
@@ -40,10 +46,12 @@ class LogConsumer(AsyncWebsocketConsumer):
     def log_id(self) -> int:
         return int(self.scope["url_route"]["kwargs"].get("session_id", SERVER_LOG))
 
-    async def _follow(self, seen: int) -> None:
+    async def _follow(self, seen: int, confirm: bool) -> None:
         try:
             with feed.watch(self.log_id) as subscription:  # join first, then read what was missed
                 seen = await self._replay(seen)
+                if confirm:
+                    await self.send(NOTHING)
                 while True:
                     seen = await self._pass_on(await subscription.queue.get(), seen, subscription)
         except (DatabaseError, InterfaceError):
@@ -80,10 +88,11 @@ class LogConsumer(AsyncWebsocketConsumer):
         return self.log_id == SERVER_LOG or await in_thread(TrainingSession.objects.filter(pk=self.log_id).exists)
 
 
-def _cursor(text: str | None) -> int | None:
-    """The number in `{"after": n}`, or None for anything else."""
+def _asked(text: str | None) -> tuple[int, bool] | None:
+    """`{"after": n}` as (n, whether `confirm` is true), or None for anything else."""
     try:
-        after = json.loads(text or "")["after"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        message = json.loads(text or "")
+        after, confirm = message["after"], message.get("confirm") is True
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return after if isinstance(after, int) and not isinstance(after, bool) and after >= 0 else None
+    return (after, confirm) if isinstance(after, int) and not isinstance(after, bool) and after >= 0 else None

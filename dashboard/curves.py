@@ -11,6 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
         "start": (session.started_at or session.created_at).timestamp(),
         "clients": _clients(newest.values()),
         "names": names,
+        "attempts": sorted({(seat.round.number, seat.round.attempt) for seat in newest.values()}),
         "metric": None,
         "thinned": False,
     }
@@ -131,7 +133,7 @@ def _series(session: TrainingSession, seats: set[int]) -> dict[int, dict[str, li
             steps, values, times = series[seat].setdefault(name, [[], [], []])
             steps.append(step)
             values.append(value)
-            times.append(round(time.timestamp(), 2))
+            times.append(_seconds(time))
     return series
 
 
@@ -145,20 +147,37 @@ def _seat(seat: Participation, series: dict[str, list[list[Any]]]) -> dict[str, 
     return _described(seat, _total_steps(seat, last)) | {"series": series}
 
 
-def _described(seat: Participation, steps: int) -> dict[str, Any]:
+def _described(seat: Participation, steps: float) -> dict[str, Any]:
     return {
         "client": str(seat.client_id),
         "round": seat.round.number,
         "attempt": seat.round.attempt,
         "steps": steps,
+        "open": seat.status in OPEN,
     }
 
 
-def _total_steps(seat: Participation, last: int) -> int:
+def _seconds(time: datetime) -> float:
+    """Since the epoch, cut to the millisecond as a browser reads it."""
+    return (int(time.timestamp()) * 1000 + time.microsecond // 1000) / 1000
+
+
+def _total_steps(seat: Participation, last: int) -> float:
     """How many steps the seat's whole work has; while it trains, from how far it says it is."""
     if seat.status in OPEN and seat.phase == Phase.TRAINING and 0 < seat.fraction < 1:
-        return max(last, round(last / seat.fraction))
+        return estimated(last, seat.fraction)
     return last
+
+
+def estimated(last: int, fraction: float) -> float:
+    """How long a seat's work is, from the last step it reported and the share that this is, to within 1 %.
+
+    From these two alone and on a grid, so that a page that saw every point and one that was just opened agree
+    (static/js/points.js has the same), and a curve is not laid out anew for every point.
+    """
+    raw = last / fraction
+    grain = 2.0 ** (math.floor(math.log2(raw)) - 6)
+    return max(last, math.floor(raw / grain + 0.5) * grain)
 
 
 # ---- a large one: one metric, thinned
@@ -187,7 +206,7 @@ def _one_metric(
     for i, seat in enumerate(seats):
         mine = kept[cuts[i] : cuts[i + 1]]
         if len(mine):
-            times = np.round(rows["time"][mine], 2).tolist() if view.timed else None
+            times = rows["time"][mine].tolist() if view.timed else None
             series = [rows["step"][mine].tolist(), _nullable(rows["value"][mine]), times, _nullable(smooth[mine])]
             sent.append(_described(seat, totals[i]) | {"series": {metric: series}, "counts": {metric: counts[i]}})
     return {"seats": sent, "thinned": len(kept) < len(rows)}
@@ -214,7 +233,7 @@ def _read(points: QuerySet[Metric], columns: tuple[str, ...], *, gap: bool = Fal
     """Into numbers at once: a million points are 24 MB here, and 300 as Python's tuples."""
     found: Iterator[tuple[Any, ...]] = points.values_list(*columns).iterator(chunk_size=BATCH)
     if "time" in columns:
-        return np.fromiter(((p, s, np.nan if v is None else v, t.timestamp()) for p, s, v, t in found), TIMED)
+        return np.fromiter(((p, s, np.nan if v is None else v, _seconds(t)) for p, s, v, t in found), TIMED)
     return np.fromiter(((p, s, np.nan) for p, s, _ in found) if gap else found, ROW)
 
 
@@ -227,7 +246,7 @@ def _within(
     seats: list[Participation],
     starts: Array,
     sizes: Array,
-    totals: list[int],
+    totals: list[float],
     span: tuple[float, float] | None,
 ) -> Array:
     """The indices of the points in a span, with a point more at both ends of a seat's part."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,13 +17,18 @@ from federation.fl.options import Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import LatePolicy, RoundFailure
-from federation.models import Client, GlobalModel, TrainingSession
+from federation.models import GlobalModel, TrainingSession
 from federation.services import sessions, tags
 from federation.services.sessions import Spec
 
 UNITS = {"s": ("seconds", 1), "min": ("minutes", 60), "h": ("hours", 3600), "d": ("days", 86_400)}
-FIRST_WORKLOAD = "digits"  # needs no data of one's own
+LIMITS_OF_TIME = "1 second to 30 days"
 PAST = 20  # sessions whose models are offered to start from
+PLACED = {  # where the template shows them; what is not here comes last
+    "name", "workload", "start_from", "rounds", "round_time", "round_unit", "auto_deadline", "cohort_size", "client_tags",
+    "quorum", "seed", "strategy", "max_retries", "on_round_failure", "late_policy",
+    *(option.name for option in sessions.TRAIN),
+}  # fmt: skip
 RENAMED = {"round_seconds": "round_time", "workload.name": "workload", "strategy.name": "strategy"}
 
 
@@ -156,6 +162,11 @@ class NewSessionForm(forms.Form):
     # ---- what the template asks for
 
     @property
+    def other_fields(self) -> list[forms.BoundField]:
+        """Settings that have no place of their own in the template."""
+        return [self[name] for name in self.fields if "." not in name and name not in PLACED]
+
+    @property
     def train_fields(self) -> list[forms.BoundField]:
         return [self[option.name] for option in sessions.TRAIN]
 
@@ -196,7 +207,17 @@ class NewSessionForm(forms.Form):
     def _refuse(self, field: str, sentence: str) -> None:
         name = self._name_of(field)
         if name is None or name not in self.errors:  # what could not be read is said already
-            self.add_error(name, sentence)
+            self.add_error(name, self._worded(field, name, sentence))
+
+    def _worded(self, field: str, name: str | None, sentence: str) -> str:
+        """A refusal in the words of the form: 'Learning rate must be', not 'learning_rate of train must be'."""
+        if name is None:
+            return sentence
+        label = str(self.fields[name].label)
+        if name == "round_time":
+            unit = UNITS[self.cleaned_data.get("round_unit") or "s"][0]
+            return f"{label} is {self.cleaned_data[name]:g} {unit}: choose {LIMITS_OF_TIME}."
+        return re.sub(rf"^{re.escape(field.rpartition('.')[2])}( of [\w.]+)?(?= (is|must) )", label, sentence)
 
     def _name_of(self, field: str) -> str | None:
         """The form's field for a field of the specification; None: it is said above the form."""
@@ -204,6 +225,16 @@ class NewSessionForm(forms.Form):
         for kind in ("workload", "strategy"):
             name = name.replace(f"{kind}.options.", f"{kind}.{self.cleaned_data.get(kind, '')}.", 1)
         return name if name in self.fields else None
+
+    def typed_or_initial(self) -> Spec:
+        """What stands in the form now, whether it can be or not: for an estimate."""
+        if self.is_bound:
+            self.is_valid()
+            return self._typed()
+        plain = {name: "" if (value := self[name].value()) is None else value for name in self.fields}
+        filled = NewSessionForm(plain)
+        filled.is_valid()
+        return filled._typed()
 
     def _typed(self) -> Spec:
         typed, plain = self.cleaned_data, Spec(name="", workload="")
@@ -275,20 +306,6 @@ def _label(model: GlobalModel, session: TrainingSession, *, best: bool) -> str:
 
 
 # ---- what a form begins with
-
-
-def default_spec() -> Spec:
-    """Good to launch as it is: a quorum of half of the clients, the workload's own training settings."""
-    name = FIRST_WORKLOAD if FIRST_WORKLOAD in WORKLOADS else next(iter(WORKLOADS))
-    last = TrainingSession.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    enrolled = Client.objects.enrolled().filter(enabled=True).count()
-    return Spec(
-        name=f"{name} {last + 1}",
-        workload=name,
-        quorum=max(1, enrolled // 2),
-        train=dict(WORKLOADS[name].train_defaults),
-        seed=1,
-    )
 
 
 def another(session: TrainingSession) -> Spec:

@@ -37,6 +37,7 @@ urlpatterns = [
     page("sessions/new/", new_session.page, name="session_new"),
     page("sessions/new/check/", new_session.check, name="session_check"),
     page("sessions/new/who/", new_session.who, name="session_who"),
+    page("sessions/new/estimate/", new_session.estimated, name="session_estimate"),
     page("sessions/<id:session_id>/", sessions.page, name="session"),
     page("sessions/<id:session_id>/head/", sessions.head, name="session_head"),
     page("sessions/<id:session_id>/round/", sessions.round_now, name="session_round"),

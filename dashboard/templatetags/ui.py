@@ -117,6 +117,11 @@ def duration(value: Any) -> str:
 
 
 @register.filter
+def minutes(seconds: float) -> str:
+    return wording.minutes(seconds)
+
+
+@register.filter
 def size(num_bytes: int | None) -> SafeString:
     if num_bytes is None:
         return SafeString("–")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from django.contrib.auth.models import User
@@ -12,12 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, forms, roster, wording
+from dashboard import answers, estimate, forms, presets, roster, wording
 from dashboard.context import follow_live, following
 from dashboard.forms import NewSessionForm
 from dashboard.signin import Request
 from federation.models import Client, GlobalModel, TrainingSession
-from federation.services import deadlines, rounds, sessions
+from federation.services import deadlines, rounds, sessions, tags
 from federation.services.sessions import Spec
 
 LOOKED_AT = 3  # past sessions that a time for a round is learnt from
@@ -28,8 +29,10 @@ MOST_NAMED = 30  # clients that are listed as taking part
 def page(request: Request) -> HttpResponse:
     frame = following("sessions")
     if request.method == "GET":
-        return _show(request, NewSessionForm(initial=forms.initial_of(_asked_for(request))), frame)
-    form = NewSessionForm(request.POST, initial=forms.initial_of(forms.default_spec()))
+        return _show(
+            request, NewSessionForm(initial=forms.initial_of(_asked_for(request))), frame | {"chosen": _chosen(request)}
+        )
+    form = NewSessionForm(request.POST, initial=forms.initial_of(presets.default_spec()))
     if not form.is_valid():
         return _show(request, form, frame, status=422)
     if "draft" in request.POST:
@@ -52,7 +55,7 @@ def launched(spec: Spec, *, by: User) -> TrainingSession:
 
 
 def _asked_for(request: HttpRequest) -> Spec:
-    """The defaults; or with ?from=ID that session's settings, with ?start=ID:VERSION that model to begin with."""
+    """A preset's settings; or with ?from=ID that session's, with ?start=ID:VERSION that model to begin with."""
     source, start = request.GET.get("from", ""), request.GET.get("start", "")
     if source.isdecimal() and len(source) < 19:
         session = get_object_or_404(TrainingSession.objects.select_related("start_from"), pk=source)
@@ -63,14 +66,28 @@ def _asked_for(request: HttpRequest) -> Spec:
             GlobalModel.objects.select_related("session__start_from"), session=pair[0], version=pair[1]
         )
         return replace(forms.another(model.session), start_from=pair)
-    return forms.default_spec()
+    return presets.PRESETS[_chosen(request)].spec()
+
+
+def _chosen(request: HttpRequest) -> str:
+    """The name of the preset that fills the form; empty: something else does."""
+    if request.GET.get("from") or request.GET.get("start"):
+        return ""
+    asked = request.GET.get("preset", presets.FIRST)
+    return asked if asked in presets.PRESETS else presets.FIRST
 
 
 def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], status: int = 200) -> HttpResponse:
+    asked = {name: str(form[name].value() or "") for name in ("cohort_size", "quorum", "client_tags")}
+    who = _who(asked)
     context = {
         "form": form,
         "suggestion": _suggestion(str(form["workload"].value() or "")),
-        **_who(str(form["cohort_size"].value() or ""), str(form["quorum"].value() or "")),
+        "presets": presets.PRESETS.values(),
+        "past": TrainingSession.objects.order_by("-pk")[: forms.PAST],
+        "source": request.GET.get("from", ""),
+        "estimate": estimate.of(form.typed_or_initial(), int(str(who["asked"]))),
+        **who,
     }
     return render(request, "sessions/new.html", context | frame, status=status)
 
@@ -98,27 +115,43 @@ def check(request: HttpRequest) -> JsonResponse:
 @require_GET
 def who(request: HttpRequest) -> HttpResponse:
     """Who would take part in the first round, as things are."""
-    context = _who(request.GET.get("cohort_size", ""), request.GET.get("quorum", ""))
-    return render(request, "sessions/_who.html", context)
+    return render(request, "sessions/_who.html", _who(request.GET))
 
 
-def _who(cohort_size: str, quorum: str) -> dict[str, object]:
+@require_POST
+def estimated(request: HttpRequest) -> HttpResponse:
+    """What the session would cost, as it is typed now."""
+    asked = int(str(_who(request.POST)["asked"]))
+    found = estimate.of(NewSessionForm(request.POST).typed_or_initial(), asked)
+    return render(request, "sessions/_estimate.html", {"estimate": found})
+
+
+def _who(typed: Mapping[str, str]) -> dict[str, object]:
     follow, now = follow_live(), timezone.now()
-    clients = list(Client.objects.enrolled().filter(enabled=True))
-    places = roster.places(clients, now=now)
-    online = sum(place.state in ("online", "busy") for place in places)
-    size = int(cohort_size) if cohort_size.isdecimal() and len(cohort_size) < 10 else None
-    asked = rounds.wanted(TrainingSession(cohort_size=size), online)
-    needed = int(quorum) if quorum.isdecimal() and len(quorum) < 10 else 1
+    size = _number(typed.get("cohort_size", ""))
+    wanted = TrainingSession(cohort_size=size, client_tags=list(tags.split(typed.get("client_tags", ""))))
+    pool = rounds.pool(now).of(wanted)
+    clients = [one for one in Client.objects.enrolled().filter(enabled=True) if may_be_asked(wanted, one)]
+    asked, needed = rounds.wanted(wanted, pool.online), _number(typed.get("quorum", "")) or 1
     return {
         "follow": follow,
-        "places": places[:MOST_NAMED],
-        "unnamed": max(0, len(places) - MOST_NAMED),
-        "enrolled": len(places),
-        "online": online,
+        "places": roster.places(clients[:MOST_NAMED], now=now),
+        "unnamed": max(0, len(clients) - MOST_NAMED),
+        "enrolled": len(clients),
+        "tags": wanted.client_tags,
+        "online": pool.online,
         "asked": asked,
         "needed": needed,
-        "drawn": asked < online,
-        "busy": sum(place.state == "busy" for place in places),
-        "waits": asked < needed,
+        "drawn": asked < pool.online,
+        "busy": pool.online - len(pool.free),
+        "missing": max(0, needed - asked),
+        "never": needed > len(clients) > 0,
     }
+
+
+def may_be_asked(session: TrainingSession, client: Client) -> bool:
+    return not session.client_tags or bool(set(session.client_tags).intersection(client.tags))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None

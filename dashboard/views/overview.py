@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from dashboard import answers, forms, invitations, overview, roster
+from dashboard import answers, invitations, overview, presets, roster
 from dashboard.context import follow_live, following
 from dashboard.signin import Request
 from federation.errors import Conflict
@@ -61,7 +61,7 @@ def _first_run() -> dict[str, object]:
         "needed": FIRST_CLIENTS,
         "can_launch": online >= FIRST_CLIENTS,
         "invitations": invitations.open_now(now),
-        "spec": forms.default_spec(),
+        "spec": presets.default_spec(),
     }
 
 
@@ -73,7 +73,7 @@ def launch(request: Request) -> HttpResponse:
     online = Client.objects.online(now).count()
     if online < FIRST_CLIENTS:
         raise Conflict(f"{FIRST_CLIENTS} clients are needed and {online} {'is' if online == 1 else 'are'} online.")
-    session = sessions.create(forms.default_spec(), by=request.user, now=now)
+    session = sessions.create(presets.default_spec(), by=request.user, now=now)
     sessions.start(session, by=request.user, now=now)
     answers.advance(session)
     to = reverse("session", args=[session.pk])

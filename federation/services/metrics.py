@@ -54,8 +54,9 @@ def _fresh(seat: Participation, points: Sequence[Point]) -> list[Point]:
 
 
 def _move(seat: Participation, phase: Phase, fraction: float, now: datetime) -> bool:
-    """Write the seat's phase and fraction. True if the phase changed."""
+    """Write the seat's phase and fraction. True if the phase changed, or how far its training is: curves show both."""
     changed = seat.phase != phase
+    further = phase == Phase.TRAINING and seat.fraction != fraction
     fields = {"phase": phase, "fraction": fraction, "progress_at": now}
     if changed:
         fields["phase_at"] = now
@@ -64,7 +65,7 @@ def _move(seat: Participation, phase: Phase, fraction: float, now: datetime) -> 
     if phase == Phase.UPLOADING and seat.trained_at is None:
         fields["trained_at"] = now
     Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(**fields)
-    return changed
+    return changed or further
 
 
 def _rows(points: Sequence[Point]) -> list[dict[str, object]]:

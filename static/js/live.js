@@ -7,6 +7,7 @@ const EVERY = { // ms between two of a kind: a burst of events is one refetch
   "round-changed": 350, "session-changed": 1000, "log-changed": 1000, "progress-reported": 1000,
   "overview-changed": 1000, "alerts-changed": 1000, "server-changed": 1000, "sessions-changed": 1500, "clients-changed": 1000,
 };
+const ASLEEP = 30_000; // ms in which the page did not run: its connections may have died without a word
 const say = Object.fromEntries(Object.entries(EVERY).map(([name, ms]) => [name, throttled(ms, () => document.body.dispatchEvent(new CustomEvent(name)))]));
 
 const CHANGES = {
@@ -38,7 +39,7 @@ export function follow(url, after) {
       const changed = new Set(events.flatMap((event) => CHANGES[event.kind.split(".")[0]] ?? []));
       for (const name of changed) say[name]();
     },
-    onState: (follower) => { if (follower.state !== "live") missed = missed || follower.failed > 0; show(); },
+    onState: ({ state }) => { missed = missed || (state !== "live" && state !== "connecting"); show(); },
   }));
 }
 
@@ -49,13 +50,14 @@ export const seen = (url) => followers.get(url)?.seen;
 
 let current = "connecting";
 let missed = false; // a connection was lost: fragments that were asked for meanwhile did not come
-const LOOKS = { live: ["live", "Live"], connecting: ["refresh", "Connecting"], reconnecting: ["refresh", "Reconnecting"] };
+const LOOKS = { live: ["live", "Live"], connecting: ["refresh", "Connecting"], catching: ["refresh", "Catching up"], reconnecting: ["refresh", "Reconnecting"] };
+const WORST = ["reconnecting", "catching", "connecting", "live"];
 
 function show() {
-  const all = [...followers.values()], lost = all.filter((f) => f.state === "reconnecting"), connecting = all.some((f) => f.state === "connecting");
-  const state = lost.length ? "reconnecting" : connecting ? "connecting" : "live";
+  const all = [...followers.values()], state = WORST.find((one) => all.some((f) => f.state === one)) ?? "live";
+  const behind = all.filter((f) => f.state === "reconnecting" || f.state === "catching");
   current = state;
-  const age = lost.length ? (Date.now() - Math.min(...lost.map((f) => f.since))) / 1000 : 0;
+  const age = behind.length ? (Date.now() - Math.min(...behind.map((f) => f.heard))) / 1000 : 0;
   for (const node of document.querySelectorAll("[data-conn]")) {
     const [name, word] = LOOKS[state], text = age >= 1 ? `Data ${span(age)} old` : word;
     if (node.dataset.state !== state) node.querySelector("use").setAttribute("href", `${document.body.dataset.icons}#${name}`);
@@ -66,14 +68,20 @@ function show() {
   const banner = document.querySelector("[data-stale]");
   if (banner) {
     banner.hidden = age < 2;
-    const wait = Math.max(0, Math.ceil((Math.min(...lost.map((f) => f.retryAt)) - Date.now()) / 1000));
-    if (lost.length) banner.querySelector("[data-stale-text]").textContent = `You see data from ${span(age)} ago. ${wait ? `Trying again in ${wait} s` : "Trying again"}; nothing is lost.`;
+    if (behind.length) banner.querySelector("[data-stale-text]").textContent = `You see data from ${span(age)} ago. ${next(state, behind)}; nothing is lost.`;
   }
   if (state === "live" && missed) {
     missed = false;
     for (const name of Object.keys(EVERY)) say[name]();
   }
-  if (lost.some((f) => f.failed >= 3 && f.failed % 3 === 0 && !f.asked)) askWhetherSignedIn(lost[0]);
+  const away = behind.find((f) => f.failed >= 3 && f.failed % 3 === 0 && !f.asked);
+  if (away) askWhetherSignedIn(away);
+}
+
+function next(state, behind) {
+  if (state === "catching") return "Catching up";
+  const wait = Math.ceil((Math.min(...behind.filter((f) => f.state === state).map((f) => f.retryAt)) - Date.now()) / 1000);
+  return wait > 0 ? `Trying again in ${wait} s` : "Trying again";
 }
 
 /** A socket that never opens may mean that one was signed out elsewhere: then the page says so itself. */
@@ -103,9 +111,22 @@ if (logs.length) {
   document.addEventListener("htmx:beforeRequest", (event) => { // everything is fetched anyway once the server is back
     if (current === "reconnecting" && event.detail.requestConfig.triggeringEvent?.type in EVERY) event.preventDefault();
   });
-  document.querySelector("[data-retry]")?.addEventListener("click", () => followers.forEach((f) => f.retry()));
-  addEventListener("online", () => followers.forEach((f) => f.retry()));
-  setInterval(show, 1000);
+  const renew = () => followers.forEach((f) => f.renew()), probe = () => followers.forEach((f) => f.probe());
+  document.querySelector("[data-retry]")?.addEventListener("click", renew);
+  addEventListener("online", renew);
+  addEventListener("offline", probe); // a server on the same machine is still there
+  addEventListener("pagehide", () => followers.forEach((f) => f.leave())); // a page that is open elsewhere is not kept for going back
+  addEventListener("pageshow", (event) => { if (event.persisted) renew(); });
+  document.addEventListener("resume", renew);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) probe(); });
+  let looked = Date.now();
+  setInterval(() => {
+    const gap = Date.now() - looked;
+    looked += gap;
+    // The machine slept. A tab in the background is woken once a minute only, and its connection lives.
+    if (gap > ASLEEP) { if (document.hidden) probe(); else renew(); }
+    show();
+  }, 1000);
 } else {
   for (const node of document.querySelectorAll("[data-conn]")) node.hidden = true;
 }

@@ -44,7 +44,8 @@ form.addEventListener("input", ({ target }) => {
   clearTimeout(timer);
   timer = setTimeout(() => {
     check();
-    if (["cohort_size", "quorum"].includes(target.name)) document.body.dispatchEvent(new CustomEvent("who-changed"));
+    if (["cohort_size", "quorum", "client_tags"].includes(target.name)) document.body.dispatchEvent(new CustomEvent("who-changed"));
+    document.body.dispatchEvent(new CustomEvent("form-changed"));
   }, 250);
 });
 

@@ -53,10 +53,20 @@ class Series {
   }
 }
 
+/**
+ * How long a seat's work is, from the last step it reported and the share that this is, to within 1 %: the same here and
+ * in dashboard/curves.py, whoever saw which points.
+ */
+export function estimated(last, fraction) {
+  const raw = last / fraction, grain = 2 ** (Math.floor(Math.log2(raw)) - 6);
+  return Math.max(last, Math.floor(raw / grain + 0.5) * grain);
+}
+
 export class Points {
   constructor() {
     this.clients = new Map(); // id -> {id, name, ordinal, rounds: Map(number -> seat)}
     this.names = new Map(); // metric -> how many points the server had
+    this.attempts = new Map(); // round -> its newest attempt
     this.start = 0; // seconds
     this.seq = 0;
     this.metric = null; // the only metric that is held; null: all
@@ -71,11 +81,13 @@ export class Points {
     this.metric = data.metric ?? null;
     this.thinned = Boolean(data.thinned);
     this.names = new Map(Object.entries(data.names ?? {}));
+    this.attempts = new Map(data.attempts);
     for (const client of data.clients) this.meet(client);
     for (const seat of data.seats) {
       const mine = this.seat(seat.client, seat.round, seat.attempt);
       if (!mine) continue;
       mine.total = Math.max(1, seat.steps);
+      mine.open = seat.open;
       for (const [name, columns] of Object.entries(seat.series)) {
         mine.series.set(name, new Series(columns, seat.counts?.[name]));
         if (!this.names.has(name)) this.names.set(name, columns[0].length);
@@ -93,9 +105,9 @@ export class Points {
   /** The seat of a client in a round; null for an attempt that a later one replaced. */
   seat(id, round, attempt) {
     const { rounds } = this.clients.get(id), seat = rounds.get(round);
-    if (seat && seat.attempt > attempt) return null;
+    if ((this.attempts.get(round) ?? 1) > attempt || (seat && seat.attempt > attempt)) return null;
     if (seat && seat.attempt === attempt) return seat;
-    const fresh = { client: id, round, attempt, total: 0, series: new Map() };
+    const fresh = { client: id, round, attempt, total: 0, open: true, series: new Map() };
     rounds.set(round, fresh);
     return fresh;
   }
@@ -103,6 +115,7 @@ export class Points {
   /** A round opened again: what its earlier attempts drew goes. True if something went. */
   retry(round, attempt) {
     let gone = false;
+    if (attempt > (this.attempts.get(round) ?? 1)) this.attempts.set(round, attempt);
     for (const { rounds } of this.clients.values()) {
       if (rounds.get(round)?.attempt < attempt) { rounds.delete(round); gone = true; }
     }
@@ -114,6 +127,7 @@ export class Points {
     const seat = this.clients.get(client?.id)?.rounds.get(round);
     if (!seat || seat.attempt !== attempt) return false;
     const before = seat.total;
+    seat.open = false;
     seat.total = this.last(seat);
     return before !== seat.total;
   }
@@ -141,9 +155,8 @@ export class Points {
 
   /** How long the seat's work is, from how far it says it is. True if that changed what was thought. */
   measure(seat, phase, fraction) {
-    const thought = seat.total, last = this.last(seat), trains = phase === "training" && fraction > 0 && fraction < 1;
-    const told = trains ? Math.max(last, Math.round(last / fraction)) : last;
-    if (!trains || told > thought || Math.abs(told - thought) > 0.02 * thought) seat.total = told;
+    const thought = seat.total, last = this.last(seat), trains = seat.open && phase === "training" && fraction > 0 && fraction < 1;
+    seat.total = trains ? estimated(last, fraction) : last;
     return thought !== 0 && seat.total !== thought;
   }
 

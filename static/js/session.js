@@ -91,17 +91,19 @@ async function lookCloser() {
 
 onEvents((events, url) => {
   if (url !== socket) return;
-  waiting.push(...events.filter(({ kind }) => kind === "metrics.reported" || kind === "round.opened" || SEAT_ENDS.has(kind)));
+  waiting.push(...events.filter(({ kind }) => kind === "metrics.reported" || kind === "round.opened" || SEAT_ENDS.has(kind) || ANEW.has(kind)));
   plot.dataset.lastSeq = String(seen(url) ?? events.at(-1).seq);
   flush();
 });
-const SEAT_ENDS = new Set(["seat.dropped", "seat.failed", "seat.skipped"]);
+const SEAT_ENDS = new Set(["seat.dropped", "seat.failed", "seat.skipped", "update.received", "update.late"]);
+const ANEW = new Set(["session.started", "round.reopened"]); // times count from another instant; seats are open again
 
 const flush = throttled(100, () => {
   if (!loaded || !waiting.length) { state(); return; }
   const batch = waiting.filter(({ seq }) => seq > points.seq);
   waiting = [];
-  if (batch.some(({ kind, payload }) => kind === "metrics.reported" && !points.knows(payload.client.id))) { // somebody joined: the server knows its colour
+  const unknown = ({ kind, payload }) => kind === "metrics.reported" && !points.knows(payload.client.id); // the server knows its colour
+  if (batch.some((event) => ANEW.has(event.kind) || unknown(event))) {
     waiting = batch;
     loadForSure();
     return;

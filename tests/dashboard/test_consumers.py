@@ -113,6 +113,18 @@ async def test_what_was_missed_comes_first_and_then_what_happens(session, socket
         assert await hear(browser, 5) == [4, 5]
 
 
+async def test_a_browser_that_asks_is_told_that_nothing_is_missing_any_more(session, socket):
+    await write(session, 2)
+    async with socket(f"/ws/sessions/{session.pk}/") as browser:
+        for after, missed in ((1, [2, 3]), (3, [])):  # asked again on a connection that is open
+            await browser.send_json_to({"after": after, "confirm": True})
+            said = [json.loads(await browser.receive_from(timeout=SECONDS)) for _ in range(2 if missed else 1)]
+            assert [event["seq"] for one in said for event in one["events"]] == missed
+            assert said[-1] == {"events": []}
+        await write(session)
+        assert await hear(browser, 4) == [4]
+
+
 async def test_an_event_has_the_members_of_the_contract(session, socket):
     async with socket(f"/ws/sessions/{session.pk}/") as browser:
         await browser.send_json_to({"after": 0})

@@ -41,6 +41,13 @@ def test_thinning_keeps_a_gap_and_never_joins_two_curves() -> None:
     assert curves.thin(np.full(5, np.nan), curve, 10).tolist() == [0, 2, 3, 4]
 
 
+@pytest.mark.parametrize("total", [1, 7, 100, 317, 10_000, 123_457])
+def test_the_length_of_a_seats_work_is_estimated_from_where_it_is(total: int) -> None:
+    for last in {max(1, total // 10), max(1, total // 3), total}:
+        assert curves.estimated(last, last / total) == pytest.approx(total, rel=0.008)
+        assert curves.estimated(last, last / total) >= last
+
+
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything above 20 points is large."""

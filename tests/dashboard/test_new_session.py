@@ -1,16 +1,17 @@
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from dashboard import forms
+from dashboard import forms, presets
 from dashboard.forms import NewSessionForm
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
-from federation.models import Client, TrainingSession
+from federation.models import Client, GlobalModel, Round, TrainingSession
 from federation.services import sessions
 from federation.services.sessions import Spec
 from tests.dashboard.cast import HTMX, SPEC, finish_round
@@ -62,27 +63,31 @@ def test_a_draft_waits_to_be_started(browser: Browser) -> None:
 IMPOSSIBLE = [
     ({"name": " "}, "name", "A session needs a name of 1 to 100 characters."),
     ({"name": "x" * 101}, "name", "A session needs a name of 1 to 100 characters."),
-    ({"rounds": "0"}, "rounds", "rounds is 0"),
+    ({"rounds": "0"}, "rounds", "Rounds is 0: choose 1 to"),
     ({"rounds": "many"}, "rounds", "&#x27;many&#x27; is not a whole number."),
     ({"rounds": ""}, "rounds", "This cannot be left empty."),
     ({"rounds": "9" * 60}, "rounds", "choose 1 to"),
-    ({"round_time": "0"}, "round_time", "round_seconds is 0"),
+    ({"round_time": "0"}, "round_time", "Time for a round is 0 minutes: choose 1 second to 30 days."),
     ({"round_time": "nan"}, "round_time", "is not a finite number"),
-    ({"round_time": "31", "round_unit": "d"}, "round_time", "round_seconds is 2678400"),
-    ({"cohort_size": "0"}, "cohort_size", "cohort_size is 0"),
+    ({"round_time": "31", "round_unit": "d"}, "round_time", "Time for a round is 31 days: choose 1 second to 30 days."),
+    ({"cohort_size": "0"}, "cohort_size", "Clients asked is 0"),
     ({"cohort_size": "3", "quorum": "8"}, "quorum", "8 can never be reached: 3 clients are asked."),
-    ({"quorum": "0"}, "quorum", "quorum is 0"),
+    ({"quorum": "0"}, "quorum", "Quorum is 0"),
     ({"epochs": "1.5"}, "epochs", "&#x27;1.5&#x27; is not a whole number."),
-    ({"learning_rate": "-0.1"}, "learning_rate", "must be a number above 0"),
+    ({"learning_rate": "-0.1"}, "learning_rate", "Learning rate must be a number above 0"),
     ({"learning_rate": "inf"}, "learning_rate", "is not a finite number"),
-    ({"seed": "-1"}, "seed", "seed is -1"),
+    ({"seed": "-1"}, "seed", "Seed is -1"),
     ({"workload": "nonsense"}, "workload", "There is no workload &#x27;nonsense&#x27;"),
     ({"strategy": "nonsense"}, "strategy", "There is no strategy &#x27;nonsense&#x27;"),
-    ({"workload.synthetic.num_parameters": "0"}, "workload.synthetic.num_parameters", "must be a whole number from 1"),
+    (
+        {"workload.synthetic.num_parameters": "0"},
+        "workload.synthetic.num_parameters",
+        "Num parameters must be a whole number from 1",
+    ),
     ({"strategy.fedavg.server_lr": "x"}, "strategy.fedavg.server_lr", "&#x27;x&#x27; is not a number."),
     ({"start_from": "1:1"}, "start_from", "Session 1 has no model of version 1."),
     ({"start_from": "junk"}, "start_from", "has no model of version"),
-    ({"max_retries": "101"}, "max_retries", "max_retries is 101"),
+    ({"max_retries": "101"}, "max_retries", "Retries is 101"),
     ({"late_policy": "hope"}, "late_policy", "hope is not one of the available choices"),
     ({"on_round_failure": "hope"}, "on_round_failure", "hope is not one of the available choices"),
 ]
@@ -136,7 +141,7 @@ def test_options_of_another_workload_or_strategy_do_not_count(browser: Browser) 
 
 def test_the_form_can_be_launched_as_it_is(browser: Browser, enrol: Enrol) -> None:
     enrol(*(f"site-{n}" for n in range(5)))
-    form = NewSessionForm(initial=forms.initial_of(forms.default_spec()))
+    form = NewSessionForm(initial=forms.initial_of(presets.default_spec()))
     typed = {name: str(form[name].value() if form[name].value() is not None else "") for name in form.fields}
     browser.post(reverse("session_new"), typed | {"launch": "1"})
     session = TrainingSession.objects.get()
@@ -145,11 +150,11 @@ def test_the_form_can_be_launched_as_it_is(browser: Browser, enrol: Enrol) -> No
 
 
 def test_without_clients_the_quorum_is_one(db: None) -> None:
-    assert forms.default_spec().quorum == 1
+    assert presets.default_spec().quorum == 1
 
 
 def test_every_setting_is_explained_in_a_line(db: None) -> None:
-    form = NewSessionForm(initial=forms.initial_of(forms.default_spec()))
+    form = NewSessionForm(initial=forms.initial_of(presets.default_spec()))
     assert [name for name, field in form.fields.items() if not field.help_text and name != "round_unit"] == []
 
 
@@ -203,6 +208,68 @@ def test_a_specification_survives_the_form(db: None) -> None:
     assert form.spec == sessions.check(SPEC)
 
 
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_can_be_launched_as_it_is(browser: Browser, enrol: Enrol, name: str) -> None:
+    enrol(*(f"site-{n}" for n in range(6)))
+    page = browser.get(reverse("session_new"), {"preset": name}).content.decode()
+    preset = presets.PRESETS[name]
+    assert re.search(rf'href="\?preset={name}" aria-current="true"><strong>{preset.title}', page)
+    typed = dict(re.findall(r'<input type="text" name="([\w.]+)"(?: value="([^"]*)")?', page))
+    typed |= dict(re.findall(r'<select name="([\w.]+)".*?value="([^"]*)" selected', page, re.S))
+    post(browser, **typed)
+    session = TrainingSession.objects.get()
+    made = presets.PRESETS[name].spec()
+    assert (session.workload, session.strategy, session.rounds) == (made.workload, made.strategy, made.rounds)
+    assert session.quorum == {"robust": 4, "load": 6}.get(name, 3)
+
+
+def test_a_preset_that_is_not_there_is_the_balanced_one(browser: Browser) -> None:
+    page = browser.get(reverse("session_new"), {"preset": "nonsense"}).content.decode()
+    assert 'href="?preset=balanced" aria-current="true"' in page
+
+
+def test_a_past_session_can_be_started_from(browser: Browser, create: Create) -> None:
+    session = create()
+    page = browser.get(reverse("session_new"), {"from": session.pk}).content.decode()
+    assert f'<option value="{session.pk}" selected>first</option>' in page
+    assert 'aria-current="true"><strong>' not in page, "no preset fills the form"
+
+
+# ---- what it would cost
+
+
+def estimated(browser: Browser, **change: str) -> str:
+    typed = TYPED | {"workload.synthetic.num_parameters": "10"} | change
+    page: str = browser.post(reverse("session_estimate"), typed, headers=HTMX).content.decode()
+    return re.sub(r"<[^>]*>", " ", page)
+
+
+def test_without_a_past_round_nothing_is_estimated(browser: Browser) -> None:
+    assert "No round of this workload with these options has been completed yet." in estimated(browser)
+
+
+def test_past_rounds_tell_what_a_session_would_cost(browser: Browser, running: TrainingSession) -> None:
+    finish_round(running, "anna", "ben", "carl", train_loss=0.5)
+    done = running.round_set.get(number=1)
+    Round.objects.filter(pk=done.pk).update(closed_at=done.opened_at + timedelta(seconds=90))
+    done.seats.update(num_bytes=1000)
+    GlobalModel.objects.filter(session=running).update(num_bytes=3000)
+    page = " ".join(estimated(browser, rounds="4", cohort_size="2", epochs=str(running.train["epochs"])).split())
+    assert "from 1 past round" in page
+    assert "A round about 1 min 30 s 4 rounds about 6 min" in page
+    assert "Each client downloads 3.00 kB a round Each client uploads 1.00 kB a round All together 32.0 kB" in page
+    assert "Models kept here 15.0 kB of" in page
+    assert "as many epochs" in page
+    assert "another number of epochs" in estimated(browser, epochs="9")
+    assert "took longer than the time for a round" in estimated(browser, round_time="1")
+    assert "No round of this workload" in estimated(browser, **{"workload.synthetic.num_parameters": "11"})
+
+
+@pytest.mark.parametrize("change", [{"workload": "nonsense"}, {"rounds": "x", "cohort_size": "y"}, {"round_unit": "z"}])
+def test_what_cannot_be_is_estimated_without_a_word(browser: Browser, running: TrainingSession, change: Any) -> None:
+    assert "Estimate" in estimated(browser, **change)
+
+
 # ---- who would take part
 
 
@@ -211,7 +278,9 @@ def test_a_specification_survives_the_form(db: None) -> None:
     [
         ({"quorum": "2"}, "Round 1 opens at once with 3 clients."),
         ({"cohort_size": "2", "quorum": "1"}, "2 clients are drawn of the 3 online, anew for every round."),
-        ({"quorum": "5"}, "Round 1 waits: 5 clients are needed and 3 clients would be asked."),
+        ({"cohort_size": "1", "quorum": "3"}, "Round 1 waits: 3 clients are needed and 1 client would be asked."),
+        ({"quorum": "5"}, "The quorum of 5 cannot be reached: 3 clients are enrolled."),
+        ({"quorum": "1", "client_tags": "gpu"}, "No client carries the tag gpu."),
         ({"cohort_size": "x", "quorum": ""}, "Round 1 opens at once with 3 clients."),
     ],
 )
@@ -219,7 +288,7 @@ def test_it_says_who_would_take_part(browser: Browser, enrol: Enrol, query: dict
     enrol("anna", "ben", "carl")
     page = browser.get(reverse("session_who"), query, headers=HTMX).content.decode()
     assert sentence in page
-    assert "anna" in page
+    assert ("anna" in page) is ("client_tags" not in query)
 
 
 def test_it_says_that_busy_clients_have_to_become_free(browser: Browser, running: TrainingSession) -> None:

@@ -41,8 +41,16 @@ def test_a_point_that_is_sent_twice_counts_once(open_round, progress):
 def test_what_adds_nothing_is_no_event(open_round, progress):
     session = open_round("anna").session
     progress("anna", 2.0)
-    progress("anna", 2.0, fraction=0.6)
+    progress("anna", 2.0)
     assert kinds(session).count("metrics.reported") == 1
+
+
+def test_how_far_the_training_is_is_told_without_a_point_too(open_round, progress):
+    session = open_round("anna").session
+    progress("anna", 2.0)
+    progress("anna", 2.0, fraction=0.6)
+    payload = last_payload(session, Event.Kind.METRICS_REPORTED)
+    assert (payload["fraction"], payload["points"]) == (0.6, [])
 
 
 def test_a_step_of_another_curve_is_another_point(open_round, progress):

@@ -1,0 +1,219 @@
+"""Whatever a page went through, its curves are in the end those of a page that nothing happened to: by their data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from dashboard.curves import estimated
+from tests.e2e.stack import PASSWORD, ROOT, Stack, until
+from tests.e2e.test_browser import CHROME, FLAGS
+from tests.e2e.wire import Wire, wire_to
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
+NAMES = ("site-1", "site-2")
+HOUR = 3_600_000  # ms
+# Asked by a line "first events" each time; of the batches that it commits, 64 may wait for a browser.
+WRITER = """
+import random, sys
+from django.db import transaction
+from django.utils import timezone
+from federation.models import Participation, Phase
+from federation.services import metrics
+for line in sys.stdin:
+    first, events = map(int, line.split())
+    open_seats = Participation.objects.filter(round__session={session}, status="training")
+    seats = list(open_seats.select_related("round", "client"))
+    for start in range(first, first + 2 * events, 8):
+        with transaction.atomic():
+            for step in range(start, min(start + 8, first + 2 * events), 2):
+                for seat in seats:
+                    now = timezone.now()
+                    points = [metrics.Point("train_loss", step + k, random.random(), now) for k in range(2)]
+                    metrics.report(seat, phase=Phase.TRAINING, fraction=(step + 2) / 20_000, points=points, now=now)
+    print("written", flush=True)
+"""
+LISTEN = """() => {
+  const banner = document.querySelector("[data-stale]"), text = document.querySelector("[data-stale-text]");
+  const note = () => { window.told ??= text.textContent || undefined; };
+  new MutationObserver(note).observe(banner, { subtree: true, childList: true });
+}"""
+DATA = """() => {
+  const plain = (column) => Array.from(column, (v) => (Number.isFinite(v) ? v : null));
+  const node = document.querySelector("#curves");
+  return [node.dataset.points, ...node.data.map((trace) => [trace.name, plain(trace.x), plain(trace.y)])];
+}"""
+
+
+class Report:
+    """Writes what two clients report, from a process beside the server. Points go on where the last ones ended."""
+
+    def __init__(self, stack: Stack, session: str):
+        command = [sys.executable, "manage.py", "shell", "-c", WRITER.format(session=session)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.session, self.next = session, 1
+        self.process = subprocess.Popen(command, cwd=ROOT, env=stack.env, **pipes)
+
+    def __call__(self, events: int) -> None:
+        assert self.process.stdin and self.process.stdout
+        print(self.next, events, file=self.process.stdin, flush=True)
+        while self.process.stdout.readline() != "written\n":  # the shell greets
+            assert self.process.poll() is None, "the writer ended"
+        self.next += 2 * events
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {f"{name}-{self.session}": self.next - 1 for name in NAMES}
+
+
+@pytest.fixture
+def wire(shared_stack: Stack) -> Iterator[Wire]:
+    with wire_to(shared_stack.port) as wire:
+        yield wire
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, base: str, session: str, *, prepare: Callable[[Page], None] = lambda page: None) -> Page:
+    """A browser of its own, so that what stops one page stops no other."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    prepare(page)
+    page.goto(base)
+    page.fill("[name=username]", "alice")
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button")
+    page.wait_for_url(base + "/")
+    page.goto(f"{base}/sessions/{session}/")
+    until(lambda: page.evaluate("document.querySelector('#curves').dataset.ready === 'true'"), why="the points")
+    return page
+
+
+@pytest.fixture
+def session(shared_stack: Stack) -> Iterator[str]:
+    """A session of two clients that took their work."""
+    stack = shared_stack
+    session = stack.session(quorum=2, rounds=1)
+    heads = []
+    for name in NAMES:
+        body = {"join_code": stack.join_code, "name": f"{name}-{session}", "info": {}}
+        token = requests.post(f"{stack.url}/api/v1/enroll", json=body, timeout=30).json()["token"]
+        heads.append({"Authorization": f"Bearer {token}"})
+    for head in heads:
+        until(lambda head=head: work(stack, head), why="work for both")  # type: ignore[misc]
+    yield session
+    stack.post(f"/sessions/{session}/cancel")
+    for client in stack.get("/clients")["items"]:
+        stack.http.patch(f"{stack.url}/api/v1/clients/{client['id']}", json={"enabled": False}, timeout=30)
+
+
+def work(stack: Stack, head: dict[str, str]) -> bool:
+    return requests.get(f"{stack.url}/api/v1/work?wait=1", headers=head, timeout=30).status_code == 200
+
+
+@pytest.fixture
+def report(shared_stack: Stack, session: str) -> Iterator[Report]:
+    report = Report(shared_stack, session)
+    with report.process:
+        yield report
+        report.process.kill()
+
+
+def data(page: Page) -> list[Any]:
+    found: list[Any] = page.evaluate(DATA)
+    return found
+
+
+def same(one: Page, other: Page, report: Report, *, axes: tuple[str, ...] = ("round",)) -> None:
+    """Both show every point, and the same at every place of the axes."""
+    for axis in axes:
+        for page in (one, other):
+            page.evaluate(f"document.querySelector('[name=x][value={axis}]').click()")
+
+        def alike() -> bool:
+            return data(one) == data(other) and json.loads(data(one)[0]) == report.counts
+
+        until(alike, seconds=30, why=f"the same curves of {report.counts} by {axis}")
+    assert len(data(one)) >= 5, "as reported and smoothed, for both clients"
+
+
+def shown(page: Page) -> str:
+    return page.locator("[data-conn]").first.inner_text()
+
+
+def frozen(page: Page, state: str) -> None:
+    page.context.new_cdp_session(page).send("Page.setWebLifecycleState", {"state": state})
+
+
+def test_reload_cut_freeze_and_restart_leave_the_curves_of_an_undisturbed_page(
+    shared_stack: Stack, session: str, report: Report, browser: Browser, wire: Wire
+) -> None:
+    stack = shared_stack
+    report(50)
+    calm = opened(browser, stack.url, session)
+    page = opened(browser, f"http://127.0.0.1:{wire.port}", session)
+    same(page, calm, report)
+
+    page.reload()
+    report(50)
+    same(page, calm, report)
+
+    assert wire.cut() >= 1
+    report(50)
+    same(page, calm, report)
+
+    frozen(page, "frozen")
+    report(600)
+    frozen(page, "active")
+    same(page, calm, report)
+
+    stack.kill("web")
+    until(lambda: "old" in shown(page), why="the page to say that its data is old")
+    report(50)  # by another process, while no server runs
+    stack.start("web")
+    same(page, calm, report)
+    same(page, opened(browser, stack.url, session), report, axes=("time", "step", "epoch", "round"))
+    shared = [(last, last / total) for total in (3, 317, 10_000, 123_457) for last in (1, total // 3, total - 1)]
+    address = page.evaluate("document.querySelector('script[src*=session]').src.replace(/session[^/]*$/, '')")
+    said = page.evaluate(
+        "async ([base, pairs]) => { const entry = performance.getEntriesByType('resource').map((e) => e.name)"
+        ".find((name) => name.startsWith(base + 'points')); const { estimated } = await import(entry);"
+        " return pairs.map(([last, fraction]) => estimated(last, fraction)); }",
+        [address, shared],
+    )
+    assert said == [estimated(last, fraction) for last, fraction in shared]
+
+
+def test_a_lid_that_was_closed_for_an_hour_leaves_no_gap(
+    shared_stack: Stack, session: str, report: Report, browser: Browser, wire: Wire
+) -> None:
+    report(50)
+    calm = opened(browser, shared_stack.url, session)
+    page = opened(browser, f"http://127.0.0.1:{wire.port}", session, prepare=lambda page: page.clock.install())
+    same(page, calm, report)
+
+    assert wire.swallow() >= 1  # the server gave up the connection while the machine slept, and the browser never heard
+    report(600)
+    page.evaluate(LISTEN)
+    page.clock.fast_forward(HOUR)
+    same(page, calm, report, axes=("time", "round"))
+    assert "1 h" in page.evaluate("window.told")
+    until(lambda: shown(page) == "Live", why="the page to be live again")
+
+    assert wire.swallow() >= 1  # without a gap in time: the page asks by itself whether the server is still there
+    report(50)
+    for _ in range(3):
+        page.clock.run_for(15_000)
+    same(page, calm, report)
