@@ -25,8 +25,8 @@ UNITS = {"s": ("seconds", 1), "min": ("minutes", 60), "h": ("hours", 3600), "d":
 LIMITS_OF_TIME = "1 second to 30 days"
 PAST = 20  # sessions whose models are offered to start from
 PLACED = {  # where the template shows them; what is not here comes last
-    "name", "workload", "start_from", "rounds", "round_time", "round_unit", "auto_deadline", "cohort_size", "client_tags",
-    "quorum", "seed", "strategy", "max_retries", "on_round_failure", "late_policy",
+    "name", "workload", "start_from", "rounds", "round_time", "round_unit", "auto_deadline", "cohort_size",
+    "client_tags", "quorum", "seed", "strategy", "max_retries", "on_round_failure", "late_policy",
     *(option.name for option in sessions.TRAIN),
 }  # fmt: skip
 RENAMED = {"round_seconds": "round_time", "workload.name": "workload", "strategy.name": "strategy"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import Count, F, Q, Sum
 
-from dashboard import charts, words
+from dashboard import charts, timeline, words
 from dashboard.words import Word
 from federation.lifecycle import ACTIVE, COUNTED, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
@@ -20,7 +20,6 @@ ROWS = 10  # of rounds and of models, before one asks for more
 MOST_ROWS = 1000
 MOST_DOTS = 24  # seats a round that are shown one by one
 MOST_MODELS = 5000  # that a figure shows
-WORTH = 0.05  # of a round's time, that one has to be waited for to be named
 STRIP = 48  # rounds that are shown as cells
 
 
@@ -34,8 +33,8 @@ class PastRound:
     asked: int = 0
     updates: int = 0
     seats: list[tuple[Client, Word]] = field(default_factory=list)
-    waited_for: Client | None = None  # who reported last, if well after the others
-    waited: timedelta | None = None  # after the one before
+    waited_for: list[Client] = field(default_factory=list)  # who ended last, if well after the others
+    waited: timedelta | None = None  # after the ones before
 
     @property
     def took(self) -> timedelta | None:
@@ -125,20 +124,15 @@ def _rounds(past: Sequence[Round]) -> list[PastRound]:
 
 
 def _add_seats(found: dict[int, PastRound]) -> None:
-    reports: defaultdict[int, list[Participation]] = defaultdict(list)
+    by_round: defaultdict[int, list[Participation]] = defaultdict(list)
     rows = Participation.objects.filter(round__in=found).select_related("client").order_by("round", "seat")
     for seat in rows:
         found[seat.round_id].seats.append((seat.client, words.of_seat(seat)))
-        if seat.status in COUNTED and seat.reported_at:
-            reports[seat.round_id].append(seat)
-    for pk, seats in reports.items():
-        if len(seats) < 2 or found[pk].round.closed_at is None:
-            continue
-        *_, before, last = sorted(seats, key=lambda seat: seat.reported_at or seat.round.opened_at)
-        assert last.reported_at and before.reported_at
-        waited, took = last.reported_at - before.reported_at, found[pk].took
-        if took and waited >= WORTH * took:
-            found[pk].waited_for, found[pk].waited = last.client, waited
+        by_round[seat.round_id].append(seat)
+    for pk, seats in by_round.items():
+        if found[pk].round.closed_at is not None:
+            last, found[pk].waited = timeline.kept_open(found[pk].round, seats)
+            found[pk].waited_for = [seat.client for seat in last]
 
 
 # ---- in six numbers

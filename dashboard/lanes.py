@@ -154,7 +154,7 @@ def _lane(seat: Participation, round_: Round, stop: datetime, now: datetime) -> 
         detail=_detail(seat, round_, left, silent, now),
         left=left,
         silent=silent,
-        stops=_stops(seat, round_, stop),
+        stops=phases(seat, round_, stop),
     )
 
 
@@ -168,7 +168,7 @@ def _left(seat: Participation, now: datetime) -> float | None:
     return max(0.0, spent * (1 - seat.fraction) / seat.fraction - (now - seat.progress_at).total_seconds())
 
 
-def _stops(seat: Participation, round_: Round, stop: datetime) -> list[Stop]:
+def phases(seat: Participation, round_: Round, stop: datetime) -> list[Stop]:
     """The phases that there were, each with its beginning and end."""
     last = seat.reported_at or (stop if seat.is_open else seat.progress_at or seat.taken_at or stop)
     trained = seat.trained_at or last

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard import board, curves, history, log, overview, wording, words
+from dashboard import board, curves, history, log, overview, timeline, wording, words
 from dashboard.context import follow_live, following
 from federation.lifecycle import SessionStatus
 from federation.models import TrainingSession
@@ -51,11 +51,9 @@ def page(request: HttpRequest, session_id: int) -> HttpResponse:
     session = get(session_id)
     frame = following("sessions", session)  # joined before the rest is read
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
-    return render(
-        request,
-        "sessions/session.html",
-        context | {"start": session.start_from, "suggestion": _suggestion(session)} | frame,
-    )
+    context |= _timeline(request, session)
+    context |= {"start": session.start_from, "suggestion": _suggestion(session)}
+    return render(request, "sessions/session.html", context | frame)
 
 
 def _suggestion(session: TrainingSession) -> str:
@@ -88,6 +86,11 @@ def past(request: HttpRequest, session_id: int) -> HttpResponse:
 
 
 @require_GET
+def past_rounds(request: HttpRequest, session_id: int) -> HttpResponse:
+    return render(request, "sessions/_timeline.html", _timeline(request, get(session_id)))
+
+
+@require_GET
 def events(request: HttpRequest, session_id: int) -> HttpResponse:
     return render(request, "sessions/_events.html", _log(request, get(session_id)))
 
@@ -117,6 +120,10 @@ def _history(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
     asked = request.GET.get("rows", "")
     rows = min(history.MOST_ROWS, max(history.ROWS, int(asked))) if asked.isdecimal() else history.ROWS
     return {"session": session, "history": history.of(session, rows=rows), "rows": rows}
+
+
+def _timeline(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
+    return {"session": session, "timeline": timeline.of(session, request.GET.get("upto", ""))}
 
 
 def _log(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
