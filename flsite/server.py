@@ -1,27 +1,100 @@
 """daphne with two changes that decide its memory and speed with weights.
 
-Requests are read in pieces of 64 KiB instead of 8, and `send` waits until the socket can take more, where
-stock daphne would hold a whole answer in memory for every slow reader.
+The body of a PUT or PATCH goes to the application as it arrives, where stock daphne gathers it in a file first; and
+`send` waits until the socket can take more, where stock daphne would hold a whole answer in memory for every slow
+reader.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import daphne.server  # first: it installs the reactor
 from daphne import http_protocol
 from twisted.internet.error import CannotListenError
 
+READ_BYTES = 256 << 10  # of a socket that brings a body
+MOST_WAITING = 8  # pieces that the application has not taken yet
+
+
+class Inlet(asyncio.Queue[dict[str, Any]]):
+    """A body on its way to the application. The socket is not read while too much of it waits here."""
+
+    def __init__(self, socket: Any) -> None:
+        super().__init__()
+        self._socket, self._paused, self._whole = socket, False, False
+
+    def put_nowait(self, message: dict[str, Any]) -> None:
+        # daphne, which sees no body, says that it is empty.
+        if message["type"] == "http.request" and not (message["body"] or self._whole):
+            return
+        super().put_nowait(message)
+        if not self._paused and self.qsize() >= MOST_WAITING:
+            self._paused = True
+            self._socket.pauseProducing()
+
+    async def get(self) -> dict[str, Any]:
+        message = await super().get()
+        if self.qsize() <= MOST_WAITING // 2:
+            self.read_on()
+        return message
+
+    def read_on(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._socket.resumeProducing()
+
+    def arrived(self, data: bytes) -> None:
+        self.put_nowait({"type": "http.request", "body": data, "more_body": True})
+
+    def end(self) -> None:
+        self._whole = True
+        self.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+
 
 class PacedRequest(http_protocol.WebRequest):
-    """A request whose answer is a Twisted producer: it is told when the socket is full and when it is not."""
+    """A request whose body is handed on as it arrives and whose answer is a Twisted producer.
+
+    A producer is told when the socket is full and when it is not. An answer that is ready before the body is whole
+    is sent at once; what is left of the body is thrown away as it comes, unless the answer closes the connection.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.writable = asyncio.Event()
         self.writable.set()
+        self.inlet: Inlet | None = None
+        self._body_is_whole = True
+        self._answered = False
         self._paced = False
+
+    def gotLength(self, length: int | None) -> None:
+        channel = self.channel
+        if not length or channel._command not in (b"PUT", b"PATCH"):
+            super().gotLength(length)
+        else:
+            super().gotLength(0)
+            self.inlet, self._body_is_whole = Inlet(channel.transport), False
+            channel.transport.bufferSize = READ_BYTES
+            super().requestReceived(channel._command, channel._path, channel._version)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self.inlet is None:
+            super().handleContentChunk(data)
+        elif not self._answered:
+            self.inlet.arrived(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if self.inlet is None:
+            super().requestReceived(command, path, version)
+            return
+        self._body_is_whole = True
+        if self._answered:
+            self.finish()
+        else:
+            self.inlet.end()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message.get("more_body") and not self._paced and self.channel is not None:
@@ -39,6 +112,13 @@ class PacedRequest(http_protocol.WebRequest):
         self.writable.set()
 
     def finish(self) -> None:
+        if self.inlet is not None:
+            self._answered = True
+            self.inlet.read_on()
+        if not self._body_is_whole:
+            if self.responseHeaders.getRawHeaders(b"connection") != [b"close"]:
+                return
+            self.channel.persistent = False
         if self._paced:
             self._paced = False
             self.unregisterProducer()  # else the request would never be freed
@@ -60,6 +140,15 @@ class Server(daphne.server.Server):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"request_buffer_size": 64 << 10} | kwargs)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        inlet = getattr(protocol, "inlet", None)
+        if inlet is None:
+            return super().create_application(protocol, scope)
+        scope["asgi"] = {"version": "3.0"}
+        running = self.application(scope=scope, receive=inlet.get, send=partial(self.handle_reply, protocol))
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(running)
+        return inlet
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         await super().handle_reply(protocol, message)
