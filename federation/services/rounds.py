@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -106,17 +106,37 @@ def open_next(*, now: datetime) -> bool:
     waiting = list(TrainingSession.objects.waiting_for_a_round())
     if not waiting or not server.may_open(now):
         return False
-    everyone, reserved = pool(now), set[int]()
+    due = next((turn for turn in turns(waiting, pool(now)) if turn.is_due), None)
+    return due is not None and _open(due.session, due.free, due.asked, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a session that waits for a round finds when it is its turn."""
+
+    session: TrainingSession
+    pool: Pool
+    asked: int  # clients that the round would have
+    free: list[Client]  # but for those that are kept for the sessions before it
+    ahead: list[TrainingSession]  # for whom some of its free clients are kept
+
+    @property
+    def is_due(self) -> bool:
+        return self.session.quorum <= self.asked <= len(self.free)
+
+
+def turns(waiting: Sequence[TrainingSession], everyone: Pool) -> Iterator[Turn]:
+    """The turns of these sessions, in their order, up to where one would open a round."""
+    kept: dict[int, TrainingSession] = {}  # for whom, by client
     for session in waiting:
         candidates = everyone.of(session)
         asked = wanted(session, candidates.online)
-        if asked < session.quorum:
-            continue
-        free = [client for client in candidates.free if client.pk not in reserved]
-        if len(free) >= asked:
-            return _open(session, free, asked, now)
-        reserved.update(client.pk for client in candidates.clients)
-    return False
+        free = [client for client in candidates.free if client.pk not in kept]
+        ahead = {one.pk: one for client in candidates.free if (one := kept.get(client.pk))}
+        yield Turn(session, candidates, asked, free, list(ahead.values()))
+        if asked >= session.quorum:
+            for client in candidates.clients:
+                kept.setdefault(client.pk, session)
 
 
 def next_try(session: TrainingSession) -> tuple[int, int] | None:

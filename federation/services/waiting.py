@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import TypedDict
 
 from federation import storage
-from federation.lifecycle import LIVE, OPEN, RoundStatus, SessionStatus
-from federation.models import Round, Server, TrainingSession
+from federation.lifecycle import LIVE, OPEN, FileStatus, RoundStatus, SessionStatus
+from federation.models import Event, Participation, Round, Server, TrainingSession
 from federation.services import rounds
+
+MOST_SILENT = 3  # clients that are named with what they did last
 
 
 class Reason(TypedDict):
@@ -17,18 +19,23 @@ class Reason(TypedDict):
 
 
 def reasons(session: TrainingSession, *, now: datetime) -> list[Reason]:
-    """What a live session waits for, the most pressing first. Empty for one that is not live."""
+    """What a live session waits for, the most pressing first. Empty for one that is not live or opens a round now."""
     if session.status not in LIVE:
         return []
     found = _troubles(now)
     round_ = session.active_round()
+    base = round_.base_model if round_ else session.last_model()
+    if base is not None and base.file_status == FileStatus.DAMAGED:
+        detail = f"The file of model {base} is damaged and is being made again. Clients cannot fetch it meanwhile."
+        found.append(Reason(reason="preparing_model", detail=detail))
     if round_ is not None:
-        found.append(_of_round(round_, now))
+        found.append(_of_round(session, round_, now))
     if session.status == SessionStatus.PAUSED:
-        rest = "the open round goes on, no new one opens" if round_ else "no round opens until it is resumed"
-        found.append(Reason(reason="paused", detail=f"The session is paused: {rest}."))
+        found.append(_of_pause(session, round_))
+    elif base is None:
+        found.append(Reason(reason="preparing_model", detail="The initial model is being made."))
     elif round_ is None:
-        found.append(_of_opening(session, now))
+        found += _of_opening(session, now)
     return found
 
 
@@ -38,40 +45,71 @@ def _troubles(now: datetime) -> list[Reason]:
     if server is None or not server.is_ticking(now):
         detail = "No worker is at work, so rounds neither open nor close. Start the worker and the beat."
         found.append(Reason(reason="worker_silent", detail=detail))
-    if storage.is_full():
+    if (server is not None and server.storage_low_since is not None) or storage.is_full():
         found.append(Reason(reason="disk_full", detail="The server's disk is full. Make room; it goes on by itself."))
     return found
 
 
-def _of_round(round_: Round, now: datetime) -> Reason:
-    tally, needed = round_.tally(), round_.session.quorum
-    reported = tally["reported"]
+def _of_pause(session: TrainingSession, round_: Round | None) -> Reason:
+    last = session.events.filter(kind=Event.Kind.SESSION_PAUSED).order_by("-seq").first()
+    by = last.payload.get("by") if last else ""
+    who = f"was paused by {by}" if by else "is paused"
+    rest = "the open round goes on, no new one opens" if round_ else "no round opens until it is resumed"
+    return Reason(reason="paused", detail=f"The session {who}: {rest}.")
+
+
+def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
+    reported, needed = round_.tally()["reported"], session.quorum
     if round_.status == RoundStatus.AGGREGATING:
-        return Reason(reason="aggregating", detail=f"{_updates(reported)} the model of round {round_.number}.")
-    missing = max(0, needed - reported)
-    names = sorted(round_.seats.filter(status__in=OPEN).values_list("client__name", flat=True))
+        all_ = reported + round_.late_seats.count()
+        return Reason(reason="aggregating", detail=f"{_updates(all_)} the model of round {round_.number}.")
+    still = sorted(round_.seats.filter(status__in=OPEN).select_related("client"), key=lambda seat: seat.client.name)
     left = max(0, round((round_.deadline - now).total_seconds()))
-    if missing:
-        state = f"{reported} of {needed} needed updates are in"
+    if reported < needed:
+        state = f"{reported} of {needed} needed updates {'is' if reported == 1 else 'are'} in"
     else:
         state = f"The quorum of {needed} is reached; more updates make a better model"
-    return Reason(reason="collecting", detail=f"{state}. Open: {_listed(names)}. The deadline is in {span(left)}.")
+    names = _listed([seat.client.name for seat in still])
+    silent = [_silence(seat, now) for seat in still if not seat.client.is_online(now)][:MOST_SILENT]
+    sentences = [f"{state}. Open: {names}. The deadline is in {span(left)}.", *silent]
+    return Reason(reason="collecting", detail=" ".join(sentences))
 
 
-def _of_opening(session: TrainingSession, now: datetime) -> Reason:
-    if not session.models.exists():
-        return Reason(reason="preparing_model", detail="The initial model is being made.")
-    pool, quorum = rounds.pool(now).of(session), session.quorum
+def _silence(seat: Participation, now: datetime) -> str:
+    """'ben was last seen 1 min 30 s ago while uploading, 62 %.'"""
+    name, seen = seat.client.name, seat.client.last_seen
+    if seen is None:
+        return f"{name} left."
+    doing = f" while {seat.phase}, {round(100 * seat.fraction)} %" if seat.phase else ""
+    return f"{name} was last seen {span(round((now - seen).total_seconds()))} ago{doing}."
+
+
+def _of_opening(session: TrainingSession, now: datetime) -> list[Reason]:
+    sessions = list(TrainingSession.objects.waiting_for_a_round())
+    turn = next((turn for turn in rounds.turns(sessions, rounds.pool(now)) if turn.session == session), None)
+    if turn is None or turn.is_due:  # it opens with the next tick
+        return []
+    online, quorum = turn.pool.online, session.quorum
     tagged = f" with the tag {' or '.join(session.client_tags)}" if session.client_tags else ""
-    wanted = rounds.wanted(session, pool.online)
-    if not pool.online:
+    if not online:
         soon = f"The round opens by itself as soon as {_clients(quorum)} there."
-        return Reason(reason="no_clients", detail=f"Nobody{tagged} is online. {soon}")
-    if wanted < quorum:
-        detail = f"{_clients(quorum)} needed and {_are(pool.online)} online{tagged}. The round opens by itself."
-        return Reason(reason="too_few_clients", detail=detail)
-    free = f"{_clients(wanted)} asked and {_are(len(pool.free))} free"
-    return Reason(reason="clients_busy", detail=f"{free}; the others are in another session's round.")
+        return [Reason(reason="no_clients", detail=f"Nobody{tagged} is online. {soon}")]
+    if turn.asked < quorum:
+        detail = f"{_clients(quorum)} needed and {_are(online)} online{tagged}. The round opens by itself."
+        return [Reason(reason="too_few_clients", detail=detail)]
+    if len(turn.pool.free) >= turn.asked:
+        first = _listed([f"{other.name!r}" for other in turn.ahead])
+        detail = f"It is the turn of {first} first, which waited longer and may ask the same clients."
+        return [Reason(reason="clients_busy", detail=detail)]
+    return [Reason(reason="clients_busy", detail=_busy(turn))]
+
+
+def _busy(turn: rounds.Turn) -> str:
+    busy = [client for client in turn.pool.clients if client not in turn.pool.free]
+    open_seats = Participation.objects.filter(client__in=busy, status__in=OPEN).order_by()
+    names = sorted(set(open_seats.values_list("round__session__name", flat=True)))
+    where = f"in a round of {_listed([repr(name) for name in names])}" if names else "at work elsewhere"
+    return f"{_clients(turn.asked)} asked and {_are(len(turn.pool.free))} free; the others are {where}."
 
 
 def span(seconds: int) -> str:

@@ -3,9 +3,10 @@ from datetime import timedelta
 import pytest
 
 from federation import storage
-from federation.models import Client
-from federation.services import clients, rounds, server, sessions, waiting
-from tests.federation.cast import send, settle
+from federation.errors import RoundClosed
+from federation.models import Client, Phase, Server, TrainingSession
+from federation.services import clients, damage, metrics, rounds, seats, server, sessions, updates, waiting
+from tests.federation.cast import damage_file, seat_of, send, settle, update
 
 
 @pytest.fixture
@@ -55,8 +56,9 @@ def test_too_few_are_online(running, enrol, why):
 
 def test_the_clients_are_busy_elsewhere(open_round, running, why):
     open_round("anna", "ben")
-    reason, detail = why(running(name="second"))[0]
-    assert reason == "clients_busy" and detail.startswith("2 clients are asked and 0 are free")
+    assert why(running(name="second")) == [
+        ("clients_busy", "2 clients are asked and 0 are free; the others are in a round of 'first'.")
+    ]
 
 
 def test_a_round_waits_for_those_who_have_not_reported(open_round, why, now):
@@ -66,6 +68,9 @@ def test_a_round_waits_for_those_who_have_not_reported(open_round, why, now):
         ("collecting", "0 of 2 needed updates are in. Open: anna, ben, carl. The deadline is in 10 min.")
     ]
     send("anna", now=now)
+    assert why(session, now + timedelta(minutes=6))[-1][1].startswith(
+        "1 of 2 needed updates is in. Open: ben, carl. The deadline is in 4 min."
+    )
     send("ben", now=now)
     ((_, detail),) = why(session)
     assert detail.startswith("The quorum of 2 is reached") and "Open: carl." in detail
@@ -84,16 +89,20 @@ def test_a_paused_session_says_so_with_what_still_goes_on(open_round, alice, why
     assert [reason for reason, _ in why(session)] == ["collecting", "paused"]
     send("anna", now=now)
     settle(session, now=now)
-    assert why(session) == [("paused", "The session is paused: no round opens until it is resumed.")]
+    assert why(session) == [("paused", "The session was paused by alice: no round opens until it is resumed.")]
 
 
 def test_a_silent_worker_comes_first(running, why, now):
     assert why(running(), at=now + timedelta(seconds=11))[0][0] == "worker_silent"
 
 
-def test_a_full_disk_is_said(running, why, monkeypatch):
+def test_a_full_disk_is_said(running, why, now, monkeypatch):
     monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60)
-    assert why(running())[0][0] == "disk_full"
+    session = running()
+    assert why(session)[0][0] == "disk_full"
+    server.tick(now=now)
+    monkeypatch.undo()  # there is room, but no tick has seen it
+    assert why(session)[0] == ("disk_full", "The server's disk is full. Make room; it goes on by itself.")
 
 
 def test_who_left_is_not_counted_as_online(running, enrol, why):
@@ -101,3 +110,96 @@ def test_who_left_is_not_counted_as_online(running, enrol, why):
     session = running(quorum=2)
     clients.leave(Client.objects.get(name="ben"))
     assert why(session)[0][0] == "too_few_clients"
+
+
+def test_who_went_silent_is_named_with_what_it_did(open_round, why, now):
+    session = open_round("anna", "ben", "carl").session
+    for name, phase, fraction in (("anna", Phase.TRAINING, 0.5), ("ben", Phase.UPLOADING, 0.62)):
+        seat = seats.offer(Client.objects.get(name=name), now=now)
+        metrics.report(seat, phase=phase, fraction=fraction, points=[], now=now)
+    later = now + timedelta(seconds=90)
+    clients.touch(Client.objects.get(name="anna"), now=later)
+    Server.objects.update(ticked_at=later)  # the ticks between were in time
+    ((_, detail),) = why(session, later)
+    assert detail.endswith(
+        "The deadline is in 8 min 30 s. ben was last seen 1 min 30 s ago while uploading, 62 %. "
+        "carl was last seen 1 min 30 s ago."
+    )
+
+
+def test_who_left_with_open_work_is_named(enrol, running, why, now):
+    enrol("anna")
+    session = settle(running(), now=now)
+    Client.objects.update(last_seen=None)
+    assert why(session)[0][1].endswith("anna left.")
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_model_that_is_made_again_is_waited_for(open_round, alice, why, now, is_open):
+    session = open_round("anna").session
+    if not is_open:
+        sessions.pause(session, by=alice)
+        send("anna", now=now)
+        settle(session, now=now)
+        sessions.resume(session, by=alice, now=now)
+    model = session.last_model()
+    damage_file(model.digest)
+    damage.note([model.digest])
+    sentence = f"The file of model {model} is damaged and is being made again. Clients cannot fetch it meanwhile."
+    assert why(session)[0] == ("preparing_model", sentence)
+
+
+def test_a_session_waits_behind_one_that_waited_longer_for_the_same_clients(enrol, running, why, now):
+    enrol("anna", "ben")
+    settle(running(name="at work", cohort_size=1), now=now)
+    first, second = (running(name=name, cohort_size=size) for name, size in (("first", 2), ("second", 1)))
+    settle(first, now=now)
+    assert why(first) == [
+        ("clients_busy", "2 clients are asked and 1 is free; the others are in a round of 'at work'.")
+    ]
+    assert why(second) == [
+        ("clients_busy", "It is the turn of 'first' first, which waited longer and may ask the same clients.")
+    ]
+
+
+def test_what_opens_now_waits_for_nothing(enrol, running, why):
+    enrol("anna")
+    assert why(running()) == []
+
+
+def test_late_updates_become_the_model_too(open_round, why, now):
+    session = open_round("anna", "ben", quorum=1, late_policy="next_round").session
+    late = seat_of("ben")
+    send("anna", now=now)
+    rounds.finish(session, by="alice", now=now)
+    settle(session, now=now)
+    with pytest.raises(RoundClosed), storage.scratch() as file:
+        file.write_bytes(update(late))
+        updates.receive(seats.of(late.client, late.pk), file, now=now)
+    send("anna", now=now)
+    rounds.finish(session, by="alice", now=now)
+    assert why(session) == [("aggregating", "2 updates become the model of round 2.")]
+
+
+@pytest.mark.parametrize("state", ["collecting", "aggregating", "paused", "too few", "busy", "queued"])
+def test_saying_why_takes_a_handful_of_queries(enrol, running, alice, now, state, django_assert_max_num_queries):
+    server.tick(now=now)
+    names = [f"site-{number:02}" for number in range(20)]
+    enrol(*names)
+    session = running(quorum=30 if state == "too few" else 1)
+    if state in ("busy", "queued"):
+        settle(running(name="other", cohort_size=5), now=now)
+        for number in range(5):
+            running(name=f"waits {number}")
+        TrainingSession.objects.filter(pk=session.pk).update(cohort_size=1 if state == "queued" else None)
+        session = running(name="mine", cohort_size=1 if state == "queued" else None)
+    elif state != "too few":
+        settle(session, now=now)
+    if state == "aggregating":
+        send(names[0], now=now)
+        rounds.finish(session, by="alice", now=now)
+    if state == "paused":
+        sessions.pause(session, by=alice)
+    session.refresh_from_db()
+    with django_assert_max_num_queries(7):
+        assert waiting.reasons(session, now=now)
