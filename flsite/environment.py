@@ -1,6 +1,7 @@
 """Readers for settings from the environment that refuse nonsense instead of guessing."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ def whole(name: str, default: int, *, minimum: int, maximum: int) -> int:
     if not value.isdecimal() or len(value) > 18 or not minimum <= int(value) <= maximum:
         raise ImproperlyConfigured(f"{name}={value!r}: use a whole number from {minimum} to {maximum}.")
     return int(value)
+
+
+def fitting(name: str, default: str, pattern: str, allowed: str) -> str:
+    """A word that fits a pattern; allowed: what the refusal of any other says."""
+    value = text(name, default)
+    if not re.fullmatch(pattern, value):
+        raise ImproperlyConfigured(f"{name}={value!r}: use {allowed}.")
+    return value
 
 
 def names(name: str, default: list[str]) -> list[str]:
