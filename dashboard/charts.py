@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
 from federation.models import GlobalModel
+from federation.services.quality import METRICS
+from federation.services.quality import value as _value
 
 Figure = dict[str, Any]
 MOST_SPARK = 96  # points of a small line
-METRICS = {"accuracy": max, "loss": min}  # of the global model, and which value is the best
 
 
 def value(model: GlobalModel, name: str) -> float | None:
     """The central value, else the clients'."""
     central = _value(model, "metrics", name)
     return _value(model, "federated_metrics", name) if central is None else central
-
-
-def best(models: Sequence[GlobalModel]) -> GlobalModel | None:
-    """The best model: by central accuracy, else by central loss, else by what the clients found."""
-    for of in ("metrics", "federated_metrics"):
-        for name, choose in METRICS.items():
-            known = [(found, model) for model in models if (found := _value(model, of, name)) is not None]
-            if known:
-                return choose(known, key=itemgetter(0))[1]
-    return None
 
 
 def global_figures(models: Sequence[GlobalModel]) -> dict[str, Figure]:
@@ -86,11 +76,6 @@ def _line(models: Sequence[GlobalModel], of: str, name: str, *, meta: str, dash:
         "hovertemplate": f"v%{{x}}: %{{y:.4f}} {meta}<extra></extra>",
         "meta": meta,
     }
-
-
-def _value(model: GlobalModel, of: str, name: str) -> float | None:
-    value = getattr(model, of).get(name)
-    return float(value) if isinstance(value, int | float) else None
 
 
 def losses(models: Sequence[GlobalModel]) -> list[float]:

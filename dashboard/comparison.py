@@ -13,6 +13,7 @@ from dashboard import charts, wording, words
 from dashboard.words import Word
 from federation.lifecycle import SessionStatus
 from federation.models import GlobalModel, Participation, TrainingSession
+from federation.services import quality
 
 MOST = 8  # sessions at a time: as many as there are colours
 MOST_POINTS = 1500  # of one line; of more, every n-th and the last
@@ -41,7 +42,7 @@ class Line:
 
     @property
     def best(self) -> GlobalModel | None:
-        return charts.best([model for model in self.models if model.version])
+        return quality.best([model for model in self.models if model.version])
 
     @property
     def accuracy(self) -> float | None:
@@ -158,7 +159,7 @@ def measures(shown: Iterable[Line]) -> dict[str, tuple[str, str]]:
         for name, value in getattr(model, of).items()
         if isinstance(value, int | float)
     }
-    order = list(charts.METRICS)
+    order = list(quality.METRICS)
     known = sorted(found, key=lambda pair: (order.index(pair[0]) if pair[0] in order else 9, list(HOW).index(pair[1])))
     return {f"{name}, {HOW[of]}": (of, name) for name, of in known}
 

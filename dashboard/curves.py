@@ -20,6 +20,7 @@ from django.db.models import Count, QuerySet
 
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
+from federation.thinning import thin
 
 Array = npt.NDArray[Any]
 BATCH = 5000  # rows read from the database at a time
@@ -289,29 +290,3 @@ def smoothed(values: Array, weight: float) -> Array:
         block += weight * carried * powers
         carried = block[-1]
     return np.asarray(blocks.reshape(-1)[: len(values)] / (1 - weight ** np.arange(1, len(values) + 1)))
-
-
-def thin(values: Array, curve: Array, stretch: int) -> Array:
-    """Of each stretch of a curve, the indices of the lowest, the highest and the last point, and of the first gap.
-
-    values: (n,), NaN is a gap. curve: (n,) which curve a value belongs to, ascending. stretch: points.
-    """
-    begins = np.flatnonzero(np.diff(curve, prepend=-1))
-    place = np.arange(len(values)) - np.repeat(begins, np.diff(begins, append=len(values)))
-    cuts = np.flatnonzero(place % stretch == 0)
-    part = np.repeat(np.arange(len(cuts)), np.diff(cuts, append=len(values)))
-    gaps = np.isnan(values)
-    lowest, highest = np.where(gaps, np.inf, values), np.where(gaps, -np.inf, values)
-    kept = [
-        _first(lowest == np.minimum.reduceat(lowest, cuts)[part], part),
-        _first(highest == np.maximum.reduceat(highest, cuts)[part], part),
-        _first(gaps, part),
-        np.append(cuts[1:], len(values)) - 1,
-    ]
-    return np.unique(np.concatenate(kept))
-
-
-def _first(marked: Array, part: Array) -> Array:
-    """The first marked index of each part that has one."""
-    found = np.flatnonzero(marked)
-    return found[np.flatnonzero(np.diff(part[found], prepend=-1))]

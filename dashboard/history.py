@@ -15,6 +15,7 @@ from dashboard import charts, timeline, words
 from dashboard.words import Word
 from federation.lifecycle import ACTIVE, COUNTED, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
+from federation.services import quality
 
 ROWS = 10  # of rounds and of models, before one asks for more
 MOST_ROWS = 1000
@@ -85,7 +86,7 @@ class History:
 def of(session: TrainingSession, *, rows: int = ROWS) -> History:
     """The newest rounds and models, and the figure of all models."""
     models = list(session.models.order_by("-version").defer("slots_digest")[:MOST_MODELS])
-    best = charts.best([model for model in models if model.version])
+    best = quality.best([model for model in models if model.version])
     shown = models[:rows]
     past = list(session.round_set.order_by("-number", "-attempt")[: rows + 1])
     more = session.round_set.count() - rows if len(past) > rows else 0
@@ -194,7 +195,7 @@ class Summary:
     @property
     def results(self) -> list[dict[str, Any]]:
         """Accuracy and loss of the newest measured model, each with its change since the one before."""
-        return [found for name in charts.METRICS if (found := self._result(name))]
+        return [found for name in quality.METRICS if (found := self._result(name))]
 
     def _result(self, name: str) -> dict[str, Any] | None:
         for of, how in (("metrics", "central"), ("federated_metrics", "by the clients")):

@@ -25,6 +25,7 @@ from dashboard.words import Word
 from federation.fl.version import __version__
 from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
 from federation.models import Alert, Event, GlobalModel, Participation, Round, Server, ServerEvent, TrainingSession
+from federation.services import quality
 
 MOST_RUNNING = 8  # sessions that are shown as running; each that has no round open costs a few queries
 RECENT = 6
@@ -141,7 +142,7 @@ def results(sessions: Sequence[TrainingSession]) -> list[Result]:
             words.SESSION[SessionStatus(session.status)],
             _completed(models[session.pk]),
             max(models[session.pk], key=lambda model: model.version, default=None),
-            charts.best(models[session.pk]),
+            quality.best(models[session.pk]),
             charts.spark(charts.losses(models[session.pk])),
         )
         for session in sessions

@@ -15,7 +15,7 @@ from dashboard import charts
 from federation import storage
 from federation.fl.strategies.strategy import discount
 from federation.models import GlobalModel, Participation
-from federation.services import making
+from federation.services import making, quality
 
 SORTS = {"new": "Newest", "accuracy": "Accuracy", "loss": "Loss", "size": "Size"}
 ORDER = {
@@ -51,7 +51,7 @@ def _value(of: str, name: str) -> Cast:
 
 def best(workload: str) -> dict[str, GlobalModel]:
     """The best of a workload by each measure, of what was trained."""
-    tops = {name: found(workload=workload, sort=name).filter(version__gt=0).first() for name in charts.METRICS}
+    tops = {name: found(workload=workload, sort=name).filter(version__gt=0).first() for name in quality.METRICS}
     return {name: model for name, model in tops.items() if model is not None and charts.value(model, name) is not None}
 
 
@@ -207,10 +207,10 @@ class Measure:
     @property
     def is_better(self) -> bool | None:
         """Whether the second is better; None where it is not known which way is better."""
-        known = next((name for name in charts.METRICS if self.name.startswith(name)), None)
+        known = next((name for name in quality.METRICS if self.name.startswith(name)), None)
         if known is None or not self.change:
             return None
-        return (self.change > 0) == (charts.METRICS[known] is max)
+        return (self.change > 0) == (quality.METRICS[known] is max)
 
 
 def measures(models: Sequence[GlobalModel]) -> list[Measure]:

@@ -171,6 +171,8 @@ class TrainingSession(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    compacted_at = models.DateTimeField(null=True, blank=True, help_text="When its curves and its log were thinned.")
+    points_reported = models.PositiveBigIntegerField(null=True, blank=True, help_text="How many points it had before.")
 
     objects = SessionQuerySet.as_manager()
 
@@ -401,7 +403,7 @@ class Metric(models.Model):
 
 
 class LogEntry(models.Model):
-    """One line of a numbered log. Entries are only ever added."""
+    """One line of a numbered log. Entries are only ever added; retention empties what one carries."""
 
     seq = models.PositiveBigIntegerField()
     time = models.DateTimeField(default=timezone.now)

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 from federation import database, storage
 from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
-from federation.services import alerts, clients, models, repair, rounds, server
+from federation.services import alerts, clients, models, repair, retention, rounds, server
 
 log = logging.getLogger(__name__)
 messengers = ThreadPoolExecutor(2, "messenger")  # a slow webhook holds up neither rounds nor the tick
@@ -82,6 +82,13 @@ def _deliver(delivery_id: int) -> None:
 
 
 @shared_task(base=Alarm)
+def expire() -> None:
+    """Once a minute: the files that sessions at work need no longer."""
+    retention.expire(TrainingSession.objects.filter(status__in=LIVE))
+
+
+@shared_task(base=Alarm)
 def prune() -> None:
-    """Once an hour: what killed processes left."""
+    """Once an hour: what killed processes left, and what is kept no longer."""
     storage.sweep()
+    retention.prune(now=timezone.now())

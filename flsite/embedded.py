@@ -93,6 +93,8 @@ def _tick() -> None:
     for second in itertools.count():
         if second % 3600 == 0:
             tasks.prune.delay()
+        if second % 60 == 30:
+            tasks.expire.delay()
         tasks.advance_all.delay()
         if second % 2 == 0:
             tasks.watch.delay()

@@ -30,6 +30,14 @@ def whole(name: str, default: int, *, minimum: int, maximum: int) -> int:
     return int(value)
 
 
+def fitting(name: str, default: str, pattern: str, allowed: str) -> str:
+    """A word that fits a pattern; allowed: what the refusal of any other says."""
+    value = text(name, default)
+    if not re.fullmatch(pattern, value):
+        raise ImproperlyConfigured(f"{name}={value!r}: use {allowed}.")
+    return value
+
+
 def names(name: str, default: list[str]) -> list[str]:
     """A comma-separated list."""
     return [part.strip() for part in text(name).split(",") if part.strip()] or default

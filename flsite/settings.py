@@ -23,6 +23,14 @@ FL_MAX_PUT_BYTES = env.whole("FL_MAX_PUT_BYTES", 8 << 20, minimum=1024, maximum=
 FL_ACCEL_REDIRECT = env.location("FL_ACCEL_REDIRECT")
 FL_MAX_PARAMETERS_BYTES = env.whole("FL_MAX_MODEL_GB", 16, minimum=1, maximum=1024) << 30
 
+# ---- how long things are kept
+FL_KEEP_UPDATES = env.whole("FL_KEEP_UPDATES", 5, minimum=1, maximum=100_000)
+FL_KEEP_MODELS = env.fitting(
+    "FL_KEEP_MODELS", "all", "all|best_and_last|every_[1-9][0-9]{0,5}", "all, best_and_last or every_10 (any number)"
+)
+FL_COMPACT_AFTER = timedelta(days=env.whole("FL_COMPACT_AFTER_DAYS", 30, minimum=0, maximum=36_500))
+FL_KEEP_POINTS = env.whole("FL_KEEP_POINTS", 100, minimum=4, maximum=1_000_000)
+
 # ---- who may reach it
 DEBUG = env.flag("FL_DEBUG", False)
 SECRET_KEY = env.text("FL_SECRET_KEY") or env.kept_secret(FL_DATA_DIR / "secret_key")
@@ -113,6 +121,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "federation.tasks.advance_all", "schedule": 1.0, "options": {"expires": 5}},
     "watch": {"task": "federation.tasks.watch", "schedule": 2.0, "options": {"expires": 5}},
+    "expire": {"task": "federation.tasks.expire", "schedule": 60.0, "options": {"expires": 60}},
     "prune": {"task": "federation.tasks.prune", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(FL_DATA_DIR / "celerybeat")

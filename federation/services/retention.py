@@ -1,17 +1,99 @@
-"""What is kept of the stored files, and for how long. Nothing goes that a row still needs."""
+"""What is kept of files and points, and for how long. Nothing goes that something still needs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TypeVar
 
-from django.db.models import Q
+from django.conf import settings
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from federation import storage
-from federation.lifecycle import FileStatus
-from federation.models import GlobalModel, Participation
+from federation.lifecycle import ACTIVE, ENDED, FileStatus, RoundStatus
+from federation.models import GlobalModel, Participation, Round, TrainingSession
+from federation.services import compaction, quality
 
+T = TypeVar("T")
 DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
 NEEDED = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file may have been put back
+
+
+def prune(*, now: datetime) -> None:
+    """Whatever is kept no longer, of every session, and stored files that no row names."""
+    expire(TrainingSession.objects.all())
+    over = TrainingSession.objects.filter(status__in=ENDED, ended_at__lte=now - settings.FL_COMPACT_AFTER)
+    for session in over.filter(compacted_at=None):
+        compaction.compact(session, now=now)
+    for digests in storage.stored():
+        delete_unused(digests)
+
+
+def expire(sessions: QuerySet[TrainingSession]) -> None:
+    """Give up the files of some sessions that are past their time. Their rows stay and say `removed`."""
+    given_up = _expire_updates(sessions)
+    for session in sessions:
+        given_up |= _expire_models(session)
+    delete_unused(given_up)
+
+
+# ---- updates
+
+
+def _expire_updates(sessions: QuerySet[TrainingSession]) -> set[str]:
+    """Those of rounds further back than the last so many that made a model; an open round's never."""
+    completed = Round.objects.filter(session=OuterRef("round__session"), status=RoundStatus.COMPLETED)
+    newest = Subquery(completed.order_by("-number").values("number")[:1])
+    old = (
+        Participation.objects.filter(round__session__in=sessions, file_status=FileStatus.STORED)
+        .exclude(digest="")
+        .exclude(round__status__in=ACTIVE)
+        .annotate(newest=newest)
+        .filter(round__number__lte=F("newest") - settings.FL_KEEP_UPDATES)
+        .order_by()
+    )
+    given_up: set[str] = set()
+    while rows := list(old.values_list("pk", "digest")[:DIGESTS_AT_ONCE]):
+        Participation.objects.filter(pk__in=[pk for pk, _ in rows]).update(file_status=FileStatus.REMOVED)
+        given_up.update(digest for _, digest in rows)
+    return given_up
+
+
+# ---- models
+
+
+def _expire_models(session: TrainingSession) -> set[str]:
+    """Models that the policy does not keep, and the optimizer states with which nothing can be done any more."""
+    models = list(session.models.filter(file_status=FileStatus.STORED).order_by("version"))
+    if not models:
+        return set()
+    # Each model of the last rounds can be made again: from its updates, which are kept, and the model before it.
+    recent = models[-1].version - settings.FL_KEEP_UPDATES
+    old = [model for model in models if model.version < recent]
+    kept = _kept(session, models)
+    removed = [model for model in old if model.pk not in kept]
+    without_slots = [model for model in old if model.slots_digest]
+    given_up = {model.digest for model in removed} | {model.slots_digest for model in without_slots}
+    for some in _in_parts([model.pk for model in without_slots]):
+        GlobalModel.objects.filter(pk__in=some).update(slots_digest="")
+    for some in _in_parts([model.pk for model in removed]):
+        GlobalModel.objects.filter(pk__in=some, tags=None).update(file_status=FileStatus.REMOVED)
+    return given_up
+
+
+def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:
+    """The keys of the models that stay, whatever their age."""
+    policy, _, every = settings.FL_KEEP_MODELS.partition("_")
+    if policy == "all":
+        return {model.pk for model in models}
+    needed = Q(rounds_from__status__in=ACTIVE) | Q(tags__isnull=False) | Q(continued_by__isnull=False)
+    kept = set(session.models.filter(needed | Q(evaluated_at=None)).values_list("pk", flat=True))
+    best = quality.best(models)
+    kept |= {best.pk} if best is not None and policy == "best" else set()
+    return kept | {model.pk for model in models if policy == "every" and model.version % int(every) == 0}
+
+
+# ---- files
 
 
 def delete_unused(digests: Iterable[str]) -> int:
@@ -21,7 +103,7 @@ def delete_unused(digests: Iterable[str]) -> int:
         with storage.deleting() as may:
             if not may:
                 break
-            unused = some - in_use(some)
+            unused = set(some) - in_use(set(some))
             storage.delete(unused)
             deleted += len(unused)
     return deleted
@@ -35,6 +117,6 @@ def in_use(digests: set[str]) -> set[str]:
     return found | set(sent.values_list("digest", flat=True))
 
 
-def _in_parts(digests: list[str]) -> Iterator[set[str]]:
-    for start in range(0, len(digests), DIGESTS_AT_ONCE):
-        yield set(digests[start : start + DIGESTS_AT_ONCE])
+def _in_parts(values: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(values), DIGESTS_AT_ONCE):
+        yield values[start : start + DIGESTS_AT_ONCE]

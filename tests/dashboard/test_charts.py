@@ -5,6 +5,7 @@ import pytest
 
 from dashboard import charts, wording
 from federation.models import GlobalModel
+from federation.services import quality
 
 
 def model(
@@ -49,13 +50,13 @@ def test_one_value_is_not_a_curve() -> None:
     ],
 )
 def test_the_best_model(models: list[GlobalModel], version: int | None) -> None:
-    found = charts.best(models)
+    found = quality.best(models)
     assert (found and found.version) == version
 
 
 def test_the_best_by_the_clients_where_there_is_no_test_set() -> None:
     models = [model(version, by_clients=value) for version, value in enumerate((0.1, 0.6, 0.5))]
-    best = charts.best(models)
+    best = quality.best(models)
     assert best is not None and best.version == 1
     assert charts.value(best, "accuracy") == 0.6
 

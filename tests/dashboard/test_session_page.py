@@ -393,3 +393,10 @@ def test_the_global_models_figure_is_on_the_page(browser: Browser, running: Trai
     [federated, best] = json.loads(found[1])["accuracy"]["data"]
     assert (federated["x"], federated["y"]) == ([0, 1], [0.2, 0.5])
     assert best["x"] == [1]
+
+
+def test_a_page_says_that_its_curves_were_thinned(browser: Browser, running: TrainingSession) -> None:
+    address = reverse("session", args=[running.pk])
+    assert "data-compacted" not in browser.get(address).content.decode()
+    TrainingSession.objects.update(compacted_at=timezone.now(), points_reported=1234)
+    assert "0 of 1,234 points are kept" in browser.get(address).content.decode().replace("\u202f", ",")

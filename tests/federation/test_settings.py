@@ -34,6 +34,13 @@ def test_a_number_out_of_range_is_refused(monkeypatch, value):
         environment.whole("FL_TEST", 5, minimum=1, maximum=10)
 
 
+@pytest.mark.parametrize("value", ["best", "every_0", "every_", "all,best", "every_1234567"])
+def test_a_word_that_does_not_fit_is_refused(monkeypatch, value):
+    monkeypatch.setenv("FL_TEST", value)
+    with pytest.raises(ImproperlyConfigured, match=f"FL_TEST='{value}': use all or every_10"):
+        environment.fitting("FL_TEST", "all", "all|every_[1-9][0-9]{0,5}", "all or every_10")
+
+
 def test_a_list_is_separated_by_commas(monkeypatch):
     monkeypatch.setenv("FL_TEST", " a.example, ,b.example ")
     assert environment.names("FL_TEST", []) == ["a.example", "b.example"]
@@ -90,7 +97,13 @@ def start(tmp_path, **env):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("FL_ONLINE_SECONDS", "0"), ("FL_DEBUG", "yes"), ("DATABASE_URL", "mysql://x/y"), ("REDIS_URL", "localhost:6379")],
+    [
+        ("FL_ONLINE_SECONDS", "0"),
+        ("FL_KEEP_MODELS", "some"),
+        ("FL_DEBUG", "yes"),
+        ("DATABASE_URL", "mysql://x/y"),
+        ("REDIS_URL", "localhost:6379"),
+    ],
 )
 def test_the_server_does_not_start_with_nonsense(tmp_path, name, value):
     assert name in start(tmp_path, **{name: value})

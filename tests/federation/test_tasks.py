@@ -90,5 +90,6 @@ def test_every_task_is_called_by_the_beat(settings):
     assert {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} == {
         "federation.tasks.advance_all",
         "federation.tasks.watch",
+        "federation.tasks.expire",
         "federation.tasks.prune",
     }

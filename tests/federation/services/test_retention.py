@@ -1,34 +1,174 @@
+"""What goes when its time is over, and what never goes because something still needs it."""
+
 import threading
+from datetime import timedelta
 
 import pytest
 
-from federation import storage
-from federation.services import retention, sessions
-from tests.federation.cast import send, settle
+from federation import storage, tasks
+from federation.api import downloads
+from federation.errors import Gone
+from federation.lifecycle import FileStatus, RoundStatus
+from federation.models import Event, Metric, Participation, Phase, Round, TrainingSession
+from federation.services import metrics, models, repair, retention, sessions
+from tests.federation.cast import damage_file, kinds, seat_of, send, settle
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ended(open_round, now):
-    """A session of one round that is done."""
-    session = open_round("anna", rounds=1).session
-    send("anna", now=now)
-    return settle(session, now=now)
+def trained(open_round, now):
+    """A session of six rounds that are done, the last of a number that is asked for still open."""
+
+    def trained(of: int = 6, done: int = 6, **change) -> TrainingSession:
+        session = open_round("anna", rounds=of, cohort_size=1, **change).session
+        for number in range(1, done + 1):
+            send("anna", now=now, value=number / 10)
+            settle(session, now=now)
+        return session
+
+    return trained
+
+
+@pytest.fixture(autouse=True)
+def short(settings):
+    settings.FL_KEEP_UPDATES = 2
 
 
 def stored() -> set[str]:
     return set().union(*storage.stored())
 
 
-def test_nothing_is_deleted_while_somebody_keeps(ended, monkeypatch):
+def kept_updates(session: TrainingSession) -> list[int]:
+    """The numbers of the rounds whose updates are there."""
+    found = Participation.objects.filter(round__session=session, file_status=FileStatus.STORED).exclude(digest="")
+    return sorted(seat.round.number for seat in found.select_related("round") if storage.exists(seat.digest))
+
+
+def kept_models(session: TrainingSession) -> list[int]:
+    found = session.models.filter(file_status=FileStatus.STORED).order_by("version")
+    return [model.version for model in found if storage.exists(model.digest)]
+
+
+def expire() -> None:
+    retention.expire(TrainingSession.objects.all())
+
+
+# ---- updates
+
+
+def test_updates_of_the_last_rounds_are_kept(trained):
+    session = trained()
+    assert kept_updates(session) == [1, 2, 3, 4, 5, 6]
+    expire()
+    assert kept_updates(session) == [5, 6]
+    removed = Participation.objects.filter(file_status=FileStatus.REMOVED)
+    assert removed.count() == 4 and not any(storage.exists(seat.digest) for seat in removed)
+
+
+def test_what_an_open_round_took_in_is_kept(trained, now):
+    session = trained(done=3)
+    Round.objects.filter(status=RoundStatus.COLLECTING).update(number=1, attempt=9)  # as far back as can be
+    send("anna", now=now, value=0.9)
+    expire()
+    assert kept_updates(session) == [1, 2, 3]
+
+
+def test_a_file_that_another_row_needs_stays(trained, now):
+    """Two clients may send the same bytes."""
+    session = trained()
+    oldest, newest = Participation.objects.order_by("pk")[0], Participation.objects.order_by("-pk")[0]
+    Participation.objects.filter(pk=newest.pk).update(digest=oldest.digest)
+    expire()
+    assert storage.exists(oldest.digest)
+    assert kept_updates(session) == [5, 6]
+
+
+def test_the_last_models_can_be_made_again_after_it(trained, settings):
+    settings.FL_KEEP_MODELS = "best_and_last"
+    session = trained()
+    expire()
+    for version in (6, 5):
+        model = session.models.get(version=version)
+        damage_file(model.digest)
+        models.damage.note([model.digest])
+        assert repair.mend(session.pk) and storage.is_whole(model.digest)
+
+
+# ---- models
+
+
+@pytest.mark.parametrize(
+    "policy, versions",
+    [("all", [0, 1, 2, 3, 4, 5, 6]), ("best_and_last", [2, 4, 5, 6]), ("every_3", [0, 3, 4, 5, 6])],
+)
+def test_models_are_kept_by_policy_and_those_of_the_last_rounds_always(trained, settings, policy, versions):
+    settings.FL_KEEP_MODELS = policy
+    session = trained()
+    session.models.filter(version=2).update(metrics={"accuracy": 0.9})
+    session.models.filter(version=6).update(metrics={"accuracy": 0.8})
+    expire()
+    assert kept_models(session) == versions
+
+
+def test_a_tagged_model_one_that_a_session_started_from_and_one_not_yet_measured_stay(trained, settings, draft, now):
+    settings.FL_KEEP_MODELS = "best_and_last"
+    session = trained()
+    models.tag(session.models.get(version=1), "candidate", by="alice")
+    draft(name="second", start_from=(session.pk, 2))
+    session.models.filter(version=3).update(evaluated_at=None)
+    expire()
+    assert kept_models(session) == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_base_of_an_open_round_stays(trained, settings):
+    settings.FL_KEEP_MODELS = "best_and_last"
+    session = trained(of=9)
+    Round.objects.filter(status=RoundStatus.COLLECTING).update(base_model=session.models.get(version=1))
+    expire()
+    assert kept_models(session) == [1, 4, 5, 6]
+
+
+def test_a_removed_model_is_said_to_be(trained, settings):
+    settings.FL_KEEP_MODELS = "best_and_last"
+    session = trained()
+    digest = session.models.get(version=1).digest
+    expire()
+    with pytest.raises(Gone, match="was removed by retention"):
+        downloads._require_sound(digest, doubted=False)
+
+
+def test_optimizer_states_go_with_the_updates(trained):
+    session = trained(strategy="fedadam")
+    states = dict(session.models.exclude(slots_digest="").values_list("version", "slots_digest"))
+    assert all(storage.exists(digest) for digest in states.values())
+    expire()
+    assert sorted(session.models.exclude(slots_digest="").values_list("version", flat=True)) == [4, 5, 6]
+    assert [version for version, digest in states.items() if storage.exists(digest)] == [4, 5, 6]
+    assert kept_models(session) == [0, 1, 2, 3, 4, 5, 6]
+
+
+# ---- files
+
+
+def test_a_stored_file_that_no_row_names_is_pruned(trained, now, tmp_path):
+    trained(done=1)
+    before, orphan = stored(), "ab" * 32
+    (tmp_path / "file").write_bytes(b"of a process that was killed")
+    storage.put(tmp_path / "file", orphan)
+    tasks.prune()
+    assert stored() == before
+
+
+def test_nothing_is_deleted_while_somebody_keeps(trained, monkeypatch):
     monkeypatch.setattr(storage, "LOCK_SECONDS", 0.05)
+    session = trained(of=1, done=1)
     before = stored()
     with storage.keeping():
-        sessions.delete(ended)
+        sessions.delete(session)
         assert stored() == before
-    assert retention.delete_unused(before) == len(before) == 3
-    assert not stored()
+    tasks.prune()
+    assert len(before) == 3 and not stored()
 
 
 def test_what_is_stored_while_somebody_deletes_waits_for_it():
@@ -45,3 +185,50 @@ def test_what_is_stored_while_somebody_deletes_waits_for_it():
         assert not stored_at_last.wait(0.05)
     thread.join(10)
     assert stored_at_last.is_set()
+
+
+def test_a_live_session_is_looked_after_every_minute(trained):
+    session = trained(of=9)
+    tasks.expire()
+    assert kept_updates(session) == [5, 6]
+
+
+# ---- curves and log
+
+
+@pytest.fixture
+def ended(open_round, now, settings) -> TrainingSession:
+    """A session that is done, with a curve of 200 points that has a spike, a dip and a gap."""
+    settings.FL_KEEP_POINTS = 20
+    session = open_round("anna", rounds=1).session
+    seat = seat_of("anna")
+    values = {50: 99.0, 120: -99.0, 150: None}
+    points = [metrics.Point("train_loss", step, values.get(step, 1.0), now) for step in range(200)]
+    metrics.report(seat, phase=Phase.TRAINING, fraction=0.5, points=points, now=now)
+    metrics.report(seat, phase=Phase.TRAINING, fraction=0.5, points=[metrics.Point("lr", 1, 0.1, now)], now=now)
+    send("anna", now=now)
+    return settle(session, now=now)
+
+
+def test_curves_keep_their_extremes_their_gaps_and_their_end(ended, now, settings):
+    later = now + settings.FL_COMPACT_AFTER + timedelta(seconds=5)
+    before = kinds(ended)
+    for _ in range(2):
+        retention.prune(now=later)
+        ended.refresh_from_db()
+        assert (ended.points_reported, ended.compacted_at) == (201, later)
+        kept = dict(Metric.objects.filter(session=ended, name="train_loss").values_list("step", "value"))
+        assert len(kept) <= 20
+        assert (kept[50], kept[120], kept[150], kept[199]) == (99.0, -99.0, None, 1.0)
+        assert Metric.objects.filter(name="lr").count() == 1
+        assert kinds(ended) == before
+        log = Event.objects.filter(session=ended, kind=Event.Kind.METRICS_REPORTED)
+        assert [entry.payload["points"] for entry in log] == [[], []]
+        assert log[0].payload["client"]["name"] == "anna"
+
+
+def test_not_before_its_time_nor_while_it_goes_on(ended, now, settings):
+    retention.prune(now=now)
+    TrainingSession.objects.update(status="running", ended_at=None)
+    retention.prune(now=now + settings.FL_COMPACT_AFTER + timedelta(days=9))
+    assert Metric.objects.filter(session=ended).count() == 201
