@@ -126,4 +126,4 @@ def _data(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
 
 
 def _log(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    return {"session": session, "log": log.of(session, request.GET.get("show", ""), request.GET.get("lines", ""))}
+    return {"session": session, "log": log.of(session, log.wanted(request.GET))}
