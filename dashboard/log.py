@@ -1,33 +1,105 @@
-"""A session's log in words, newest first."""
+"""A session's log in words, newest first, narrowed to a kind, a client or a text."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html import unescape
 
-from dashboard import sentences
+from django.db.models import Q, QuerySet
+from django.utils.html import strip_tags
+from django.utils.http import urlencode
+
+from dashboard import sentences, wording
 from dashboard.sentences import Line
-from federation.models import Event, TrainingSession
+from federation.models import Client, Event, TrainingSession
 
 LINES = 50
 MOST_LINES = 2000
+MOST_READ = 5000  # entries that are looked through for a text
 SHOWS = {"": "All", "problems": "Problems", "people": "By people"}
 KINDS = {"problems": sentences.PROBLEMS, "people": sentences.BY_PEOPLE}
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of the log one wants to see; what makes no sense is left out."""
+
+    show: str = ""  # "", problems or people
+    kind: str = ""
+    client: str = ""  # its id
+    text: str = ""
+    lines: int = LINES
+
+    @property
+    def query(self) -> str:
+        """For an address: only what differs from the whole log."""
+        asked = {"show": self.show, "kind": self.kind, "client": self.client, "find": self.text}
+        asked["lines"] = str(self.lines) if self.lines != LINES else ""
+        return urlencode({name: value for name, value in asked.items() if value})
+
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(self.show or self.kind or self.client or self.text)
+
+    @property
+    def more(self) -> Wanted:
+        return Wanted(self.show, self.kind, self.client, self.text, min(MOST_LINES, self.lines + 200))
+
+
+def wanted(query: Mapping[str, str]) -> Wanted:
+    """Read from an address."""
+    show, kind, client, lines = (query.get(name, "") for name in ("show", "kind", "client", "lines"))
+    return Wanted(
+        show=show if show in SHOWS else "",
+        kind=kind if kind in Event.Kind.values else "",
+        client=client if client.isdecimal() and len(client) < 19 else "",
+        text=query.get("find", "")[:100],
+        lines=min(MOST_LINES, max(LINES, int(lines))) if lines.isdecimal() and len(lines) < 9 else LINES,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     lines: list[Line]
-    show: str  # "", problems or people
-    limit: int
+    wanted: Wanted
     has_more: bool
+    kinds: list[tuple[str, str]]
+    clients: list[Client]
     shows = SHOWS
 
 
-def of(session: TrainingSession, show: str = "", lines: str = "") -> Log:
+def of(session: TrainingSession, asked: Wanted | None = None) -> Log:
     """The newest lines. Points of curves are left out: the chart tells them."""
-    show = show if show in SHOWS else ""
-    limit = min(MOST_LINES, max(LINES, int(lines))) if lines.isdecimal() else LINES
+    asked = asked or Wanted()
+    found: list[Line] = []
+    for line in _matching(_rows(session, asked), asked.text.strip().casefold()):
+        found.append(line)
+        if len(found) > asked.lines:
+            break
+    clients = Client.objects.filter(seats__round__session=session).distinct().order_by("name")
+    return Log(found[: asked.lines], asked, len(found) > asked.lines, _kinds(session), list(clients))
+
+
+def _rows(session: TrainingSession, asked: Wanted) -> QuerySet[Event]:
     rows = Event.objects.filter(session=session).order_by("-seq")
-    rows = rows.filter(kind__in=KINDS[show]) if show else rows.exclude(kind=Event.Kind.METRICS_REPORTED)
-    found = list(rows[: limit + 1])
-    return Log(sentences.lines(found[:limit]), show, limit, len(found) > limit)
+    rows = rows.filter(kind__in=KINDS[asked.show]) if asked.show else rows
+    rows = rows.filter(kind=asked.kind) if asked.kind else rows.exclude(kind=Event.Kind.METRICS_REPORTED)
+    if asked.client:
+        rows = rows.filter(Q(payload__client__id=asked.client))
+    return rows
+
+
+def _matching(rows: QuerySet[Event], text: str) -> Iterator[Line]:
+    """Those whose sentence holds the text, as one reads it."""
+    for event in rows[:MOST_READ].iterator(chunk_size=200):
+        line = sentences.line(event, event.kind)
+        if not text or text in unescape(strip_tags(line.sentence)).casefold():
+            yield line
+
+
+def _kinds(session: TrainingSession) -> list[tuple[str, str]]:
+    """The kinds that there are in this log: 'Update received'."""
+    found = Event.objects.filter(session=session).exclude(kind=Event.Kind.METRICS_REPORTED)
+    names = found.order_by("kind").values_list("kind", flat=True).distinct()
+    return [(kind, wording.capital(kind.replace(".", " "))) for kind in names]

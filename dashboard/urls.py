@@ -43,6 +43,7 @@ urlpatterns = [
     page("sessions/<id:session_id>/round/", sessions.round_now, name="session_round"),
     page("sessions/<id:session_id>/history/", sessions.past, name="session_history"),
     page("sessions/<id:session_id>/timeline/", sessions.past_rounds, name="session_timeline"),
+    page("sessions/<id:session_id>/data/", sessions.data, name="session_data"),
     page("sessions/<id:session_id>/events/", sessions.events, name="session_events"),
     page("sessions/<id:session_id>/points/", sessions.points, name="session_points"),
     page("sessions/<id:session_id>/start/", steering.start, name="session_start"),

@@ -153,6 +153,17 @@ def share(fraction: float) -> str:
 
 
 @register.filter
+def part_of(value: float, whole: float) -> float:
+    return value / whole if whole else 0.0
+
+
+@register.filter
+def metric_or_dash(value: float | None) -> str:
+    """With a minus that is as wide as a digit."""
+    return "–" if value is None else wording.metric(value).replace("-", "−")
+
+
+@register.filter
 def short(digest: str) -> str:
     return digest[:8]
 

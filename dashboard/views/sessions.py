@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard import board, curves, history, log, overview, timeline, wording, words
+from dashboard import board, contribution, curves, history, log, overview, timeline, wording, words
 from dashboard.context import follow_live, following
 from federation.lifecycle import SessionStatus
 from federation.models import TrainingSession
@@ -51,7 +51,7 @@ def page(request: HttpRequest, session_id: int) -> HttpResponse:
     session = get(session_id)
     frame = following("sessions", session)  # joined before the rest is read
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
-    context |= _timeline(request, session)
+    context |= _timeline(request, session) | _data(request, session)
     context |= {"start": session.start_from, "suggestion": _suggestion(session)}
     return render(request, "sessions/session.html", context | frame)
 
@@ -91,6 +91,11 @@ def past_rounds(request: HttpRequest, session_id: int) -> HttpResponse:
 
 
 @require_GET
+def data(request: HttpRequest, session_id: int) -> HttpResponse:
+    return render(request, "sessions/_data.html", _data(request, get(session_id)))
+
+
+@require_GET
 def events(request: HttpRequest, session_id: int) -> HttpResponse:
     return render(request, "sessions/_events.html", _log(request, get(session_id)))
 
@@ -126,5 +131,9 @@ def _timeline(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
     return {"session": session, "timeline": timeline.of(session, request.GET.get("upto", ""))}
 
 
+def _data(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
+    return {"session": session, "data": contribution.of(session, request.GET.get("by", ""))}
+
+
 def _log(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    return {"session": session, "log": log.of(session, request.GET.get("show", ""), request.GET.get("lines", ""))}
+    return {"session": session, "log": log.of(session, log.wanted(request.GET))}

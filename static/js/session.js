@@ -277,7 +277,17 @@ $("[data-global-table]").addEventListener("click", () => {
 // ---- fragments that came
 
 let told = $("[data-why]")?.dataset.why;
+/** A fragment's own view, such as which events one wants to see, stays in the address: data-keeps names its parameters. */
+function keepFragment({ dataset: { keeps, query } }) {
+  const url = new URL(location), chosen = new URLSearchParams(query);
+  for (const name of keeps.split(" ")) {
+    if (chosen.get(name)) url.searchParams.set(name, chosen.get(name)); else url.searchParams.delete(name);
+  }
+  if (url.href !== location.href) history.replaceState(null, "", url);
+}
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
+  const fragment = document.getElementById(target.id);
+  if (fragment?.dataset.keeps) keepFragment(fragment);
   if (target.id === "history" || target.id === "now") { drawGlobalOnce(); notes(); }
   const why = $("[data-why]");
   if (why && why.dataset.why !== told) { // a screen reader hears the first reason, and only when the reasons change

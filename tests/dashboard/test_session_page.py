@@ -205,6 +205,41 @@ def test_events_are_filtered_to_problems_and_to_people(browser: Browser, running
     assert kinds_of("people") == {"session.created", "session.started", "seat.skipped"}
 
 
+def shown(browser: Browser, session: TrainingSession, **query: str) -> list[str]:
+    page = browser.get(reverse("session_events", args=[session.pk]), query, headers=HTMX).content.decode()
+    return re.findall(r'data-kind="([\w.]+)"', page)
+
+
+def test_events_are_narrowed_by_kind_client_and_text(browser: Browser, running: TrainingSession) -> None:
+    report(running, "anna", train_loss=0.25)
+    seats.fail(seat_of(running, "ben"), reason="no space left on device")
+    ben = Client.objects.get(name="ben")
+    assert shown(browser, running, kind="update.received") == ["update.received"]
+    assert shown(browser, running, client=str(ben.pk)) == ["seat.failed", "seat.training"]
+    assert shown(browser, running, client=str(ben.pk), kind="seat.training") == ["seat.training"]
+    assert shown(browser, running, find="NO SPACE") == ["seat.failed"]
+    assert shown(browser, running, find="anna reported: 50 examples") == ["update.received"]
+    assert shown(browser, running, find="strong") == []  # markup is no text
+    page = browser.get(reverse("session_events", args=[running.pk]), {"find": "nowhere"}, headers=HTMX)
+    assert "No event fits" in page.content.decode()
+
+
+def test_what_makes_no_sense_narrows_nothing(browser: Browser, running: TrainingSession) -> None:
+    whole = shown(browser, running)
+    for query in ({"kind": "x"}, {"client": "x"}, {"client": "9" * 30}, {"show": "x"}, {"lines": "9" * 30}):
+        assert shown(browser, running, **query) == whole
+
+
+def test_the_choice_is_kept_in_the_address_and_by_what_comes_live(browser: Browser, running: TrainingSession) -> None:
+    asked = {"kind": "round.opened", "find": "a&b <c>"}
+    page = browser.get(reverse("session", args=[running.pk]), asked).content.decode()
+    again = "kind=round.opened&amp;find=a%26b+%3Cc%3E"
+    assert f'data-query="{again}"' in page
+    assert f'hx-get="{reverse("session_events", args=[running.pk])}?{again}"' in page
+    assert '<option value="round.opened" selected>Round opened</option>' in page
+    assert 'value="a&amp;b &lt;c&gt;"' in page
+
+
 def test_points_of_curves_are_not_in_the_log(browser: Browser, running: TrainingSession) -> None:
     stream(running, "anna", [1.0])
     page = browser.get(reverse("session_events", args=[running.pk]), headers=HTMX).content.decode()
@@ -216,7 +251,7 @@ def test_more_of_the_log_and_of_the_rounds_is_shown_on_demand(browser: Browser, 
         rounds.extend(running, seconds=10 + n, by="mara")
     address = reverse("session_events", args=[running.pk])
     assert browser.get(address, headers=HTMX).content.decode().count("<li data-seq") == 50
-    assert browser.get(address, {"lines": "250"}, headers=HTMX).content.decode().count("round.extended") == 60
+    assert shown(browser, running, lines="250").count("round.extended") == 60
     assert browser.get(address, {"lines": "no"}, headers=HTMX).status_code == 200
 
 

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('federation', '0004_tags_and_alerts'),
+        ('federation', '0005_stragglers'),
     ]
 
     operations = [

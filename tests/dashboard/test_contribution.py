@@ -1,0 +1,112 @@
+import re
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils import timezone
+
+from dashboard import contribution
+from federation.models import Client, Participation, TrainingSession
+from federation.services import rounds
+from tests.dashboard.cast import HTMX, finish_round, report
+from tests.dashboard.test_session_page import Create, Enrol
+
+
+def share(name: str, histogram: Any) -> None:
+    Client.objects.filter(name=name).update(info={"label_histogram": histogram})
+
+
+def page_of(browser: Browser, session: TrainingSession, **query: str) -> str:
+    return browser.get(reverse("session_data", args=[session.pk]), query, headers=HTMX).content.decode()
+
+
+def test_labels_are_shaded_by_their_share_within_a_client(running: TrainingSession) -> None:
+    share("anna", {"cat": 50, "dog": 50, "owl": 0})
+    share("ben", {"cat": 999, "dog": 1, "owl": 0})
+    heat = contribution.labels(running)
+    assert heat.heads == ["cat", "dog", "owl"]
+    cells = {row.client.name: [(cell.text, cell.level) for cell in row.cells if cell] for row in heat.rows}
+    assert cells == {
+        "anna": [("50", 7), ("50", 7), ("0", 0)],
+        "ben": [("999", 7), ("1", 1), ("0", 0)],
+        "carl": [],
+    }
+    assert heat.rows[1].cells[1] and heat.rows[1].cells[1].title == "ben, dog: 1 of 1\u202f000, 0\u202f%"
+
+
+def test_the_client_that_is_furthest_from_the_others_is_named(running: TrainingSession) -> None:
+    share("anna", {"cat": 50, "dog": 50})
+    share("ben", {"cat": 45, "dog": 55})
+    assert contribution.labels(running).foot == "The mixes of labels are alike."
+    share("carl", {"cat": 90, "dog": 10})
+    assert "<strong>carl</strong> (90\u202f% cat, 48\u202f% elsewhere)" in str(contribution.labels(running).foot)
+
+
+@pytest.mark.parametrize("sent", [None, "many", [], {"cat": "9"}, {"cat": -1}, {"cat": True}, {"cat": 0}])
+def test_what_is_no_histogram_is_not_shown(running: TrainingSession, sent: Any) -> None:
+    share("anna", sent)
+    assert contribution.labels(running).is_empty
+
+
+def test_the_rarest_labels_share_a_column(running: TrainingSession) -> None:
+    share("anna", {f"l{n}": n for n in range(1, 31)})
+    heat = contribution.labels(running)
+    assert (len(heat.heads), heat.heads[0], heat.heads[-1]) == (20, "l30", "others")
+    last = heat.rows[0].cells[-1]
+    assert last and last.text == str(sum(range(1, 12)))
+
+
+def test_hostile_labels_and_names_stay_text(browser: Browser, running: TrainingSession) -> None:
+    share("anna", {"<img src=x>": 5})
+    page = page_of(browser, running)
+    assert "<img" not in page
+    assert "&lt;img src=x&gt;" in page
+
+
+def test_empty_places_say_what_brings_something(browser: Browser, create: Create, running: TrainingSession) -> None:
+    page = page_of(browser, running)
+    assert "--no-share-histogram" in page
+    assert "after the first round that becomes a model" in page
+    assert "once a round was opened" in page_of(browser, create(name="draft"))
+
+
+def test_norm_cosine_and_examples_are_those_of_the_aggregation(browser: Browser, running: TrainingSession) -> None:
+    for name, value in (("anna", 0.1), ("ben", 0.2), ("carl", -0.05)):
+        report(running, name, value=value)
+    finish_round(running)
+    seats = {seat.client.name: seat for seat in Participation.objects.filter(status="aggregated")}
+    assert len(seats) == 3
+    found = {row.client.name: row.cells for row in contribution.by_round(running, "cosine").rows}
+    texts = {name: cells[0].text for name, cells in found.items() if cells[0]}
+    assert texts == {"anna": "1.00", "ben": "1.00", "carl": "−1.00"}
+    assert [cells[0].level for cells in found.values() if cells[0]] == [7, 7, 0]
+    norms = [row.cells[0].text for row in contribution.by_round(running, "norm").rows if row.cells[0]]
+    assert norms == [f"{seats[name].norm:.2f}" for name in ("anna", "ben", "carl")]
+    page = page_of(browser, running)
+    assert "Contribution to v1" in page
+    assert "<strong>carl</strong> (-1.000) pulls elsewhere." in page
+
+
+def test_the_measure_is_chosen_and_kept_in_the_address(browser: Browser, running: TrainingSession) -> None:
+    finish_round(running, "anna", "ben", "carl")
+    page = page_of(browser, running, by="examples")
+    assert re.search(r'id="by-examples" aria-pressed="true"', page)
+    assert 'data-query="by=examples"' in page
+    assert ">50</td>" in page
+    assert 'id="by-norm" aria-pressed="true"' in page_of(browser, running, by="nonsense")
+    whole = browser.get(reverse("session", args=[running.pk]), {"by": "cosine"}).content.decode()
+    assert re.search(r'id="by-cosine" aria-pressed="true"', whole)
+
+
+def test_many_clients_and_rounds_are_bounded(
+    enrol: Enrol, create: Create, ticking: None, browser: Browser, django_assert_max_num_queries: Any
+) -> None:
+    enrol(*(f"site-{n:03}" for n in range(120)), label_histogram={"a": 1, "b": 2})
+    session = create(start=True)
+
+    assert rounds.advance(session, now=timezone.now())
+    Participation.objects.filter(round__session=session).update(status="reported", num_examples=5)
+    with django_assert_max_num_queries(8):
+        found = contribution.of(session)
+    assert (len(found.labels.rows), found.labels.hidden) == (30, 90)
