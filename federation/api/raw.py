@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +14,8 @@ from federation.api import problems
 from federation.errors import Refused, Unavailable
 
 log = logging.getLogger(__name__)
+
+STALL_SECONDS = 60.0  # without a byte of a body; an agent waits 75 for us before it comes again
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -56,8 +59,15 @@ class Exchange:
         await self.answer(refusal.status, headers, body)
 
     async def chunk(self) -> tuple[bytes, bool]:
-        """The next piece of the body, and whether more follows. Raises Disconnected."""
-        message = await self.receive()
+        """The next piece of the body, and whether more follows. Raises Disconnected.
+
+        A caller whose network was lost without a word would hold an upload's lock for ever.
+        """
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                message = await self.receive()
+        except TimeoutError:
+            raise Disconnected from None
         if message["type"] == "http.disconnect":
             raise Disconnected
         return message.get("body", b""), message.get("more_body", False)

@@ -162,6 +162,14 @@ def test_of_a_connection_that_is_cut_what_came_is_kept(body, patch, stands):
     assert seat_of("anna").status == SeatStatus.REPORTED
 
 
+def test_a_connection_that_died_without_a_word_holds_an_upload_for_a_while_only(body, patch, stands, monkeypatch):
+    monkeypatch.setattr("federation.api.raw.STALL_SECONDS", 0.05)
+    length = {"Upload-Length": str(len(body))}
+    assert patch(0, [body[:30], body[30:]], go_on=asyncio.Event().wait(), headers=length).status == 0
+    assert stands() == 30
+    assert patch(30, body[30:]).status == 204
+
+
 def test_of_a_connection_that_is_cut_a_part_with_a_checksum_is_not_kept(body, patch, stands):
     patch(0, body[:40])
     patch(40, [body[40:60]], cut=True, headers={"Upload-Checksum": checksum(body[40:80])})
