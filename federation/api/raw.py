@@ -16,6 +16,7 @@ from federation.errors import Refused, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

