@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import sys
@@ -141,24 +142,21 @@ async def post(stack: Stack, seats: dict[str, str], load: Load, seconds: int, pe
 # ---- watchers
 
 
-class watching:
-    """Within: watchers follow a session, each over a websocket. Its end makes them send what they saw."""
-
-    def __init__(self, stack: Stack, session: str, count: int) -> None:
-        url = f"ws://127.0.0.1:{stack.port}/ws/sessions/{session}/"
-        context = multiprocessing.get_context("spawn")
-        self.here, there = context.Pipe()
-        arguments = (url, str(stack.http.headers["Authorization"]), count, there)
-        self.process = context.Process(target=watch, args=arguments, daemon=True)
-
-    def __enter__(self) -> Pipe:
-        self.process.start()
-        assert self.here.recv() == "ready"
-        return self.here
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.join()
+@contextlib.contextmanager
+def watching(stack: Stack, session: str, count: int) -> Iterator[Pipe]:
+    """Within: watchers follow a session, each over a websocket. When it is cancelled they send what they saw."""
+    url = f"ws://127.0.0.1:{stack.port}/ws/sessions/{session}/"
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    arguments = (url, str(stack.http.headers["Authorization"]), count, there)
+    process = context.Process(target=watch, args=arguments, daemon=True)
+    process.start()
+    try:
+        assert here.recv() == "ready"
+        yield here
+    finally:
+        process.kill()
+        process.join()
 
 
 def watch(url: str, authorization: str, count: int, pipe: Pipe) -> None:
