@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
@@ -19,20 +20,27 @@ def open_now(now: datetime) -> QuerySet[Invitation]:
 def commands(request: HttpRequest, code: str) -> list[dict[str, str]]:
     """What to run beside the data. The server's address is the one that the browser used."""
     server = request.build_absolute_uri("/").rstrip("/")
-    one = f"""pip install -r clientagent/requirements.txt
-python clientagent/run.py \\
+    same = "--network host " if urlsplit(server).hostname in ("localhost", "127.0.0.1") else ""
+    one = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
+.venv/bin/python clientagent/run.py \\
   --server {server} \\
   --join {code} \\
   --name my-site"""
-    several = f"""pip install -r clientagent/requirements.txt
+    docker = f"""docker run -it --name my-site {same}\\
+  -v "$PWD":/src:ro -v my-site:/state -w /src python:3.12-slim \\
+  sh -c "pip install -r clientagent/requirements.txt && \\
+    python clientagent/run.py --server {server} \\
+      --join {code} --name my-site --state /state\""""
+    several = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
 for n in 1 2 3 4; do
-  python clientagent/run.py \\
+  .venv/bin/python clientagent/run.py \\
     --server {server} \\
     --join {code} \\
     --name laptop-$n \\
     --partition dirichlet:0.5 --shard $n/4 &
 done; wait"""
     return [
-        {"key": "one", "title": "One client", "text": one},
+        {"key": "one", "title": "pip", "text": one},
+        {"key": "docker", "title": "Docker", "text": docker},
         {"key": "several", "title": "Several on one machine", "text": several},
     ]
