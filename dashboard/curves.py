@@ -8,7 +8,7 @@ comes in full as soon as it has few enough points.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import Count, QuerySet
+from django.db import connection
+from django.db.models import QuerySet
 
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
@@ -52,7 +53,7 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
     """The points of the newest attempt of every round, by seat and metric.
 
     `seq` is read first: the socket goes on from it, so that a point written meanwhile arrives
-    twice and never zero times. Times are seconds since the epoch. `names` counts the points of each metric;
+    twice and never zero times. Times are seconds since the epoch. `names` are the metrics that there are;
     `metric` is the only one that is sent, or null for all; `thinned` says that points were left out.
     """
     view = view or View()
@@ -68,11 +69,11 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
         "metric": None,
         "thinned": False,
     }
-    if sum(names.values()) <= WHOLE:
+    if Metric.objects.filter(session=session).order_by()[: WHOLE + 1].count() <= WHOLE:
         series = _series(session, set(newest))
         seats = [_seat(seat, series[pk]) for pk, seat in newest.items() if pk in series]
         return answer | {"seats": seats}
-    metric = view.metric if view.metric in names else FIRST if FIRST in names else max(names, key=names.__getitem__)
+    metric = view.metric if view.metric in names else FIRST if FIRST in names else names[0]
     return answer | {"metric": metric} | _one_metric(session, newest, metric, view)
 
 
@@ -97,9 +98,24 @@ def _number(text: str | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _names(session: TrainingSession) -> dict[str, int]:
-    rows = Metric.objects.filter(session=session).order_by()
-    return dict(Counter(dict(rows.values_list("name").annotate(Count("pk")))))
+NAMES = """
+WITH RECURSIVE found(seat, name) AS (
+    SELECT seat.id, (SELECT MIN(name) FROM federation_metric WHERE participation_id = seat.id)
+    FROM federation_participation seat JOIN federation_round ON federation_round.id = seat.round_id
+    WHERE federation_round.session_id = %s
+    UNION ALL
+    SELECT seat, (SELECT MIN(m.name) FROM federation_metric m WHERE m.participation_id = seat AND m.name > found.name)
+    FROM found WHERE name IS NOT NULL
+)
+SELECT DISTINCT name FROM found WHERE name IS NOT NULL ORDER BY name
+"""
+
+
+def _names(session: TrainingSession) -> list[str]:
+    """A look into the index for each seat and name: to count a million points takes 0.4 s."""
+    with connection.cursor() as cursor:
+        cursor.execute(NAMES, [session.pk])
+        return [name for (name,) in cursor.fetchall()]
 
 
 def _newest(session: TrainingSession) -> dict[int, Participation]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
@@ -19,12 +20,12 @@ def open_now(now: datetime) -> QuerySet[Invitation]:
 
 def command(request: HttpRequest, code: str, name: str) -> dict[str, str]:
     """How one client of this name joins."""
-    text = f"""pip install -r clientagent/requirements.txt
-python clientagent/run.py \\
+    text = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
+.venv/bin/python clientagent/run.py \\
   --server {_server(request)} \\
   --join {code} \\
   --name {shlex.quote(name)}"""
-    return {"key": "one", "title": "One client", "text": text}
+    return {"key": "one", "title": "pip", "text": text}
 
 
 def _server(request: HttpRequest) -> str:
@@ -34,9 +35,15 @@ def _server(request: HttpRequest) -> str:
 def commands(request: HttpRequest, code: str) -> list[dict[str, str]]:
     """What to run beside the data. The server's address is the one that the browser used."""
     server = _server(request)
-    several = f"""pip install -r clientagent/requirements.txt
+    same = "--network host " if urlsplit(server).hostname in ("localhost", "127.0.0.1") else ""
+    docker = f"""docker run -it --name my-site {same}\\
+  -v "$PWD":/src:ro -v my-site:/state -w /src python:3.12-slim \\
+  sh -c "pip install -r clientagent/requirements.txt && \\
+    python clientagent/run.py --server {server} \\
+      --join {code} --name my-site --state /state\""""
+    several = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
 for n in 1 2 3 4; do
-  python clientagent/run.py \\
+  .venv/bin/python clientagent/run.py \\
     --server {server} \\
     --join {code} \\
     --name laptop-$n \\
@@ -44,5 +51,6 @@ for n in 1 2 3 4; do
 done; wait"""
     return [
         command(request, code, "my-site"),
+        {"key": "docker", "title": "Docker", "text": docker},
         {"key": "several", "title": "Several on one machine", "text": several},
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,20 +18,32 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import board, charts, history, lanes, sentences, wording, words
+from dashboard import board, charts, curves, history, lanes, sentences, wording, words
 from dashboard.board import Board
 from dashboard.history import Progress
 from dashboard.sentences import Line
 from dashboard.words import Word
 from federation.fl.version import __version__
 from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
-from federation.models import Alert, Event, GlobalModel, Participation, Round, Server, ServerEvent, TrainingSession
+from federation.models import (
+    Alert,
+    Client,
+    Event,
+    GlobalModel,
+    Participation,
+    Round,
+    Server,
+    ServerEvent,
+    TrainingSession,
+)
 from federation.services import quality
 
 MOST_RUNNING = 8  # sessions that are shown as running; each that has no round open costs a few queries
 RECENT = 6
 HAPPENED = 8
 MOST_CLIENTS = 12  # that the overview names
+SPARK = 48  # reports of the clients that a running session's line shows
+QUIET_FOR = timedelta(days=3)  # how long a client that went quiet needs attention
 FAILED_FOR = timedelta(days=3)  # how long a failed session needs attention
 NEARLY_FULL = 0.9
 QUIET = (Event.Kind.METRICS_REPORTED, Event.Kind.SEAT_TRAINING)  # too many, and told elsewhere
@@ -124,8 +137,20 @@ def running(now: datetime) -> list[Running]:
         else:
             at = board.of(session, now=now)
         known = models[session.pk]
-        found.append(Running(session, at, _progress(at, known), charts.spark(charts.losses(known))))
+        found.append(Running(session, at, _progress(at, known), charts.spark(_lately(session))))
     return found
+
+
+def _lately(session: TrainingSession) -> list[float]:
+    """The mean training loss of each of the newest reports, the oldest first."""
+    told = Event.objects.filter(session=session, kind=Event.Kind.METRICS_REPORTED).order_by("-seq")
+    found = []
+    for payload in told.values_list("payload", flat=True)[:SPARK]:
+        points = payload.get("points", ())
+        losses = [p["value"] for p in points if p["name"] == curves.FIRST and p["value"] is not None]
+        if losses:
+            found.append(statistics.fmean(losses))
+    return found[::-1]
 
 
 def recent() -> list[Result]:
@@ -180,7 +205,7 @@ def _progress(at: Board, models: Sequence[GlobalModel]) -> Progress:
 
 
 def attention(running: Sequence[Running], state: ServerState, *, now: datetime) -> list[Item]:
-    return [*_of_server(state), *_alerts(), *_of_running(running), *_failed(now)]
+    return [*_of_server(state), *_alerts(), *_of_running(running), *_quiet(now), *_failed(now)]
 
 
 def _of_server(state: ServerState) -> list[Item]:
@@ -216,6 +241,24 @@ def _of_running(running: Sequence[Running]) -> list[Item]:
                 found.append(Item(why.icon, why.tone, title, why.sentence, one.session))
                 break
     return found
+
+
+def _quiet(now: datetime) -> list[Item]:
+    """Clients that fell silent without saying goodbye, in one line."""
+    seen = Client.objects.enrolled().filter(enabled=True, last_seen__gt=now - QUIET_FOR).order_by("last_seen")
+    gone = [client for client in seen if not client.is_online(now)]
+    if not gone:
+        return []
+    names = wording.listed([client.name for client in gone])
+    title = f"{names} {'has' if len(gone) == 1 else 'have'} gone quiet"
+    since = wording.minutes((now - gone[0].last_seen).total_seconds()) if gone[0].last_seen else ""
+    text = format_html(
+        'Silent for {}{}. Does the machine run, and reach this server? <a href="{}?state=away">Who is away</a>',
+        "" if len(gone) == 1 else "up to ",
+        since,
+        reverse("clients"),
+    )
+    return [Item("away", "wait", title, text)]
 
 
 def _failed(now: datetime) -> list[Item]:

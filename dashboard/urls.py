@@ -83,6 +83,7 @@ urlpatterns = [
     page("activity/rows/", activity.rows, name="activity_rows"),
     page("alerts/", alerts.page, name="alerts"),
     page("alerts/parts/", alerts.parts, name="alert_parts"),
+    page("alerts/count/", alerts.count, name="alert_count"),
     page("alerts/acknowledge/", alerts.acknowledge, name="alert_acknowledge"),
     page("alerts/rules/new/", alerts.edit, name="rule_new"),
     page("alerts/rules/<id:rule_id>/", alerts.edit, name="rule"),

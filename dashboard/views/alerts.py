@@ -76,6 +76,12 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
+def count(request: HttpRequest) -> HttpResponse:
+    """How many are open, beside the page's name in the sidebar."""
+    return render(request, "_alert_count.html", {"open_alerts": Alert.objects.filter(acknowledged_at=None).count()})
+
+
+@require_GET
 def parts(request: HttpRequest) -> HttpResponse:
     return render(request, "alerts/_parts.html", _lists(request))
 

@@ -151,8 +151,12 @@ def remove(request: Request, client_id: int) -> HttpResponse:
         answers.advance_all()
         sentence = f"{client.name} is removed. It can only come back by a new invitation."
         return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=CHANGED)
-    kept = f"Kept: the rounds it took part in, under the name {client.name}."
-    lost = ["its token: it can only come back by a new invitation, as another client"]
+    rounds = client.seats.count()
+    kept = f"Kept: the {wording.count(rounds, 'round')} it took part in, under the name {client.name}."
+    lost = [
+        "its token: it can only come back by a new invitation, as another client",
+        *([f"its place in the groups {', '.join(client.tags)}"] if client.tags else []),
+    ]
     return _confirm(request, client, "Remove", "This is lost for good:", kept, lost)
 
 

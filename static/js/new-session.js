@@ -44,8 +44,7 @@ form.addEventListener("input", ({ target }) => {
   clearTimeout(timer);
   timer = setTimeout(() => {
     check();
-    if (["cohort_size", "quorum", "client_tags"].includes(target.name)) document.body.dispatchEvent(new CustomEvent("who-changed"));
-    document.body.dispatchEvent(new CustomEvent("form-changed"));
+    for (const name of ["who-changed", "form-changed"]) document.body.dispatchEvent(new CustomEvent(name));
   }, 250);
 });
 

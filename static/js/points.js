@@ -65,7 +65,7 @@ export function estimated(last, fraction) {
 export class Points {
   constructor() {
     this.clients = new Map(); // id -> {id, name, ordinal, rounds: Map(number -> seat)}
-    this.names = new Map(); // metric -> how many points the server had
+    this.names = new Set(); // of the metrics
     this.attempts = new Map(); // round -> its newest attempt
     this.start = 0; // seconds
     this.seq = 0;
@@ -80,7 +80,7 @@ export class Points {
     this.seq = data.seq;
     this.metric = data.metric ?? null;
     this.thinned = Boolean(data.thinned);
-    this.names = new Map(Object.entries(data.names ?? {}));
+    this.names = new Set(data.names);
     this.attempts = new Map(data.attempts);
     for (const client of data.clients) this.meet(client);
     for (const seat of data.seats) {
@@ -90,7 +90,7 @@ export class Points {
       mine.open = seat.open;
       for (const [name, columns] of Object.entries(seat.series)) {
         mine.series.set(name, new Series(columns, seat.counts?.[name]));
-        if (!this.names.has(name)) this.names.set(name, columns[0].length);
+        this.names.add(name);
       }
     }
   }
@@ -143,7 +143,7 @@ export class Points {
     let moved = Boolean(before) && before !== seat;
     const fresh = new Set();
     for (const { name, step, value, time } of points) {
-      if (!this.names.has(name)) this.names.set(name, 0);
+      this.names.add(name);
       if (!seat.series.has(name)) seat.series.set(name, new Series());
       const came = seat.series.get(name).push(step, value, Date.parse(time) / 1000);
       if (came) fresh.add(name);

@@ -161,7 +161,7 @@ function state() {
 /** The choice of metrics, of those that were reported. True if there are new ones. */
 function metrics() {
   const box = $("[data-metrics]"), rank = (name) => (ORDER.indexOf(name) + 1 || 99);
-  const names = [...points.names.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const names = [...points.names].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const wanted = curves.metric || view.get("metric"), metric = names.includes(wanted) ? wanted : points.metric ?? names[0] ?? "";
   if (metric) curves.metric = metric;
   if (names.join() === box.dataset.names) return false;

@@ -241,10 +241,13 @@ def test_a_disabled_client_is_enabled_again(
 def test_removing_says_what_is_lost_and_keeps_the_rounds(browser: Browser, running: TrainingSession) -> None:
     finish_round(running, "anna", "ben", "carl", train_loss=1.0)
     anna = Client.objects.get(name="anna")
+    clients.set_tags(anna, ["gpu"], by="mara")
     address = reverse("client_remove", args=[anna.pk])
     question = browser.get(address).content.decode()
     assert "Remove anna?" in question
     assert "it can only come back by a new invitation" in question
+    assert "its place in the groups gpu" in question
+    assert "Kept: the 2 rounds it took part in" in question
     browser.post(address)
     assert not Client.objects.enrolled().filter(name="anna").exists()
     assert "anna" in browser.get(reverse("session_history", args=[running.pk])).content.decode()

@@ -55,6 +55,14 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "DRAWN", 15)
 
 
+def test_every_metric_of_any_client_can_be_chosen(running: TrainingSession) -> None:
+    assert curves.of(running, View())["names"] == []
+    stream(running, "anna", [1.0], metric="train_loss")
+    stream(running, "ben", [0.5], metric="val_accuracy")
+    stream(running, "ben", [0.5], metric="a loss")
+    assert curves.of(running, View())["names"] == ["a loss", "train_loss", "val_accuracy"]
+
+
 WAVE = [10.0, 3.0, 50.0, 4.0, 2.0, 6.0] * 5
 
 
@@ -63,7 +71,7 @@ def test_a_large_session_is_thinned_and_says_so(running: TrainingSession, small_
     found = curves.of(running, View())
     [seat] = found["seats"]
     steps, values, times, smooth = seat["series"]["train_loss"]
-    assert found["thinned"] and found["metric"] == "train_loss" and found["names"] == {"train_loss": 31}
+    assert found["thinned"] and found["metric"] == "train_loss" and found["names"] == ["train_loss"]
     assert len(steps) < 31 and times is None
     assert (min(values), max(values), steps[-1], seat["counts"]["train_loss"]) == (-1.0, 50.0, 31, 31)
     expected = naive([*WAVE, -1.0], 0.6)

@@ -8,9 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import overview
-from federation.models import Client, Server, TrainingSession
+from federation.models import Alert, AlertRule, Client, Server, TrainingSession
 from federation.services import clients, rounds, sessions
-from tests.dashboard.cast import HTMX, fail_round, finish_round, report
+from tests.dashboard.cast import HTMX, fail_round, finish_round, report, stream
 
 Enrol = Callable[..., list[Client]]
 Create = Callable[..., TrainingSession]
@@ -41,7 +41,8 @@ def test_the_first_invitation_is_one_button(browser: Browser) -> None:
     assert form
     fields = dict(re.findall(r'name="(uses|expires)" value="(\d+)"', form[0]))
     answer = browser.post(reverse("invite"), fields, headers=HTMX | {"HX-Target": "invite-panel"}).content.decode()
-    assert "--server http://testserver" in answer
+    assert answer.count("--server http://testserver") == 3, "for pip, for Docker and for several"
+    assert "docker run" in answer and "--network host" not in answer
     assert "dialog-title" not in answer
     assert re.search(r"A code that begins with <code>[A-Z0-9]{4}</code> is open", browser.get("/").content.decode())
 
@@ -152,6 +153,37 @@ def test_a_paused_session_is_shown_as_paused(browser: Browser, running: Training
     page = look(browser)
     assert "Paused" in page
     assert "The session is paused: the open round goes on, no new one opens." in page
+
+
+def test_the_line_of_a_running_session_moves_with_each_report(browser: Browser, running: TrainingSession) -> None:
+    now = timezone.now()
+    assert overview.running(now)[0].spark == ""
+    for reported in (1, 2, 3):
+        stream(running, "anna", [2.0, 1.0, 0.5][:reported])
+    assert [float(point.split(",")[1]) for point in overview.running(now)[0].spark.split()] == [2.0, 15.3, 22.0]
+    page = browser.get("/").content.decode()
+    assert "Training loss of the newest reports" in page
+    assert "progress-reported from:body" in page
+
+
+def test_clients_that_went_quiet_need_attention(browser: Browser, running: TrainingSession) -> None:
+    assert "gone quiet" not in look(browser)
+    silent = Client.objects.filter(name__in=["ben", "carl"])
+    silent.update(last_seen=timezone.now() - timedelta(minutes=12))
+    assert "ben and carl have gone quiet Silent for up to 12 min." in look(browser)
+    silent.update(last_seen=timezone.now() - timedelta(days=4))
+    assert "gone quiet" not in look(browser), "what is away for days is not news"
+    clients.leave(Client.objects.get(name="anna"))
+    assert "gone quiet" not in look(browser), "it said goodbye"
+
+
+def test_the_count_of_alerts_is_a_fragment(browser: Browser, running: TrainingSession) -> None:
+    address = reverse("alert_count")
+    assert re.search(r"hidden>0<", browser.get(address, headers=HTMX).content.decode())
+    rule = AlertRule.objects.create(kind=AlertRule.Kind.ROUND_FAILED)
+    Alert.objects.create(rule=rule, cause="round:1", sentence="Round 1 failed.")
+    fragment = browser.get(address, headers=HTMX).content.decode()
+    assert re.search(r'hx-trigger="alerts-changed from:body"[^>]*"outerHTML">1<', fragment)
 
 
 def test_results_are_those_of_all_models(browser: Browser, running: TrainingSession) -> None:
