@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from federation import storage
-from federation.lifecycle import ACTIVE, ENDED, FileStatus, RoundStatus
+from federation.lifecycle import ACTIVE, ENDED, LIVE, FileStatus, LatePolicy, RoundStatus, SeatStatus
 from federation.models import GlobalModel, Participation, Round, TrainingSession
 from federation.services import compaction, quality
 
@@ -41,15 +42,20 @@ def expire(sessions: QuerySet[TrainingSession]) -> None:
 
 
 def _expire_updates(sessions: QuerySet[TrainingSession]) -> set[str]:
-    """Those of rounds further back than the last so many that made a model; an open round's never."""
+    """Those that went into rounds further back than the last so many that made a model.
+
+    An open round's never, nor a late one that is still to count.
+    """
+    waits = Q(status=SeatStatus.LATE, counted_in=None, round__session__late_policy=LatePolicy.NEXT_ROUND)
     completed = Round.objects.filter(session=OuterRef("round__session"), status=RoundStatus.COMPLETED)
     newest = Subquery(completed.order_by("-number").values("number")[:1])
     old = (
         Participation.objects.filter(round__session__in=sessions, file_status=FileStatus.STORED)
         .exclude(digest="")
         .exclude(round__status__in=ACTIVE)
-        .annotate(newest=newest)
-        .filter(round__number__lte=F("newest") - settings.FL_KEEP_UPDATES)
+        .exclude(waits & Q(round__session__status__in=LIVE))
+        .annotate(newest=newest, used_in=Coalesce("counted_in__number", "round__number"))
+        .filter(used_in__lte=F("newest") - settings.FL_KEEP_UPDATES)
         .order_by()
     )
     given_up: set[str] = set()

@@ -8,8 +8,8 @@ from federation.api import rows
 from federation.errors import Invalid, RoundClosed
 from federation.fl import weights
 from federation.lifecycle import RoundStatus, SeatStatus
-from federation.models import Client, Event, Participation
-from federation.services import damage, making, repair, rounds, seats, sessions, updates
+from federation.models import Client, Event, Participation, TrainingSession
+from federation.services import damage, making, repair, retention, rounds, seats, sessions, updates
 from tests.federation.cast import (
     SIZE,
     at_once,
@@ -267,3 +267,24 @@ def test_after_the_last_round_it_is_kept_and_does_not_count(open_round, now):
 def test_another_policy_is_refused_with_those_that_are_known(draft):
     with pytest.raises(Invalid, match="late_policy is 'hope': choose one of drop, next_round"):
         draft(late_policy="hope")
+
+
+def test_the_file_of_one_that_waits_is_kept_and_of_one_that_counted_as_long_as_its_round(session, now, settings):
+    settings.FL_KEEP_UPDATES = 1
+    for number in (1, 2, 3):
+        send(session, "anna", number, 0.5, now)
+        close(session, now)
+    late(session, "ben", 1, 0.25, now)
+    everything = TrainingSession.objects.all()
+    retention.expire(everything)
+    assert not storage.exists(in_round(session, "anna", 1).digest)
+    assert storage.exists(in_round(session, "ben", 1).digest), "it counts in round 4"
+    send(session, "anna", 4, 0.5, now)
+    close(session, now)
+    retention.expire(everything)
+    assert in_round(session, "ben", 1).counted_in.number == 4
+    assert storage.exists(in_round(session, "ben", 1).digest), "model 4 may have to be made again"
+    send(session, "anna", 5, 0.5, now)
+    close(session, now)
+    retention.expire(everything)
+    assert not storage.exists(in_round(session, "ben", 1).digest)
