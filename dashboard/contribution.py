@@ -168,8 +168,8 @@ def _furthest(clients: Sequence[Client], counted: dict[int, Counter[str]], whole
     if apart < APART:
         return "The mixes of labels are alike."
     return format_html(
-        "Furthest from the mix of the others: <strong>{}</strong> ({} {}, {} elsewhere).",
-        client.name, ui.share(own), label, ui.share(others),
+        "Furthest from the mix of the others: <strong>{}</strong> ({}: {}, {} elsewhere).",
+        client.name, label, ui.share(own), ui.share(others),
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def test_the_client_that_is_furthest_from_the_others_is_named(running: TrainingS
     share("ben", {"cat": 45, "dog": 55})
     assert contribution.labels(running).foot == "The mixes of labels are alike."
     share("carl", {"cat": 90, "dog": 10})
-    assert "<strong>carl</strong> (90\u202f% cat, 48\u202f% elsewhere)" in str(contribution.labels(running).foot)
+    assert "<strong>carl</strong> (cat: 90\u202f%, 48\u202f% elsewhere)" in str(contribution.labels(running).foot)
 
 
 @pytest.mark.parametrize("sent", [None, "many", [], {"cat": "9"}, {"cat": -1}, {"cat": True}, {"cat": 0}])

@@ -305,6 +305,7 @@ def test_an_ended_session_shows_what_can_follow(browser: Browser, running: Train
     assert reverse("session_more", args=[running.pk]) in page
     assert reverse("session_delete", args=[running.pk]) in page
     assert reverse("session_cancel", args=[running.pk]) not in page
+    assert re.search(r'id="train-further" title="A new session of five rounds goes on from v3; this one stays', page)
 
 
 def test_a_failed_session_says_why_on_top(browser: Browser, running: TrainingSession) -> None:
