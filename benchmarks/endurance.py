@@ -131,11 +131,12 @@ def main() -> None:
             samples, seconds = run(stack, options.rounds, options.params)
         finally:
             stack.stop()
-    early, late = middle(samples, seconds, FIRST), middle(samples, seconds, options.rounds)
+    half = max(FIRST + WINDOW, options.rounds // 2)
+    early, later, late = (middle(samples, seconds, end) for end in (FIRST, half, options.rounds))
     print(f"{machine.describe()}\n{shlex.join([Path(sys.executable).name, *sys.argv])}\n")
-    print(f"  {'':<16} {f'round {FIRST}':>12} {f'round {options.rounds}':>12}")
+    print(f"  {'':<16} {f'round {FIRST}':>12} {f'round {half}':>12} {f'round {options.rounds}':>12}")
     for name, before in early.items():
-        print(f"  {name:<16} {before:>12.3f} {late[name]:>12.3f}   {late[name] / before - 1:+.1%}")
+        print(f"  {name:<16} {before:>12.3f} {later[name]:>12.3f} {late[name]:>12.3f}   {late[name] / before - 1:+.1%}")
     grown = {name: growth(samples, name) for name in ("database_mb", "disk_mb")}
     for name, (first, second) in grown.items():
         print(f"  {name.removesuffix('_mb'):<16} grows by {first:.2f} kB a round, later by {second:.2f}")
