@@ -16,6 +16,7 @@ from federation.fl.weights import Array
 BLOCK = 2**15  # coordinates
 FLOAT16_MAX = np.float32(65504)
 LEVELS = 127  # of int8 on each side of zero
+MAX_SCALE = np.nextafter(np.finfo(np.float32).max / np.float32(LEVELS), np.float32(0))  # 127 of it are finite
 
 
 def to_float16(values: Array) -> Array:
@@ -26,7 +27,7 @@ def to_float16(values: Array) -> Array:
 def int8_scale(values: Array) -> np.float32:
     """What one step of int8 is worth: max |value| / 127."""
     largest = max((float(np.abs(values[part]).max()) for part in blocks(len(values))), default=0.0)
-    return np.float32(largest / LEVELS)
+    return min(np.float32(largest / LEVELS), MAX_SCALE)
 
 
 def quantize(values: Array, scale: np.float32, rng: np.random.Generator) -> Iterator[Array]:
