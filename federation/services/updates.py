@@ -9,8 +9,8 @@ from django.db import transaction
 
 from federation import events, killpoints, storage
 from federation.errors import Conflict, Invalid, RoundClosed, Unavailable
+from federation.fl import encodings, weights
 from federation.fl import updates as wire
-from federation.fl import weights
 from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.services import damage, seats
@@ -32,7 +32,7 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
     """
     base = seat.round.base_model
     try:
-        update = wire.check(file, base=_header(base), base_digest=base.digest)
+        update = wire.check(file, base=_header(base), base_digest=base.digest, encoding=_encoding(seat))
     except wire.UpdateError as error:
         _reject(seat, str(error))
         raise Invalid(("update", str(error))) from error
@@ -45,6 +45,16 @@ def receive(seat: Participation, file: Path, *, now: datetime) -> bool:
     if status == SeatStatus.LATE or not accepted:
         raise RoundClosed(_closed(seat))
     return False
+
+
+def most_bytes(seat: Participation) -> int:
+    """As many as the update of a seat can have, without its metadata."""
+    return _encoding(seat).most_bytes(seat.round.base_model.num_bytes)
+
+
+def _encoding(seat: Participation) -> encodings.Encoding:
+    session = seat.round.session
+    return encodings.build(session.compression, session.compression_options)
 
 
 def _header(base: GlobalModel) -> weights.Header:

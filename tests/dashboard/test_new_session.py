@@ -21,7 +21,7 @@ TYPED = {
     "name": "night run", "workload": "synthetic", "workload.synthetic.num_parameters": "12", "start_from": "",
     "rounds": "4", "round_time": "2", "round_unit": "min", "cohort_size": "", "quorum": "1", "epochs": "2",
     "batch_size": "16", "learning_rate": "0.05", "seed": "7", "strategy": "fedavg", "strategy.fedavg.server_lr": "0.5",
-    "max_retries": "3",
+    "max_retries": "3", "compression": "topk", "compression.topk.fraction": "0.2",
 }  # fmt: skip
 
 
@@ -40,6 +40,8 @@ def test_everything_that_was_typed_becomes_the_session(browser: Browser) -> None
         rounds=4,
         strategy="fedavg",
         strategy_options={"server_lr": 0.5},
+        compression="topk",
+        compression_options={"fraction": 0.2},
         cohort_size=None,
         quorum=1,
         round_seconds=120,
@@ -57,6 +59,8 @@ def test_a_draft_waits_to_be_started(browser: Browser) -> None:
 
 
 IMPOSSIBLE = [
+    ({"compression": "zip"}, "compression", "There is no compression"),
+    ({"compression.topk.fraction": "2"}, "compression.topk.fraction", "fraction of compression"),
     ({"name": " "}, "name", "A session needs a name of 1 to 100 characters."),
     ({"name": "x" * 101}, "name", "A session needs a name of 1 to 100 characters."),
     ({"rounds": "0"}, "rounds", "rounds is 0"),

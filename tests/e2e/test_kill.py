@@ -69,6 +69,9 @@ class Outcome:
     points: set[tuple[Any, ...]]
 
 
+COMPRESSED = {"rounds": 3, "compression": {"name": "topk", "options": {"fraction": 0.05}}}
+
+
 def settings(num_parameters: int = LARGE) -> dict[str, Any]:
     workload = {"name": "synthetic", "options": {"num_parameters": num_parameters}}
     return {"workload": workload, "rounds": 2, "seed": 7, "quorum": 3, "cohort_size": 3}
@@ -142,6 +145,20 @@ def test_an_agent_is_killed(site: Stack, undisturbed: dict[int, Outcome], point:
     site.died("south")
     site.agent("south", "--workload", "synthetic")
     assert outcome(site, session) == undisturbed[size]
+
+
+def test_an_agent_is_killed_that_keeps_residuals(site: Stack):
+    """In the second round before its update is kept, and in the third after."""
+    undisturbed = outcome(site, site.session(**settings() | COMPRESSED))
+    session = site.session(start=False, **settings() | COMPRESSED)
+    site.kill_at("south", Point.TRAINED, time=2)
+    start(site, session)
+    site.died("south")
+    site.kill_at("south", Point.UPDATE_KEPT, time=2)
+    site.agent("south", "--workload", "synthetic")
+    site.died("south")
+    site.agent("south", "--workload", "synthetic")
+    assert outcome(site, session) == undisturbed
 
 
 @pytest.mark.parametrize("point", ENROLMENT)
