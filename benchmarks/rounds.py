@@ -1,7 +1,7 @@
 """What a round costs: a real server on 127.0.0.1, real agents as processes of their own, weights of any size.
 
     .venv/bin/python benchmarks/rounds.py --clients 10 --params 25000000 --rounds 5
-        [--server daphne|uvicorn] [--strategy fedavg|fedmedian|fedadam]
+        [--server daphne|uvicorn] [--strategy fedavg|fedmedian|fedadam] [--compression none|float16|int8|topk]
 
 Prints a table and, as its last line, the same as JSON. The clients' own work (the workload `synthetic`: noise
 drawn and written to a file) counts into the round. The first round is left out: it waits for everybody to begin.
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import machine  # noqa: E402
-from federation.fl import strategies  # noqa: E402
+from federation.fl import encodings, strategies  # noqa: E402
 from flsite import processes  # noqa: E402
 from tests.e2e.stack import Stack, daphne, uvicorn  # noqa: E402
 
@@ -44,6 +44,7 @@ class Result:
     params: int
     server: str
     strategy: str
+    compression: str
     seconds: list[float]
     steps: dict[str, float]
     server_peak_mb: float
@@ -69,6 +70,7 @@ def measure(
     rounds: int,
     server: str = "daphne",
     strategy: str = "fedavg",
+    compression: str = "none",
     folder: Path | None = None,
 ) -> Result:
     """Run `rounds` measured rounds, after one that is not."""
@@ -78,6 +80,7 @@ def measure(
         session = stack.session(
             workload={"name": "synthetic", "options": {"num_parameters": params}},
             strategy={"name": strategy},
+            compression={"name": compression},
             rounds=rounds + 2,
             quorum=clients,
             cohort_size=clients,
@@ -91,6 +94,7 @@ def measure(
             params=params,
             server=server,
             strategy=strategy,
+            compression=compression,
             **_timings(stack, session),
             server_peak_mb=machine.peak_mb(_family(stack.running["web"].pid)),
             client_peak_mb=max(machine.peak_mb([agent.pid]) for agent in agents),
@@ -162,7 +166,8 @@ def _times(events: list[dict[str, Any]], kind: str) -> dict[int, float]:
 
 def show(result: Result) -> None:
     print(f"{machine.describe()}\n{shlex.join([Path(sys.executable).name, *sys.argv])}\n")
-    print(f"{result.clients} clients x {result.params:,} parameters, {result.server}, {result.strategy}")
+    what = f"{result.server}, {result.strategy}, compression {result.compression}"
+    print(f"{result.clients} clients x {result.params:,} parameters, {what}")
     shortest, longest = min(result.seconds), max(result.seconds)
     print(
         f"  a round            {result.median:8.3f} s median of {len(result.seconds)} ({shortest:.3f} to {longest:.3f})"
@@ -184,6 +189,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--server", choices=tuple(SERVERS), default="daphne")
     parser.add_argument("--strategy", choices=tuple(strategies.STRATEGIES), default="fedavg")
+    parser.add_argument("--compression", choices=tuple(encodings.ENCODINGS), default="none")
     options = vars(parser.parse_args())
     if options["server"] == "uvicorn" and not (find_spec("uvicorn") and find_spec("websockets")):
         parser.error("--server uvicorn needs two packages more: .venv/bin/pip install uvicorn websockets")

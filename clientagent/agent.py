@@ -247,7 +247,7 @@ class Agent:
             return True
 
         self._advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
-        digest = self._trainer.update(work, base, self._state.unfinished(), report)
+        digest = self._trainer.update(work, base, self._state.unfinished(), report, self._state.residuals)
         killpoints.reached(Point.TRAINED)
         update = self._state.keep(work.key, digest, progress.unconfirmed())
         killpoints.reached(Point.UPDATE_KEPT)

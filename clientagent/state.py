@@ -13,6 +13,7 @@ from typing import Any
 
 from clientagent.errors import Misconfigured
 from clientagent.lock import try_lock
+from clientagent.residuals import Residuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,9 @@ class State:
         """Make the folder, take its lock, clear away what a killed agent left. Raises Misconfigured."""
         self.folder = folder
         self._identity = folder / "identity.json"
+        self.residuals = Residuals(folder / "residuals")
         try:
-            for each in (folder, self.updates, self.models):
+            for each in (folder, self.updates, self.models, folder / "residuals"):
                 each.mkdir(parents=True, exist_ok=True)
                 each.chmod(0o700)
             self._lock = try_lock(folder / "lock")
@@ -54,7 +56,7 @@ class State:
             raise Misconfigured(f"The state folder {folder} cannot be used: {error.strerror}.") from error
         if self._lock is None:
             raise Misconfigured(f"Another agent is running with the state folder {folder}: give each its own --state.")
-        for left in self.updates.glob("*.tmp"):
+        for left in (*self.updates.glob("*.tmp"), *folder.glob("residuals/*.tmp")):
             left.unlink()
 
     def close(self) -> None:

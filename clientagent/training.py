@@ -12,9 +12,10 @@ import numpy as np
 
 from clientagent import device
 from clientagent.errors import Failed, Misconfigured
+from clientagent.residuals import Residuals
 from clientagent.settings import Settings
 from clientagent.work import Work
-from federation.fl import partition, weights, workloads
+from federation.fl import encodings, partition, weights, workloads
 from federation.fl.options import OptionError
 from federation.fl.workloads import Data, LocalUpdate, Report, TrainConfig, Workload
 
@@ -56,9 +57,10 @@ class Trainer:
             _set_up_torch(self._settings.threads)
         return self._device
 
-    def update(self, work: Work, base: Path, out: Path, report: Report) -> str:
-        """Train, write the update to `out` and return its digest.
+    def update(self, work: Work, base: Path, out: Path, report: Report, residuals: Residuals | None = None) -> str:
+        """Train, write the update to `out`, encoded if that is asked for and known here, and return its digest.
 
+        residuals: where to find and keep what an encoding cannot say; without them that is lost.
         Raises Stopped where `report` says so, Failed or the workload's own errors.
         """
         workload = known_workload(work)
@@ -66,7 +68,10 @@ class Trainer:
         data = self._training_data(workload, work.options)
         update = workload.local_update(weights.load(base), data, work.options, config, report)
         _check_finite(update.delta)
-        return weights.save(out, update.delta, _metadata(update, work.base_digest))
+        metadata = _metadata(update, work.base_digest)
+        if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
+            return weights.save(out, update.delta, metadata)  # plain is always taken
+        return _encode(work, config.seed, update.delta, metadata, out, residuals)
 
     def _training_data(self, workload: Workload, options: Mapping[str, Any]) -> Data:
         key = json.dumps([workload.name, options], sort_keys=True)
@@ -105,6 +110,25 @@ def known_workload(work: Work) -> Workload:
 
 def _short(digest: str) -> str:
     return f"{digest[:12]}…"
+
+
+def _encode(
+    work: Work, seed: int, delta: weights.Weights, metadata: Mapping[str, str], out: Path, residuals: Residuals | None
+) -> str:
+    """Write the update encoded and keep what it could not say: before the update is known, so that it is never lost."""
+    encoding = encodings.build(work.encoding, work.encoding_options)
+    digest, left = encodings.save(
+        out,
+        delta,
+        encoding,
+        seed=seed,
+        metadata=metadata,
+        residual=residuals.before(work.session_key, work.key) if residuals else None,
+        left=residuals.unfinished() if residuals else None,
+    )
+    if residuals and left:
+        residuals.keep(work.session_key, work.key, left)
+    return digest
 
 
 def _train_config(config: Mapping[str, Any], where: str) -> TrainConfig:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from clientagent.errors import Failed
+from federation.fl import encodings
 from federation.fl.version import __version__
 
 
@@ -19,6 +20,7 @@ class Work:
 
     participation: str
     session: str
+    session_id: str
     round: int
     workload: str
     workload_digest: str
@@ -30,6 +32,8 @@ class Work:
     update_url: str
     part_bytes: int
     max_put_bytes: int
+    encoding: str = encodings.PLAIN
+    encoding_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -38,7 +42,16 @@ class Work:
         More than the participation's id, which a server with a new database counts from 1 again.
         """
         parts = [self.participation, self.workload_digest, self.options, self.config, self.base_digest]
-        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+        return _key([*parts, self.encoding, self.encoding_options])
+
+    @property
+    def session_key(self) -> str:
+        """Names the session for which residuals are kept, and what they are of."""
+        return _key([self.session_id, self.session, self.workload_digest, self.options, self.encoding])
+
+
+def _key(parts: list[Any]) -> str:
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def participation(body: Mapping[str, Any]) -> str:
@@ -58,6 +71,7 @@ def parse(body: Mapping[str, Any]) -> Work:
         return Work(
             participation=participation(body),
             session=str(body["session"]["name"]),
+            session_id=str(body["session"]["id"]),
             round=int(body["round"]),
             workload=str(workload["name"]),
             workload_digest=str(workload["digest"]),
@@ -69,6 +83,8 @@ def parse(body: Mapping[str, Any]) -> Work:
             update_url=str(body["update_url"]),
             part_bytes=_positive(body["part_bytes"]),
             max_put_bytes=int(body["max_put_bytes"]),
+            encoding=str(body.get("encoding", encodings.PLAIN)),
+            encoding_options=dict(body.get("encoding_options", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Failed(f"The server's work cannot be read ({type(error).__name__}: {error}).") from error

@@ -179,6 +179,8 @@ def _described(session: TrainingSession) -> dict[str, str]:
         **_options(session.workload_options),
         "Strategy": session.strategy,
         **_options(session.strategy_options),
+        "Compression of updates": session.compression,
+        **_options(session.compression_options),
         "Rounds": wording.number(session.rounds),
         "Clients asked": str(session.cohort_size or "everyone online"),
         "Tags of clients": ", ".join(session.client_tags) or "any",

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 
 from dashboard import overview, wording
 from federation.errors import Invalid
+from federation.fl.encodings import ENCODINGS
 from federation.fl.options import Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
@@ -26,10 +27,11 @@ LIMITS_OF_TIME = "1 second to 30 days"
 PAST = 20  # sessions whose models are offered to start from
 PLACED = {  # where the template shows them; what is not here comes last
     "name", "workload", "start_from", "rounds", "round_time", "round_unit", "auto_deadline", "cohort_size",
-    "client_tags", "quorum", "seed", "strategy", "max_retries", "on_round_failure", "late_policy",
+    "client_tags", "quorum", "seed", "strategy", "compression", "max_retries", "on_round_failure", "late_policy",
     *(option.name for option in sessions.TRAIN),
 }  # fmt: skip
-RENAMED = {"round_seconds": "round_time", "workload.name": "workload", "strategy.name": "strategy"}
+DECLARED: Mapping[str, Mapping[str, Any]] = {"workload": WORKLOADS, "strategy": STRATEGIES, "compression": ENCODINGS}
+RENAMED = {"round_seconds": "round_time"} | {f"{kind}.name": kind for kind in DECLARED}
 
 
 class Whole(forms.CharField):
@@ -113,6 +115,9 @@ class NewSessionForm(forms.Form):
     quorum = Whole(label="Quorum", help_text="How many must report. Half of those asked is a good start.")
     seed = Whole(label="Seed", help_text="The same seed and the same updates give the same model.")
     strategy = forms.CharField(label="Aggregation", help_text="How the updates of a round become the next model.")
+    compression = forms.CharField(
+        label="Compression of updates", help_text="Fewer bytes from each client, for slightly coarser updates."
+    )
     max_retries = Whole(label="Retries", help_text="How often a failed round opens again.")
     on_round_failure = forms.ChoiceField(
         label="If a round fails",
@@ -133,12 +138,11 @@ class NewSessionForm(forms.Form):
         super().__init__(*args, **kwargs)
         for option in sessions.TRAIN:
             self.fields[option.name] = _field(option)
-        for kind, declared in (("workload", WORKLOADS), ("strategy", STRATEGIES)):
+        for kind, declared in DECLARED.items():
             for name, one in declared.items():
                 for option in one.options:
                     self.fields[f"{kind}.{name}.{option.name}"] = _field(option)
-        self.fields["workload"].widget = forms.Select(choices=[(w.name, w.title) for w in WORKLOADS.values()])
-        self.fields["strategy"].widget = forms.Select(choices=[(s.name, s.title) for s in STRATEGIES.values()])
+            self.fields[kind].widget = forms.Select(choices=[(one.name, one.title) for one in declared.values()])
         self.fields["cohort_size"].widget.attrs["placeholder"] = "everyone online"
         self._offer_models()
         self._dress()
@@ -177,6 +181,10 @@ class NewSessionForm(forms.Form):
     @property
     def strategy_groups(self) -> Iterator[dict[str, Any]]:
         return self._groups("strategy", STRATEGIES)
+
+    @property
+    def compression_groups(self) -> Iterator[dict[str, Any]]:
+        return self._groups("compression", ENCODINGS)
 
     def _groups(self, kind: str, declared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         chosen = self[kind].value()
@@ -222,7 +230,7 @@ class NewSessionForm(forms.Form):
     def _name_of(self, field: str) -> str | None:
         """The form's field for a field of the specification; None: it is said above the form."""
         name = RENAMED.get(field, field).removeprefix("train.")
-        for kind in ("workload", "strategy"):
+        for kind in DECLARED:
             name = name.replace(f"{kind}.options.", f"{kind}.{self.cleaned_data.get(kind, '')}.", 1)
         return name if name in self.fields else None
 
@@ -251,6 +259,8 @@ class NewSessionForm(forms.Form):
             rounds=number("rounds", plain.rounds),
             strategy=typed.get("strategy", ""),
             strategy_options=self._options("strategy", STRATEGIES),
+            compression=typed.get("compression", ""),
+            compression_options=self._options("compression", ENCODINGS),
             cohort_size=typed.get("cohort_size"),
             client_tags=tags.split(typed.get("client_tags", "")),
             quorum=number("quorum", plain.quorum),
@@ -317,6 +327,7 @@ def initial_of(spec: Spec) -> dict[str, Any]:
     """A specification as the form's initial values."""
     unit = max((key for key, (_, s) in UNITS.items() if spec.round_seconds % s == 0), key=lambda key: UNITS[key][1])
     options = {f"workload.{spec.workload}.{key}": value for key, value in spec.workload_options.items()}
+    options |= {f"compression.{spec.compression}.{key}": value for key, value in spec.compression_options.items()}
     options |= {f"strategy.{spec.strategy}.{key}": value for key, value in spec.strategy_options.items()}
     return {
         "name": spec.name,
@@ -331,6 +342,7 @@ def initial_of(spec: Spec) -> dict[str, Any]:
         "quorum": spec.quorum,
         "seed": spec.seed,
         "strategy": spec.strategy,
+        "compression": spec.compression,
         "max_retries": spec.max_retries,
         "on_round_failure": spec.on_round_failure,
         "late_policy": spec.late_policy,

@@ -150,6 +150,8 @@ class TrainingSession(models.Model):
     workload_digest = models.CharField(max_length=64)
     strategy = models.CharField(max_length=64, default="fedavg")
     strategy_options = models.JSONField(default=dict, blank=True)
+    compression = models.CharField(max_length=12, default="none", help_text="How clients may encode their updates.")
+    compression_options = models.JSONField(default=dict, blank=True)
     rounds = models.PositiveIntegerField()
     cohort_size = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: everyone online.")
     client_tags = models.JSONField(

@@ -52,6 +52,8 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
         rounds=body.rounds,
         strategy=body.strategy.name,
         strategy_options=body.strategy.options,
+        compression=body.compression.name,
+        compression_options=body.compression.options,
         cohort_size=body.cohort_size,
         client_tags=body.client_tags,
         quorum=body.quorum,

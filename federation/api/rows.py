@@ -45,6 +45,7 @@ def _session(
         "round": _open_round(round_) if round_ else None,
         "workload": {"name": row.workload, "options": row.workload_options},
         "strategy": {"name": row.strategy, "options": row.strategy_options},
+        "compression": {"name": row.compression, "options": row.compression_options},
         "train": row.train,
         "cohort_size": row.cohort_size,
         "client_tags": row.client_tags,

@@ -124,7 +124,7 @@ class Empty(Schema):
 
 
 class Choice(Strict):
-    """A workload or a strategy with its options."""
+    """A workload, a strategy or a compression with its options."""
 
     name: Annotated[str, StringConstraints(max_length=64)]
     options: dict[str, Any] = {}
@@ -150,6 +150,7 @@ class NewSession(Strict):
     workload: Choice
     rounds: int = 10
     strategy: Choice = Choice(name="fedavg")
+    compression: Choice = Choice(name="none")
     cohort_size: int | None = None
     client_tags: list[Annotated[str, StringConstraints(max_length=64), Storable]] = []
     quorum: int = 1
@@ -227,6 +228,7 @@ class SessionOut(Schema):
     round: OpenRound | None
     workload: dict[str, Any]
     strategy: dict[str, Any]
+    compression: dict[str, Any]
     train: dict[str, Any]
     cohort_size: int | None
     client_tags: list[str]

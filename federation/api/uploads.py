@@ -223,7 +223,7 @@ def _check_length(seat: Participation, length: int | None) -> None:
 
 def _largest(seat: Participation) -> int:
     """How many bytes an update for this seat's model can have."""
-    return seat.round.base_model.num_bytes + SPARE_BYTES
+    return updates.most_bytes(seat) + SPARE_BYTES
 
 
 # ---- the file of an unfinished upload

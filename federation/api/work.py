@@ -16,9 +16,9 @@ from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.errors import Invalid
 from federation.feed import feed
-from federation.fl import sampling, strategies
+from federation.fl import encodings, sampling, strategies
 from federation.fl.version import __version__
-from federation.models import Client, Participation
+from federation.models import Client, Participation, TrainingSession
 from federation.services import clients, seats
 
 MAX_WAIT = 60.0  # seconds
@@ -104,7 +104,7 @@ def describe(seat: Participation) -> dict[str, Any]:
     round_, session, base = seat.round, seat.round.session, seat.round.base_model
     strategy = strategies.build(session.strategy, session.strategy_options)
     seed = sampling.client_seed(session.seed, round_.number, seat.client.name)
-    return {
+    return _encoding(session) | {
         "participation": str(seat.pk),
         "kind": "train",
         "session": {"id": str(session.pk), "name": session.name},
@@ -125,7 +125,13 @@ def describe(seat: Participation) -> dict[str, Any]:
         "update_url": f"/api/v1/participations/{seat.pk}/update",
         "part_bytes": settings.FL_PART_BYTES,
         "max_put_bytes": settings.FL_MAX_PUT_BYTES,
-        "encoding": "float32",
         "extra_tensors": [],
         "deadline": round_.deadline.isoformat(),
     }
+
+
+def _encoding(session: TrainingSession) -> dict[str, Any]:
+    """How an update may be encoded; it may always be plain."""
+    if session.compression == encodings.NONE.name:
+        return {"encoding": encodings.PLAIN}
+    return {"encoding": session.compression, "encoding_options": session.compression_options}

@@ -19,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from federation.fl import parallel, streams, weights
+from federation.fl.deltas import DeltaReader
 from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates, weighted_sum
 from federation.fl.streams import Layout, Reader, Span, Writer
 from federation.fl.weights import FLOATS, Array, WeightsError, shown
@@ -90,7 +91,7 @@ def aggregate(
         inputs = _Inputs(
             tensors,
             stack.enter_context(Reader([(base, "")], tensors)),
-            stack.enter_context(Reader([(update.path, "") for update in updates], tensors)),
+            stack.enter_context(DeltaReader([update.path for update in updates], tensors)),
             _slot_reader(stack, strategy.slots, base_slots, tensors),
             strategy.slots,
             len(updates),
@@ -122,7 +123,7 @@ class _Inputs:
 
     tensors: Layout
     base: Reader
-    updates: Reader
+    updates: DeltaReader
     slots: Reader | None
     slot_names: tuple[str, ...]
     num_updates: int
@@ -140,7 +141,7 @@ class _Inputs:
 
     def block(self, span: Span) -> Block:
         base = weights.widen(self.base.read(span)[0], span.dtype).astype(np.float64)
-        deltas = weights.widen(self.updates.read(span), span.dtype)
+        deltas = self.updates.read(span)
         slots = self.slots.read(span) if self.slots else np.zeros((len(self.slot_names), len(base)))
         seed = (self.seed, span.index, span.start)
         return Block(span.name, base, deltas, dict(zip(self.slot_names, slots, strict=True)), seed)

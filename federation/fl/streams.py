@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,19 +60,11 @@ def spans(tensors: Layout, rows: int) -> Iterator[Span]:
             yield Span(name, index, dtype, start, min(start + length, size))
 
 
-class Reader:
-    """Reads the same block of several files as rows of one array, which each thread uses again for its next."""
+class Files:
+    """Several files open for reading, at any offset, by several threads, each with a buffer of its own."""
 
-    def __init__(self, rows: Sequence[tuple[Path, str]], tensors: Layout) -> None:
-        """rows: (file, prefix): the row holds the file's tensors named prefix + name.
-
-        Raises WeightsError if one is missing or has another dtype or shape.
-        """
-        self._paths = [path for path, _ in rows]
-        self._columns = {name: column for column, name in enumerate(tensors)}
-        self._dtypes = [DTYPES[dtype] for dtype, _ in tensors.values()]
-        # Nothing but offsets is kept: thousands of parsed headers would fill the memory.
-        self._offsets = np.array([_offsets(path, prefix, tensors) for path, prefix in rows], np.int64)
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
         self._own = threading.local()
         self._stack = ExitStack()
         self._files: list[int] = []
@@ -89,23 +81,16 @@ class Reader:
     ) -> None:
         self._stack.close()
 
-    def read(self, span: Span) -> Array:
-        """(rows, stop - start) as stored; the same thread's next read overwrites it."""
-        column = self._columns[span.name]
-        dtype = self._dtypes[column]
-        block = self._view((len(self._paths), (span.stop - span.start) * dtype.itemsize))
-        for row, offset in enumerate(self._offsets[:, column].tolist()):
-            self._fill(row, block[row], offset + span.start * dtype.itemsize)
-        return block.view(dtype)
+    def buffer(self, size: int, use: str = "block") -> Array:
+        """Bytes of this thread's own, which its next buffer for the same use overwrites."""
+        kept: Array = getattr(self._own, use, np.empty(0, np.uint8))
+        if len(kept) < size:
+            kept = np.empty(size, np.uint8)
+            setattr(self._own, use, kept)
+        return kept[:size]
 
-    def _view(self, shape: tuple[int, int]) -> Array:
-        size = shape[0] * shape[1]
-        buffer: Array = getattr(self._own, "buffer", np.empty(0, np.uint8))
-        if len(buffer) < size:
-            self._own.buffer = buffer = np.empty(size, np.uint8)
-        return buffer[:size].reshape(shape)
-
-    def _fill(self, row: int, buffer: Array, offset: int) -> None:
+    def fill(self, row: int, buffer: Array, offset: int) -> None:
+        """Fill the buffer from a file's bytes at ``offset``."""
         if self._files:
             _read(self._files[row], buffer, offset)
         else:
@@ -113,11 +98,36 @@ class Reader:
                 _read(file.fileno(), buffer, offset)
 
 
+class Reader(Files):
+    """Reads the same block of several files as rows of one array, which each thread uses again for its next."""
+
+    def __init__(self, rows: Sequence[tuple[Path, str]], tensors: Layout) -> None:
+        """rows: (file, prefix): the row holds the file's tensors named prefix + name.
+
+        Raises WeightsError if one is missing or has another dtype or shape.
+        """
+        super().__init__([path for path, _ in rows])
+        self._columns = {name: column for column, name in enumerate(tensors)}
+        self._dtypes = [DTYPES[dtype] for dtype, _ in tensors.values()]
+        # Nothing but offsets is kept: thousands of parsed headers would fill the memory.
+        self._offsets = np.array([_offsets(path, prefix, tensors) for path, prefix in rows], np.int64)
+
+    def read(self, span: Span) -> Array:
+        """(rows, stop - start) as stored; the same thread's next read overwrites it."""
+        column = self._columns[span.name]
+        dtype = self._dtypes[column]
+        row_bytes = (span.stop - span.start) * dtype.itemsize
+        block = self.buffer(len(self._offsets) * row_bytes).reshape(-1, row_bytes)
+        for row, offset in enumerate(self._offsets[:, column].tolist()):
+            self.fill(row, block[row], offset + span.start * dtype.itemsize)
+        return block.view(dtype)
+
+
 class Writer:
     """A weights file that is filled block by block: what comes in the file's order is hashed on the way."""
 
-    def __init__(self, path: Path, tensors: Layout) -> None:
-        header = weights.header_bytes(tensors)
+    def __init__(self, path: Path, tensors: Layout, metadata: Mapping[str, str] | None = None) -> None:
+        header = weights.header_bytes(tensors, metadata)
         size = sum(math.prod(shape) * DTYPES[dtype].itemsize for dtype, shape in tensors.values())
         self._file = path.open("w+b", buffering=0)
         self._file.write(header)

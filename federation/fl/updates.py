@@ -1,22 +1,27 @@
-"""What a client sends: one safetensors file with its delta, checked before anything is counted."""
+"""What a client sends: one safetensors file with its delta, plain or encoded, checked before anything is counted."""
 
 import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from federation.fl import weights
-from federation.fl.weights import DTYPES, Array, Header, Tensor, WeightsError, shown
+from federation.fl import compression, streams, weights
+from federation.fl.encodings import INDICES, NONE, PLAIN, SCALE, VALUES, Encoding
+from federation.fl.streams import Layout
+from federation.fl.weights import DTYPES, FLOATS, Array, Header, Tensor, WeightsError, shown
 
 MAX_NUM_EXAMPLES = 10**12
 MAX_METRICS = 100
 CHUNK_BYTES = 2**20
+
+Test = Callable[[Array], None]
+Tests = dict[str, Test]
 
 
 class UpdateError(ValueError):
@@ -33,23 +38,24 @@ class Update:
     metrics: dict[str, float | None]
 
 
-def check(path: Path, *, base: Header, base_digest: str) -> Update:
+def check(path: Path, *, base: Header, base_digest: str, encoding: Encoding = NONE) -> Update:
     """Check a whole update file against the model it was trained from.
 
-    Its tensors are named, shaped and typed as the base's, every float is finite, and its metadata
-    hold num_examples (an integer from 1 to 10^12), base_digest and optionally metrics (a JSON
-    object of finite numbers or null); other metadata are ignored. One pass over the file for
-    digest and finiteness, in constant memory. Raises UpdateError.
+    Its tensors are named, shaped and typed as the base's, or as ``encoding`` has them where its
+    metadata say so; every float is finite, and its metadata hold num_examples (an integer from 1
+    to 10^12), base_digest and optionally metrics (a JSON object of finite numbers or null); other
+    metadata are ignored. One pass over the file for digest and values, in constant memory.
+    Raises UpdateError.
     """
     try:
         header = weights.read_header(path, max_header_bytes=_header_allowance(base))
     except WeightsError as error:
         raise UpdateError(str(error)) from error
-    _check_tensors(header.tensors, base.tensors)
+    tests = _encoded(header, base, encoding) if _is_encoded(header.metadata, encoding) else _plain(header, base)
     num_examples = _num_examples(header.metadata)
     _check_base(header.metadata, base_digest)
     metrics = _metrics(header.metadata)
-    return Update(_digest_of_finite(path, header), header.num_bytes, num_examples, metrics)
+    return Update(_digest_of_good(path, header, tests), header.num_bytes, num_examples, metrics)
 
 
 def _header_allowance(base: Header) -> int:
@@ -58,18 +64,67 @@ def _header_allowance(base: Header) -> int:
     return min(weights.MAX_HEADER_BYTES, 4 * needed + 2**18)
 
 
-def _check_tensors(given: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
-    if missing := sorted(base.keys() - given.keys()):
-        raise UpdateError(f"The tensor {shown(missing[0])} is missing{_and_more(missing)}.")
-    if extra := sorted(given.keys() - base.keys()):
-        raise UpdateError(f"The model has no tensor {shown(extra[0])}{_and_more(extra)}.")
-    for name, tensor in given.items():
-        if tensor.shape != base[name].shape:
+def _is_encoded(metadata: Mapping[str, str], encoding: Encoding) -> bool:
+    given = metadata.get("encoding", PLAIN)
+    if given != PLAIN and (given != encoding.name or encoding == NONE):
+        allowed = PLAIN if encoding == NONE else f"{PLAIN} or {encoding.name}"
+        raise UpdateError(f"The update's encoding is {shown(given)}, but this session takes {allowed}.")
+    return given != PLAIN
+
+
+def _plain(header: Header, base: Header) -> Tests:
+    _check_tensors(header.tensors, streams.layout(base), "model")
+    return {name: _all_finite(name, tensor.dtype) for name, tensor in header.tensors.items()}
+
+
+def _encoded(header: Header, base: Header, encoding: Encoding) -> Tests:
+    parts = encoding.layout(streams.layout(base))
+    if encoding.sparse:
+        parts |= _shortened(header.tensors, base, parts)
+    _check_tensors(header.tensors, parts, f"{encoding.name} encoding")
+    tests = {name: _all_finite(name, tensor.dtype) for name, tensor in header.tensors.items()}
+    for name, tensor in base.tensors.items():
+        if tensor.dtype not in encoding.dtypes:
+            continue
+        if SCALE + name in parts:
+            tests[SCALE + name] = _a_scale(SCALE + name)
+            tests[VALUES + name] = _levels(VALUES + name)
+        if INDICES + name in parts:
+            tests[INDICES + name] = _ascending(INDICES + name, tensor.size)
+    return tests
+
+
+def _shortened(given: Mapping[str, Tensor], base: Header, parts: Layout) -> Layout:
+    """The parts of sparse tensors, of which a client may send fewer values than it could."""
+    shorter: Layout = {}
+    for name in base.tensors:
+        places, values = given.get(INDICES + name), given.get(VALUES + name)
+        if INDICES + name not in parts or places is None or values is None:
+            continue
+        most = parts[VALUES + name][1][0]
+        if len(places.shape) != 1 or places.size > most:
             raise UpdateError(
-                f"{shown(name)} has shape {list(tensor.shape)}, but the model's has {list(base[name].shape)}."
+                f"{shown(INDICES + name)} has shape {list(places.shape)}: one dimension of at most {most} is allowed."
             )
-        if tensor.dtype != base[name].dtype:
-            raise UpdateError(f"{shown(name)} has dtype {tensor.dtype}, but the model's has {base[name].dtype}.")
+        if values.shape != places.shape:
+            raise UpdateError(
+                f"{shown(VALUES + name)} has shape {list(values.shape)}, but its indices have {list(places.shape)}."
+            )
+        shorter |= {part: (parts[part][0], places.shape) for part in (INDICES + name, VALUES + name)}
+    return shorter
+
+
+def _check_tensors(given: Mapping[str, Tensor], wanted: Layout, whose: str) -> None:
+    if missing := sorted(wanted.keys() - given.keys()):
+        raise UpdateError(f"The tensor {shown(missing[0])} is missing{_and_more(missing)}.")
+    if extra := sorted(given.keys() - wanted.keys()):
+        raise UpdateError(f"The {whose} has no tensor {shown(extra[0])}{_and_more(extra)}.")
+    for name, tensor in given.items():
+        dtype, shape = wanted[name]
+        if tensor.shape != shape:
+            raise UpdateError(f"{shown(name)} has shape {list(tensor.shape)}, but the {whose}'s has {list(shape)}.")
+        if tensor.dtype != dtype:
+            raise UpdateError(f"{shown(name)} has dtype {tensor.dtype}, but the {whose}'s has {dtype}.")
 
 
 def _and_more(names: list[str]) -> str:
@@ -125,8 +180,53 @@ def _metric_value(name: str, value: Any) -> float | None:
     return number
 
 
-def _digest_of_finite(path: Path, header: Header) -> str:
-    """The file's SHA-256. Raises UpdateError naming a tensor that holds a value that is not finite."""
+# ---- what the values must be: functions that are given a tensor's values in order, a chunk at a time
+
+
+def _all_finite(name: str, dtype: str) -> Test:
+    def test(stored: Array) -> None:
+        if not weights.all_finite(stored, dtype):
+            raise UpdateError(f"{shown(name)} holds a value that is not finite.")
+
+    return test if dtype in FLOATS else lambda stored: None
+
+
+def _a_scale(name: str) -> Test:
+    def test(stored: Array) -> None:
+        if not 0 <= stored[0] <= compression.MAX_SCALE:
+            raise UpdateError(f"{shown(name)} is {stored[0]:g}: it must be from 0 to {compression.MAX_SCALE:g}.")
+
+    return test
+
+
+def _levels(name: str) -> Test:
+    def test(stored: Array) -> None:
+        if stored.min() < -compression.LEVELS:
+            raise UpdateError(f"{shown(name)} holds {stored.min()}: int8 goes from -127 to 127 here.")
+
+    return test
+
+
+def _ascending(name: str, size: int) -> Test:
+    last = -1
+
+    def test(stored: Array) -> None:
+        nonlocal last
+        outside = stored[(stored < 0) | (stored >= size)]
+        if len(outside):
+            raise UpdateError(f"{shown(name)} holds {outside[0]}: the tensor has the indices 0 to {size - 1}.")
+        before = np.concatenate([[last], stored[:-1]])
+        wrong = np.flatnonzero(stored <= before)
+        if len(wrong):
+            first = wrong[0]
+            raise UpdateError(f"{shown(name)} must ascend, each index once: {stored[first]} follows {before[first]}.")
+        last = int(stored[-1])
+
+    return test
+
+
+def _digest_of_good(path: Path, header: Header, tests: Tests) -> str:
+    """The file's SHA-256. Raises UpdateError naming a tensor that holds a value that cannot be."""
     sha = hashlib.sha256()
     buffer = np.empty(CHUNK_BYTES, np.uint8)
     tensors = sorted(header.tensors.items(), key=lambda item: item[1].offset)
@@ -137,8 +237,7 @@ def _digest_of_finite(path: Path, header: Header) -> str:
         for name, tensor in tensors:
             for chunk in _chunks(file, tensor.num_bytes, buffer):
                 sha.update(chunk.data)
-                if not weights.all_finite(chunk.view(DTYPES[tensor.dtype]), tensor.dtype):
-                    raise UpdateError(f"{shown(name)} holds a value that is not finite.")
+                tests[name](chunk.view(DTYPES[tensor.dtype]))
     return sha.hexdigest()
 
 

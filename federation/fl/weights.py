@@ -32,6 +32,7 @@ DTYPES: Mapping[str, "np.dtype[Any]"] = {
     "BF16": np.dtype("<u2"),
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
+    "I8": np.dtype("<i1"),
 }
 FLOATS = ("F64", "F32", "F16", "BF16")
 MAX_HEADER_BYTES = 16 * 2**20

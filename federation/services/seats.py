@@ -31,7 +31,9 @@ FRESH: dict[str, Any] = {  # what a seat has before its client works
 
 _own = Select(
     lambda pk, client: (
-        Participation.objects.filter(pk=pk, client=client).select_related("round__base_model").order_by()
+        Participation.objects.filter(pk=pk, client=client)
+        .select_related("round__session", "round__base_model")
+        .order_by()
     ),
     int,
     int,
@@ -47,7 +49,7 @@ _offered = Select(
 
 
 def of(client: Client, seat_id: int) -> Participation:
-    """A client's own seat, with its round and base model. Raises NotFound for any other."""
+    """A client's own seat, with its round, session and base model. Raises NotFound for any other."""
     seat = (
         Participation.objects.filter(pk=seat_id, client=client).select_related("round__base_model").order_by().first()
     )

@@ -12,8 +12,8 @@ from django.db.models import F, TextChoices
 
 from federation import events, storage
 from federation.errors import Conflict, Invalid
+from federation.fl import encodings, strategies, workloads
 from federation.fl import options as declared
-from federation.fl import strategies, workloads
 from federation.fl.options import Option, OptionError
 from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, FileStatus, LatePolicy, RoundFailure, SessionStatus
 from federation.models import Event, GlobalModel, Participation, ServerEvent, TrainingSession
@@ -52,6 +52,8 @@ class Spec:
     rounds: int = 10
     strategy: str = "fedavg"
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
+    compression: str = encodings.NONE.name
+    compression_options: Mapping[str, Any] = field(default_factory=dict)
     cohort_size: int | None = None
     client_tags: Sequence[str] = ()
     quorum: int = 1
@@ -91,6 +93,7 @@ def check(spec: Spec) -> Spec:
         strategy_options = _checked(spec.strategy_options, known.options, "strategy.options", errors)
     else:
         errors.append(("strategy.name", _unknown_strategy(spec.strategy)))
+    compression_options = _compression(spec, errors)
     if not errors:
         errors += _bad_start(spec, workload_options)
     if errors:
@@ -102,6 +105,7 @@ def check(spec: Spec) -> Spec:
         train=train,
         workload_options=workload_options,
         strategy_options=strategy_options,
+        compression_options=compression_options,
     )
 
 
@@ -129,6 +133,15 @@ def _checked(
     except OptionError as error:
         errors.append((f"{what}.{error.field}", str(error)))
         return dict(given)
+
+
+def _compression(spec: Spec, errors: list[tuple[str, str]]) -> dict[str, Any]:
+    if spec.compression in encodings.ENCODINGS:
+        known = encodings.ENCODINGS[spec.compression]
+        return _checked(spec.compression_options, known.options, "compression.options", errors)
+    allowed = ", ".join(encodings.ENCODINGS)
+    errors.append(("compression.name", f"There is no compression {spec.compression!r}. Choose one of: {allowed}."))
+    return {}
 
 
 def _unknown_strategy(name: str) -> str:
@@ -166,6 +179,8 @@ def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
         workload_digest=workloads.get(spec.workload).digest(),
         strategy=spec.strategy,
         strategy_options=spec.strategy_options,
+        compression=spec.compression,
+        compression_options=spec.compression_options,
         rounds=spec.rounds,
         cohort_size=spec.cohort_size,
         client_tags=list(spec.client_tags),
@@ -197,6 +212,8 @@ def spec_of(session: TrainingSession) -> Spec:
         rounds=session.rounds,
         strategy=session.strategy,
         strategy_options=session.strategy_options,
+        compression=session.compression,
+        compression_options=session.compression_options,
         cohort_size=session.cohort_size,
         client_tags=tuple(session.client_tags),
         quorum=session.quorum,

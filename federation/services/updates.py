@@ -9,8 +9,8 @@ from django.db import transaction
 
 from federation import events, killpoints, storage
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
+from federation.fl import encodings, weights
 from federation.fl import updates as wire
-from federation.fl import weights
 from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.services import damage, seats
@@ -33,7 +33,7 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     """
     base = seat.round.base_model
     try:
-        update = wire.check(file, base=_header(base), base_digest=base.digest)
+        update = wire.check(file, base=_header(base), base_digest=base.digest, encoding=_encoding(seat))
     except wire.UpdateError as error:
         if digest is not None:
             _require(storage.digest_of(file), digest)
@@ -51,6 +51,16 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     if status == SeatStatus.LATE or not accepted:
         raise RoundClosed(_closed(seat))
     return False
+
+
+def most_bytes(seat: Participation) -> int:
+    """As many as the update of a seat can have, without its metadata."""
+    return _encoding(seat).most_bytes(seat.round.base_model.num_bytes)
+
+
+def _encoding(seat: Participation) -> encodings.Encoding:
+    session = seat.round.session
+    return encodings.build(session.compression, session.compression_options)
 
 
 def _require(digest: str, sent: str) -> None:

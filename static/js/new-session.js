@@ -40,7 +40,7 @@ form.addEventListener("input", ({ target }) => {
   if (!field) return;
   touched.add(field.dataset.field);
   if (target.name === "cohort_size") touched.add("quorum");
-  if (target.name === "workload" || target.name === "strategy") choose(target);
+  if (["workload", "strategy", "compression"].includes(target.name)) choose(target);
   clearTimeout(timer);
   timer = setTimeout(() => {
     check();

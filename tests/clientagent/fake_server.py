@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from federation.fl import updates, weights, workloads
+from federation.fl import encodings, updates, weights, workloads
 from federation.fl.version import __version__
 
 CODE = "FJ7K-2MQX-9RTD"
@@ -393,10 +393,16 @@ class Handler(BaseHTTPRequestHandler):
             base.write_bytes(self.fake.models[digest])
             sent.write_bytes(update)
             try:
-                updates.check(sent, base=weights.read_header(base), base_digest=digest)
+                updates.check(sent, base=weights.read_header(base), base_digest=digest, encoding=_encoding(seat))
             except updates.UpdateError as error:
                 return str(error)
         return ""
+
+
+def _encoding(seat: Seat) -> encodings.Encoding:
+    """What a seat's work asks for; a name that no server has is as good as none."""
+    known = seat.work["encoding"] in encodings.ENCODINGS
+    return encodings.build(seat.work["encoding"], seat.work["encoding_options"]) if known else encodings.NONE
 
 
 # ---- actions for `script`

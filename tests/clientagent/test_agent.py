@@ -133,6 +133,13 @@ def test_work_that_cannot_be_done_is_given_up_with_the_reason(site: Site, server
     assert seat.status == "failed" and reason in seat.reason, seat.reason
 
 
+@pytest.mark.parametrize(("name", "options"), [("float16", {}), ("int8", {}), ("topk", {"fraction": 0.2})])
+def test_an_update_is_encoded_as_the_work_asks(site: Site, server: FakeServer, name: str, options: dict[str, float]):
+    seat = server.offer(encoding=name, encoding_options=options)
+    site.run()
+    assert seat.status == "reported" and _metadata(seat.update)["encoding"] == name
+
+
 def test_an_unknown_encoding_is_answered_with_plain_float32(site: Site, server: FakeServer):
     seat = server.offer(encoding="top-k", extra_tensors=["control"])
     site.run()

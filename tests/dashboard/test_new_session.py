@@ -22,8 +22,8 @@ TYPED = {
     "name": "night run", "workload": "synthetic", "workload.synthetic.num_parameters": "12", "start_from": "",
     "rounds": "4", "round_time": "2", "round_unit": "min", "cohort_size": "", "quorum": "1", "epochs": "2",
     "batch_size": "16", "learning_rate": "0.05", "seed": "7", "strategy": "fedavg", "strategy.fedavg.server_lr": "0.5",
-    "max_retries": "3", "on_round_failure": "skip",
-    "late_policy": "next_round",
+    "max_retries": "3", "on_round_failure": "skip", "late_policy": "next_round", "compression": "topk",
+    "compression.topk.fraction": "0.2",
 }  # fmt: skip
 
 
@@ -42,6 +42,8 @@ def test_everything_that_was_typed_becomes_the_session(browser: Browser) -> None
         rounds=4,
         strategy="fedavg",
         strategy_options={"server_lr": 0.5},
+        compression="topk",
+        compression_options={"fraction": 0.2},
         cohort_size=None,
         quorum=1,
         round_seconds=120,
@@ -61,6 +63,8 @@ def test_a_draft_waits_to_be_started(browser: Browser) -> None:
 
 
 IMPOSSIBLE = [
+    ({"compression": "zip"}, "compression", "There is no compression &#x27;zip&#x27;"),
+    ({"compression.topk.fraction": "2"}, "compression.topk.fraction", "fraction of compression"),
     ({"name": " "}, "name", "A session needs a name of 1 to 100 characters."),
     ({"name": "x" * 101}, "name", "A session needs a name of 1 to 100 characters."),
     ({"rounds": "0"}, "rounds", "Rounds is 0: choose 1 to"),
@@ -106,7 +110,7 @@ def test_an_impossible_value_is_told_beside_its_field_and_everything_typed_is_ke
     assert re.search(rf'name="{re.escape(field)}"[^>]*aria-invalid="true"', page)
     for name, value in (TYPED | change).items():
         if value.strip() and not name.startswith(
-            ("start_from", "workload", "strategy", "round_unit", "on_round", "late_policy")
+            ("start_from", "workload", "strategy", "compression", "round_unit", "on_round", "late_policy")
         ):
             assert f'value="{value}"' in page
 

@@ -55,6 +55,9 @@ START = [Point.STARTING, Point.LEASES_FREED]
 ENROLMENT = [Point.ENROLLED]
 
 
+COMPRESSED = {"rounds": 3, "compression": {"name": "topk", "options": {"fraction": 0.05}}}
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running(tmp_path_factory.mktemp("kill"), env=ENV) as stack:
@@ -100,6 +103,20 @@ def test_an_agent_is_killed(site: Stack, undisturbed: dict[int, Outcome], point:
     site.died("south")
     site.agent("south", "--workload", "synthetic")
     assert outcome(site, session) == undisturbed[size]
+
+
+def test_an_agent_is_killed_that_keeps_residuals(site: Stack):
+    """In the second round before its update is kept, and in the third after."""
+    undisturbed = outcome(site, site.session(**settings() | COMPRESSED))
+    session = site.session(start=False, **settings() | COMPRESSED)
+    site.kill_at("south", Point.TRAINED, time=2)
+    start(site, session)
+    site.died("south")
+    site.kill_at("south", Point.UPDATE_KEPT, time=2)
+    site.agent("south", "--workload", "synthetic")
+    site.died("south")
+    site.agent("south", "--workload", "synthetic")
+    assert outcome(site, session) == undisturbed
 
 
 @pytest.mark.parametrize("point", ENROLMENT)

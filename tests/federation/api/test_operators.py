@@ -85,6 +85,12 @@ def test_a_session_may_be_made_without_being_started(operator):
         ({"workload": {"name": "synthetic", "version": 2}}, "workload.version"),
         ({"strategy": {"name": "magic"}}, "strategy.name"),
         ({"strategy": {"name": "fedavg", "options": {"server_lr": float("inf")}}}, "strategy.options.server_lr"),
+        ({"compression": "topk"}, "compression"),
+        ({"compression": {"name": "zip"}}, "compression.name"),
+        ({"compression": {"name": "topk", "level": 9}}, "compression.level"),
+        ({"compression": {"name": "topk", "options": {"fraction": 0}}}, "compression.options.fraction"),
+        ({"compression": {"name": "topk", "options": {"fraction": 1.5}}}, "compression.options.fraction"),
+        ({"compression": {"name": "int8", "options": {"fraction": 0.5}}}, "compression.options.fraction"),
         ({"train": {"learning_rate": -0.1}}, "train.learning_rate"),
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate"),
         ({"train": {"momentum": 0.9}}, "train.momentum"),
@@ -99,6 +105,14 @@ def test_an_impossible_session_is_refused_by_name_and_a_good_one_made_next(opera
     problem(operator("POST", "/sessions", SPEC | change), 422, field=field)
     assert not TrainingSession.objects.exists()
     assert operator("POST", "/sessions", SPEC).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("given", "options"), [({"name": "topk"}, {"fraction": 0.1}), ({"name": "int8"}, {}), ({"name": "none"}, {})]
+)
+def test_a_session_tells_its_compression(operator, given, options):
+    body = operator("POST", "/sessions", SPEC | {"compression": given}).json()
+    assert body["compression"] == given | {"options": options}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"text"', b"NaN", b"\xff"])

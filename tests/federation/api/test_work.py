@@ -18,6 +18,12 @@ from tests.federation.cast import seat_of, send, settle, token_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+def test_the_work_of_a_compressed_session_tells_how(open_round, raw):
+    open_round("anna", compression="topk", compression_options={"fraction": 0.2})
+    work = raw("GET", "/api/v1/work?wait=0", by="anna").json()
+    assert (work["encoding"], work["encoding_options"]) == ("topk", {"fraction": 0.2})
+
+
 async def polling(*names):
     """Returns once these clients wait for work."""
     ids = set(await sync_to_async(list)(Client.objects.filter(name__in=names).values_list("pk", flat=True)))

@@ -64,6 +64,46 @@ def test_the_same_bytes_are_accepted_for_ever_once_aggregated(open_round, now):
         assert not updates.receive(seats.of(seat.client, seat.pk), file, now=now)
 
 
+ENCODED = {
+    "float16": {"values/weight": np.full(SIZE, 0.5, np.float16)},
+    "int8": {"values/weight": np.full(SIZE, 50, np.int8), "scale/weight": np.array(0.01, F32)},
+    "topk": {"values/weight": np.array([5.0], F32), "indices/weight": np.array([2], np.int32)},
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_an_encoded_update_counts_beside_a_plain_one(open_round, now, name):
+    session = open_round("anna", "ben", compression=name, rounds=1).session
+    base = weights.load(storage.path(seat_of("anna").round.base_model.digest))["weight"]
+    send("anna", update(seat_of("anna"), tensors=ENCODED[name], encoding=name), now=now)
+    send("ben", now=now)
+    settle(session, now=now)
+    delta = np.zeros(SIZE)
+    delta[slice(2, 3) if name == "topk" else slice(None)] = 5.0 if name == "topk" else 0.5
+    made = weights.load(storage.path(session.last_model().digest))["weight"]
+    np.testing.assert_allclose(made, base + (delta + 0.5) / 2, rtol=1e-5)
+    assert seat_of("anna").norm == pytest.approx(np.linalg.norm(delta), rel=1e-5)
+    assert seat_of("anna").cosine == pytest.approx(_cosine(delta, delta + 0.5), rel=1e-4)
+
+
+def _cosine(a, b):
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize(("session", "sent"), [("none", "int8"), ("int8", "topk"), ("topk", "float16")])
+def test_an_encoding_that_is_not_the_sessions_is_refused(open_round, now, session, sent):
+    open_round("anna", compression=session)
+    with pytest.raises(Invalid, match=f"encoding is {sent}, but this session takes float32"):
+        send("anna", update(seat_of("anna"), tensors=ENCODED[sent], encoding=sent), now=now)
+    assert seat_of("anna").is_open
+    assert send("anna", now=now)
+
+
+def test_a_sparse_update_may_be_larger_than_its_model(open_round):
+    seat = open_round("anna", compression="topk", compression_options={"fraction": 1.0}).seats.get()
+    assert updates.most_bytes(seat) >= 8 * SIZE > seat.round.base_model.num_bytes - 100
+
+
 REFUSED = {
     "nothing at all": (b"", "safetensors"),
     "not safetensors": (b"PK\x03\x04 not safetensors at all", "safetensors"),
