@@ -404,16 +404,16 @@ class Chaos:
         body = self.weights(update["digest"]).read_bytes()
         token = json.loads((self.stack.folder / "agents" / name / "identity.json").read_text())["token"]
 
-        def put() -> requests.Response | None:
+        def put() -> list[requests.Response]:
             answer = requests.put(
                 f"{self.stack.url}/api/v1/participations/{seat['id']}/update",
                 data=body,
                 headers={"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"},
                 timeout=30,
             )
-            return None if answer.status_code == 503 else answer  # later: its model is being made again
+            return [] if answer.status_code == 503 else [answer]  # later: its model is being made again
 
-        answer = until(put, why=f"an answer to what {name} sends again")
+        (answer,) = until(put, why=f"an answer to what {name} sends again")
         self.record.answers[f"{'same' if same else 'other'} bytes: {answer.status_code}"] += 1
         if answer.status_code not in ((204, 410) if same else (409, 410, 422)):
             raise Violated(f"{name} sent {'the same' if same else 'other'} bytes again: {answer.status_code}")
