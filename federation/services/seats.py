@@ -50,9 +50,7 @@ _offered = Select(
 
 def of(client: Client, seat_id: int) -> Participation:
     """A client's own seat, with its round, session and base model. Raises NotFound for any other."""
-    seat = (
-        Participation.objects.filter(pk=seat_id, client=client).select_related("round__base_model").order_by().first()
-    )
+    seat = _own.first(seat_id, client.pk)
     if seat is None:
         raise NotFound(f"{client.name} has no participation {seat_id}.")
     seat.client = client
