@@ -116,7 +116,9 @@ class NewSessionForm(forms.Form):
     seed = Whole(label="Seed", help_text="The same seed and the same updates give the same model.")
     strategy = forms.CharField(label="Aggregation", help_text="How the updates of a round become the next model.")
     compression = forms.CharField(
-        label="Compression of updates", help_text="Fewer bytes from each client, for slightly coarser updates."
+        label="Compression of updates",
+        help_text="Fewer bytes from each client, for slightly coarser updates.",
+        required=False,
     )
     max_retries = Whole(label="Retries", help_text="How often a failed round opens again.")
     on_round_failure = forms.ChoiceField(
@@ -259,7 +261,7 @@ class NewSessionForm(forms.Form):
             rounds=number("rounds", plain.rounds),
             strategy=typed.get("strategy", ""),
             strategy_options=self._options("strategy", STRATEGIES),
-            compression=typed.get("compression", ""),
+            compression=typed.get("compression") or plain.compression,
             compression_options=self._options("compression", ENCODINGS),
             cohort_size=typed.get("cohort_size"),
             client_tags=tags.split(typed.get("client_tags", "")),

@@ -64,7 +64,7 @@ def test_a_draft_waits_to_be_started(browser: Browser) -> None:
 
 IMPOSSIBLE = [
     ({"compression": "zip"}, "compression", "There is no compression &#x27;zip&#x27;"),
-    ({"compression.topk.fraction": "2"}, "compression.topk.fraction", "fraction of compression"),
+    ({"compression.topk.fraction": "2"}, "compression.topk.fraction", "Fraction must be a number above 0 up to 1"),
     ({"name": " "}, "name", "A session needs a name of 1 to 100 characters."),
     ({"name": "x" * 101}, "name", "A session needs a name of 1 to 100 characters."),
     ({"rounds": "0"}, "rounds", "Rounds is 0: choose 1 to"),

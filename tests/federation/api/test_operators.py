@@ -359,7 +359,7 @@ def test_an_impossible_invitation_is_refused_by_name(operator, body, field):
 
 def test_a_session_costs_a_handful_of_queries(operator, open_round, django_assert_max_num_queries):
     session = open_round("anna", "ben", "carl").session
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         operator("GET", f"/sessions/{session.pk}")
 
 
