@@ -194,8 +194,10 @@ class Api:
 
     def offset(self, url: str) -> Answer:
         """How much of an upload the server has."""
-        headers = self._headers | {"Tus-Resumable": "1.0.0"}
-        return _seat(self._persist(Request("HEAD", self._path(url), headers)))
+        return _seat(self._persist(self._asking_for_offset(url)))
+
+    def _asking_for_offset(self, url: str) -> Request:
+        return Request("HEAD", self._path(url), self._headers | {"Tus-Resumable": "1.0.0"})
 
     def create(self, url: str, length: int) -> Answer:
         """Begin an upload anew: 201."""
@@ -214,6 +216,7 @@ class Api:
         """A part of an upload, with the digest of the whole: 204, 409, 413, 422, 423 or 460.
 
         take: called for each attempt; it is told whether the connection ended while the last one was on its way.
+        The server is asked first then where it stands: 200, with its offset, if that is another.
         """
         cut = False
         headers = self._headers | {
@@ -226,11 +229,18 @@ class Api:
 
         def chunks(part: memoryview) -> Iterable[memoryview]:
             nonlocal cut
+            if cut:  # a new connection is tried, as for one that was idle for too long; here it means a cut
+                raise ConnectionAbortedError
             cut = True  # until an answer comes
             return body(part)
 
         def attempt() -> Answer:
             nonlocal cut
+            if cut:
+                stands = self._connection.exchange(self._asking_for_offset(url))
+                if stands.status == 200 and stands.headers.get("upload-offset") != str(offset):
+                    take(True)
+                    return stands
             part = take(cut)
             cut = False
             answer = self._connection.exchange(

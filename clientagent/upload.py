@@ -101,7 +101,7 @@ class Upload:
             case 204:
                 self._grow()
                 return offset + self._taken
-            case 409 if "upload-offset" in answer.headers:
+            case 200 | 409 if "upload-offset" in answer.headers:
                 return _offset(answer)
             case 423:
                 self._api.pause(max(BUSY_SECONDS, 2 * answer.retry_after))

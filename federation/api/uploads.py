@@ -7,14 +7,16 @@ was killed, and is cut back to the number. The last part is counted only once th
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +34,7 @@ from federation.models import Participation
 from federation.services import seats, updates
 
 TUS = {"Tus-Resumable": "1.0.0"}
+LOCK_SECONDS = 1.0
 SPARE_BYTES = 1 << 20  # an update may be larger than its model by its metadata
 DIGEST_FIELD = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 CHECKSUMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
@@ -102,7 +105,7 @@ async def create(exchange: Exchange) -> None:
     if length is None and exchange.headers.get("upload-defer-length") != "1":
         raise Invalid(("Upload-Length", "Say the size in Upload-Length, or Upload-Defer-Length: 1."))
     _check_length(seat, length)
-    with _locked(seat) as upload:
+    async with _locked(seat) as upload:
         await in_thread(_begin, seat, upload, length)
     location = f"/api/v1/participations/{seat.pk}/update"
     await exchange.answer(201, {"Location": location, "Upload-Offset": "0"})
@@ -111,6 +114,10 @@ async def create(exchange: Exchange) -> None:
 async def head(exchange: Exchange) -> None:
     """tus core: where the upload stands."""
     seat = await _tus_seat(exchange)
+    if storage.upload_path(seat.pk).exists():
+        with suppress(Locked):  # a part is under way: what was noted before it is true
+            async with _locked(seat):
+                await in_thread(seat.refresh_from_db, fields=["upload_offset", "upload_length", "status", "num_bytes"])
     headers = {"Upload-Offset": str(_offset(seat)), "Cache-Control": "no-store"}
     length = seat.num_bytes if seat.status in COUNTED else seat.upload_length
     headers |= {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
@@ -124,7 +131,7 @@ async def patch(exchange: Exchange) -> None:
         raise UnsupportedType("A part is sent as Content-Type: application/offset+octet-stream.")
     checksum = _checksum(exchange.headers.get("upload-checksum", ""))
     offset = _number(exchange.headers, "upload-offset")
-    with _locked(seat) as upload:
+    async with _locked(seat) as upload:
         await in_thread(seat.refresh_from_db, fields=["upload_offset", "upload_length", "status"])
         stands = _offset(seat)
         if offset != stands:
@@ -240,19 +247,30 @@ class Upload:
             data, at = data[written:], at + written
 
 
-@contextmanager
-def _locked(seat: Participation) -> Iterator[Upload]:
+@asynccontextmanager
+async def _locked(seat: Participation) -> AsyncIterator[Upload]:
     """The seat's upload file, for one writer at a time over all processes of this machine."""
     path = storage.upload_path(seat.pk)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Locked("Another request is sending this update right now.") from None
+        await _lock(handle)
         yield Upload(path, handle)
     finally:
         os.close(handle)
+
+
+async def _lock(handle: int) -> None:
+    """Wait a moment for a request that was cut off and notes how far it came. Raises Locked."""
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise Locked("Another request is sending this update right now.") from None
+            await asyncio.sleep(0.01)
+        else:
+            return
 
 
 def _offset(seat: Participation) -> int:

@@ -7,6 +7,7 @@ import threading
 import time
 from hashlib import sha256
 from http.client import HTTPConnection
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -221,7 +222,7 @@ def test_a_put_that_is_too_large_after_all_goes_up_in_parts(api: Api, server: Fa
 def test_a_proxy_that_takes_little_gets_smaller_parts(api: Api, server: FakeServer, seat: Seat, update: Finished):
     server.script("PATCH", "/update", early, early)
     send(api, seat, update, **TUS)
-    assert offsets(server)[:3] == [0, 2_500, 5_000]
+    assert max(after - before for before, after in pairwise(dict.fromkeys(offsets(server)))) <= 2_500
     assert seat.update == update.path.read_bytes()
 
 

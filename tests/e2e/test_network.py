@@ -71,8 +71,7 @@ def test_a_transfer_goes_on_where_it_was_cut(site: Stack, wire: Wire, undisturbe
         digest, carried = run(site, wire)
     assert digest == undisturbed
     assert wire.struck == {kind: 2}
-    lost = 2 * PART_BYTES if kind is Kind.CUT else MODEL_BYTES  # a reset takes what the kernel had not handed on
-    assert carried[way] < MODEL_BYTES + lost + SPARE_BYTES
+    assert carried[way] < MODEL_BYTES + 2 * PART_BYTES + SPARE_BYTES
 
 
 @pytest.mark.parametrize("way", Way)
@@ -80,7 +79,7 @@ def test_a_connection_that_never_lasts_for_a_whole_part_is_enough(site: Stack, w
     with faulty(wire, Fault(Kind.RESET, way, after=700_000, always=True)):
         digest, carried = run(site, wire)
     assert digest == undisturbed
-    assert wire.struck[Kind.RESET] > MODEL_BYTES // 700_000
+    assert wire.struck[Kind.RESET] >= MODEL_BYTES // 700_000
     assert carried[way] < 2 * MODEL_BYTES
 
 

@@ -164,6 +164,8 @@ class Line:
                     self._wire.count(way, len(data))
                 if fault:
                     self.end(fault.kind)
+                    if fault.kind is not Kind.HOLE:
+                        break  # what the kernel still has must not follow: it would leave a gap
         for end in (source, target):
             with contextlib.suppress(OSError):
                 if not end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER):
