@@ -18,7 +18,7 @@ FL_UPLOADS_DIR = FL_DATA_DIR / "uploads"
 # ---- how the federation behaves
 FL_ONLINE = timedelta(seconds=env.whole("FL_ONLINE_SECONDS", 45, minimum=1, maximum=86_400))
 FL_STALL_SECONDS = env.whole("FL_STALL_SECONDS", 60, minimum=1, maximum=3600)
-FL_PART_BYTES = env.whole("FL_PART_BYTES", 4 << 20, minimum=1024, maximum=64 << 20)
+FL_PART_BYTES = env.whole("FL_PART_BYTES", 16 << 20, minimum=1024, maximum=64 << 20)
 FL_MAX_PUT_BYTES = env.whole("FL_MAX_PUT_BYTES", 8 << 20, minimum=1024, maximum=64 << 20)
 FL_ACCEL_REDIRECT = env.location("FL_ACCEL_REDIRECT")
 FL_MAX_PARAMETERS_BYTES = env.whole("FL_MAX_MODEL_GB", 16, minimum=1, maximum=1024) << 30

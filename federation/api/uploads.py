@@ -31,7 +31,7 @@ from federation.api.threads import in_thread
 from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge
 from federation.lifecycle import COUNTED
 from federation.models import Participation
-from federation.services import seats, updates
+from federation.services import rounds, seats, updates
 
 TUS = {"Tus-Resumable": "1.0.0"}
 LOCK_SECONDS = 1.0
@@ -305,7 +305,8 @@ def _receive(seat: Participation, file: Path, digest: str | None) -> None:
     """Take a finished file in, and say so to whoever advances the session."""
     if updates.receive(seat, file, digest=digest, now=timezone.now()):
         killpoints.reached(killpoints.Point.UPDATE_ACCEPTED)
-        tasks.advance.delay(seat.round.session_id)
+        if rounds.may_move(seat.round_id):
+            tasks.advance.delay(seat.round.session_id)
     killpoints.reached(killpoints.Point.ANSWER_LOST)
 
 

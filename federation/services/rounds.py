@@ -30,7 +30,7 @@ from federation.lifecycle import (
     verdict,
 )
 from federation.models import Client, Event, GlobalModel, Participation, Round, TrainingSession
-from federation.prepared import Update
+from federation.prepared import Select, Update
 from federation.services import damage, deadlines, late, making, seats, server
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,15 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
         return token is not None and aggregate(round_, token)
     # A seat that reported has freed its client, perhaps for another session.
     return close(round_, now=now) or open_next(now=now)
+
+
+_open_seats = Select(lambda round_: Participation.objects.filter(round=round_, status__in=OPEN).order_by()[:1], int)
+_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round().order_by()[:1])
+
+
+def may_move(round_id: int) -> bool:
+    """Whether an update that was just accepted can have made a move due. What else can, the tick finds."""
+    return not _open_seats(round_id) or bool(_waiting())
 
 
 # ---- opening

@@ -51,11 +51,18 @@ def test_it_may_come_in_pieces(open_round, put):
     assert put("anna", [body[:7], b"", body[7:50], body[50:]]).status == 204
 
 
+def test_one_of_several_updates_moves_nothing_unless_a_session_waits_for_its_client(open_round, put, running, enqueued):
+    first = open_round("anna", "ben", "carl").session
+    assert put("anna").status == 204 and enqueued == []
+    running(name="second")
+    assert put("ben").status == 204 and enqueued == [("advance", first.pk)]
+
+
 def test_the_same_bytes_again_are_accepted_and_other_bytes_are_not(open_round, put, enqueued):
     open_round("anna", "ben")
     assert [put("anna").status, put("anna").status] == [204, 204]
     assert "other bytes" in problem(put("anna", update(seat_of("anna"), 0.25)), 409)
-    assert len(enqueued) == 1
+    assert enqueued == []
 
 
 def test_the_same_bytes_are_accepted_after_the_round(open_round, raw, now):

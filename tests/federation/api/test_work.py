@@ -61,7 +61,7 @@ def test_the_work_has_exactly_the_members_of_the_contract(open_round, raw):
             "url": f"/api/v1/models/{base.digest}",
         },
         "update_url": f"/api/v1/participations/{seat.pk}/update",
-        "part_bytes": 4 << 20,
+        "part_bytes": 16 << 20,
         "max_put_bytes": 8 << 20,
         "encoding": "float32",
         "extra_tensors": [],
