@@ -18,7 +18,7 @@ from tests.e2e.test_browser import CHROME, DIGITS, FLAGS  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 NAMES = ("northfield-general", "st-brendan", "harbour-university", "vale-district")
-COLOURS = 128  # of a picture; flat pages need no more
+COLOURS = 256  # of a picture, as many as its format takes: fewer and the clients lose theirs
 
 
 def main() -> int:
