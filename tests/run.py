@@ -21,7 +21,11 @@ def main() -> int:
     find(BROWSERS, package="chromium", without="the browser tests")
     find(NGINX, package="nginx", without="the tests behind nginx")
     more = sys.argv[1:]
-    return pytest("tests", "--ignore=tests/e2e", "-n", "2", *more) or on_postgresql(*more) or pytest("tests/e2e", *more)
+    return (
+        pytest("tests", "--ignore=tests/e2e", "-n", "2", *more)
+        or on_postgresql(*more)
+        or pytest("tests/e2e", "-n", "2", "--dist", "loadfile", *more)  # the tests of a file share a server
+    )
 
 
 def on_postgresql(*more: str) -> int:

@@ -49,11 +49,11 @@ class Encoding:
 
     def parts(self, name: str, shape: tuple[int, ...]) -> Layout:
         """The tensors that stand for one of the model's, of one of its dtypes."""
-        raise NotImplementedError
+        return {VALUES + name: ("F32", shape)}
 
     def pieces(self, name: str, values: Array, rng: np.random.Generator) -> Pieces:
         """Encode a flat float32 array. With feedback the residual is left in it."""
-        raise NotImplementedError
+        yield VALUES + name, 0, values
 
     def most_bytes(self, model_bytes: int) -> int:
         """As many as an update's tensors can have at most, for a model of model_bytes."""
