@@ -11,10 +11,11 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
 
 from PIL import Image  # noqa: E402
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
+from playwright.sync_api import Page  # noqa: E402
 
-from tests.e2e.stack import PASSWORD, Stack, running, until  # noqa: E402
-from tests.e2e.test_browser import CHROME, DIGITS, FLAGS  # noqa: E402
+from tests.e2e.browser import signed_in  # noqa: E402
+from tests.e2e.stack import Stack, running, until  # noqa: E402
+from tests.e2e.test_browser import DIGITS  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 NAMES = ("northfield-general", "st-brendan", "harbour-university", "vale-district")
@@ -24,14 +25,10 @@ COLOURS = 256  # of a picture, as many as its format takes: fewer and the client
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack:
         pages = trained(stack)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            sign_in(page, stack)
+        with signed_in(stack.url, width=1440) as page:
             for name, path in pages.items():
                 for theme in ("light", "dark"):
                     shoot(page, stack, name, path, theme)
-            browser.close()
     return 0
 
 
@@ -80,14 +77,6 @@ TAG = (
     "models.note(m, 'Checked on the ward in May.', by='alice'); "
     "models.tag(M.objects.get(session__name='digits adam', version=8), 'candidate', by='alice')"
 )
-
-
-def sign_in(page: Page, stack: Stack) -> None:
-    page.goto(stack.url)
-    page.fill("[name=username]", "alice")
-    page.fill("[name=password]", PASSWORD)
-    page.click("main button")
-    page.wait_for_url(stack.url + "/")
 
 
 def shoot(page: Page, stack: Stack, name: str, path: str, theme: str) -> None:

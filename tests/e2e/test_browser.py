@@ -1,22 +1,16 @@
 """A person's browser: curves grow while clients train, and survive a reload, a cut and a restart."""
 
 import json
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.e2e.stack import PASSWORD, Stack, until
+from tests.e2e.browser import needs_browser, signed_in
+from tests.e2e.stack import Stack, until
 from tests.e2e.wire import Wire, wire_to
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROME = next(filter(None, map(shutil.which, BROWSERS)), None)
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
+pytestmark = needs_browser
 DIGITS = {"name": "digits", "options": {}}
 
 
@@ -28,20 +22,8 @@ def wire(stack: Stack) -> Iterator[Wire]:
 
 @pytest.fixture
 def page(wire: Wire) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.said = []  # type: ignore[attr-defined]
-        page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: page.said.append(str(error)))
-        base = f"http://127.0.0.1:{wire.port}"
-        page.goto(base)
-        page.fill("[name=username]", "alice")
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button, form button")
-        page.wait_for_url(base + "/")
+    with signed_in(f"http://127.0.0.1:{wire.port}") as page:
         yield page
-        browser.close()
 
 
 def drawn(page: Page) -> dict[str, int]:

@@ -6,14 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import pytest
 import requests
-from playwright.sync_api import Page, sync_playwright
 
-from tests.e2e.stack import PASSWORD, Stack, assert_nothing_counted_twice, until
-from tests.e2e.test_browser import CHROME, FLAGS
+from tests.e2e.browser import needs_browser, signed_in
+from tests.e2e.stack import Stack, assert_nothing_counted_twice, until
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
+pytestmark = needs_browser
 
 
 @contextmanager
@@ -21,19 +19,6 @@ def locked(stack: Stack) -> Iterator[None]:
     with closing(sqlite3.connect(stack.folder / "db.sqlite3", isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         yield
-
-
-@contextmanager
-def signed_in(stack: Stack) -> Iterator[Page]:
-    """A browser on the overview."""
-    with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=CHROME, args=FLAGS).new_page()
-        page.goto(stack.url)
-        page.fill("[name=username]", "alice")
-        page.fill("[name=password]", PASSWORD)
-        page.click("form button")
-        page.wait_for_selector("#overview")
-        yield page
 
 
 def ready(stack: Stack) -> dict[str, bool]:
@@ -46,7 +31,7 @@ def test_a_locked_database_is_waited_for_and_every_page_says_so(stack: Stack):
     stack.online(2)
     session = stack.session(rounds=300)
     until(lambda: stack.get(f"/sessions/{session}")["completed_rounds"] >= 2)
-    with signed_in(stack) as page:
+    with signed_in(stack.url) as page:
         assert page.locator("[data-trouble]").count() == 0
         with locked(stack):
             page.wait_for_selector("[data-trouble=worker]", timeout=40_000)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.e2e.stack import PASSWORD, Stack
-from tests.e2e.test_browser import CHROME, DIGITS, FLAGS
+from tests.e2e.browser import needs_browser, signed_in
+from tests.e2e.stack import Stack
+from tests.e2e.test_browser import DIGITS
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
+pytestmark = needs_browser
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 SERIOUS = ("serious", "critical")
 
@@ -43,19 +44,8 @@ def trained(shared_stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def page(shared_stack: Stack) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.said = []  # type: ignore[attr-defined]
-        page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: page.said.append(str(error)))
-        page.goto(shared_stack.url)
-        page.fill("[name=username]", "alice")
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button")
-        page.wait_for_url(shared_stack.url + "/")
+    with signed_in(shared_stack.url, width=1440) as page:
         yield page
-        browser.close()
 
 
 def serious(page: Page) -> list[str]:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from dashboard.curves import estimated
-from tests.e2e.stack import PASSWORD, ROOT, Stack, until
-from tests.e2e.test_browser import CHROME, FLAGS
+from tests.e2e.browser import chromium, needs_browser, sign_in
+from tests.e2e.stack import ROOT, Stack, until
 from tests.e2e.wire import Wire, wire_to
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
+pytestmark = needs_browser
 NAMES = ("site-1", "site-2")
 HOUR = 3_600_000  # ms
 # Asked by a line "first events" each time; of the batches that it commits, 64 may wait for a browser.
@@ -81,21 +81,15 @@ def wire(shared_stack: Stack) -> Iterator[Wire]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def opened(browser: Browser, base: str, session: str, *, prepare: Callable[[Page], None] = lambda page: None) -> Page:
     """A browser of its own, so that what stops one page stops no other."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     prepare(page)
-    page.goto(base)
-    page.fill("[name=username]", "alice")
-    page.fill("[name=password]", PASSWORD)
-    page.click("main button")
-    page.wait_for_url(base + "/")
+    sign_in(page, base)
     page.goto(f"{base}/sessions/{session}/")
     until(lambda: page.evaluate("document.querySelector('#curves').dataset.ready === 'true'"), why="the points")
     return page

@@ -1,0 +1,48 @@
+"""A person's browser: Chromium without a window, signed in as whoever the tests' servers know."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.e2e.stack import PASSWORD
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROME = next(filter(None, map(shutil.which, BROWSERS)), None)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+needs_browser = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def sign_in(page: Page, base: str) -> None:
+    page.goto(base)
+    page.fill("[name=username]", "alice")
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button")
+    page.wait_for_url(base + "/")
+
+
+@contextmanager
+def signed_in(base: str, *, width: int = 1280) -> Iterator[Page]:
+    """A browser on the overview. `said` has the errors of its console."""
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.said = []  # type: ignore[attr-defined]
+        page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        sign_in(page, base)
+        yield page
