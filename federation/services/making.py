@@ -1,9 +1,10 @@
-"""Makes a round's model out of its files: the first time, and again where the file was damaged."""
+"""Makes models: a round's out of its files, the initial one from the seed; the first time, and again after damage."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from django.db.models import F, Q
 
@@ -11,7 +12,7 @@ from federation import storage
 from federation.fl import aggregation, sampling, strategies
 from federation.fl.aggregation import Aggregated, UpdateFile
 from federation.lifecycle import COUNTED
-from federation.models import Participation, Round
+from federation.models import Participation, Round, TrainingSession
 
 
 def counted(round_: Round) -> list[Participation]:
@@ -45,6 +46,17 @@ def make(
         seed=sampling.client_seed(session.seed, round_.number, "server"),
         on_block=on_block,
     )
+
+
+def initial_request(session: TrainingSession, out: Path) -> dict[str, Any]:
+    """What the evaluator is asked for where a session's initial model needs torch."""
+    return {
+        "do": "initial",
+        "workload": session.workload,
+        "options": session.workload_options,
+        "seed": session.seed,
+        "out": str(out),
+    }
 
 
 def _file(seat: Participation) -> UpdateFile:

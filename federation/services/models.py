@@ -19,7 +19,7 @@ from federation.evaluator import Answer, evaluator
 from federation.fl import workloads
 from federation.lifecycle import LIVE, FileStatus, SessionStatus
 from federation.models import Event, GlobalModel, ModelTag, ServerEvent, TrainingSession
-from federation.services import damage, tags
+from federation.services import damage, making, tags
 
 MAX_NOTE = 4000  # characters
 
@@ -78,13 +78,7 @@ def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
         then()
         return
     file = storage.scratch_path()
-    request = {
-        "do": "initial",
-        "workload": session.workload,
-        "options": session.workload_options,
-        "seed": session.seed,
-        "out": str(file),
-    }
+    request = making.initial_request(session, file)
     evaluator.submit(f"initial model of session {session.pk}", request, partial(_made, session.pk, file, then))
 
 

@@ -92,13 +92,7 @@ def _from_seed(model: GlobalModel, made_by: GlobalModel, then: Callable[[], None
     session, file = made_by.session, storage.scratch_path()
     workload = workloads.get(session.workload)
     if workload.needs_torch:
-        request = {
-            "do": "initial",
-            "workload": session.workload,
-            "options": session.workload_options,
-            "seed": session.seed,
-            "out": str(file),
-        }
+        request = making.initial_request(session, file)
         evaluator.submit(f"model {model.pk} again", request, partial(_made, model, file, then))
         return False
     with storage.refusing_when_full():

@@ -26,13 +26,14 @@ def tick(*, now: datetime, clock: float | None = None) -> None:
     jumped = row.ticked_at is not None and abs(now - row.ticked_at) > JUMP
     if jumped:
         _shift(row, now)
+        row.refresh_from_db(fields=["storage_low_since"])
     # Only one of several workers moves the time; the others' shift is rolled back with their tick.
     if not Server.objects.filter(pk=1, ticked_at=row.ticked_at).update(ticked_at=now):
         transaction.set_rollback(True)
         return
     if jumped and row.ticked_at is not None and (now < row.ticked_at or _ticked_lately(clock)):
         events.record_server(ServerEvent.Kind.CLOCK_JUMPED, seconds=(now - row.ticked_at).total_seconds())
-    _notice_room(now)
+    _notice_room(row, now)
     if Server.objects.filter(pk=1, worker_silent=True).update(worker_silent=False):
         events.record_server(ServerEvent.Kind.WORKER_RECOVERED)
     _last_tick = clock
@@ -61,9 +62,8 @@ def _shift(row: Server, now: datetime) -> None:
         Client.objects.exclude(last_seen=None).update(last_seen=F("last_seen") + by)
 
 
-def _notice_room(now: datetime) -> None:
+def _notice_room(row: Server, now: datetime) -> None:
     """Log that the disk is full, or no longer: the open rounds get back the time in which nothing was taken in."""
-    row = Server.objects.get(pk=1)
     if row.storage_low_since is None and storage.is_full():
         Server.objects.filter(pk=1).update(storage_low_since=now)
         events.record_server(ServerEvent.Kind.STORAGE_LOW, free_bytes=storage.free_bytes())
