@@ -53,6 +53,7 @@ class ApiProblems:
         detail = f"{request.method} {request.path}: {HTTPStatus(response.status_code).description or 'refused'}."
         response.content = problems.body(response.status_code, detail)
         response.headers["Content-Type"] = problems.CONTENT_TYPE
+        response.headers["Content-Length"] = str(len(response.content))  # it was set for what stood here before
         return response
 
 

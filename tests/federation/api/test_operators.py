@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from federation.lifecycle import RoundStatus
+from federation.lifecycle import RoundStatus, SeatStatus
 from federation.models import Client, GlobalModel, Metric, Participation, TrainingSession
 from federation.services import server, sessions
 from tests.federation.api.conftest import problem
@@ -393,3 +393,26 @@ def test_a_session_looks_the_same_in_the_list(operator, open_round, draft):
         alone = operator("GET", f"/sessions/{item['id']}").json()
         del item["waiting"], alone["waiting"]  # it counts seconds
         assert item == alone
+
+
+def test_a_round_of_more_than_a_thousand_clients_is_listed(operator, open_round):
+    round_ = open_round("anna")
+    Client.objects.bulk_create(Client(name=f"c{n}", token_hash=f"{n:064}", ordinal=n + 2) for n in range(1001))
+    others = Client.objects.exclude(name="anna")
+    Participation.objects.bulk_create(
+        Participation(round=round_, client=client, seat=seat, base_version=0, status=SeatStatus.DROPPED)
+        for seat, client in enumerate(others, start=2)
+    )
+    answer = operator("GET", f"/sessions/{round_.session_id}/rounds")
+    assert answer.status_code == 200
+    assert len(answer.json()["items"][0]["participations"]) == 1002
+
+
+def test_an_error_of_ours_is_as_long_as_it_says(operator, open_round, monkeypatch, settings):
+    session = open_round("anna").session
+    monkeypatch.setattr("federation.api.rows.round_", lambda row: 1 / 0)
+    for debug in (False, True):
+        settings.DEBUG = debug
+        answer = operator("GET", f"/sessions/{session.pk}/rounds")
+        assert answer.status_code == 500 and answer.json()["status"] == 500
+        assert int(answer.headers["Content-Length"]) == len(answer.content)
