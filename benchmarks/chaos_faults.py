@@ -19,7 +19,7 @@ from tests.e2e.wire import Fault, Kind, Way
 
 AT_START = (Point.STARTING, Point.LEASES_FREED)
 SERVER_POINTS = tuple(list(Point)[list(Point).index(Point.PART_HALF_WRITTEN) : list(Point).index(Point.ENROLLED)])
-AGENT_POINTS = tuple(list(Point)[list(Point).index(Point.DOWNLOAD_HALF_READ) :])
+AGENT_POINTS = tuple(list(Point)[list(Point).index(Point.DOWNLOAD_HALF_READ) : list(Point).index(Point.GIVEN_UP)])
 KILLS = ("server killed", "server killed at a point", "agent killed", "agent killed at a point")
 WEATHER = (
     "connections cut", "connections reset", "outage", "slow", "late", "swallowed", "cut at a byte",

@@ -23,13 +23,14 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from federation import dump, storage
+from federation import dump, killpoints, storage
 from federation.dump import Dump, Unusable
 from federation.fl.version import __version__
 
 FORMAT = 1
 MANIFEST, SECRET = "manifest.json", "secret_key"
 COPY_BYTES = 1 << 20
+IN_THE_MAKING = ".fl-backup-"  # begins the name of a folder beside the backup that a killed process may leave
 MEMBER = re.compile(rf"database/(?P<part>[a-z0-9_]+\.(sqlite3|csv))|weights/(?P<digest>[0-9a-f]{{64}})|{SECRET}")
 
 OnBytes = Callable[[int], None]  # so many more are done
@@ -53,24 +54,23 @@ def write(target: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes = 
 
     Weight files that are missing or damaged are named in `faults`; the rest is there. Raises OSError.
     """
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        with storage.keeping(), _copied_database(target.parent) as copy, _create(partial) as file:
+    storage.remove_abandoned(target.parent.glob(f"{IN_THE_MAKING}*"))
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=IN_THE_MAKING) as made:
+        whole = Path(made) / "backup.tar"
+        with storage.keeping(), _create(whole) as file:
+            copy = _copied_database(Path(made) / "database")
             sizes = _sizes(copy.digests())
             on_total(sum(sizes.values()) + sum(part.stat().st_size for part in copy.folder.iterdir()))
             contents = _write(file, copy, sizes, on_bytes)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+        os.replace(whole, target)
     return contents
 
 
-@contextmanager
-def _copied_database(beside: Path) -> Iterator[Dump]:
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".database-") as folder:
-        copy = dump.KINDS[connection.vendor](Path(folder))
-        copy.write()
-        yield copy
+def _copied_database(folder: Path) -> Dump:
+    folder.mkdir()
+    copy = dump.KINDS[connection.vendor](folder)
+    copy.write()
+    return copy
 
 
 @contextmanager
@@ -93,6 +93,7 @@ def _write(file: IO[bytes], copy: Dump, sizes: dict[str, int], on_bytes: OnBytes
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for part in sorted(copy.folder.iterdir()):
             members[f"database/{part.name}"] = _add(tar, f"database/{part.name}", part, on_bytes)
+        killpoints.reached(killpoints.Point.BACKUP_HALF_WRITTEN)
         for digest in sizes:
             try:
                 found = _add(tar, f"weights/{digest}", storage.path(digest), on_bytes)
@@ -181,6 +182,7 @@ def restore(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes 
         if copy is None:
             raise Unusable(" ".join(contents.faults))
         _find_missing(copy, weights, contents)
+        killpoints.reached(killpoints.Point.HALF_RESTORED)
         copy.load()
         if (secret := Path(folder) / SECRET).exists():
             _keep_secret(secret)

@@ -37,6 +37,10 @@ class Point(StrEnum):
     UPDATE_KEPT = "update kept, not sent"
     PART_HALF_SENT = "agent in the middle of a part of an upload"
     REPORTED = "between report and next work"
+    # those who look after the server
+    GIVEN_UP = "files given up, not deleted"
+    BACKUP_HALF_WRITTEN = "in the middle of a backup"
+    HALF_RESTORED = "weight files restored, database not"
 
 
 _file = Path(os.environ["FL_KILL_FILE"]) if os.environ.get("FL_KILL_FILE") else None

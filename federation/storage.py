@@ -23,6 +23,7 @@ from federation.errors import StorageFull
 
 SPARE_BYTES = 64 << 20  # below this much free space nothing new is taken in
 HASH_BYTES = 1 << 20
+ABANDONED_SECONDS = 86_400.0
 LOCK_SECONDS = 5.0  # a deletion waits so long for those who store; a backup takes longer
 AGAIN_SECONDS = 10.0  # a file is not read again sooner because somebody asks
 CACHED_SECONDS = 60.0  # what was written or read so lately comes from memory, which says nothing of the disk
@@ -248,12 +249,22 @@ def upload_path(seat_id: int) -> Path:
     return settings.FL_UPLOADS_DIR / f"{seat_id}.part"
 
 
-def sweep(older_than_seconds: float = 86_400) -> None:
-    """Remove what a killed process left in the making."""
+def sweep() -> None:
+    """Remove what a killed process left in the making a day ago."""
     for folder in (settings.FL_SCRATCH_DIR, settings.FL_UPLOADS_DIR):
-        for file in folder.glob("*"):
-            if time.time() - file.stat().st_mtime > older_than_seconds:
-                file.unlink(missing_ok=True)
+        remove_abandoned(folder.glob("*"))
+
+
+def remove_abandoned(made: Iterable[Path]) -> None:
+    """Those files and folders that nobody wrote to for a day."""
+    for path in made:
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def free_bytes() -> int:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from federation import storage
+from federation import killpoints, storage
 from federation.lifecycle import ACTIVE, ENDED, LIVE, FileStatus, LatePolicy, RoundStatus, SeatStatus
 from federation.models import GlobalModel, Participation, Round, TrainingSession
 from federation.services import compaction, quality
@@ -20,22 +20,24 @@ DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
 NEEDED = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file may have been put back
 
 
-def prune(*, now: datetime) -> None:
-    """Whatever is kept no longer, of every session, and stored files that no row names."""
-    expire(TrainingSession.objects.all())
+def prune(*, now: datetime) -> int:
+    """Whatever is kept no longer, of every session, and stored files that no row names. Returns how many files."""
+    deleted = expire(TrainingSession.objects.all())
     over = TrainingSession.objects.filter(status__in=ENDED, ended_at__lte=now - settings.FL_COMPACT_AFTER)
     for session in over.filter(compacted_at=None):
         compaction.compact(session, now=now)
-    for digests in storage.stored():
-        delete_unused(digests)
+    return deleted + sum(delete_unused(digests) for digests in storage.stored())
 
 
-def expire(sessions: QuerySet[TrainingSession]) -> None:
-    """Give up the files of some sessions that are past their time. Their rows stay and say `removed`."""
+def expire(sessions: QuerySet[TrainingSession]) -> int:
+    """Give up the files of some sessions that are past their time. Their rows stay and say `removed`.
+
+    Returns how many files were deleted.
+    """
     given_up = _expire_updates(sessions)
     for session in sessions:
         given_up |= _expire_models(session)
-    delete_unused(given_up)
+    return delete_unused(given_up)
 
 
 # ---- updates
@@ -110,6 +112,8 @@ def delete_unused(digests: Iterable[str]) -> int:
             if not may:
                 break
             unused = set(some) - in_use(set(some))
+            if unused:
+                killpoints.reached(killpoints.Point.GIVEN_UP)
             storage.delete(unused)
             deleted += len(unused)
     return deleted

@@ -81,10 +81,9 @@ class Stack:
         self.http.headers["Authorization"] = f"Bearer {key}"
         self.http.trust_env = False
 
-    def manage(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=120
-        )
+    def manage(self, *words: str, **env: str) -> str:
+        command = [sys.executable, "manage.py", *words]
+        done = subprocess.run(command, cwd=ROOT, env=self.env | env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"manage.py {' '.join(words)}: {done.stderr[-2000:]}"
         return done.stdout
 

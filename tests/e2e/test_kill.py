@@ -53,7 +53,7 @@ AGENT = [
 ]
 START = [Point.STARTING, Point.LEASES_FREED]
 ENROLMENT = [Point.ENROLLED]
-
+CARE = [Point.BACKUP_HALF_WRITTEN, Point.HALF_RESTORED, Point.GIVEN_UP]
 
 COMPRESSED = {"rounds": 3, "compression": {"name": "topk", "options": {"fraction": 0.05}}}
 
@@ -134,7 +134,38 @@ def test_an_agent_is_killed_while_it_enrols(site: Stack, point: Point):
 
 
 def test_every_point_is_tested():
-    assert {*START, *ENROLMENT, *(case[0] for case in SERVER + AGENT)} == set(Point)
+    assert {*START, *ENROLMENT, *CARE, *(case[0] for case in SERVER + AGENT)} == set(Point)
+
+
+def test_backup_and_restore_are_killed_and_done_again(site: Stack, undisturbed: dict[int, Outcome], tmp_path: Path):
+    file, elsewhere = tmp_path / "fl.tar", {"FL_DATA_DIR": str(tmp_path / "elsewhere")}
+    dies(site, Point.BACKUP_HALF_WRITTEN, "backup", str(file))
+    assert not file.exists()
+    site.manage("backup", str(file))
+    assert "is whole" in site.manage("verify_backup", str(file))
+    dies(site, Point.HALF_RESTORED, "restore", str(file), **elsewhere)
+    assert "Restored: 2" in site.manage("restore", str(file), **elsewhere)
+    assert "Every file is there" in site.manage("check_storage", **elsewhere)
+
+
+def test_pruning_is_killed_and_done_again(site: Stack, undisturbed: dict[int, Outcome]):
+    """The rows say that the updates are gone, the files are there still."""
+    dies(site, Point.GIVEN_UP, "prune", FL_KEEP_UPDATES="1")
+    before = len(list(site.folder.glob("weights/*/*.safetensors")))
+    said = site.manage("prune", FL_KEEP_UPDATES="1")
+    deleted = before - len(list(site.folder.glob("weights/*/*.safetensors")))
+    assert deleted > 0 and f"{deleted} weight files are deleted" in said
+    assert "Every file is there" in site.manage("check_storage")
+
+
+def dies(site: Stack, point: Point, *words: str, **env: str) -> None:
+    """`manage.py` with these words kills itself at the point."""
+    file = site.folder / "command.kill"
+    file.write_text(point)
+    command = [sys.executable, "manage.py", *words]
+    env = site.env | env | {"FL_KILL_FILE": str(file)}
+    process = processes.start(command, log=site.folder / "command.log", cwd=ROOT, env=env)
+    assert process.wait(60) == -signal.SIGKILL
 
 
 def test_the_making_of_the_database_is_killed_again_and_again(tmp_path: Path):

@@ -95,6 +95,15 @@ def test_a_backup_is_whole_and_readable_for_its_owner_alone(file, capsys):
     assert [path.name for path in file.parent.glob(".*")] == []
 
 
+def test_what_a_killed_backup_left_is_removed_by_a_later_one(session, tmp_path):
+    left, young = tmp_path / f"{backup.IN_THE_MAKING}old", tmp_path / f"{backup.IN_THE_MAKING}young"
+    for folder in (left, young):
+        (folder / "database").mkdir(parents=True)
+    os.utime(left, (0, 0))
+    call_command("backup", str(tmp_path / "fl.tar"))
+    assert (left.exists(), young.exists()) == (False, True)
+
+
 def test_it_is_never_replaced_unless_one_says_so(file):
     before = file.read_bytes()
     with pytest.raises(CommandError, match="add --force"):

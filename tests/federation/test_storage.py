@@ -52,14 +52,15 @@ def test_deleting_what_is_not_there_is_harmless(file):
 
 
 def test_sweeping_removes_what_a_killed_process_left_a_day_ago():
-    old, young, upload = storage.scratch_path(), storage.scratch_path(), storage.upload_path(7)
-    for file in (old, young, upload):
+    old, young, folder, upload = *(storage.scratch_path() for _ in range(3)), storage.upload_path(7)
+    folder.mkdir()  # of a restore
+    for file in (old, young, upload, folder / "db.sqlite3"):
         file.write_bytes(b"half")
     yesterday = time.time() - 90_000
-    os.utime(old, (yesterday, yesterday))
-    os.utime(upload, (yesterday, yesterday))
+    for left in (old, upload, folder):
+        os.utime(left, (yesterday, yesterday))
     storage.sweep()
-    assert (old.exists(), young.exists(), upload.exists()) == (False, True, False)
+    assert [left.exists() for left in (old, young, upload, folder)] == [False, True, False, False]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

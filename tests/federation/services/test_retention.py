@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 
 from federation import storage, tasks
 from federation.api import downloads
@@ -93,6 +94,16 @@ def test_the_last_models_can_be_made_again_after_it(trained, settings):
         damage_file(model.digest)
         models.damage.note([model.digest])
         assert repair.mend(session.pk) and storage.is_whole(model.digest)
+
+
+def test_pruning_by_hand_says_how_many_files_went(trained, capsys):
+    trained()
+    before = len(stored())
+    call_command("prune")
+    gone = before - len(stored())
+    assert gone == 4 and f"{gone} weight files are deleted" in capsys.readouterr().out
+    call_command("prune")
+    assert "0 weight files are deleted" in capsys.readouterr().out
 
 
 # ---- models
