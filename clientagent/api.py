@@ -19,7 +19,7 @@ from clientagent.link import Link
 from federation.fl.version import __version__
 
 FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0  # seconds between attempts
-GROWTH = 1.5  # of the delay, each time: a server that was away for t seconds is found again within about t/2
+GROWTH = 1.2  # of the delay, each time: a server that was away for t seconds is found again within about t/5
 DISABLED_SECONDS = 30.0
 LONGEST_RETRY_AFTER = 3600.0
 LEAVE_SECONDS = 5.0
