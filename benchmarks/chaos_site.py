@@ -62,7 +62,7 @@ class Site:
         self.began = time.monotonic()
         self.record = Record()
         self.full = folder / "full"
-        self.stack = Stack(folder, env=ENV)
+        self.stack = Stack(folder, env=ENV, killable=True)
         web = self.stack.commands["web"]
         self.stack.commands["web"] = ["benchmarks/chaos_server.py", str(self.full), *web[1:]]
         self.wires = [Wire(self.stack.port) for _ in range(AGENTS)]

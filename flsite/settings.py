@@ -92,7 +92,8 @@ SQLITE_OPTIONS = {
     "timeout": 30,
     # Writers queue at their first statement; a transaction that reads first could otherwise fail half way.
     "transaction_mode": "IMMEDIATE",
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=134217728",
+    # A cache of 1 MB for each thread, and no mapping: each would count the whole database as its own memory.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-1000",
 }
 if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}

@@ -55,7 +55,8 @@ def uvicorn(port: int) -> list[str]:
 class Stack:
     """`services`: further processes beside the web server, as arguments of `python`, e.g. a worker.
 
-    `web`: what makes the web server's arguments from its port.
+    `web`: what makes the web server's arguments from its port. `killable`: processes look at each point whether
+    they are to die there, which costs a little.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class Stack:
         env: dict[str, str] | None = None,
         services: dict[str, list[str]] | None = None,
         web: Callable[[int], list[str]] = daphne,
+        killable: bool = False,
     ):
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port, self.killable = folder, free_port(), killable
         self.url = f"http://127.0.0.1:{self.port}"
         given = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
         self.env = given | {"FL_DATA_DIR": str(folder), "DJANGO_SUPERUSER_PASSWORD": PASSWORD} | (env or {})
@@ -91,7 +93,7 @@ class Stack:
         self.running[name] = self._process(name, self.commands[name])
 
     def _process(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        env = self.env | {"FL_KILL_FILE": str(self._kill_file(name))}
+        env = self.env | ({"FL_KILL_FILE": str(self._kill_file(name))} if self.killable else {})
         return processes.start([sys.executable, *arguments], log=self.folder / f"{name}.log", cwd=ROOT, env=env)
 
     def _kill_file(self, name: str) -> Path:
@@ -99,6 +101,7 @@ class Stack:
 
     def kill_at(self, name: str, point: Point, *, time: int = 1) -> None:
         """Let a process kill itself when it comes to a point, for the n-th time from now on."""
+        assert self.killable
         written = self.folder / "kill.tmp"
         written.write_text(f"{point}:{time}")
         written.rename(self._kill_file(name))

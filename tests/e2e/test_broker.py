@@ -60,7 +60,7 @@ def split(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, broker: B
         "beat": [*CELERY, "beat"],
     }
     env = {"DATABASE_URL": postgres_url, "REDIS_URL": f"redis://127.0.0.1:{broker.port}/0"}
-    with running(tmp_path_factory.mktemp("split"), env=env | PARTS, services=services) as stack:
+    with running(tmp_path_factory.mktemp("split"), env=env | PARTS, services=services, killable=True) as stack:
         for name in NAMES:
             stack.agent(name, "--workload", "synthetic")
         stack.online(len(NAMES))

@@ -60,7 +60,7 @@ COMPRESSED = {"rounds": 3, "compression": {"name": "topk", "options": {"fraction
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("kill"), env=ENV) as stack:
+    with running(tmp_path_factory.mktemp("kill"), env=ENV, killable=True) as stack:
         for name in NAMES:
             stack.agent(name, "--workload", "synthetic")
         stack.online(len(NAMES))
