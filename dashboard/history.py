@@ -13,7 +13,7 @@ from django.db.models import Count, F, Q, Sum
 
 from dashboard import charts, timeline, words
 from dashboard.words import Word
-from federation.lifecycle import ACTIVE, COUNTED, RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import ACTIVE, COUNTED, FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
 from federation.services import quality
 
@@ -50,6 +50,7 @@ class Version:
     updates: int | None
     is_best: bool
     late: int  # updates of earlier rounds that went into it, beside its own
+    is_opened: bool = False  # its digest, snippets and lineage are shown
 
     @property
     def accuracy(self) -> float | None:
@@ -63,6 +64,11 @@ class Version:
     def by_clients(self) -> bool:
         """Measured by the clients alone: there is no central test set."""
         return not self.model.metrics and bool(self.model.federated_metrics)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no file to download any more."""
+        return self.model.file_status in (FileStatus.REMOVED, FileStatus.LOST)
 
     @property
     def pending(self) -> bool:
@@ -79,12 +85,16 @@ class History:
     best: GlobalModel | None
 
     @property
+    def opened(self) -> GlobalModel | None:
+        return next((version.model for version in self.versions if version.is_opened), None)
+
+    @property
     def metrics_are_central(self) -> bool:
         return any(version.model.metrics for version in self.versions)
 
 
-def of(session: TrainingSession, *, rows: int = ROWS) -> History:
-    """The newest rounds and models, and the figure of all models."""
+def of(session: TrainingSession, *, rows: int = ROWS, opened: str = "") -> History:
+    """The newest rounds and models, and the figure of all models. opened: the version that is shown in detail."""
     models = list(session.models.order_by("-version").defer("slots_digest")[:MOST_MODELS])
     best = quality.best([model for model in models if model.version])
     shown = models[:rows]
@@ -93,7 +103,13 @@ def of(session: TrainingSession, *, rows: int = ROWS) -> History:
     updates = _updates(Q(round__model__in=shown, status=SeatStatus.AGGREGATED), "round__model")
     late = _updates(Q(counted_in__model__in=shown), "counted_in__model")
     versions = [
-        Version(model, updates.get(model.pk) if model.version else None, model == best, late.get(model.pk, 0))
+        Version(
+            model,
+            updates.get(model.pk) if model.version else None,
+            model == best,
+            late.get(model.pk, 0),
+            str(model.version) == opened,
+        )
         for model in shown
     ]
     return History(_rounds(past[:rows]), more, versions, len(models) - len(shown), charts.global_figures(models), best)

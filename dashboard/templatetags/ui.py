@@ -1,5 +1,6 @@
 """The pieces of which every page is made: icons, states, client names, numbers, times."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from dashboard import wording
 from dashboard.words import Word
-from federation.models import Client
+from federation.models import Client, GlobalModel
 
 register = template.Library()
 COLOURS = 20
@@ -161,6 +162,13 @@ def part_of(value: float, whole: float) -> float:
 def metric_or_dash(value: float | None) -> str:
     """With a minus that is as wide as a digit."""
     return "–" if value is None else wording.metric(value).replace("-", "−")
+
+
+@register.filter
+def filename(model: GlobalModel) -> str:
+    """What a model's file is called when it is downloaded: safe in a shell, a path and a program."""
+    name = re.sub(r"[^\w.-]+", "-", model.session.name).strip(".-")
+    return f"{name or 'model'}-v{model.version}"
 
 
 @register.filter

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard import board, contribution, curves, history, log, overview, timeline, wording, words
+from dashboard import board, contribution, curves, history, log, overview, registry, timeline, wording, words
 from dashboard.context import follow_live, following
 from federation.lifecycle import SessionStatus
 from federation.models import TrainingSession
@@ -124,7 +124,11 @@ def _round(session: TrainingSession) -> dict[str, Any]:
 def _history(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
     asked = request.GET.get("rows", "")
     rows = min(history.MOST_ROWS, max(history.ROWS, int(asked))) if asked.isdecimal() else history.ROWS
-    return {"session": session, "history": history.of(session, rows=rows), "rows": rows}
+    found = history.of(session, rows=rows, opened=request.GET.get("model", ""))
+    context = {"session": session, "history": found, "rows": rows}
+    if found.opened is not None:
+        context["opened"] = {"model": found.opened, "ingredients": registry.ingredients(found.opened)}
+    return context
 
 
 def _timeline(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:

@@ -143,14 +143,14 @@ document.addEventListener("click", (event) => {
   if (target.dataset.open) show(target.dataset.open);
   else if ("close" in target.dataset) { if (target.closest("dialog")) { event.preventDefault(); target.closest("dialog").close(); } }
   else if ("themeToggle" in target.dataset) switchTheme();
-  else if ("copy" in target.dataset) copy(target.parentElement.querySelector("code"));
+  else if ("copy" in target.dataset) copy(target.parentElement.querySelector("code"), target.dataset.copy);
   else selectTab(target);
 });
 
-async function copy(code) {
+async function copy(code, sentence) {
   try {
     await navigator.clipboard.writeText(code.textContent);
-    toast("Copied. Paste it on the client's machine.");
+    toast(sentence || "Copied. Paste it on the client's machine.");
   } catch {
     getSelection().selectAllChildren(code);
     toast("It is selected: copy it with Ctrl C. The browser copies by itself only over HTTPS or on this machine.", "info", "wait");

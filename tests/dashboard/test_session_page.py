@@ -3,12 +3,14 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import board, curves, history, lanes
 from dashboard.board import Board
+from federation.lifecycle import FileStatus
 from federation.models import Client, Metric, Participation, Round, TrainingSession
 from federation.services import models, rounds, seats, sessions
 from tests.dashboard.cast import HTMX, fail_round, finish_round, report, seat_of, stream
@@ -276,6 +278,34 @@ def test_models_can_be_downloaded_and_the_best_is_marked(browser: Browser, runni
     for model in running.models.all():
         assert f'href="/api/v1/models/{model.digest}" download="first-v{model.version}.safetensors"' in page
     assert "Measured by the clients on their own held-out data" in page
+
+
+def test_a_version_opens_with_its_digest_snippets_and_lineage(browser: Browser, running: TrainingSession) -> None:
+    TrainingSession.objects.update(name="it's \"<b>")
+    finish_round(running, "anna", "ben", "carl", base_val_accuracy=0.2)
+    address = reverse("session_history", args=[running.pk])
+    page = browser.get(address, {"model": "1"}, headers=HTMX).content.decode()
+    model = running.models.get(version=1)
+    assert 'data-keeps="model" data-query="model=1"' in page
+    assert f"<code>{model.digest}</code>" in page
+    assert "load_file(&quot;it-s-b-v1.safetensors&quot;)" in page or 'load_file("it-s-b-v1.safetensors")' in page
+    assert 'torch.load("it-s-b-v1.pt", weights_only=True)' in page
+    assert "by 3 updates of round 1" in page and f'href="{reverse("model", args=[model.parent_id])}">v0</a>' in page
+    for client in ("anna", "ben", "carl"):
+        assert Participation.objects.get(client__name=client, round__number=1).digest in page
+    assert "<b>" not in page
+
+
+@pytest.mark.parametrize("asked", ["", "9", "x", "1" * 30])
+def test_no_version_is_opened_that_is_not_there(browser: Browser, running: TrainingSession, asked: str) -> None:
+    page = browser.get(reverse("session_history", args=[running.pk]), {"model": asked}, headers=HTMX).content.decode()
+    assert 'data-query=""' in page and 'aria-expanded="true"' not in page and "is-opened" not in page
+
+
+def test_a_model_without_a_file_is_not_offered_for_download(browser: Browser, running: TrainingSession) -> None:
+    running.models.update(file_status=FileStatus.REMOVED)
+    page = browser.get(reverse("session_history", args=[running.pk]), headers=HTMX).content.decode()
+    assert "file removed" in page and "/api/v1/models/" not in page
 
 
 def test_six_numbers_are_those_of_the_database(running: TrainingSession) -> None:
