@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django_htmx.http import trigger_client_event
 
 from dashboard.signin import Request
@@ -46,6 +46,11 @@ def done(
 def toast(response: HttpResponse, sentence: str, icon: str, tone: str) -> HttpResponse:
     trigger_client_event(response, "toast", {"sentence": sentence, "icon": icon, "tone": tone})
     return response
+
+
+def ask(request: Request, about: Mapping[str, object]) -> HttpResponse:
+    """The question before an act: what it is, what is lost and what is kept by it. See templates/_confirm.html."""
+    return render(request, "_confirm.html" if request.htmx else "confirm.html", dict(about))
 
 
 def act(back: Callable[..., str]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:

@@ -13,9 +13,9 @@ from dashboard import lanes, wording, words
 from dashboard.lanes import Lane, Lanes
 from dashboard.templatetags import ui
 from dashboard.words import Word
-from federation.lifecycle import ENDED, OPEN, LatePolicy, RoundFailure, RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import ENDED, LIVE, OPEN, LatePolicy, RoundFailure, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Participation, Phase, Round, TrainingSession
-from federation.services import waiting
+from federation.services import rounds, waiting
 
 EXTENSIONS = (10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 12 * 3600, 86_400)
 MOST_SEATS = 16  # cells of the quorum meter; above it becomes a bar
@@ -59,9 +59,12 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A button that says beforehand what it will do, or why it cannot."""
+    """A button that says beforehand what it will do, or why it cannot.
 
-    name: str  # finish, extend or skip: the URL is round_<name>
+    asks: it opens a question that names what is lost, instead of acting at once.
+    """
+
+    to: str  # the name of its address
     icon: str
     label: str
     effect: SafeString | str
@@ -69,10 +72,8 @@ class Action:
     advised: bool = False
     field: str = ""
     value: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"round_{self.name}"
+    asks: bool = False
+    danger: bool = False
 
 
 @dataclass(slots=True)
@@ -184,7 +185,7 @@ class Board:
 
     @property
     def actions(self) -> list[Action]:
-        return _actions(self) if self.is_active else []
+        return [*(_actions(self) if self.is_active else []), *_session_actions(self)]
 
 
 def of(session: TrainingSession, *, now: datetime) -> Board:
@@ -246,10 +247,10 @@ def _needed(board: Board, coming: Sequence[Lane]) -> list[Why]:
         told = f"{_are(missing)} missing and {len(coming)} can still come. At the deadline {_if_it_fails(board)}."
         return [Why("lost", "warning", "bad", _strong("The quorum cannot be reached any more.", told))]
     if missing == 1:
-        told = format_html("{} {}.", coming[0].client.name, _doing(coming[0]))
+        told = format_html("{} {}.", coming[0].client.name, doing(coming[0]))
         return [Why("needed", coming[0].word.icon, "run", _strong("One more update is needed.", told))]
     if missing:
-        told = format_html("Next is {}: it {}.", coming[0].client.name, _doing(coming[0]))
+        told = format_html("Next is {}: it {}.", coming[0].client.name, doing(coming[0]))
         return [Why("needed", coming[0].word.icon, "run", _strong(f"{missing} more updates are needed.", told))]
     if coming:
         names = wording.listed([lane.client.name for lane in coming])
@@ -299,7 +300,8 @@ def _out(board: Board) -> list[Why]:
     return found[:4] + more
 
 
-def _doing(lane: Lane) -> str:
+def doing(lane: Lane) -> str:
+    """What an open seat is at, after its client's name: 'is training: 50 % done'."""
     rest = f", about {wording.minutes(lane.left)} left" if lane.left is not None and lane.left >= lanes.SOON else ""
     if lane.silent:
         return f"is {lane.detail}"
@@ -339,9 +341,9 @@ def _actions(board: Board) -> list[Action]:
     if not board.is_collecting:
         shut = "The round is closed; its updates become a model."
         return [
-            Action("extend", "clock-plus", "Extend", shut, off=True),
-            Action("skip", "skip", "Skip a client", shut, off=True),
-            Action("finish", "flag", "Finish now", shut, off=True),
+            Action("round_extend", "clock-plus", "Extend", shut, off=True),
+            Action("round_skip", "skip", "Skip a client", shut, off=True),
+            Action("round_finish", "flag", "Finish now", shut, off=True),
         ]
     coming = sorted((lane for lane in board.all_lanes if lane.is_open), key=_soonest)
     slow = _slow(board, coming)
@@ -376,17 +378,25 @@ def _extend(board: Board, slow: Lane | None) -> Action:
     else:
         moved = format_html("{}.", moved)
     label = f"Extend by {wording.span(seconds)}"
-    return Action("extend", "clock-plus", label, moved, advised=late and spare > 0, field="seconds", value=seconds)
+    advised = late and spare > 0
+    return Action("round_extend", "clock-plus", label, moved, advised=advised, field="seconds", value=seconds)
 
 
 def _skip(board: Board, coming: Sequence[Lane], slow: Lane | None) -> Action:
     if slow is None:
-        return Action("skip", "skip", "Skip a client", "Nobody is at work any more.", off=True)
+        return Action("round_skip", "skip", "Skip a client", "Nobody is at work any more.", off=True)
     name = slow.client.name
     if len(coming) - 1 < board.missing:
         why = f"Not now: the quorum of {board.session.quorum} could not be reached without it."
-        return Action("skip", "skip", f"Skip {name}", why, off=True)
-    return Action("skip", "skip", f"Skip {name}", skip_effect(board, slow), field="participation", value=slow.seat.pk)
+        return Action("round_skip", "skip", f"Skip {name}", why, off=True)
+    told = skip_effect(board, slow)
+    return Action("round_skip", "skip", f"Skip {name} …", told, field="participation", value=slow.seat.pk, asks=True)
+
+
+def late_effect(session: TrainingSession) -> str:
+    """What becomes of an update that comes after its round has closed."""
+    counts = ", and counts in the next round" if session.late_policy == LatePolicy.NEXT_ROUND else ""
+    return f"is kept, labelled late{counts}"
 
 
 def skip_effect(board: Board, lane: Lane) -> str:
@@ -395,8 +405,7 @@ def skip_effect(board: Board, lane: Lane) -> str:
     name = lane.client.name
     if len(others) < board.missing:
         return f"The quorum of {board.session.quorum} can then not be reached: {_if_it_fails(board)}."
-    counts = ", and counts in the next round" if board.session.late_policy == LatePolicy.NEXT_ROUND else ""
-    kept = f"What {name} sends later is kept, labelled late{counts}."
+    kept = f"What {name} sends later {late_effect(board.session)}."
     if others:
         have = "has" if len(others) == 1 else "have"
         return f"The round closes as soon as {wording.listed(others)} {have} reported. {kept}"
@@ -405,11 +414,25 @@ def skip_effect(board: Board, lane: Lane) -> str:
 
 def _finish(board: Board, coming: Sequence[Lane]) -> Action:
     if board.missing:
-        more = "1 more update is" if board.missing == 1 else f"{board.missing} more updates are"
-        why = f"Not yet: {more} needed for the quorum of {board.session.quorum}."
-        return Action("finish", "flag", "Finish now", why, off=True)
+        why = rounds.not_yet(board.session, board.missing)
+        return Action("round_finish", "flag", "Finish now", why, off=True)
     names = wording.listed([lane.client.name for lane in coming])
     late = f" {names} {'comes' if len(coming) == 1 else 'come'} too late and will be labelled so." if coming else ""
     told = f"Aggregates {wording.count(board.reported, 'update')}.{late}"
     gone = bool(coming) and all(lane.silent for lane in coming)
-    return Action("finish", "flag", "Finish now", told, advised=gone)
+    return Action("round_finish", "flag", "Finish now …", told, advised=gone, asks=True)
+
+
+def _session_actions(board: Board) -> list[Action]:
+    """What one can do with the session as a whole while it goes on."""
+    if board.session.status not in LIVE:
+        return []
+    number = board.round.number if board.is_active and board.round else None
+    if board.session.status == SessionStatus.PAUSED:
+        stop = Action("session_resume", "play", "Resume", "Rounds open again, from the last model.")
+    else:
+        rest = f"Round {number} goes on; no new one opens" if number else "No round opens"
+        stop = Action("session_pause", "pause", "Pause", f"{rest} until you resume. Nothing is lost.")
+    lost = f"what round {number} has so far is lost" if number else "nothing is lost by it"
+    told = f"Stops for good: {lost}. Models and curves are kept."
+    return [stop, Action("session_cancel", "stop", "Cancel the session …", told, asks=True, danger=True)]

@@ -353,6 +353,17 @@ def initial_of(spec: Spec) -> dict[str, Any]:
     }
 
 
+class MoreForm(forms.Form):
+    """How many more rounds."""
+
+    rounds = Whole(label="Rounds to train", help_text="One after the other, as soon as clients are free.", initial=5)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        attrs = {"class": "input", "aria-describedby": "id_rounds-e id_rounds-h", "autofocus": True}
+        self.fields["rounds"].widget.attrs |= attrs
+
+
 class InviteForm(forms.Form):
     """How many clients may join by a code, and until when."""
 

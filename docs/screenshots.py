@@ -50,7 +50,8 @@ def trained(stack: Stack) -> dict[str, str]:
         tags = ["hospital", "gpu"] if number % 2 else ["hospital"]
         stack.http.patch(f"{stack.url}/api/v1/clients/{client['id']}", json={"tags": tags})
     live = stack.session(name="digits live", workload=DIGITS, rounds=40, train={"epochs": 30}, quorum=3)
-    until(lambda: (stack.get(f"/sessions/{live}")["completed_rounds"]) >= 3, why="three rounds of the live session")
+    done = lambda: stack.get(f"/sessions/{live}")["completed_rounds"] >= 3  # noqa: E731
+    until(done, seconds=600, why="three rounds of the live session")
     slow = next(one["id"] for one in stack.get("/clients")["items"] if one["name"] == NAMES[-1])
     return {
         "overview": "/",

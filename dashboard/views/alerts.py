@@ -147,7 +147,7 @@ def delete(request: Request, rule_id: int) -> HttpResponse:
         "action": reverse("rule_delete", args=[rule.pk]),
         "back": _index(),
     }
-    return render(request, "_confirm.html" if request.htmx else "confirm.html", context)
+    return answers.ask(request, context)
 
 
 @require_POST

@@ -104,14 +104,30 @@ def _invited(request: Request, form: InviteForm) -> HttpResponse:
     return response
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @answers.act(back=_index)
 def revoke(request: Request, invitation_id: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation, pk=invitation_id)
+    if request.method == "GET":
+        return answers.ask(request, _lost_by_revoking(invitation))
     codes.revoke(invitation, now=timezone.now(), by=request.user.get_username())
     sentence = f"The invitation {invitation.hint} is revoked. Clients that joined by it stay."
     changed = ("invitations-changed", "overview-changed")
     return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=changed)
+
+
+def _lost_by_revoking(invitation: Invitation) -> dict[str, object]:
+    left = wording.count(invitation.uses_left, "use")
+    return {
+        "title": f"Revoke the invitation {invitation}?",
+        "lead": f"Nobody can join by it any more. {left} of it {'is' if invitation.uses_left == 1 else 'are'} lost.",
+        "lost": [],
+        "kept": "Kept: the clients that joined by it.",
+        "stay": "Keep it open",
+        "act": "Revoke it",
+        "action": reverse("invitation_revoke", args=[invitation.pk]),
+        "back": _index(),
+    }
 
 
 # ---- one client
@@ -169,8 +185,7 @@ def _confirm(
 ) -> HttpResponse:
     seat = client.seats.filter(status__in=OPEN, round__status__in=ACTIVE).select_related("round__session").first()
     mine = [f"what it did in round {seat.round.number} of {seat.round.session.name} so far"] if seat else []
-    template = "_confirm.html" if request.htmx else "confirm.html"
-    context = {
+    about: dict[str, object] = {
         "title": f"{verb} {client.name}?",
         "lead": lead,
         "lost": [*(lost or []), *mine],
@@ -180,4 +195,4 @@ def _confirm(
         "action": reverse(f"client_{verb.lower()}", args=[client.pk]),
         "back": _index(),
     }
-    return render(request, template, context)
+    return answers.ask(request, about)

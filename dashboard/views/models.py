@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dashboard import answers, comparison, registry
 from dashboard.context import following
@@ -95,12 +95,33 @@ def tag(request: Request, model_id: int) -> HttpResponse:
     return _changed(request, model, f"v{model.version} of {model.session.name} is tagged {name}. Its file is kept.")
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @answers.act(back=_page)
 def untag(request: Request, model_id: int) -> HttpResponse:
-    model, name = get(model_id), request.POST.get("tag", "")
+    model = get(model_id)
+    name = (request.POST if request.method == "POST" else request.GET).get("tag", "")
+    if request.method == "GET":
+        return answers.ask(request, _lost_by_untagging(model, name))
     models.untag(model, name, by=request.user.get_username())
     return _changed(request, model, f"v{model.version} of {model.session.name} no longer carries {name}.")
+
+
+def _lost_by_untagging(model: GlobalModel, name: str) -> dict[str, object]:
+    others = [tag.name for tag in model.tags.all() if tag.name != name]
+    kept = f"Kept: its other tags ({', '.join(others)}), and with them its file." if others else ""
+    return {
+        "title": f"Take {name} off v{model.version} of {model.session.name}?",
+        "lead": ""
+        if others
+        else "Its file is then not kept for good any more: old ones may be removed, see FL_KEEP_MODELS.",
+        "lost": [],
+        "kept": kept,
+        "stay": "Keep the tag",
+        "act": "Take it off",
+        "action": reverse("model_untag", args=[model.pk]),
+        "fields": {"tag": name},
+        "back": _page(model.pk),
+    }
 
 
 @require_POST

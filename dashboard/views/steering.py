@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard import answers, board, wording
+from dashboard.forms import MoreForm
 from dashboard.signin import Request
 from dashboard.views.sessions import get
 from federation.errors import Conflict, Invalid
@@ -18,7 +19,6 @@ from federation.lifecycle import LIVE, OPEN, SessionStatus
 from federation.models import Participation, TrainingSession
 from federation.services import rounds, sessions
 
-MORE_ROUNDS = 5
 CHANGED = ("session-changed", "round-changed", "log-changed")
 
 
@@ -89,15 +89,30 @@ def delete(request: Request, session_id: int) -> HttpResponse:
     return _confirm(request, session, _lost_by_deleting(session))
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @_act
 def more(request: Request, session_id: int) -> HttpResponse:
-    """Five more rounds: of this session while it goes on, of a new one from its last model once it has ended."""
+    """More rounds: of this session while it goes on, of a new one from its last model once it has ended."""
     session = get(session_id)
+    form = MoreForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _trained_further(request, session, form.cleaned_data["rounds"])
+        except Invalid as refusal:
+            form.add_error("rounds", str(refusal))
+    last = session.last_model()
+    if last is None:
+        raise Conflict(f"{session.name} has no model yet to go on from.")
+    template = "sessions/_more.html" if request.htmx else "sessions/more.html"
+    context = {"session": session, "last_model": last, "form": form}
+    return render(request, template, context, status=422 if request.method == "POST" else 200)
+
+
+def _trained_further(request: Request, session: TrainingSession, number: int) -> HttpResponse:
     if not session.has_ended:
-        sessions.add_rounds(session, MORE_ROUNDS, by=request.user)
+        sessions.add_rounds(session, number, by=request.user)
         return _did(request, session, f"{session.name} now has {session.rounds} rounds.", "plus", "run")
-    further = sessions.go_on(session, rounds_=MORE_ROUNDS, by=request.user, now=timezone.now())
+    further = sessions.go_on(session, rounds_=number, by=request.user, now=timezone.now())
     answers.advance(further)
     sentence = f"{further.name} goes on from the last model of {session.name}."
     return answers.done(request, sentence, to=_page(further.pk), icon="play", tone="run", leave=True)
@@ -116,12 +131,14 @@ def again(request: Request, session_id: int) -> HttpResponse:
 # ---- the open round
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @_act
 def finish(request: Request, session_id: int) -> HttpResponse:
     session = get(session_id)
-    rounds.finish(session, by=request.user.get_username(), now=timezone.now())
-    return _did(request, session, "The round is closed; its updates become a model.", "flag", "run")
+    if request.method == "POST":
+        rounds.finish(session, by=request.user.get_username(), now=timezone.now())
+        return _did(request, session, "The round is closed; its updates become a model.", "flag", "run")
+    return _confirm(request, session, _lost_by_finishing(session))
 
 
 @require_POST
@@ -156,8 +173,7 @@ def _number(values: QueryDict, name: str) -> int:
 
 
 def _confirm(request: Request, session: TrainingSession, about: dict[str, object]) -> HttpResponse:
-    template = "_confirm.html" if request.htmx else "confirm.html"
-    return render(request, template, about | {"back": _page(session.pk)})
+    return answers.ask(request, about | {"back": _page(session.pk)})
 
 
 def _lost_by_cancelling(session: TrainingSession) -> dict[str, object]:
@@ -200,6 +216,26 @@ def _lost_by_deleting(session: TrainingSession) -> dict[str, object]:
         "stay": "Keep it",
         "act": "Delete the session",
         "action": reverse("session_delete", args=[session.pk]),
+    }
+
+
+def _lost_by_finishing(session: TrainingSession) -> dict[str, object]:
+    at = board.of(session, now=timezone.now())
+    if not at.is_collecting or at.round is None:
+        raise Conflict("No round is open any more, so there is nothing to finish.")
+    if at.missing:
+        raise Conflict(rounds.not_yet(session, at.missing))
+    coming = [lane for lane in at.all_lanes if lane.is_open]
+    becomes = "becomes" if at.reported == 1 else "become"
+    lead = f"{wording.count(at.reported, 'update')} {becomes} the next model."
+    return {
+        "title": f"Finish round {at.round.number} now?",
+        "lead": f"{lead} What these do now does not count in it:" if coming else f"{lead} Nothing is lost by it.",
+        "lost": [f"{lane.client.name} {board.doing(lane)}" for lane in coming],
+        "kept": f"What they send later {board.late_effect(session)}." if coming else "",
+        "stay": "Keep waiting",
+        "act": "Finish the round",
+        "action": reverse("round_finish", args=[session.pk]),
     }
 
 

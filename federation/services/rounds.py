@@ -330,10 +330,15 @@ def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
     round_ = _collecting(session)
     missing = max(1, session.quorum) - round_.tally()["reported"]
     if missing > 0:
-        more = "1 more update is" if missing == 1 else f"{missing} more updates are"
-        raise Conflict(f"Not yet: {more} needed for the quorum of {session.quorum}.")
+        raise Conflict(not_yet(session, missing))
     if collect(round_, reason=f"The round was finished by {by}.", now=now):
         events.record(session.pk, Event.Kind.ROUND_FINISHED, round=round_.number, attempt=round_.attempt, by=by)
+
+
+def not_yet(session: TrainingSession, missing: int) -> str:
+    """Why a round cannot be finished."""
+    more = "1 more update is" if missing == 1 else f"{missing} more updates are"
+    return f"Not yet: {more} needed for the quorum of {session.quorum}."
 
 
 @transaction.atomic

@@ -11,8 +11,8 @@ OPEN = {"login", "logout"}
 urlpatterns = roots[-1].url_patterns
 GUARDED = [pattern for pattern in urlpatterns if pattern.name not in OPEN]
 ACTS = [
-    "first_launch", "session_check", "session_start", "session_pause", "session_resume", "session_more",
-    "session_again", "round_finish", "round_extend", "invitation_revoke", "client_enable",
+    "first_launch", "session_check", "session_start", "session_pause", "session_resume",
+    "session_again", "round_extend", "client_enable",
 ]  # fmt: skip
 
 

@@ -201,6 +201,9 @@ def test_an_impossible_invitation_is_refused_beside_the_field(browser: Browser, 
 def test_an_invitation_is_revoked_once(browser: Browser, enrol: Enrol) -> None:
     invitation, _ = invitations.create(uses=2, expires_in_seconds=60, by=None, now=timezone.now())
     address = reverse("invitation_revoke", args=[invitation.pk])
+    question = browser.get(address, headers=HTMX).content.decode()
+    assert "Nobody can join by it any more. 2 uses of it are lost." in question
+    assert Invitation.objects.get().revoked_at is None
     assert "is revoked. Clients that joined by it stay." in browser.post(address, headers=HTMX)["HX-Trigger"]
     assert browser.post(address, headers=HTMX).status_code == 409
     assert "No code is open" in browser.get(reverse("invitations"), headers=HTMX).content.decode()

@@ -100,6 +100,17 @@ def test_a_tag_is_put_on_once_and_taken_off_once(trained: TrainingSession, brows
         assert browser.post(reverse(name, args=[one.pk]), {"tag": "candidate"}, headers=HTMX).status_code == status
 
 
+def test_taking_a_tag_off_says_first_what_is_lost(trained: TrainingSession, browser: Browser) -> None:
+    one = model(trained, 1)
+    models.tag(one, "candidate", by="mara")
+    address = reverse("model_untag", args=[one.pk])
+    assert "not kept for good any more" in browser.get(address, {"tag": "candidate"}, headers=HTMX).content.decode()
+    models.tag(one, "production", by="mara")
+    question = browser.get(address, {"tag": "candidate"}, headers=HTMX).content.decode()
+    assert "Kept: its other tags (production), and with them its file." in question
+    assert one.tags.count() == 2
+
+
 def test_a_note_is_kept_and_has_an_end(trained: TrainingSession, browser: Browser) -> None:
     address = reverse("model_note", args=[model(trained, 1).pk])
     assert browser.post(address, {"note": "x" * 4001}, headers=HTMX).status_code == 422

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from dashboard import board, curves, history, lanes
 from dashboard.board import Board
-from federation.lifecycle import FileStatus
+from federation.lifecycle import FileStatus, RoundStatus
 from federation.models import Client, Metric, Participation, Round, TrainingSession
 from federation.services import models, rounds, seats, sessions
 from tests.dashboard.cast import HTMX, fail_round, finish_round, report, seat_of, stream
@@ -70,11 +70,11 @@ def test_a_client_that_is_too_slow_is_said_to_be_late(running: TrainingSession) 
     )
     at = now_of(running)
     assert "late" in [why.kind for why in at.why]
-    extend = next(action for action in at.actions if action.name == "extend")
+    extend = next(action for action in at.actions if action.to == "round_extend")
     assert not extend.advised
     assert "still too short for ben" in str(extend.effect)
     Participation.objects.filter(client__name="ben").update(phase_at=now - timedelta(seconds=80))
-    extend = next(action for action in now_of(running).actions if action.name == "extend")
+    extend = next(action for action in now_of(running).actions if action.to == "round_extend")
     assert extend.advised
     assert "ben would make it" in str(extend.effect)
 
@@ -108,7 +108,10 @@ def test_a_draft_and_an_ended_session_wait_for_nothing(create: Create, running: 
 
 
 def effects(session: TrainingSession) -> dict[str, tuple[bool, str]]:
-    return {action.name: (action.off, re.sub(r"<[^>]+>", "", str(action.effect))) for action in now_of(session).actions}
+    return {
+        action.to.removeprefix("round_"): (action.off, re.sub(r"<[^>]+>", "", str(action.effect)))
+        for action in now_of(session).actions
+    }
 
 
 def test_finishing_is_off_until_the_quorum_and_says_what_is_missing(running: TrainingSession) -> None:
@@ -140,8 +143,21 @@ def test_a_round_that_is_aggregating_offers_nothing(running: TrainingSession) ->
     report(running, "anna")
     report(running, "ben")
     rounds.finish(running, by="mara", now=timezone.now())
-    assert all(off for off, _ in effects(running).values())
+    assert all(effects(running)[name][0] for name in ("extend", "skip", "finish"))
     assert kinds(running) == ["aggregating"]
+
+
+def test_pausing_and_cancelling_say_beforehand_what_they_do(browser: Browser, running: TrainingSession) -> None:
+    said = effects(running)
+    assert said["session_pause"][1] == "Round 1 goes on; no new one opens until you resume. Nothing is lost."
+    assert said["session_cancel"][1].startswith("Stops for good: what round 1 has so far is lost.")
+    sessions.pause(running, by=None)
+    running.round_set.update(status=RoundStatus.CANCELLED, closed_at=timezone.now())
+    said = effects(running)
+    assert set(said) == {"session_resume", "session_cancel"}
+    assert said["session_cancel"][1].startswith("Stops for good: nothing is lost by it.")
+    sessions.cancel(running, by=None, now=timezone.now())
+    assert effects(running) == {}
 
 
 def test_an_extension_is_half_a_rounds_time_as_one_would_say_it() -> None:
@@ -150,7 +166,7 @@ def test_an_extension_is_half_a_rounds_time_as_one_would_say_it() -> None:
 
 def test_a_button_that_is_off_stays_reachable_and_says_why(browser: Browser, running: TrainingSession) -> None:
     page = browser.get(reverse("session_round", args=[running.pk]), headers=HTMX).content.decode()
-    assert re.search(r'id="act-finish" aria-disabled="true">.*?Not yet: 2 more updates are needed', page, re.S)
+    assert re.search(r'id="act-round_finish" aria-disabled="true">.*?Not yet: 2 more updates are needed', page, re.S)
 
 
 # ---- the fragments
@@ -335,7 +351,7 @@ def test_an_ended_session_shows_what_can_follow(browser: Browser, running: Train
     assert reverse("session_more", args=[running.pk]) in page
     assert reverse("session_delete", args=[running.pk]) in page
     assert reverse("session_cancel", args=[running.pk]) not in page
-    assert re.search(r'id="train-further" title="A new session of five rounds goes on from v3; this one stays', page)
+    assert re.search(rf'id="train-further" href="{reverse("session_more", args=[running.pk])}"', page)
 
 
 def test_a_failed_session_says_why_on_top(browser: Browser, running: TrainingSession) -> None:

@@ -11,7 +11,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from federation import tasks
 from federation.models import Client, Event, TrainingSession
 from federation.services import sessions
-from tests.dashboard.cast import HTMX, finish_round, report, seat_of
+from tests.dashboard.cast import HTMX, finish_round, report, seat_of, stream
 
 Create = Callable[..., TrainingSession]
 
@@ -134,31 +134,56 @@ def test_a_running_session_cannot_be_asked_to_be_deleted(browser: Browser, runni
 # ---- going on
 
 
-def test_five_more_rounds_are_added_while_it_goes_on(browser: Browser, running: TrainingSession) -> None:
-    answer = browser.post(at("session_more", running), headers=HTMX)
-    assert "first now has 8 rounds." in answer["HX-Trigger"]
+def test_more_rounds_are_added_while_it_goes_on(browser: Browser, running: TrainingSession) -> None:
+    question = browser.get(at("session_more", running), headers=HTMX).content.decode()
+    assert "The new rounds come after the 3 that it has" in question and 'value="5"' in question
+    answer = browser.post(at("session_more", running), {"rounds": "7"}, headers=HTMX)
+    assert "first now has 10 rounds." in answer["HX-Trigger"]
     running.refresh_from_db()
-    assert running.rounds == 8
+    assert running.rounds == 10
 
 
-def test_five_more_rounds_of_an_ended_session_start_from_its_last_model(
-    browser: Browser, running: TrainingSession
+@pytest.mark.parametrize(
+    ("rounds", "sentence"),
+    [
+        ("", "This field is required."),
+        ("x", "is not a whole number"),
+        ("0", "0 more rounds cannot be: choose 1 to 99997."),
+        ("100000", "100000 more rounds cannot be"),
+        ("9" * 50, "more rounds cannot be"),
+    ],
+)
+def test_a_number_of_rounds_that_cannot_be_is_said_beside_its_field(
+    browser: Browser, running: TrainingSession, rounds: str, sentence: str
 ) -> None:
+    answer = browser.post(at("session_more", running), {"rounds": rounds}, headers=HTMX)
+    assert answer.status_code == 422 and sentence in answer.content.decode()
+    assert f'value="{rounds}"' in answer.content.decode() or not rounds
+    running.refresh_from_db()
+    assert running.rounds == 3
+
+
+def test_more_rounds_of_an_ended_session_start_from_its_last_model(browser: Browser, running: TrainingSession) -> None:
     for _ in range(3):
         finish_round(running, "anna", "ben", "carl", train_loss=0.5)
-    answer = browser.post(at("session_more", running), headers=HTMX)
+    question = browser.get(at("session_more", running)).content.decode()
+    assert "A new session with the same settings goes on from v3. first stays as it is." in question
+    answer = browser.post(at("session_more", running), {"rounds": "12"}, headers=HTMX)
     further = TrainingSession.objects.get(name="first 2")
     assert answer["HX-Redirect"] == at("session", further)
-    assert (further.status, further.rounds) == ("running", 5)
+    assert (further.status, further.rounds) == ("running", 12)
     assert further.start_from == running.last_model()
 
 
 def test_a_session_without_a_model_cannot_be_gone_on_from(browser: Browser, create: Create) -> None:
     draft = create()
     sessions.cancel(draft, by=None, now=timezone.now())
-    answer = browser.post(at("session_more", draft), headers=HTMX)
-    assert answer.status_code == 409
-    assert "has no model yet to go on from" in answer["HX-Trigger"]
+    for answer in (
+        browser.get(at("session_more", draft), headers=HTMX),
+        browser.post(at("session_more", draft), {"rounds": "5"}, headers=HTMX),
+    ):
+        assert answer.status_code == 409
+        assert "has no model yet to go on from" in answer["HX-Trigger"]
 
 
 def test_running_again_makes_the_same_session_under_the_next_name(browser: Browser, running: TrainingSession) -> None:
@@ -179,6 +204,23 @@ def test_the_round_is_finished_with_what_is_in(browser: Browser, running: Traini
     open_round = running.active_round()
     assert open_round is not None
     assert open_round.status == "aggregating"
+
+
+def test_finishing_names_first_whose_work_does_not_count(browser: Browser, running: TrainingSession) -> None:
+    assert browser.get(at("round_finish", running), headers=HTMX).status_code == 409
+    report(running, "anna")
+    report(running, "ben")
+    stream(running, "carl", [1.0], fraction=0.5)
+    for headers in ({}, HTMX):
+        question = browser.get(at("round_finish", running), headers=headers).content.decode()
+        assert "Finish round 1 now?" in question
+        assert "2 updates become the next model. What these do now does not count in it:" in question
+        assert "<li>carl is training: 50\u202f% done</li>" in question
+        assert "What they send later is kept, labelled late." in question
+    open_round = running.active_round()
+    assert open_round is not None and open_round.status == "collecting"
+    browser.post(at("round_finish", running), headers=HTMX)
+    assert browser.get(at("round_finish", running), headers=HTMX).status_code == 409
 
 
 def test_the_deadline_is_moved(browser: Browser, running: TrainingSession) -> None:
