@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
+from itertools import islice
 
 from django.db.models import Q, QuerySet
 from django.utils.html import strip_tags
@@ -16,7 +17,7 @@ from federation.models import Client, Event, TrainingSession
 
 LINES = 50
 MOST_LINES = 2000
-MOST_READ = 5000  # entries that are looked through for a text
+MOST_READ = 10_000  # entries that are looked through for a text, unless one asks for all
 SHOWS = {"": "All", "problems": "Problems", "people": "By people"}
 KINDS = {"problems": sentences.PROBLEMS, "people": sentences.BY_PEOPLE}
 
@@ -30,12 +31,14 @@ class Wanted:
     client: str = ""  # its id
     text: str = ""
     lines: int = LINES
+    deep: bool = False  # look for the text through the whole log, however long
 
     @property
     def query(self) -> str:
         """For an address: only what differs from the whole log."""
         asked = {"show": self.show, "kind": self.kind, "client": self.client, "find": self.text}
         asked["lines"] = str(self.lines) if self.lines != LINES else ""
+        asked["deep"] = "1" if self.deep else ""
         return urlencode({name: value for name, value in asked.items() if value})
 
     @property
@@ -44,7 +47,11 @@ class Wanted:
 
     @property
     def more(self) -> Wanted:
-        return Wanted(self.show, self.kind, self.client, self.text, min(MOST_LINES, self.lines + 200))
+        return replace(self, lines=min(MOST_LINES, self.lines + 200))
+
+    @property
+    def deeper(self) -> Wanted:
+        return replace(self, deep=True)
 
 
 def wanted(query: Mapping[str, str]) -> Wanted:
@@ -56,6 +63,7 @@ def wanted(query: Mapping[str, str]) -> Wanted:
         client=client if client.isdecimal() and len(client) < 19 else "",
         text=query.get("find", "")[:100],
         lines=min(MOST_LINES, max(LINES, int(lines))) if lines.isdecimal() and len(lines) < 9 else LINES,
+        deep=query.get("deep") == "1",
     )
 
 
@@ -66,19 +74,21 @@ class Log:
     has_more: bool
     kinds: list[tuple[str, str]]
     clients: list[Client]
+    unread: int = 0  # older entries that were not looked through for the text
     shows = SHOWS
+    most_read = MOST_READ
 
 
 def of(session: TrainingSession, asked: Wanted | None = None) -> Log:
     """The newest lines. Points of curves are left out: the chart tells them."""
     asked = asked or Wanted()
-    found: list[Line] = []
-    for line in _matching(_rows(session, asked), asked.text.strip().casefold()):
-        found.append(line)
-        if len(found) > asked.lines:
-            break
+    rows, text = _rows(session, asked), asked.text.strip().casefold()
+    read = rows if asked.deep or not text else rows[:MOST_READ]
+    found = list(islice(_matching(read, text), asked.lines + 1))
+    has_more = len(found) > asked.lines
+    unread = 0 if read is rows or has_more else max(0, rows.count() - MOST_READ)
     clients = Client.objects.filter(seats__round__session=session).distinct().order_by("name")
-    return Log(found[: asked.lines], asked, len(found) > asked.lines, _kinds(session), list(clients))
+    return Log(found[: asked.lines], asked, has_more, _kinds(session), list(clients), unread)
 
 
 def _rows(session: TrainingSession, asked: Wanted) -> QuerySet[Event]:
@@ -92,7 +102,7 @@ def _rows(session: TrainingSession, asked: Wanted) -> QuerySet[Event]:
 
 def _matching(rows: QuerySet[Event], text: str) -> Iterator[Line]:
     """Those whose sentence holds the text, as one reads it."""
-    for event in rows[:MOST_READ].iterator(chunk_size=200):
+    for event in rows.iterator(chunk_size=200):
         line = sentences.line(event, event.kind)
         if not text or text in unescape(strip_tags(line.sentence)).casefold():
             yield line

@@ -18,7 +18,13 @@ from federation.lifecycle import ACTIVE, COUNTED, OPEN, RoundStatus, SeatStatus
 from federation.models import Client, Participation, Phase
 
 LAST = 14  # rounds that a client's bars show
-LOST = (SeatStatus.FAILED, SeatStatus.REJECTED, SeatStatus.DROPPED)
+SORTS = {
+    "": "In the order they joined",
+    "name": "By name",
+    "examples": "Most examples first",
+    "late": "Most often late first",
+    "failed": "Most often failed first",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,9 @@ class Place:
     seat: Participation | None
     in_time: int = 0
     late: int = 0
-    lost: int = 0
+    failed: int = 0
+    rejected: int = 0  # its update was refused
+    dropped: int = 0  # its seat was given up: skipped, silent at the deadline, disabled
     median_seconds: float | None = None
     bars: list[Bar] = field(default_factory=list)
 
@@ -58,16 +66,11 @@ class Place:
 
     @property
     def rounds(self) -> int:
-        return self.in_time + self.late + self.lost
+        return self.in_time + self.late + self.failed + self.rejected + self.dropped
 
     @property
-    def shares(self) -> tuple[float, float, float]:
-        whole = max(1, self.rounds)
-        return self.in_time / whole, self.late / whole, self.lost / whole
-
-    @property
-    def before_lost(self) -> float:
-        return self.shares[0] + self.shares[1]
+    def share_in_time(self) -> float:
+        return self.in_time / max(1, self.rounds)
 
     @property
     def device(self) -> str:
@@ -139,7 +142,8 @@ def with_numbers(clients: Sequence[Client], *, now: datetime) -> list[Place]:
     by_client = {place.client.pk: place for place in found}
     for row in _counts(clients):
         place = by_client[row["client"]]
-        place.in_time, place.late, place.lost = row["in_time"], row["too_late"], row["lost"]
+        place.in_time, place.late, place.failed = row["in_time"], row["too_late"], row["gave_up"]
+        place.rejected, place.dropped = row["refused"], row["given_up"]
     last: defaultdict[int, list[Participation]] = defaultdict(list)
     for seat in _last(clients):
         last[seat.client_id].append(seat)
@@ -165,7 +169,9 @@ def _counts(clients: Sequence[Client]) -> Iterable[Mapping[str, Any]]:
         .annotate(
             in_time=Count("pk", filter=Q(status__in=COUNTED)),
             too_late=Count("pk", filter=Q(status=SeatStatus.LATE)),
-            lost=Count("pk", filter=Q(status__in=LOST)),
+            gave_up=Count("pk", filter=Q(status=SeatStatus.FAILED)),
+            refused=Count("pk", filter=Q(status=SeatStatus.REJECTED)),
+            given_up=Count("pk", filter=Q(status=SeatStatus.DROPPED)),
         )
     )
 
@@ -196,6 +202,18 @@ def matching(query: str) -> QuerySet[Client]:
         return found
     as_text = Cast("tags", TextField())  # neither database's JSON operators work on both
     return found.annotate(tag_text=as_text).filter(Q(name__icontains=query) | Q(tag_text__icontains=f'"{query}"'))
+
+
+def ordered(found: QuerySet[Client], sort: str) -> QuerySet[Client]:
+    """In one of the orders of SORTS. Seats are only counted where the order asks for it."""
+    if sort == "name":
+        return found.order_by("name", "pk")
+    if sort == "examples":
+        return found.order_by(F("num_examples").desc(nulls_last=True), "pk")
+    if sort in (SeatStatus.LATE, SeatStatus.FAILED):
+        so_often = Count("seats", filter=Q(seats__status=sort) & ~Q(seats__round__status=RoundStatus.CANCELLED))
+        return found.annotate(so_often=so_often).order_by("-so_often", "pk")
+    return found
 
 
 def in_state(state: str, now: datetime) -> Q:

@@ -52,7 +52,8 @@ def open_invitations(request: HttpRequest) -> HttpResponse:
 def _rows(request: HttpRequest) -> dict[str, Any]:
     follow = follow_live()
     now, query, state = timezone.now(), request.GET.get("q", "").strip(), request.GET.get("state", "")
-    found = roster.matching(query).filter(roster.in_state(state, now))
+    sort = request.GET.get("sort", "")
+    found = roster.ordered(roster.matching(query).filter(roster.in_state(state, now)), sort)
     part = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     tally = roster.tally(now)
     examples = Client.objects.enrolled().aggregate(sum=Sum("num_examples"))["sum"]
@@ -65,7 +66,9 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
         "states": STATES,
         "state": state if state in STATES else "",
         "query": query,
-        "pager_query": urlencode({"q": query, "state": state}),
+        "sorts": roster.SORTS,
+        "sort": sort if sort in roster.SORTS else "",
+        "pager_query": urlencode({"q": query, "state": state, "sort": sort}),
     }
 
 

@@ -36,7 +36,7 @@ def test_a_client_is_shown_as_it_is(browser: Browser, enrol: Enrol) -> None:
         version="0.1.0",
     )
     page = browser.get(reverse("clients")).content.decode()
-    for text in ("anna", "Online", "ready", "NVIDIA A40", "Linux, 128 GiB", "18\u202f420", "0.1.0", "no round yet"):
+    for text in ("anna", "Online", "ready", "NVIDIA A40", "Linux, 128 GiB", "18\u202f420", "0.1.0"):
         assert text in page
 
 
@@ -79,10 +79,37 @@ def test_reliability_counts_reports_in_time_late_and_lost(running: TrainingSessi
     Participation.objects.filter(pk=seat.pk).update(status="late")
     finish_round(running)
     finish_round(running, "anna", "ben", "carl", train_loss=1.0)
-    assert (place("carl").in_time, place("carl").late, place("carl").lost) == (1, 1, 0)
-    assert place("carl").shares == (0.5, 0.5, 0.0)
-    assert place("anna").shares == (1.0, 0.0, 0.0)
+    assert (place("carl").in_time, place("carl").late, place("carl").share_in_time) == (1, 1, 0.5)
+    assert place("anna").share_in_time == 1.0
     assert [bar.look for bar in place("carl").bars] == ["late", "run"]
+
+
+def test_failed_rejected_and_dropped_are_counted_apart(browser: Browser, running: TrainingSession) -> None:
+    for _ in range(3):
+        finish_round(running, "anna", "ben", "carl", train_loss=1.0)
+    for status, seat in zip(
+        ("failed", "rejected", "dropped"), Client.objects.get(name="carl").seats.all(), strict=True
+    ):
+        Participation.objects.filter(pk=seat.pk).update(status=status)
+    carl = place("carl")
+    assert (carl.rounds, carl.in_time, carl.failed, carl.rejected, carl.dropped) == (3, 0, 1, 1, 1)
+    page = browser.get(reverse("clients")).content.decode()
+    row = page[page.index('data-client="carl"') :]
+    assert "1 rejected" in row and "1 dropped" in row
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"),
+    [("", "anna"), ("name", "anna"), ("examples", "ben"), ("late", "carl"), ("failed", "ben"), ("x", "anna")],
+)
+def test_clients_are_sorted(browser: Browser, running: TrainingSession, sort: str, first: str) -> None:
+    finish_round(running, "anna", "ben", "carl", train_loss=1.0)
+    Client.objects.filter(name="ben").update(num_examples=10**6)
+    for name, status in (("carl", "late"), ("ben", "failed")):
+        seat = Client.objects.get(name=name).seats.order_by("pk")[0]
+        Participation.objects.filter(pk=seat.pk).update(status=status)
+    page = browser.get(reverse("client_rows"), {"sort": sort}, headers=HTMX).content.decode()
+    assert re.search(r'data-client="(\w+)"', page)[1] == first  # type: ignore[index]
 
 
 def test_a_cancelled_round_is_held_against_nobody(running: TrainingSession) -> None:

@@ -152,7 +152,7 @@ def test_two_models_are_compared(trained: TrainingSession, browser: Browser) -> 
 def test_a_clients_page_shows_its_rounds_and_curves(trained: TrainingSession, browser: Browser) -> None:
     anna = Client.objects.get(name="anna")
     page = browser.get(reverse("client", args=[anna.pk])).content.decode()
-    for text in ("Rounds asked", "Aggregated", "--send-log", "base val loss"):
+    for text in ("Rounds invited", "Aggregated", "--send-log", "base val loss"):
         assert text in page
     assert browser.get(reverse("client_parts", args=[anna.pk])).status_code == 200
 

@@ -8,7 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import board, curves, history, lanes
+from dashboard import board, curves, history, lanes, log
 from dashboard.board import Board
 from federation.lifecycle import FileStatus, RoundStatus
 from federation.models import Client, Metric, Participation, Round, TrainingSession
@@ -240,6 +240,20 @@ def test_events_are_narrowed_by_kind_client_and_text(browser: Browser, running: 
     assert shown(browser, running, find="strong") == []  # markup is no text
     page = browser.get(reverse("session_events", args=[running.pk]), {"find": "nowhere"}, headers=HTMX)
     assert "No event fits" in page.content.decode()
+
+
+def test_a_search_says_what_it_did_not_look_through(
+    browser: Browser, running: TrainingSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "MOST_READ", 2)
+    address = reverse("session_events", args=[running.pk])
+    every = running.events.exclude(kind="metrics.reported").count()
+    page = browser.get(address, {"find": "launched"}, headers=HTMX).content.decode()
+    assert f"{every - 2} older ones not." in page and "No event fits" in page
+    assert 'hx-get="' + address + '?find=launched&amp;deep=1"' in page
+    page = browser.get(address, {"find": "invited", "deep": "1"}, headers=HTMX).content.decode()
+    assert "older ones not" not in page and 'data-query="find=invited&amp;deep=1"' in page
+    assert "older ones not" not in browser.get(address, headers=HTMX).content.decode()
 
 
 def test_what_makes_no_sense_narrows_nothing(browser: Browser, running: TrainingSession) -> None:
