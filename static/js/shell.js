@@ -76,7 +76,7 @@ function switchTheme() {
   document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; SameSite=Lax`;
   dispatchEvent(new Event("themechange"));
 }
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("themechange")));
+for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", () => dispatchEvent(new Event("themechange"))); // paper is light
 
 // ---- command palette
 

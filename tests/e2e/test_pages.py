@@ -88,6 +88,29 @@ def test_every_page_is_well_at_every_width(shared_stack: Stack, trained: dict[st
     assert page.said == []  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("width", [718, 1040])  # of A4 upright and lying
+def test_paper_is_light_without_controls_and_nothing_is_cut_off(
+    shared_stack: Stack, trained: dict[str, str], page: Page, width: int
+):
+    page.context.add_cookies([{"name": "theme", "value": "dark", "url": shared_stack.url}])
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.emulate_media(media="print")
+    first, second = trained["first"], trained["second"]
+    for path in (f"/sessions/{first}/?model=1", "/models/3/", f"/compare/?s={first}&s={second}"):
+        page.goto(shared_stack.url + path)
+        page.wait_for_timeout(500)
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(246, 247, 249)", path
+        assert page.locator(".page :is(button.btn, a.btn, input, select):visible").count() == 0, path
+        assert page.evaluate(CUT_OFF) == [], path
+
+
+CUT_OFF = """[...document.querySelectorAll(".page *")]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1)
+  .filter((one) => ["auto", "scroll", "hidden"].includes(getComputedStyle(one).overflowX))
+  .filter((one) => !one.closest(".sr, svg, .js-plotly-plot") && !one.matches(".sr, .client__name, .clip"))
+  .map((one) => one.outerHTML.slice(0, 120))"""
+
+
 def test_sessions_are_compared_from_their_list(shared_stack: Stack, trained: dict[str, str], page: Page):
     page.goto(shared_stack.url + "/sessions/")
     for key in ("first", "second"):
