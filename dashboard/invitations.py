@@ -42,13 +42,13 @@ def commands(request: HttpRequest, code: str) -> list[dict[str, str]]:
     python clientagent/run.py --server {server} \\
       --join {code} --name my-site --state /state\""""
     several = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
-for n in 1 2 3 4; do
+(trap "kill 0" INT; for n in 1 2 3 4; do
   .venv/bin/python clientagent/run.py \\
     --server {server} \\
     --join {code} \\
     --name laptop-$n \\
     --partition dirichlet:0.5 --shard $n/4 &
-done; wait"""
+done; wait)"""
     return [
         command(request, code, "my-site"),
         {"key": "docker", "title": "Docker", "text": docker},

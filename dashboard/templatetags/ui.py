@@ -1,6 +1,5 @@
 """The pieces of which every page is made: icons, states, client names, numbers, times."""
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -166,9 +165,8 @@ def metric_or_dash(value: float | None) -> str:
 
 @register.filter
 def filename(model: GlobalModel) -> str:
-    """What a model's file is called when it is downloaded: safe in a shell, a path and a program."""
-    name = re.sub(r"[^\w.-]+", "-", model.session.name).strip(".-")
-    return f"{name or 'model'}-v{model.version}"
+    """What the server calls a model's file, without the end: a name that the browser cannot change."""
+    return f"model-{model.digest[:12]}"
 
 
 @register.filter
