@@ -22,7 +22,7 @@ from urllib.request import getproxies, proxy_bypass
 
 CONNECT_SECONDS = 15.0
 STALL_SECONDS = 75.0  # without a single byte; a long poll of 30 s must fit
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 512 << 10  # of an answer at a time
 MOST_JSON_BYTES = 16 << 20
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
