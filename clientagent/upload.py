@@ -53,11 +53,18 @@ class Upload:
         return answer.status == 204
 
     def patch(self) -> None:
-        """In parts, from where the server is. It counts the last part once it has accepted the whole."""
-        offset = furthest = self._begin()
+        """In parts, from where the server is. It counts the last part once it has accepted the whole.
+
+        Of an update that was just made the server can have nothing, unless this site forgot that it sent another.
+        """
+        asked = self._update.kept
+        offset = furthest = self._begin() if asked else 0
         refusals = 0
         while offset < self.length:
             answer = self._part(offset)
+            if answer.status == 409 and offset == 0 and not asked:
+                asked, offset = True, self._begin()
+                continue
             offset = self._next(answer, offset)
             if offset > furthest or answer.status == 423:
                 furthest, refusals = max(offset, furthest), 0

@@ -226,6 +226,11 @@ def test_a_proxy_that_takes_little_gets_smaller_parts(api: Api, server: FakeServ
     assert seat.update == update.path.read_bytes()
 
 
+def test_where_an_upload_stands_is_not_asked_of_one_that_was_just_made(api: Api, server: FakeServer, seat, update):
+    send(api, seat, update, **TUS)
+    assert server.requests("HEAD", "/update") == []
+
+
 def test_an_upload_goes_on_where_the_server_stands(api: Api, server: FakeServer, seat: Seat, update: Finished):
     whole = update.path.read_bytes()
     seat.upload, seat.length = bytearray(whole[:12_345]), len(whole)
@@ -238,7 +243,7 @@ def test_what_the_server_has_of_other_bytes_begins_again(api: Api, server, seat:
     seat.upload, seat.length = bytearray(12_345), length or update.path.stat().st_size
     send(api, seat, Finished(update.path, update.digest, kept=kept), **TUS)
     assert len(server.requests("POST", "/update")) == 1
-    assert offsets(server)[0] == 0 and seat.update == update.path.read_bytes()
+    assert offsets(server)[:2] == [0, 0 if not kept else 10_000] and seat.update == update.path.read_bytes()
 
 
 @pytest.mark.parametrize("failure", [cut, lost, status(500), status(503), status(460)])
@@ -340,7 +345,8 @@ def test_an_update_that_is_damaged_here_fails_the_seat(api: Api, server: FakeSer
     ("code", "error"), [(403, Dropped), (404, Dropped), (409, Dropped), (410, Dropped), (415, Failed), (422, Failed)]
 )
 def test_a_refusal_ends_the_upload_with_the_servers_sentence(api: Api, server, seat: Seat, update, how, code, error):
-    server.script("PATCH" if how else "PUT", "/update", status(code, "No, and this is why."))
+    refusal = status(code, "No, and this is why.")
+    server.script("PATCH" if how else "PUT", "/update", refusal, refusal)  # after the first 409 it asks where it stands
     with pytest.raises(error, match=re.escape("No, and this is why.")):
         send(api, seat, update, **how)
 
