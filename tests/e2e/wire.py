@@ -14,6 +14,7 @@ from enum import StrEnum
 
 PIECE_BYTES = 1 << 16
 BUFFER_BYTES = 1 << 16  # the kernel's, small: who sends notices a slow wire at once
+SETTLE_SECONDS = 0.3  # for the reader to take what it got: a reset throws away what its kernel still has
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by RST
 
 
@@ -163,6 +164,7 @@ class Line:
                     passed += len(data)
                     self._wire.count(way, len(data))
                 if fault:
+                    time.sleep(SETTLE_SECONDS)
                     self.end(fault.kind)
                     if fault.kind is not Kind.HOLE:
                         break  # what the kernel still has must not follow: it would leave a gap
