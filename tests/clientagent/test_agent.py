@@ -6,13 +6,14 @@ from collections import Counter
 import pytest
 
 from clientagent import agent as agents
-from clientagent.errors import Refused, TokenRefused
+from clientagent.errors import Misconfigured, Refused, TokenRefused
 from federation.fl import weights
 from federation.fl.version import __version__
 from tests.clientagent.fake_server import FakeServer, cut, lost, plainly, status, timed
 from tests.clientagent.sites import Site
 
 NEXT_MAJOR = f"{int(__version__.split('.')[0]) + 1}.0.0"
+MODEL = {"version": 0, "digest": "0" * 64, "num_bytes": 100, "url": "/api/v1/models/0"}
 
 
 def test_a_round_of_synthetic_ends_with_an_accepted_update(site: Site, server: FakeServer):
@@ -65,6 +66,16 @@ def test_a_site_whose_data_cannot_be_counted_joins_without_numbers(site: Site, s
     server.offer()
     assert "The data could not be counted (no such disk)" in site.run()
     assert "num_examples" not in server.infos[0]
+
+
+def test_a_folder_for_models_that_cannot_be_made_ends_the_agent_before_it_joins(site: Site, server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match="The folder for models .*/file/models cannot be used: Not a directory"):
+        site.run(model_cache=tmp_path / "file" / "models")
+    assert server.seen == []
+    seat = server.offer()
+    site.run()  # its state folder is free again
+    assert seat.status == "reported"
 
 
 @pytest.mark.parametrize(
@@ -131,6 +142,40 @@ def test_work_that_cannot_be_done_is_given_up_with_the_reason(site: Site, server
     seat = server.offer(**change)
     site.run()
     assert seat.status == "failed" and reason in seat.reason, seat.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"base_model": MODEL | {"digest": "../../identity"}}, "'../../identity' is not a digest"),
+        ({"base_model": MODEL | {"digest": None}}, "'None' is not a digest"),
+        ({"base_model": MODEL | {"num_bytes": 0}}, "'0' is not a positive number"),
+        ({"base_model": MODEL | {"num_bytes": "all"}}, "'all' is not a positive number"),
+        ({"part_bytes": -1}, "'-1' is not a positive number"),
+    ],
+)
+def test_work_with_a_member_that_cannot_be_is_given_up_before_anything_is_downloaded(
+    site: Site, server: FakeServer, change, reason
+):
+    seat = server.offer(**change)
+    site.run()
+    assert seat.status == "failed" and reason in seat.reason, seat.reason
+    assert not server.requests("GET", "/models/") and server.left == 1
+    assert not list((site.folder / "models").iterdir())
+
+
+@pytest.mark.parametrize("participation", [None, 7, "", "../clients/me", "x" * 101])
+def test_work_without_a_participation_is_said_and_left_alone(
+    site: Site, server: FakeServer, monkeypatch, participation
+):
+    monkeypatch.setattr(agents, "AGAIN_SECONDS", 0.0)
+    seat = server.offer(participation=participation)
+    said = site.run()
+    assert f"The server offers work without a participation: {str(participation)[:100]!r}." in said
+    assert seat.status == "open" and server.left == 1
+    assert {seen.path.split("?")[0] for seen in server.seen} == {
+        "/api/v1/enroll", "/api/v1/work", "/api/v1/clients/me/leave",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "options"), [("float16", {}), ("int8", {}), ("topk", {"fraction": 0.2})])

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from clientagent.api import Api
-from clientagent.connection import Connection, Request
+from clientagent.connection import MOST_JSON_BYTES, Connection, Request
 from clientagent.errors import Dropped, Failed, TokenRefused
 from clientagent.link import Link, duration
 from tests.clientagent.fake_server import FakeServer, cut, half, html, plainly, status
@@ -29,6 +29,7 @@ def quick(monkeypatch):
         (html(302, Location="https://login.example/"), "it sends us on to https://login.example/"),
         (html(404), "it answers 404"),
         (half, "the connection was cut"),
+        (lambda handler: handler.answer(200, bytes(MOST_JSON_BYTES + 1)), "its answer is too long"),
     ],
 )
 def test_a_call_for_work_is_made_again_until_the_server_answers(api: Api, server, said, quick, failure, reason):

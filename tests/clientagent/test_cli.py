@@ -92,6 +92,13 @@ def test_a_first_start_needs_server_and_code(capsys):
     assert "give --join (or FL_JOIN_CODE)" in refused(capsys, "--name=a", "--server=http://127.0.0.1:1")
 
 
+@pytest.mark.parametrize("machine", ["", "-", "a/b"])
+def test_a_machine_without_a_name_that_can_be_one_is_asked_for_it(capsys, monkeypatch, tmp_path, machine):
+    monkeypatch.setattr("platform.node", lambda: machine)
+    assert "Which name? Give --name (or FL_CLIENT_NAME)." in refused(capsys, "--server=http://127.0.0.1:1", "--join=x")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_anything_nothing_is_told():
     assert cli.read([], {}) == Settings()
 

@@ -1,7 +1,11 @@
+import json
 import threading
+
+import pytest
 
 from clientagent import logtail
 from clientagent.errors import Failed
+from tests.clientagent.fake_server import FakeServer, Handler
 
 
 class Terminal:
@@ -15,40 +19,41 @@ class Terminal:
         self.closed = True
 
 
-class Server:
-    """An Api that notes what it is sent; the first call is refused."""
+@pytest.fixture
+def got(server: FakeServer) -> list[list[str]]:
+    """The lines of each call that the server was sent. The first call is refused."""
+    calls: list[list[str]] = []
 
-    def __init__(self):
-        self.stop = threading.Event()
-        self.got = []
-        self.arrived = threading.Event()
+    def note(handler: Handler) -> None:
+        calls.append([line["text"] for line in json.loads(handler.body)["lines"]])
+        if len(calls) == 1:
+            handler.problem(422, "These lines cannot be.")
+        else:
+            handler.json(200, {})
 
-    def log(self, lines):
-        self.got.append([line["text"] for line in lines])
-        if len(self.got) == 1:
-            raise Failed("not now")
-        self.arrived.set()
-
-    def abort(self):
-        self.stop.set()
-
-    def close(self):
-        pass
+    server.script("POST", "/clients/me/log", note, note)
+    return calls
 
 
-def test_lines_go_to_the_terminal_and_to_the_server_and_a_refusal_stops_nothing(monkeypatch):
+def test_lines_go_to_the_terminal_and_to_the_server_and_a_refusal_stops_nothing(api, server, got, said, monkeypatch):
     monkeypatch.setattr(logtail, "EVERY_SECONDS", 0.01)
-    terminal, server = Terminal(), Server()
+    terminal = Terminal()
     tail = logtail.LogTail(terminal)
     tail.say("one\n\ntwo")
-    tail.start(server)
-    while not server.got:
-        server.stop.wait(0.01)
+    tail.start(api.another(threading.Event()))
+    server.wait_until(lambda: len(got) == 1)
     tail.say("x" * 600)
-    assert server.arrived.wait(10)
+    server.wait_until(lambda: len(got) == 2)
     tail.close()
-    assert terminal.said[0] == "one\n\ntwo" and terminal.closed
-    assert server.got[:2] == [["one", "two"], ["x" * 500]]
+    assert terminal.said == ["one\n\ntwo", "x" * 600] and terminal.closed
+    assert got == [["one", "two"], ["x" * 500]]
+    assert said == []  # the server was not away
+
+
+def test_lines_that_the_server_does_not_take_are_told_with_its_sentence(api, got):
+    with pytest.raises(Failed, match="These lines cannot be"):
+        api.log([{"time": "2026-01-01T00:00:00Z", "text": "one"}])
+    assert api.work(0) is None
 
 
 def test_only_the_newest_lines_wait():

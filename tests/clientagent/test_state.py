@@ -107,6 +107,15 @@ def test_an_identity_is_replaced_whole_or_not_at_all(state: State, monkeypatch):
     assert state.identity() == identity
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_an_identity_that_does_not_fit_the_disk_leaves_the_one_before(state: State):
+    identity = enrolled(state)
+    (state.folder / "identity.tmp").symlink_to("/dev/full")
+    with pytest.raises(Misconfigured, match=r"identity\.json cannot be written: No space left on device"):
+        identify(Settings(server="http://b:2"), state)
+    assert state.identity() == identity
+
+
 def test_only_a_whole_update_of_the_same_work_is_taken_for_finished(state: State):
     from hashlib import sha256
 

@@ -103,6 +103,19 @@ def test_a_server_without_range_sends_the_whole(cache: ModelCache, api: Api, ser
     assert len(ranges(server)) == 2
 
 
+@pytest.mark.parametrize("start", [0, 20_000])
+def test_another_part_than_asked_for_is_not_taken(cache: ModelCache, api: Api, server, seat: Seat, said, start: int):
+    named = f"bytes {start}-{start + 9}/40000"
+
+    def other(handler) -> None:
+        handler.answer(206, b"x" * 10, Content_Range=named)
+
+    server.script("GET", "/models/", plainly, other)
+    assert fetch(cache, api, seat) == model(server, seat)
+    assert ranges(server)[:3] == ["0-9999", "10000-19999", "10000-19999"]
+    assert f"it sends another part than asked for: {named!r}" in said[0]
+
+
 def test_a_model_with_another_digest_is_refused_and_not_kept(api: Api, server, seat: Seat, tmp_path: Path):
     digest = seat.work["base_model"]["digest"]
     server.models[digest] = bytes(len(server.models[digest]))
@@ -349,6 +362,27 @@ def test_a_refusal_ends_the_upload_with_the_servers_sentence(api: Api, server, s
     server.script("PATCH" if how else "PUT", "/update", refusal, refusal)  # after the first 409 it asks where it stands
     with pytest.raises(error, match=re.escape("No, and this is why.")):
         send(api, seat, update, **how)
+
+
+def test_a_server_that_does_not_say_where_it_stands_is_sent_nothing(api: Api, server, seat: Seat, update: Finished):
+    server.script("HEAD", "/update", status(400))
+    with pytest.raises(Failed, match=r"The server does not say how much of the update it has \(400\)"):
+        send(api, seat, update, **TUS)
+    assert offsets(server) == [] and seat.status == "open"
+    send(api, seat, update, **TUS)  # the file is still there
+    assert seat.update == update.path.read_bytes()
+
+
+def test_an_update_that_cannot_be_read_any_more_is_no_absence(api: Api, server, seat: Seat, update: Finished, said):
+    def lose(handler) -> None:
+        plainly(handler)
+        update.path.unlink()
+
+    server.script("PATCH", "/update", lose)
+    with pytest.raises(Failed, match="The update cannot be read: No such file or directory"):
+        send(api, seat, update, **TUS)
+    assert offsets(server) == [0] and len(seat.upload) == PART
+    assert (seat.status, said) == ("open", [])
 
 
 def test_memory_holds_one_part_however_large_the_server_wants_them(api: Api, server, seat: Seat, update, monkeypatch):
