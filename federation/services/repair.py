@@ -67,14 +67,15 @@ def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
         storage.refusing_when_full(),
         storage.Check(making.files(round_, seats)) as check,
     ):
+        made, failure = None, "What its round's updates make has another digest."
         try:
             made = making.make(round_, seats, out, out_slots, lambda: None)
         except (AggregationError, WeightsError, FileNotFoundError) as error:
-            return _lost(model, str(error))
+            failure = str(error)
         if damaged := check.damaged(lambda: None):
             return _lose_updates(model, [seat for seat in seats if seat.digest in damaged], damaged)
-        if (made.digest, made.slots_digest or "") != (model.digest, made_by.slots_digest):
-            return _lost(model, "What its round's updates make has another digest.")
+        if made is None or (made.digest, made.slots_digest or "") != (model.digest, made_by.slots_digest):
+            return _lost(model, failure)
         storage.put(out, made.digest)
         if made.slots_digest:
             storage.put(out_slots, made.slots_digest)
@@ -89,15 +90,16 @@ def _lose_updates(model: GlobalModel, seats: list[Participation], damaged: set[s
 
 
 def _from_seed(model: GlobalModel, made_by: GlobalModel, then: Callable[[], None]) -> bool:
-    session, file = made_by.session, storage.scratch_path()
+    session = made_by.session
     workload = workloads.get(session.workload)
     if workload.needs_torch:
+        file = storage.scratch_path()
         request = making.initial_request(session, file)
         evaluator.submit(f"model {model.pk} again", request, partial(_made, model, file, then))
         return False
-    with storage.refusing_when_full():
+    with storage.scratch() as file, storage.refusing_when_full():
         digest = workload.write_initial(file, session.workload_options, session.seed)
-    return _take(model, file, digest)
+        return _take(model, file, digest)
 
 
 def _made(model: GlobalModel, file: Path, then: Callable[[], None], answer: Answer) -> None:

@@ -1,5 +1,10 @@
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
 import pytest
 
+from federation import storage
 from federation.services import rounds
 from tests.federation.cast import send
 
@@ -17,3 +22,23 @@ def closed(open_round, now):
         return round_
 
     return closed
+
+
+@pytest.fixture
+def no_room():
+    """Within it, whatever is written to a new file finds the disk full, though a moment ago it was not."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no device here that is always full")
+    scratch_path = storage.scratch_path
+
+    def full():
+        file = scratch_path()
+        file.symlink_to("/dev/full")
+        return file
+
+    @contextmanager
+    def no_room():
+        with patch.object(storage, "scratch_path", full):
+            yield
+
+    return no_room

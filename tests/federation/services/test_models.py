@@ -1,11 +1,33 @@
+import json
+
 import pytest
 
 from federation import storage
-from federation.fl import workloads
+from federation.fl import evaluation, workloads
+from federation.fl.workloads.synthetic import Synthetic
 from federation.lifecycle import SessionStatus
-from federation.models import GlobalModel
+from federation.models import Event, GlobalModel
 from federation.services import models, sessions
-from tests.federation.cast import SIZE, kinds
+from tests.federation.cast import SIZE, kinds, last_payload, settle
+
+
+@pytest.fixture
+def started(draft, alice, now):
+    """A session that runs and waits for its initial model."""
+    session = draft()
+    sessions.start(session, by=alice, now=now)
+    return session
+
+
+@pytest.fixture
+def child(monkeypatch):
+    """What the evaluator's process would do is done in this one, at once, for a workload that leaves all to it."""
+
+    def submit(key, request, done):
+        done(evaluation.answer(json.dumps(request | {"id": key})))
+
+    monkeypatch.setattr(Synthetic, "needs_torch", True)
+    monkeypatch.setattr(models.evaluator, "submit", submit)
 
 
 def test_the_initial_model_depends_on_workload_options_and_seed_alone(running):
@@ -73,3 +95,56 @@ def test_an_evaluation_is_kept_and_told_once(running, now):
 
 def test_a_workload_without_a_test_set_is_not_evaluated(running):
     assert running().last_model().evaluated_at is not None
+
+
+def test_a_model_that_cannot_be_evaluated_is_told_and_the_session_goes_on(open_round, now, child, monkeypatch, caplog):
+    def broken(*_):
+        raise MemoryError("no room for the test set")
+
+    monkeypatch.setattr(Synthetic, "evaluate", broken)
+    session = open_round("anna").session
+    GlobalModel.objects.update(evaluated_at=None)
+    for _ in range(2):  # it is not tried again
+        models.request_missing(session.models.all())
+    model = session.last_model()
+    assert model.evaluation_error == "MemoryError: no room for the test set" and model.metrics == {}
+    assert f"model {model.pk} could not be evaluated: MemoryError" in caplog.text
+    assert kinds(session).count("model.evaluated") == 1
+    assert last_payload(session, Event.Kind.MODEL_EVALUATED)["error"] == model.evaluation_error
+    assert settle(session, now=now).status == SessionStatus.RUNNING and session.active_round()
+
+
+def test_an_initial_model_for_which_the_room_ran_out_is_made_later(started, no_room, settings, caplog):
+    with no_room():
+        models.request_initial(started, then=lambda: None)
+    assert f"the initial model of session {started.pk} waits: the disk is full" in caplog.text
+    started.refresh_from_db()
+    assert (started.status, started.last_model()) == (SessionStatus.RUNNING, None)
+    assert list(settings.FL_SCRATCH_DIR.iterdir()) == []
+    models.request_initial(started, then=lambda: None)
+    assert started.last_model().version == 0
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_the_evaluators_failure_is_waited_out_on_a_full_disk_and_fails_the_session_otherwise(
+    started, no_room, child, monkeypatch, settings, caplog, is_full
+):
+    told = []
+    with no_room(), monkeypatch.context() as full:
+
+        def fills_up(*given, write_initial=Synthetic.write_initial):
+            full.setattr(storage, "SPARE_BYTES", 1 << 60 if is_full else 1)
+            return write_initial(*given)
+
+        full.setattr(Synthetic, "write_initial", fills_up)
+        models.request_initial(started, then=lambda: told.append("then"))
+    started.refresh_from_db()
+    assert told == ["then"] and started.last_model() is None and list(settings.FL_SCRATCH_DIR.iterdir()) == []
+    if is_full:
+        assert started.status == SessionStatus.RUNNING
+        assert f"the initial model of session {started.pk} waits: the disk is full" in caplog.text
+        models.request_initial(started, then=lambda: None)
+        assert started.last_model().version == 0
+    else:
+        assert started.status == SessionStatus.FAILED
+        assert "The initial model could not be made: OSError: [Errno 28] No space left" in started.reason

@@ -198,17 +198,34 @@ def test_an_older_model_that_is_lost_fails_nothing(trained):
     assert session.status == SessionStatus.RUNNING
 
 
-def test_an_update_that_is_damaged_too_is_named(trained):
+@DAMAGES
+def test_an_update_that_is_damaged_too_is_named(trained, how):
     session = trained()
     model = session.last_model()
     seat = model.round.seats.get(client__name="anna")
     for digest in (model.digest, seat.digest):
-        damage_file(digest)
+        damage_file(digest, how)
     damage.note([model.digest])
-    repair.mend(session.pk)
+    assert not repair.mend(session.pk)
     seat.refresh_from_db()
+    session.refresh_from_db()
     assert seat.file_status == FileStatus.LOST
-    assert "Files of its round are damaged too." in GlobalModel.objects.get(pk=model.pk).session.reason
+    assert session.reason.endswith("cannot be made again. Files of its round are damaged too.")
+    assert last_payload(session, Event.Kind.STORAGE_DAMAGED)["missing"] == (how == "missing")
+
+
+def test_a_model_waits_for_room_on_the_disk_to_be_made_again(running, no_room, settings, caplog):
+    session = running()
+    model = session.last_model()
+    damage_file(model.digest)
+    damage.note([model.digest])
+    with no_room():
+        assert not repair.mend(session.pk)
+    assert "model v0 of session" in caplog.text and "cannot be made again: the disk is full" in caplog.text
+    model.refresh_from_db()
+    assert model.file_status == FileStatus.DAMAGED and "storage.lost" not in kinds(session)
+    assert [file.suffix for file in settings.FL_SCRATCH_DIR.iterdir()] == [".damaged"]  # nothing half made
+    assert repair.mend(session.pk) and storage.is_whole(model.digest)
 
 
 def test_what_the_updates_make_is_not_taken_for_another_model(trained):
