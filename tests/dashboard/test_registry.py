@@ -14,7 +14,7 @@ from django.utils import timezone
 from dashboard import activity, comparison, registry
 from federation.errors import Conflict
 from federation.models import Alert, AlertRule, Client, GlobalModel, ModelTag, TrainingSession
-from federation.services import clients, models, rounds, sessions
+from federation.services import clients, models, rounds, sessions, tags
 from tests.dashboard.cast import HTMX, finish_round, report
 
 Create = Callable[..., TrainingSession]
@@ -92,6 +92,18 @@ def test_a_tag_that_cannot_be_is_refused(trained: TrainingSession, browser: Brow
     answer = browser.post(address, {"tag": tag}, headers=HTMX)
     assert answer.status_code == 422 and "toast" in json.loads(answer["HX-Trigger"])
     assert not ModelTag.objects.exists()
+
+
+def test_a_model_carries_so_many_tags_and_no_more(trained: TrainingSession, browser: Browser) -> None:
+    models.tag(model(trained, 2), "production", by="mara")
+    full = model(trained, 1)
+    for number in range(tags.MOST):
+        models.tag(full, f"tag-{number}", by="mara")
+    answer = browser.post(reverse("model_tag", args=[full.pk]), {"tag": "production"}, headers=HTMX)
+    assert answer.status_code == 422
+    assert f"carries {tags.MOST} tags; that is as many as there may be." in answer["HX-Trigger"]
+    assert full.tags.count() == tags.MOST
+    assert ModelTag.objects.get(name="production").model == model(trained, 2)
 
 
 def test_a_tag_is_put_on_once_and_taken_off_once(trained: TrainingSession, browser: Browser) -> None:

@@ -85,6 +85,20 @@ def test_an_ended_session_is_not_steered(browser: Browser, running: TrainingSess
     assert status(running) == "cancelled"
 
 
+@pytest.mark.parametrize("headers", [HTMX, {}])
+def test_whether_to_cancel_an_ended_session_is_not_asked(
+    browser: Browser, running: TrainingSession, headers: dict[str, str]
+) -> None:
+    sessions.cancel(running, by=None, now=timezone.now())
+    before = Event.objects.count()
+    answer = browser.get(at("session_cancel", running), headers=headers)
+    assert answer.status_code == (409 if headers else 302)
+    assert "Cancel first?" not in answer.content.decode()
+    said = answer["HX-Trigger"] if headers else browser.get(at("session", running)).content.decode()
+    assert "first is cancelled already." in said
+    assert (status(running), Event.objects.count()) == ("cancelled", before)
+
+
 def test_every_act_has_the_next_move_made_after_the_commit(
     browser: Browser, running: TrainingSession, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:

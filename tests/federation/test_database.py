@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import InterfaceError, OperationalError, ProgrammingError, connection
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection, transaction
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
@@ -60,6 +61,33 @@ def test_the_api_asks_to_come_again(lock, key, monkeypatch):
     assert "database" in problem(answer, 503)
     assert answer["Retry-After"] == "1"
     lock()
+    assert browser.post(**ask).status_code == 201
+    assert Invitation.objects.count() == 1
+
+
+def test_who_waits_behind_another_thread_for_too_long_is_asked_to_come_again(key, monkeypatch):
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite has one writer at a time")
+    monkeypatch.setattr("federation.database.connections.close_all", lambda: None)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.02)
+    at_work, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with transaction.atomic():
+            at_work.set()
+            done.wait(30)
+        connection.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert at_work.wait(10)
+    browser = Browser(headers={"authorization": f"Bearer {key}"})
+    ask = {"path": "/api/v1/invitations", "data": {"uses": 1}, "content_type": "application/json"}
+    answer = browser.post(**ask)
+    assert "database" in problem(answer, 503) and answer["Retry-After"] == "1"
+    assert Invitation.objects.count() == 0
+    done.set()
+    worker.join()
     assert browser.post(**ask).status_code == 201
     assert Invitation.objects.count() == 1
 

@@ -73,6 +73,26 @@ def test_a_folder_is_made_and_may_not_be_a_file(monkeypatch, tmp_path):
         environment.folder("FL_TEST", tmp_path)
 
 
+@pytest.fixture
+def no_superuser():
+    """Root may write everywhere: it asks as somebody else whether it may."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setreuid(65534, 0)
+    yield
+    os.setreuid(0, 0)
+
+
+def test_a_folder_that_may_not_be_written_is_refused_and_left_as_it_is(monkeypatch, tmp_path, no_superuser):
+    folder = tmp_path / "a"
+    folder.mkdir(mode=0o500)
+    monkeypatch.setenv("FL_TEST", str(folder))
+    with pytest.raises(ImproperlyConfigured, match=f"FL_TEST: no permission to write in {folder}"):
+        environment.folder("FL_TEST", tmp_path)
+    assert folder.stat().st_mode & 0o777 == 0o500 and list(folder.iterdir()) == []
+
+
 def test_a_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path):
     file = tmp_path / "secret"
     secret = environment.kept_secret(file)

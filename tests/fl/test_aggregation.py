@@ -99,6 +99,20 @@ def test_the_order_of_clients_matters_by_rounding_at_most(aggregate, strategy):
     assert max(ulps(results[0], other) for other in results[1:]) <= 1
 
 
+@pytest.mark.parametrize("name", ["base", "update-1"])
+def test_a_file_that_is_cut_off_while_it_is_read_leaves_nothing(aggregate, monkeypatch, tmp_path, name):
+    monkeypatch.setattr(parallel, "threads", lambda: 1)
+    base, deltas = {"w": noise(1, 20 * BLOCK)}, [{"w": noise(seed, 20 * BLOCK)} for seed in (2, 3)]
+    file = tmp_path / name
+
+    def cut():
+        os.truncate(file, file.stat().st_size // 2)
+
+    with pytest.raises(AggregationError, match="cut off while it was read"):
+        aggregate(base, deltas, on_block=cut)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("strategy", ["fedavg", "fedmedian", "fedadam"])
 def test_the_number_of_threads_changes_nothing(aggregate, monkeypatch, strategy):
     base = {"w": noise(1, 9 * BLOCK + 5), "n": np.array(3, np.int64)}

@@ -3,8 +3,10 @@
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import StreamRequestHandler, TCPServer
 
 import pytest
+from django.test import override_settings
 
 from federation import mail
 from federation.errors import Conflict, Invalid
@@ -14,6 +16,7 @@ from federation.services import alerts, metrics
 from tests.federation.cast import seat_of, server_kinds
 
 pytestmark = pytest.mark.django_db
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 
 @pytest.fixture
@@ -173,6 +176,35 @@ def test_an_email_goes_out_by_djangos_backend(open_round, rule, now, settings, m
     (delivery,) = queued(open_round, rule, now, emails="ops@example.org, b@example.org")
     assert alerts.deliver(delivery, now=now)
     assert mailoutbox[0].to == ["ops@example.org", "b@example.org"] and mailoutbox[0].body == sentences()[0]
+
+
+class Unwilling(StreamRequestHandler):
+    """A mail server that takes nothing."""
+
+    def handle(self):
+        self.wfile.write(b"554 No mail today\r\n")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_email_that_the_mail_server_does_not_take_is_sent_later(open_round, rule, now, settings, mailoutbox, there):
+    (delivery,) = queued(open_round, rule, now, emails="ops@example.org")
+    settings.FL_EMAIL_IS_SET_UP = True
+    with TCPServer(("127.0.0.1", 0), Unwilling) as server:
+        if there:
+            threading.Thread(target=server.handle_request, daemon=True).start()
+        else:
+            server.server_close()
+        host, port = server.server_address
+        with override_settings(EMAIL_BACKEND=SMTP, EMAIL_HOST=host, EMAIL_PORT=port):
+            assert not alerts.deliver(delivery, now=now)
+    row = Delivery.objects.get()
+    assert (row.status, row.tries) == ("waiting", 1)
+    assert row.error.startswith("The mail server did not take it: ")
+    assert ("No mail today" if there else "refused") in row.error
+    assert alerts.due(now=now) == [] and mailoutbox == []
+    later = now + timedelta(seconds=alerts.PAUSES[0])
+    assert alerts.due(now=later) == [delivery] and alerts.deliver(delivery, now=later)
+    assert len(mailoutbox) == 1
 
 
 def test_without_a_mail_server_it_is_said(rule, settings):

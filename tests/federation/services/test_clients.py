@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db.models.signals import pre_save
 
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.lifecycle import SeatStatus
@@ -124,6 +125,30 @@ def test_a_token_that_belongs_to_another_client_is_refused(invite, join):
     with pytest.raises(Conflict, match="token"):
         join(code, "ben", token=token_of("anna"))
     assert used() == 1
+
+
+@pytest.fixture
+def faster(now):
+    """Each of the first times that a client is about to be stored, somebody else is, under the same number."""
+    times = []
+
+    def store(instance, **_):
+        times.append(instance.ordinal)
+        if len(times) <= clients.ENROL_TRIES:
+            Client.objects.bulk_create([Client(name="ben", token_hash="b", ordinal=instance.ordinal, enrolled_at=now)])
+
+    pre_save.connect(store, sender=Client)
+    yield times
+    pre_save.disconnect(store, sender=Client)
+
+
+def test_who_finds_others_faster_again_and_again_is_asked_to_come_back_and_uses_nothing_up(invite, join, faster):
+    code = invite(uses=1)
+    with pytest.raises(Conflict, match=r"Too many clients are enrolling at this moment\. Try again\."):
+        join(code)
+    assert faster == [1] * clients.ENROL_TRIES
+    assert used() == 0 and server_kinds() == [] and not Client.objects.exists()
+    assert join(code)[0].ordinal == 1
 
 
 @pytest.mark.parametrize("info, expected", [({}, None), ({"num_examples": 7}, 7), ({"num_examples": True}, None),

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from federation import storage
 from federation.errors import Conflict, Invalid
@@ -290,6 +290,24 @@ def test_extending_moves_the_deadline_from_where_it_was(open_round, now):
     payload = last_payload(round_.session, Event.Kind.ROUND_EXTENDED)
     assert (payload["seconds"], payload["by"], payload["deadline"]) == (60, "alice", round_.deadline.isoformat())
     assert not rounds.close(round_, now=now + timedelta(seconds=601))
+
+
+def test_a_round_that_closes_at_that_moment_is_not_extended(open_round, now):
+    round_ = open_round("anna")
+    send("anna", now=now)
+    closed = []
+
+    def first(execute, sql, *rest):
+        if sql.startswith('UPDATE "federation_round"') and not closed:
+            closed.append(None)  # closing is an UPDATE itself
+            closed[0] = rounds.close(Round.objects.get(), now=now)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(first), pytest.raises(Conflict, match="The round closed just now"):
+        rounds.extend(round_.session, seconds=60, by="alice")
+    assert closed == [True]
+    assert Round.objects.get().deadline == round_.deadline
+    assert "round.extended" not in kinds(round_.session)
 
 
 @pytest.mark.parametrize("seconds", [0, -60, 2_592_001])

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -40,6 +43,29 @@ def test_the_same_bytes_again_are_accepted_and_counted_once(open_round, now):
     assert send("anna", now=now)
     assert not send("anna", now=now)
     assert kinds(session).count("update.received") == 1
+
+
+class Shrinking(type(Path())):
+    """A file that is cut in the middle when it is opened for the second time."""
+
+    opened = 0
+
+    def open(self, *given, **more):
+        self.opened += 1
+        if self.opened == 2:
+            os.truncate(self, self.stat().st_size // 2)
+        return super().open(*given, **more)
+
+
+def test_an_update_that_is_cut_off_while_it_is_read_is_refused_and_may_come_again(open_round, now):
+    session = open_round("anna").session
+    with storage.scratch() as file:
+        file.write_bytes(update(seat_of("anna")))
+        with pytest.raises(Invalid, match="The file was cut off while it was read"):
+            updates.receive(seat_of("anna"), Shrinking(file), now=now)
+    assert seat_of("anna").is_open and stored() == set()
+    assert last_payload(session, Event.Kind.UPDATE_REJECTED)["reason"] == "The file was cut off while it was read."
+    assert send("anna", now=now)
 
 
 def test_other_bytes_after_acceptance_are_refused_and_not_kept(open_round, now):

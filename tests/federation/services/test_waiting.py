@@ -4,7 +4,7 @@ import pytest
 
 from federation import storage
 from federation.errors import RoundClosed
-from federation.models import Client, Phase, Server, TrainingSession
+from federation.models import Client, Phase, TrainingSession
 from federation.services import clients, damage, metrics, rounds, seats, server, sessions, updates, waiting
 from tests.federation.cast import damage_file, seat_of, send, settle, update
 
@@ -41,16 +41,24 @@ def test_it_waits_for_its_first_model(draft, alice, why, now):
     assert [reason for reason, _ in why(session)] == ["preparing_model"]
 
 
-def test_nobody_is_online(running, why):
+def test_nobody_is_online(running, enrol, why):
     assert why(running(quorum=2)) == [
         ("no_clients", "Nobody is online. The round opens by itself as soon as 2 clients are there.")
     ]
+    enrol("anna")
+    ((reason, detail),) = why(running(client_tags=("gpu", "ward")))
+    assert reason == "no_clients"
+    assert detail.startswith("Nobody with the tag gpu or ward is online.") and "as soon as 1 client is there" in detail
 
 
 def test_too_few_are_online(running, enrol, why):
-    enrol("anna")
+    anna, _ = enrol("anna", "ben")
     assert why(running(quorum=3)) == [
-        ("too_few_clients", "3 clients are needed and 1 is online. The round opens by itself.")
+        ("too_few_clients", "3 clients are needed and 2 are online. The round opens by itself.")
+    ]
+    clients.set_tags(anna, ["gpu"], by="alice")
+    assert why(running(quorum=2, client_tags=("gpu",))) == [
+        ("too_few_clients", "2 clients are needed and 1 is online with the tag gpu. The round opens by itself.")
     ]
 
 
@@ -59,6 +67,26 @@ def test_the_clients_are_busy_elsewhere(open_round, running, why):
     assert why(running(name="second")) == [
         ("clients_busy", "2 clients are asked and 0 are free; the others are in a round of 'first'.")
     ]
+
+
+def test_the_clients_become_free_while_it_is_asked_where_they_are(open_round, running, now, why, monkeypatch):
+    first, second = open_round("anna").session, running(name="second")
+    pool = rounds.pool
+
+    def a_moment_ago(now):
+        found = pool(now)
+        sessions.cancel(first, by=None, now=now)
+        return found
+
+    monkeypatch.setattr(rounds, "pool", a_moment_ago)
+    assert why(second) == [("clients_busy", "1 client is asked and 0 are free; the others are at work elsewhere.")]
+    monkeypatch.undo()
+    assert why(second) == []
+
+
+def test_of_many_who_have_not_reported_a_few_are_named(open_round, why):
+    session = open_round("anna", "ben", "carl", "dora", "emil").session
+    assert "Open: anna, ben, carl and 2 more." in why(session)[0][1]
 
 
 def test_a_round_waits_for_those_who_have_not_reported(open_round, why, now):
@@ -92,8 +120,21 @@ def test_a_paused_session_says_so_with_what_still_goes_on(open_round, alice, why
     assert why(session) == [("paused", "The session was paused by alice: no round opens until it is resumed.")]
 
 
+def test_who_paused_it_is_left_out_where_nobody_is_known(open_round, why):
+    session = open_round("anna").session
+    sessions.pause(session, by=None)
+    assert why(session)[-1] == ("paused", "The session is paused: the open round goes on, no new one opens.")
+
+
 def test_a_silent_worker_comes_first(running, why, now):
-    assert why(running(), at=now + timedelta(seconds=11))[0][0] == "worker_silent"
+    session = running()
+    assert [reason for reason, _ in why(session, at=now + timedelta(seconds=9))] == ["no_clients"]
+    assert [reason for reason, _ in why(session, at=now + timedelta(seconds=11))] == ["worker_silent", "no_clients"]
+
+
+def test_a_worker_that_was_never_started_is_said(running, now):
+    first = waiting.reasons(running(), now=now)[0]
+    assert first["reason"] == "worker_silent" and first["detail"].endswith("Start the worker and the beat.")
 
 
 def test_a_full_disk_is_said(running, why, now, monkeypatch):
@@ -117,9 +158,10 @@ def test_who_went_silent_is_named_with_what_it_did(open_round, why, now):
     for name, phase, fraction in (("anna", Phase.TRAINING, 0.5), ("ben", Phase.UPLOADING, 0.62)):
         seat = seats.offer(Client.objects.get(name=name), now=now)
         metrics.report(seat, phase=phase, fraction=fraction, points=[], now=now)
-    later = now + timedelta(seconds=90)
+    for seconds in (30, 60, 90):
+        later = now + timedelta(seconds=seconds)
+        server.tick(now=later)
     clients.touch(Client.objects.get(name="anna"), now=later)
-    Server.objects.update(ticked_at=later)  # the ticks between were in time
     ((_, detail),) = why(session, later)
     assert detail.endswith(
         "The deadline is in 8 min 30 s. ben was last seen 1 min 30 s ago while uploading, 62 %. "
@@ -127,11 +169,15 @@ def test_who_went_silent_is_named_with_what_it_did(open_round, why, now):
     )
 
 
-def test_who_left_with_open_work_is_named(enrol, running, why, now):
-    enrol("anna")
-    session = settle(running(), now=now)
-    Client.objects.update(last_seen=None)
-    assert why(session)[0][1].endswith("anna left.")
+def test_who_left_before_it_was_asked_again_is_named(closed, why, now):
+    session = closed().session
+    ben = seat_of("ben")
+    clients.leave(ben.client)
+    damage_file(ben.digest)
+    settle(session, now=now)
+    assert why(session) == [
+        ("collecting", "1 of 2 needed updates is in. Open: ben. The deadline is in 10 min. ben left.")
+    ]
 
 
 @pytest.mark.parametrize("is_open", [True, False])
