@@ -3,6 +3,8 @@
 import signal
 import socket
 
+import pytest
+
 from tests.e2e.stack import Stack, running
 
 
@@ -19,13 +21,17 @@ def test_the_server_ends_on_sigterm_with_requests_polls_and_training_under_way(t
             assert stack.running["web"].wait(10) == 0
 
 
-def test_a_taken_port_is_told_in_a_sentence_with_a_status(tmp_path):
+@pytest.mark.parametrize("more", [["--noreload"], []])
+def test_a_taken_port_is_told_in_a_sentence_with_a_status(tmp_path, more):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         stack = Stack(tmp_path)
         port = taken.getsockname()[1]
-        stack.commands["web"] = ["manage.py", "runserver", f"127.0.0.1:{port}", "--noreload"]
+        stack.commands["web"] = ["manage.py", "runserver", f"127.0.0.1:{port}", *more]
         stack.start_only("web")
-        assert stack.running["web"].wait(30) == 1
+        try:
+            assert stack.running["web"].wait(30) == 1
+        finally:
+            stack.stop()
     assert f"cannot listen on 127.0.0.1:{port}" in (tmp_path / "web.log").read_text()

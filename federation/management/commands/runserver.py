@@ -26,10 +26,8 @@ class Command(runserver.Command):
         failure = servers[0].failure if servers else ""
         if failure:
             self.stderr.write(failure)
-        if not options["use_reloader"]:
+        if failure or not options["use_reloader"]:  # the reloader, which would wait for a change, ends with it
             _end(status=bool(failure))
-        if failure:
-            sys.exit(1)
 
 
 def _end(*, status: int) -> None:
