@@ -30,7 +30,11 @@ def test_a_setting_that_cannot_be_is_told_in_one_line(env, sentence):
     assert sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-def test_the_demo_refuses_numbers_that_cannot_be():
-    done = manage("demo", "--rounds", "0")
+@pytest.mark.parametrize(
+    ("name", "value", "most"), [("rounds", "0", 100_000), ("clients", "101", 100), ("port", "65536", 65_535)]
+)
+def test_the_demo_refuses_numbers_that_cannot_be(tmp_path, name, value, most):
+    done = manage("demo", f"--{name}", value, FL_DATA_DIR=str(tmp_path))
     assert done.returncode == 1
-    assert "--rounds 0 cannot be: choose 1 to 100000." in done.stderr
+    assert f"--{name} {value} cannot be: choose 1 to {most}." in done.stderr
+    assert not (tmp_path / "db.sqlite3").exists() and not (tmp_path / "logs").exists()

@@ -1,10 +1,13 @@
 """`manage.py demo`: from nothing to a completed session, leaving no process behind."""
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,22 +15,22 @@ import psutil
 from tests.e2e.stack import ROOT, free_port
 
 
-def demo(folder: Path, *more: str) -> subprocess.Popen[str]:
+def demo(folder: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "manage.py", "demo", "--clients", "2", *more]
-    env = os.environ | {"FL_DATA_DIR": str(folder)}
+    env = os.environ | {"FL_DATA_DIR": str(folder)} | environment
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def left_behind(folder: Path) -> list[str]:
-    """Processes that still stand on the demo's folder."""
-    found = []
+def standing_on(folder: Path) -> Iterator[psutil.Process]:
+    """Processes that stand on the demo's folder."""
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(psutil.Error):
             if process.environ().get("FL_DATA_DIR") == str(folder):
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found
+                yield process
+
+
+def left_behind(folder: Path) -> list[str]:
+    return [" ".join(process.cmdline()) for process in standing_on(folder)]
 
 
 def test_interrupted_it_leaves_nothing_behind_and_goes_on_the_next_time(tmp_path: Path):
@@ -54,3 +57,45 @@ def test_a_taken_port_is_told_in_one_sentence(tmp_path: Path):
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "cannot be used: Address already in use. Name another" in out
+
+
+def sessions(folder: Path) -> list[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(folder / "db.sqlite3")) as database:
+        return database.execute("SELECT name, status FROM federation_trainingsession").fetchall()
+
+
+def test_a_server_that_does_not_start_is_told_with_where_its_log_is(tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'runserver' in sys.orig_argv: print('no memory', flush=True); os._exit(1)\n"
+    )
+    process = demo(tmp_path, "--exit", "--port", str(free_port()), PYTHONPATH=str(tmp_path))
+    out, _ = process.communicate(timeout=60)
+    log = tmp_path / "logs" / "server.log"
+    assert process.returncode == 1 and f"The server did not start. Its log says why: {log}" in out
+    assert log.read_text() == "no memory\n"
+    assert sessions(tmp_path) == [] and left_behind(tmp_path) == []
+
+
+def test_a_client_that_ends_is_told_and_ends_the_rest(tmp_path: Path):
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "demo-2").write_text("no folder")
+    process = demo(tmp_path, "--exit", "--port", str(free_port()))
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and f"A client ended. The logs say why: {tmp_path}/logs/demo-*.log" in out
+    assert "this is a file" in (tmp_path / "logs" / "demo-2.log").read_text()
+    assert sessions(tmp_path) == [] and left_behind(tmp_path) == []
+
+
+def test_a_server_that_was_killed_is_told_and_its_session_kept(tmp_path: Path):
+    process = demo(tmp_path, "--rounds", "100", "--port", str(free_port()))
+    assert process.stdout
+    for line in process.stdout:
+        if line.strip().startswith("round  1"):
+            break
+    for each in standing_on(tmp_path):
+        if "runserver" in each.cmdline():
+            each.kill()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"The server ended. Its log says why: {tmp_path / 'logs' / 'server.log'}" in out
+    assert sessions(tmp_path) == [("demo 1", "running")] and left_behind(tmp_path) == []
