@@ -364,6 +364,14 @@ def test_a_refusal_ends_the_upload_with_the_servers_sentence(api: Api, server, s
         send(api, seat, update, **how)
 
 
+def test_an_upload_that_may_not_begin_again_ends_with_the_servers_sentence(api: Api, server, seat: Seat, update):
+    seat.upload, seat.length = bytearray(12_345), update.path.stat().st_size
+    server.script("POST", "/update", status(422, "No, and this is why."))
+    with pytest.raises(Failed, match="No, and this is why"):
+        send(api, seat, update, **TUS)
+    assert offsets(server) == [] and len(seat.upload) == 12_345
+
+
 def test_a_server_that_does_not_say_where_it_stands_is_sent_nothing(api: Api, server, seat: Seat, update: Finished):
     server.script("HEAD", "/update", status(400))
     with pytest.raises(Failed, match=r"The server does not say how much of the update it has \(400\)"):
@@ -375,8 +383,8 @@ def test_a_server_that_does_not_say_where_it_stands_is_sent_nothing(api: Api, se
 
 def test_an_update_that_cannot_be_read_any_more_is_no_absence(api: Api, server, seat: Seat, update: Finished, said):
     def lose(handler) -> None:
-        plainly(handler)
         update.path.unlink()
+        plainly(handler)
 
     server.script("PATCH", "/update", lose)
     with pytest.raises(Failed, match="The update cannot be read: No such file or directory"):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from federation import storage, tasks
+from federation.fl.workloads.synthetic import Synthetic
 from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, GlobalModel, Participation
 from federation.services import clients, damage, models, repair, rounds, seats
@@ -135,6 +136,23 @@ def test_the_initial_model_is_made_again_from_the_seed(running):
     damage_file(digest, "missing")
     damage.note([digest])
     assert repair.mend(session.pk) and storage.is_whole(digest)
+
+
+def test_what_the_seed_gives_is_not_taken_for_another_model(running, settings, monkeypatch):
+    session = running()
+    model = session.last_model()
+    damage_file(model.digest)
+    damage.note([model.digest])
+    before = set(settings.FL_WEIGHTS_DIR.rglob("*.safetensors"))
+    write = Synthetic.write_initial
+    monkeypatch.setattr(Synthetic, "write_initial", lambda *given: write(*given[:-1], given[-1] + 1))  # a newer version
+    assert not repair.mend(session.pk)
+    session.refresh_from_db()
+    model.refresh_from_db()
+    assert (session.status, model.file_status) == (SessionStatus.FAILED, FileStatus.LOST)
+    assert session.reason.endswith("cannot be made again. What its seed gives has another digest.")
+    assert set(settings.FL_WEIGHTS_DIR.rglob("*.safetensors")) == before
+    assert [file.suffix for file in settings.FL_SCRATCH_DIR.iterdir()] == [".damaged"]
 
 
 def test_models_that_are_made_from_one_another_are_mended_in_order(trained):
