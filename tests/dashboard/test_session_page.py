@@ -1,7 +1,7 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.test import Client as Browser
@@ -380,11 +380,11 @@ def test_a_failed_session_says_why_on_top(browser: Browser, running: TrainingSes
 # ---- lanes
 
 
-def laid(session: TrainingSession, **change: object) -> lanes.Lanes:
+def laid(session: TrainingSession, now: datetime | None = None, **change: object) -> lanes.Lanes:
     round_ = Round.objects.get(session=session)
     for name, value in change.items():
         setattr(round_, name, value)
-    return lanes.of(round_, list(lanes.seats([round_])), now=timezone.now())
+    return lanes.of(round_, list(lanes.seats([round_])), now=now or timezone.now())
 
 
 def test_a_lane_has_the_phases_that_there_were(running: TrainingSession) -> None:
@@ -395,23 +395,23 @@ def test_a_lane_has_the_phases_that_there_were(running: TrainingSession) -> None
     Participation.objects.filter(client__name="anna").update(
         status="reported", reported_at=opened + timedelta(seconds=30), **at
     )
-    anna = laid(running, opened_at=opened).rows[0]
+    rows = laid(running, opened_at=opened)
+    anna = rows.rows[0]
     assert [(phase, round(begin), round(end)) for phase, begin, end in anna.stops] == [
         ("offered", 0, 2),
         ("down", 2, 5),
         ("train", 5, 25),
         ("up", 25, 30),
     ]
-    assert round(anna.end * laid(running, opened_at=opened).scale, 3) == 30
+    assert round(anna.end * rows.scale, 3) == 30
 
 
 def test_the_axis_reaches_to_the_deadline_only_when_it_is_near(running: TrainingSession) -> None:
-    fresh = laid(running)
+    now = timezone.now()
+    fresh = laid(running, now, opened_at=now)
     assert fresh.deadline is None
     assert fresh.scale == 5
-    old = laid(
-        running, opened_at=timezone.now() - timedelta(seconds=500), deadline=timezone.now() + timedelta(seconds=100)
-    )
+    old = laid(running, now, opened_at=now - timedelta(seconds=500), deadline=now + timedelta(seconds=100))
     assert old.deadline is not None
     assert old.scale >= 600
 
@@ -422,7 +422,7 @@ def test_what_is_still_to_come_is_split_at_the_deadline(running: TrainingSession
     Participation.objects.filter(client__name="anna").update(
         phase="training", fraction=0.5, phase_at=now - timedelta(seconds=30), progress_at=now
     )
-    rows = laid(running, opened_at=now - timedelta(seconds=40), deadline=now + timedelta(seconds=10))
+    rows = laid(running, now, opened_at=now - timedelta(seconds=40), deadline=now + timedelta(seconds=10))
     anna = rows.rows[0]
     assert anna.eta is not None and anna.eta_late is not None
     assert round(anna.eta.width * rows.scale) == 10
