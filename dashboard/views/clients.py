@@ -169,7 +169,8 @@ def remove(request: Request, client_id: int) -> HttpResponse:
         clients.remove(client, by=request.user.get_username(), now=timezone.now())
         answers.advance_all()
         sentence = f"{client.name} is removed. It can only come back by a new invitation."
-        return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=CHANGED)
+        on_its_page = bool(request.htmx) and request.htmx.current_url_abs_path == reverse("client", args=[client_id])
+        return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=CHANGED, leave=on_its_page)
     rounds = client.seats.count()
     kept = f"Kept: the {wording.count(rounds, 'round')} it took part in, under the name {client.name}."
     lost = [

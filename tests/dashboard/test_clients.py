@@ -282,3 +282,12 @@ def test_removing_says_what_is_lost_and_keeps_the_rounds(browser: Browser, runni
     assert not Client.objects.enrolled().filter(name="anna").exists()
     assert "anna" in browser.get(reverse("session_history", args=[running.pk])).content.decode()
     assert browser.post(address).status_code == 404
+
+
+def test_removing_a_client_on_its_own_page_leads_away_from_it(browser: Browser, enrol: Enrol) -> None:
+    for page, goes in (("client", reverse("clients")), ("clients", None)):
+        (anna,) = enrol("anna")
+        at = reverse(page, args=[anna.pk] if page == "client" else [])
+        headers = HTMX | {"HX-Current-URL": f"http://testserver{at}"}
+        answer = browser.post(reverse("client_remove", args=[anna.pk]), headers=headers)
+        assert answer.headers.get("HX-Redirect") == goes
