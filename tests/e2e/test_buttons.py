@@ -55,6 +55,9 @@ def agree(page: Page, question: str) -> None:
 def test_the_list_of_clients_is_sorted_and_its_menus_act(stack: Stack, done: str, page: Page):
     page.goto(f"{stack.url}/clients/")
     names = page.locator("#client-rows tbody th .client__name")
+    expect(names).to_have_count(2)
+    page.select_option("#client-sort", "name")
+    page.wait_for_url("**sort=name*")
     expect(names).to_have_text(["site-1", "site-2"])
     page.select_option("#client-sort", "late")
     page.wait_for_url("**sort=late*")
