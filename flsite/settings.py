@@ -92,8 +92,8 @@ SQLITE_OPTIONS = {
     "timeout": 30,
     # Writers queue at their first statement; a transaction that reads first could otherwise fail half way.
     "transaction_mode": "IMMEDIATE",
-    # A cache of 1 MB for each thread, and no mapping: each would count the whole database as its own memory.
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-1000",
+    # A small cache for each thread, and no mapping: they would grow with the database. The system caches the file.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-250",
 }
 if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
