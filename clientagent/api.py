@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from clientagent.connection import Answer, Connection, NotTheServer, Request, Sink, explain
+from clientagent.connection import Answer, Connection, NotTheServer, Piece, Request, Sink, explain
 from clientagent.errors import Dropped, Failed, HeldElsewhere, Refused, TokenRefused
 from clientagent.link import Link
 from federation.fl.version import __version__
@@ -24,8 +24,7 @@ DISABLED_SECONDS = 30.0
 LONGEST_RETRY_AFTER = 3600.0
 LEAVE_SECONDS = 5.0
 
-Body = Callable[[], Iterable[bytes | memoryview]]
-PartBody = Callable[[memoryview], Iterable[memoryview]]
+Body = Callable[[], Iterable[Piece]]
 
 
 class Api:
@@ -207,15 +206,16 @@ class Api:
     def patch(
         self,
         url: str,
-        take: Callable[[bool], memoryview],
-        body: PartBody,
+        take: Callable[[bool], int],
+        body: Body,
         offset: int,
         length: int,
         digest: str,
     ) -> Answer:
         """A part of an upload, with the digest of the whole: 204, 409, 413, 422, 423 or 460.
 
-        take: called for each attempt; it is told whether the connection ended while the last one was on its way.
+        take: says for each attempt how many bytes are sent; it is told whether the connection ended while the last
+        ones were on their way.
         The server is asked first then where it stands: 200, with its offset, if that is another.
         """
         cut = False
@@ -227,12 +227,12 @@ class Api:
             "Repr-Digest": _digest_field(digest),
         }
 
-        def chunks(part: memoryview) -> Iterable[memoryview]:
+        def chunks() -> Iterable[Piece]:
             nonlocal cut
             if cut:  # a new connection is tried, as for one that was idle for too long; here it means a cut
                 raise ConnectionAbortedError
             cut = True  # until an answer comes
-            return body(part)
+            return body()
 
         def attempt() -> Answer:
             nonlocal cut
@@ -241,11 +241,9 @@ class Api:
                 if stands.status == 200 and stands.headers.get("upload-offset") != str(offset):
                     take(True)
                     return stands
-            part = take(cut)
+            num_bytes = take(cut)
             cut = False
-            answer = self._connection.exchange(
-                Request("PATCH", self._path(url), headers, lambda: chunks(part), len(part))
-            )
+            answer = self._connection.exchange(Request("PATCH", self._path(url), headers, chunks, num_bytes))
             cut = False
             return answer
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import functools
 import json
 import socket
@@ -16,9 +17,11 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead, RemoteDisconnected
 from time import time
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from clientagent.errors import Failed
 
 CONNECT_SECONDS = 15.0
 STALL_SECONDS = 75.0  # without a single byte; a long poll of 30 s must fit
@@ -43,13 +46,25 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """Bytes of an open file. Where the system can it sends them itself, and they never come into this process."""
+
+    file: BinaryIO
+    offset: int
+    num_bytes: int
+
+
+Piece = bytes | memoryview | FilePart
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """`body` is called anew for every attempt; `num_bytes` is its length."""
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: Callable[[], Iterable[bytes | memoryview]] | None = None
+    body: Callable[[], Iterable[Piece]] | None = None
     num_bytes: int = 0
 
 
@@ -96,8 +111,21 @@ class Patient(HTTPConnection):
             rest = memoryview(data)
             while rest:
                 rest = rest[self.sock.send(rest) :]
+        elif isinstance(data, FilePart) and self.sock is not None:
+            self._send_part(data)
         else:
             super().send(data)
+
+    def _send_part(self, part: FilePart) -> None:
+        """Raises Failed where it is the file that cannot be read: no network is away then."""
+        try:
+            sent = self.sock.sendfile(part.file, part.offset, part.num_bytes)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise Failed(f"A file cannot be read while it is sent: {error.strerror}.") from error
+        if sent < part.num_bytes:
+            raise Failed("A file was cut off while it was sent.")
 
 
 class PatientTLS(Patient, HTTPSConnection):
@@ -153,7 +181,8 @@ class Connection:
             headers |= _proxy_login(self._proxy)
         # It may refuse before it has read everything: its answer says more than the broken pipe.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            http.request(request.method, self._target(request.path), request.body and request.body(), headers)
+            body: Any = request.body and request.body()  # its pieces go through Patient.send
+            http.request(request.method, self._target(request.path), body, headers)
         return http.getresponse()
 
     def _read(self, response: HTTPResponse, request: Request, sink: Sink | None) -> Answer:

@@ -16,7 +16,7 @@ from clientagent.progress import Advance
 from clientagent.work import Work
 from federation import killpoints
 
-PART_BYTES = 8 << 20
+PART_BYTES = 64 << 20
 KEEP = 2  # models
 LOOK_SECONDS = 0.1  # while another agent downloads the same model
 ATTEMPTS = 3  # at a file that arrives whole and has another digest

@@ -66,7 +66,7 @@ class Trainer:
         workload = known_workload(work)
         config = _train_config(work.config, self.device_for(workload))
         data = self._training_data(workload, work.options)
-        update = workload.local_update(weights.load(base), data, work.options, config, report)
+        update = workload.local_update(weights.mapped(base), data, work.options, config, report)
         _check_finite(update.delta)
         metadata = _metadata(update, work.base_digest)
         if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:

@@ -6,20 +6,21 @@ a connection that never lasts for a whole part is enough.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from clientagent.api import Api
-from clientagent.connection import Answer
+from clientagent.connection import Answer, FilePart
 from clientagent.errors import Dropped, Failed
 from clientagent.progress import Advance
 from clientagent.state import Finished
 from clientagent.work import Work
 from federation import killpoints
 
-CHUNK_BYTES = 256 << 10
-MOST_PART_BYTES = 16 << 20  # one part is held in memory
+CHUNK_BYTES = 1 << 20  # after each it is told how far the upload is
+MOST_PART_BYTES = 64 << 20
 LEAST_PART_BYTES = 64 << 10
 PATIENCE = 10  # refusals of one part in a row
 BUSY_SECONDS = 1.0
@@ -28,13 +29,14 @@ GROW_AFTER = 16  # parts that arrived, before they are made larger again
 
 def send(api: Api, work: Work, update: Finished, advance: Advance) -> None:
     """Send an update and return when the server has accepted it. Raises Dropped; Failed with the server's sentence."""
-    upload = Upload(api, work, update, advance)
-    if upload.length > work.max_put_bytes or not upload.put():
-        upload.patch()
+    with _opened(update.path) as file:
+        upload = Upload(api, work, update, file, advance)
+        if upload.length > work.max_put_bytes or not upload.put():
+            upload.patch()
 
 
 class Upload:
-    def __init__(self, api: Api, work: Work, update: Finished, advance: Advance) -> None:
+    def __init__(self, api: Api, work: Work, update: Finished, file: BinaryIO, advance: Advance) -> None:
         self._api = api
         self._url = work.update_url
         self._update = update
@@ -42,12 +44,13 @@ class Upload:
         self._part_bytes = self._most_bytes = min(work.part_bytes, MOST_PART_BYTES)
         self._arrived = 0  # parts of this size
         self._taken = 0  # bytes of the last part
-        self.length = update.path.stat().st_size
+        self._file = file
+        self.length = os.fstat(file.fileno()).st_size
 
     def put(self) -> bool:
         """Whole, in one request. False if it is too large for that after all."""
-        whole = _read(self._update.path, 0, self.length)
-        answer = self._api.put(self._url, lambda: self._chunks(whole, 0), self.length, self._update.digest)
+        digest = self._update.digest
+        answer = self._api.put(self._url, lambda: self._pieces(0, self.length), self.length, digest)
         if answer.status not in (204, 413):
             self._refuse(answer)
         return answer.status == 204
@@ -85,14 +88,16 @@ class Upload:
         return offset
 
     def _part(self, offset: int) -> Answer:
-        def take(cut: bool) -> memoryview:
+        def take(cut: bool) -> int:
             if cut:
                 self._shrink()
             self._taken = min(self._part_bytes, self.length - offset)
-            return _read(self._update.path, offset, self._taken)
+            return self._taken
 
-        digest = self._update.digest
-        return self._api.patch(self._url, take, lambda part: self._chunks(part, offset), offset, self.length, digest)
+        def body() -> Iterator[FilePart]:
+            return self._pieces(offset, offset + self._taken)
+
+        return self._api.patch(self._url, take, body, offset, self.length, self._update.digest)
 
     def _shrink(self) -> None:
         self._part_bytes, self._arrived = max(LEAST_PART_BYTES, self._part_bytes // 2), 0
@@ -130,10 +135,10 @@ class Upload:
     def _refuse(self, answer: Answer) -> NoReturn:
         raise (Dropped if answer.status == 409 else Failed)(answer.detail)
 
-    def _chunks(self, part: memoryview, offset: int) -> Iterator[memoryview]:
-        for start in range(0, len(part), CHUNK_BYTES):
-            self._advance((offset + start) / self.length)
-            yield part[start : start + CHUNK_BYTES]
+    def _pieces(self, start: int, stop: int) -> Iterator[FilePart]:
+        for offset in range(start, stop, CHUNK_BYTES):
+            self._advance(offset / self.length)
+            yield FilePart(self._file, offset, min(CHUNK_BYTES, stop - offset))
             killpoints.reached(killpoints.Point.PART_HALF_SENT)
 
 
@@ -142,11 +147,9 @@ def _offset(answer: Answer) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _read(path: Path, offset: int, count: int) -> memoryview:
-    """A part of the update. Raises Failed, for an unreadable disk is not a network that is away."""
+def _opened(path: Path) -> BinaryIO:
+    """The update's file. Raises Failed, for an unreadable disk is not a network that is away."""
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return memoryview(file.read(count))
+        return path.open("rb", buffering=0)
     except OSError as error:
         raise Failed(f"The update cannot be read: {error.strerror}.") from error

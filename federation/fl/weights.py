@@ -12,6 +12,7 @@ BF16 has no numpy type: it is held as its bits, in uint16.
 import hashlib
 import json
 import math
+import mmap
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,7 @@ DTYPES: Mapping[str, "np.dtype[Any]"] = {
 FLOATS = ("F64", "F32", "F16", "BF16")
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 32
+FINITE_BLOCK = 2**16  # coordinates: what numpy notes of them stays in the cache
 MAX_TENSOR_BYTES = 2**60  # more than any file; keeps products of sizes far from numpy's limits
 
 
@@ -145,6 +147,21 @@ def load(path: Path) -> Weights:
     }
 
 
+def mapped(path: Path) -> Weights:
+    """As ``load``, but what is read of it comes when it is read; what is written stays in memory.
+
+    The file must stay as it is until the arrays are gone; it may be removed or replaced by another.
+    """
+    header = read_header(path)
+    with path.open("rb") as file:
+        view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    arrays = {
+        name: np.frombuffer(view, DTYPES[tensor.dtype], tensor.size, tensor.offset).reshape(tensor.shape)
+        for name, tensor in header.tensors.items()
+    }
+    return {name: np.require(array, requirements="A") for name, array in arrays.items()}  # others' files may not align
+
+
 def dtype_of(name: str, array: Array) -> str:
     """The file format's word for an array's dtype. Raises WeightsError naming the tensor."""
     for word, dtype in DTYPES.items():
@@ -190,9 +207,14 @@ def float64_to_bfloat16(values: Array) -> Array:
 
 def all_finite(stored: Array, dtype: str) -> bool:
     """Whether no stored value is infinite or not a number. Integers always are finite."""
-    if dtype == "BF16":
-        return bool(((stored & 0x7F80) != 0x7F80).all())
-    return dtype not in FLOATS or bool(np.isfinite(stored).all())
+    if dtype not in FLOATS:
+        return True
+    flat = stored.reshape(-1)
+    return all(_finite(flat[start : start + FINITE_BLOCK], dtype) for start in range(0, flat.size, FINITE_BLOCK))
+
+
+def _finite(block: Array, dtype: str) -> bool:
+    return bool(((block & 0x7F80) != 0x7F80).all() if dtype == "BF16" else np.isfinite(block).all())
 
 
 def shown(name: object) -> str:

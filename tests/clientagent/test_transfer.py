@@ -1,6 +1,8 @@
 """Weights down and up, through cut connections, restarts and a server that refuses."""
 
 import base64
+import errno
+import os
 import re
 import socket
 import threading
@@ -381,19 +383,35 @@ def test_a_server_that_does_not_say_where_it_stands_is_sent_nothing(api: Api, se
     assert seat.update == update.path.read_bytes()
 
 
-def test_an_update_that_cannot_be_read_any_more_is_no_absence(api: Api, server, seat: Seat, update: Finished, said):
-    def lose(handler) -> None:
-        update.path.unlink()
-        plainly(handler)
-
-    server.script("PATCH", "/update", lose)
+def test_an_update_that_is_gone_is_no_absence(api: Api, server, seat: Seat, update: Finished, said):
+    update.path.unlink()
     with pytest.raises(Failed, match="The update cannot be read: No such file or directory"):
         send(api, seat, update, **TUS)
-    assert offsets(server) == [0] and len(seat.upload) == PART
     assert (seat.status, said) == ("open", [])
 
 
-def test_memory_holds_one_part_however_large_the_server_wants_them(api: Api, server, seat: Seat, update, monkeypatch):
+def test_an_update_that_is_cut_off_is_no_absence(api: Api, server, seat: Seat, update: Finished, said):
+    def lose(handler) -> None:
+        os.truncate(update.path, 10)
+        plainly(handler)
+
+    server.script("PATCH", "/update", lose)
+    with pytest.raises(Failed, match="A file was cut off while it was sent"):
+        send(api, seat, update, **TUS)
+    assert (seat.status, said) == ("open", [])
+
+
+def test_a_disk_that_cannot_be_read_is_no_absence(api: Api, seat: Seat, update: Finished, said, monkeypatch):
+    def broken(self, file, offset, count):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(socket.socket, "sendfile", broken)
+    with pytest.raises(Failed, match="A file cannot be read while it is sent: Input/output error"):
+        send(api, seat, update, **TUS)
+    assert (seat.status, said) == ("open", [])
+
+
+def test_a_part_has_a_limit_however_large_the_server_wants_them(api: Api, server, seat: Seat, update, monkeypatch):
     monkeypatch.setattr(upload, "MOST_PART_BYTES", 4_000)
     send(api, seat, update, max_put_bytes=100, part_bytes=1 << 40)
     assert max(seen.num_bytes for seen in server.requests("PATCH", "/update")) == 4_000

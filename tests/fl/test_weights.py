@@ -51,6 +51,27 @@ def test_what_was_saved_is_loaded(tmp_path):
         np.testing.assert_array_equal(loaded[name], array)
 
 
+def test_what_is_mapped_is_what_is_loaded_and_changing_it_leaves_the_file_alone(tmp_path):
+    path = tmp_path / "model.safetensors"
+    weights.save(path, MIXED)
+    mapped, loaded = weights.mapped(path), weights.load(path)
+    assert {name: array.tolist() for name, array in mapped.items()} == {
+        name: array.tolist() for name, array in loaded.items()
+    }
+    mapped["single"] += 1
+    assert (mapped["single"] == loaded["single"] + 1).all()
+    assert (weights.load(path)["single"] == loaded["single"]).all()
+
+
+def test_a_file_whose_tensors_do_not_align_is_mapped_all_the_same(tmp_path):
+    path = tmp_path / "model.safetensors"
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    header += b" " * (1 + -len(header) % 8)
+    path.write_bytes(struct.pack("<Q", len(header)) + header + np.array([1, 2], np.float32).tobytes())
+    mapped = weights.mapped(path)["a"]
+    assert mapped.flags.aligned and mapped.tolist() == [1, 2]
+
+
 def test_save_writes_the_bytes_of_dump_and_returns_their_digest(tmp_path):
     digest = weights.save(tmp_path / "w", MIXED, {"b": "1", "a": "é"})
     content = (tmp_path / "w").read_bytes()
