@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
@@ -20,7 +21,8 @@ ANNOUNCED = {
     Event.Kind.SESSION_FAILED: ServerEvent.Kind.SESSION_FAILED,
     Event.Kind.SESSION_CANCELLED: ServerEvent.Kind.SESSION_CANCELLED,
 }
-on_commit: list[Callable[[], None]] = []  # called after a commit that logged something: the feed of this process wakes
+# Called with the kinds that a commit logged: the feed of this process wakes.
+on_commit: list[Callable[[Collection[str]], None]] = []
 
 
 _COUNT_UP = f'UPDATE "{TrainingSession._meta.db_table}" SET last_seq = last_seq + %s WHERE id = %s RETURNING last_seq'
@@ -46,7 +48,7 @@ def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, An
         if kind in ANNOUNCED:
             record_server(ANNOUNCED[kind], session={"id": str(session_id)}, **payload)
     killpoints.reached(killpoints.Point.EVENT_WRITTEN)
-    transaction.on_commit(_wake)
+    transaction.on_commit(partial(_wake, {kind for kind, _ in entries}))
 
 
 def record_server(kind: ServerEvent.Kind, **payload: Any) -> None:
@@ -56,7 +58,7 @@ def record_server(kind: ServerEvent.Kind, **payload: Any) -> None:
         Server.objects.get_or_create(pk=1)  # two may write the very first entry at once
         Server.objects.filter(pk=1).update(last_seq=F("last_seq") + 1)
     ServerEvent.objects.create(seq=Server.objects.get(pk=1).last_seq, kind=kind, payload=payload)
-    transaction.on_commit(_wake)
+    transaction.on_commit(partial(_wake, {kind}))
 
 
 def reference(client: Client) -> dict[str, str]:
@@ -70,7 +72,7 @@ def _require_transaction() -> None:
         raise RuntimeError("An event is written within the transaction that makes the change.")
 
 
-def _wake() -> None:
+def _wake(kinds: Collection[str]) -> None:
     killpoints.reached(killpoints.Point.EVENT_COMMITTED)
     for wake in on_commit:
-        wake()
+        wake(kinds)

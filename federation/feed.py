@@ -1,8 +1,9 @@
 """Tails the logs and hands what is new to whoever waits in this process: browsers and polling agents.
 
-One thread a process, with its own database connection. It looks every 50 ms while somebody waits, and at
-once when this process committed something. So whoever wrote an event, in this process, in a worker or on
-another machine, it arrives by the same road, and a restarted broker loses nothing.
+One thread a process, with its own database connection. It looks every 50 ms while somebody waits, and when
+this process committed something: at once where that gave clients a seat or where it had been quiet, else 20 ms
+after the last look. So whoever wrote an event, in this process, in a worker or on another machine, it arrives
+by the same road, and a restarted broker loses nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,9 +30,10 @@ from federation.services import server
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
+REST_SECONDS = 0.02  # after a look: in a busy round every client commits something
 BATCH = 500  # events in one message at most
 QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
-INVITING = (Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED)
+INVITING = frozenset((Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED))
 SERVER_LOG = 0  # stands for the server's own log where a session's id stands otherwise
 
 
@@ -72,6 +74,7 @@ class Feed:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stir = threading.Event()
+        self._called = threading.Event()  # agents are waited for: no rest
         self._thread: threading.Thread | None = None
         self._watched: defaultdict[int, set[Subscription]] = defaultdict(set)
         self._agents: defaultdict[int, set[Waiter]] = defaultdict(set)
@@ -107,8 +110,10 @@ class Feed:
                 if not register[key]:
                     del register[key]
 
-    def wake(self) -> None:
-        """Look now: something was committed, or somebody joined."""
+    def wake(self, kinds: Collection[str] = ()) -> None:
+        """Look soon: events of these kinds were committed, or somebody joined."""
+        if not INVITING.isdisjoint(kinds):
+            self._called.set()
         self._stir.set()
 
     def _run(self) -> None:
@@ -117,8 +122,10 @@ class Feed:
             busy = self._watched or self._agents
             self._stir.wait(POLL_SECONDS if busy else None)
             self._stir.clear()
+            self._called.clear()
             try:
                 self._look()
+                self._called.wait(REST_SECONDS)
                 if time.monotonic() - silence_checked > 5:
                     silence_checked = time.monotonic()
                     server.notice_silence(now=timezone.now())

@@ -6,7 +6,7 @@ times a round is therefore described once, as a queryset, and run with other val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.db import connection
@@ -14,6 +14,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=Model)
+ROWS = 500  # of one statement: databases allow some 30,000 values
 
 
 class Select(Generic[M]):
@@ -72,37 +73,56 @@ class _Compiled(Generic[M]):
 class Insert:
     """`Insert(Event, "seq", "kind")([(1, "a"), (2, "b")])`: rows of these fields, without their models' defaults."""
 
-    def __init__(self, model: type[Model], *names: str, ignore_conflicts: bool = False) -> None:
+    def __init__(self, model: type[Model], *names: str) -> None:
         self._fields = [_field(model, name) for name in names]
         columns = ", ".join(f'"{field.column}"' for field in self._fields)
-        places = ", ".join(["%s"] * len(names))
-        self._sql = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES ({places})'
-        self._sql += " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+        self._into = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES '
+        self._places = f"({', '.join(['%s'] * len(names))})"
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> None:
-        _run(self._sql, self._fields, rows)
+        with connection.cursor() as cursor:
+            cursor.executemany(self._into + self._places, [_adapted(self._fields, row) for row in rows])
+
+    def missing(self, rows: Sequence[Sequence[Any]], *names: str) -> set[tuple[Any, ...]]:
+        """Insert those rows that no unique constraint knows yet. Returns these fields of them."""
+        inserted: set[tuple[Any, ...]] = set()
+        told = ", ".join(f'"{name}"' for name in names)
+        for start in range(0, len(rows), ROWS):
+            some = rows[start : start + ROWS]
+            sql = f"{self._into}{', '.join([self._places] * len(some))} ON CONFLICT DO NOTHING RETURNING {told}"
+            with connection.cursor() as cursor:
+                cursor.execute(sql, [value for row in some for value in _adapted(self._fields, row)])
+                inserted.update(cursor.fetchall())
+        return inserted
 
 
 class Update:
-    """`Update(Event, "kind")([("a", 7)])` sets these fields of rows, each told by its primary key at the end."""
+    """`Update(Event, "kind")([("a", 7)])` sets these fields of rows, each told by its primary key at the end.
 
-    def __init__(self, model: type[Model], *names: str) -> None:
+    only: the values that a field may have for a row to be changed, such as `{"status": OPEN}`.
+    """
+
+    def __init__(self, model: type[Model], *names: str, only: Mapping[str, Collection[str]] | None = None) -> None:
         key = model._meta.pk
         self._fields = [*(_field(model, name) for name in names), key]
         columns = ", ".join(f'"{field.column}" = %s' for field in self._fields[:-1])
         self._sql = f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "{key.column}" = %s'
+        self._allowed: list[str] = []
+        for name, values in (only or {}).items():
+            self._sql += f' AND "{_field(model, name).column}" IN ({", ".join(["%s"] * len(values))})'
+            self._allowed += [str(value) for value in values]
 
-    def __call__(self, rows: Iterable[Sequence[Any]]) -> None:
-        _run(self._sql, self._fields, rows)
+    def __call__(self, rows: Iterable[Sequence[Any]]) -> int:
+        """How many rows were changed."""
+        with connection.cursor() as cursor:
+            cursor.executemany(self._sql, [_adapted(self._fields, row) + self._allowed for row in rows])
+            return int(cursor.rowcount)
 
 
 def _field(model: type[Model], name: str) -> Any:
     return model._meta.get_field(name)
 
 
-def _run(sql: str, fields: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
-    prepared = [
-        [field.get_db_prep_save(value, connection) for field, value in zip(fields, row, strict=True)] for row in rows
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(sql, prepared)
+def _adapted(fields: Sequence[Any], row: Sequence[Any]) -> list[Any]:
+    """A row's values as the database takes them."""
+    return [field.get_db_prep_save(value, connection) for field, value in zip(fields, row, strict=True)]

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import Exists
 
 from federation import killpoints, storage, tasks
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of
@@ -92,38 +94,43 @@ async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None
         os.close(handle)
 
 
-_held = Select(  # the seats of a client that have a model for a base
-    lambda client, digest: Participation.objects.filter(client=client, round__base_model__digest=digest).order_by()[:1],
-    int,
+_with_digest = Select(lambda digest: GlobalModel.objects.filter(digest=digest).only("file_status").order_by(), str)
+_for_client = Select(  # the same, if the client holds or held a seat on one of them
+    lambda digest, client: (
+        GlobalModel.objects.filter(digest=digest)
+        .filter(Exists(Participation.objects.filter(client=client, round__base_model__digest=digest)))
+        .only("file_status")
+        .order_by()
+    ),
     str,
+    int,
 )
-_with_digest = Select(lambda digest: GlobalModel.objects.filter(digest=digest).order_by(), str)
 
 
 def _permitted(headers: dict[str, str], digest: str) -> Path:
     """The model's file, which is sound. Raises NotFound for what is not there and what is not the caller's alike."""
-    unknown = NotFound(f"There is no model {digest[:12]}… for you.")
     token = bearer(headers)
     if token is None and browser_user(headers) is None:
         raise Unauthorized("This needs the header Authorization: Bearer <token>, or a signed-in browser.")
     if token is None or token.startswith(KEY_PREFIX):
         if token:
             operator_of(token)
-        found = GlobalModel.objects.filter(digest=digest).exists()
+        found = _with_digest(digest)
     else:
-        found = bool(_held(client_in(headers).pk, digest))
+        found = _for_client(digest, client_in(headers).pk)
     if not found:
-        raise unknown
-    _require_sound(digest, doubted="no-cache" in headers.get("cache-control", ""))
+        raise NotFound(f"There is no model {digest[:12]}… for you.")
+    known = {model.file_status for model in found}
+    _require_sound(digest, known, doubted="no-cache" in headers.get("cache-control", ""))
     return storage.path(digest)
 
 
-def _require_sound(digest: str, *, doubted: bool) -> None:
+def _require_sound(digest: str, known: Collection[str], *, doubted: bool) -> None:
     """Serve nothing that does not fit its digest: have it made again.
 
-    doubted: by Cache-Control: no-cache, with which somebody asks again whom a damaged file reached.
+    known: what its rows say of the file. doubted: by Cache-Control: no-cache, with which somebody asks again
+    whom a damaged file reached.
     """
-    known = {model.file_status for model in _with_digest(digest)}
     if FileStatus.STORED in known:
         if storage.is_sound(digest, doubted=doubted):
             return

@@ -181,7 +181,12 @@ def _why_closed(invitation: Invitation, now: datetime) -> str:
     return f"This join code is used up: it let in {invitation.uses} already. Ask for a new one."
 
 
-_with_token = Select(lambda token_hash: Client.objects.enrolled().filter(token_hash=token_hash).order_by(), str)
+_with_token = Select(  # without what is long and few calls need
+    lambda token_hash: (
+        Client.objects.enrolled().filter(token_hash=token_hash).defer("info", "changes", "tags").order_by()
+    ),
+    str,
+)
 
 
 def authenticate(token: str, *, now: datetime, instance: Instance | None = None) -> Client:

@@ -13,7 +13,7 @@ from federation import events
 from federation.errors import Conflict, NotFound
 from federation.lifecycle import OPEN, FileStatus, RoundStatus, SeatStatus
 from federation.models import Client, Event, Participation
-from federation.prepared import Select
+from federation.prepared import Select, Update
 
 FRESH: dict[str, Any] = {  # what a seat has before its client works
     "digest": "",
@@ -48,6 +48,9 @@ _offered = Select(
 )
 
 
+_taken = Update(Participation, "status", "taken_at", "progress_at", only={"status": (SeatStatus.INVITED,)})
+
+
 def of(client: Client, seat_id: int) -> Participation:
     """A client's own seat, with its round, session and base model. Raises NotFound for any other."""
     seat = _own.first(seat_id, client.pk)
@@ -70,10 +73,7 @@ def offer(client: Client, *, now: datetime) -> Participation | None:
 
 @transaction.atomic
 def _take(seat: Participation, now: datetime) -> None:
-    won = Participation.objects.filter(pk=seat.pk, status=SeatStatus.INVITED).update(
-        status=SeatStatus.TRAINING, taken_at=now, progress_at=now
-    )
-    if won:
+    if _taken([(SeatStatus.TRAINING, now, now, seat.pk)]):
         seat.status = SeatStatus.TRAINING
         events.record(seat.round.session_id, Event.Kind.SEAT_TRAINING, **describe(seat))
 

@@ -13,7 +13,20 @@ from federation.fl import encodings, weights
 from federation.fl import updates as wire
 from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
+from federation.prepared import Select, Update
 from federation.services import damage, seats
+
+# Fields of a seat: what others may change while its update is on its way, and what an update changes.
+STATE = ("status", "digest", "reason", "trained_at")
+SETTLED = (*STATE, "num_bytes", "num_examples", "metrics", "fraction", "reported_at", "progress_at")
+
+_now = Select(
+    lambda pk: Participation.objects.filter(pk=pk).select_related("round").only(*STATE, "round__status").order_by(),
+    int,
+)
+_locked = Select(lambda pk: Participation.objects.select_for_update().filter(pk=pk).only(*STATE).order_by(), int)
+_locked_round = Select(lambda pk: Round.objects.select_for_update().filter(pk=pk).only("status").order_by(), int)
+_settled = Update(Participation, *SETTLED)
 
 
 def check_receivable(seat: Participation) -> None:
@@ -79,10 +92,16 @@ def _header(base: GlobalModel) -> weights.Header:
 
 def _refuse_unwanted(seat: Participation, update: wire.Update) -> None:
     """Refuse what would not be kept, before it lies in the store: `_settle` decides, this keeps the store clean."""
-    found = Participation.objects.values_list("status", "digest", "round__status").get(pk=seat.pk)
-    seat.status, seat.digest, seat.round.status = found
+    (found,) = _now(seat.pk)
+    _refresh(seat, found)
+    seat.round.status = found.round.status
     check_receivable(seat)
     _refuse_other(seat, update)
+
+
+def _refresh(seat: Participation, found: Participation) -> None:
+    for name in STATE:
+        setattr(seat, name, getattr(found, name))
 
 
 def _refuse_other(seat: Participation, update: wire.Update) -> None:
@@ -94,18 +113,18 @@ def _refuse_other(seat: Participation, update: wire.Update) -> None:
 def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[str, bool]:
     """Decide what an update is worth. Returns the seat's status before, or `late`, and whether it counts."""
     # Lock the round, so that it cannot close between this check and the save.
-    round_status = Round.objects.select_for_update().values_list("status", flat=True).get(pk=seat.round_id)
-    locked = Participation.objects.select_for_update()
-    seat.refresh_from_db(fields=["status", "digest", "reason", "trained_at"], from_queryset=locked)
+    (round_,) = _locked_round(seat.round_id)
+    (locked,) = _locked(seat.pk)
+    _refresh(seat, locked)
     _refuse_other(seat, update)
     before = seat.status
     if before in COUNTED:
         return before, True
-    if before in OPEN and round_status == RoundStatus.COLLECTING:
+    if before in OPEN and round_.status == RoundStatus.COLLECTING:
         _save(seat, update, SeatStatus.REPORTED, now)
         _record(seat, Event.Kind.UPDATE_RECEIVED, update)
         return before, True
-    if before == SeatStatus.DROPPED and round_status != RoundStatus.CANCELLED:
+    if before == SeatStatus.DROPPED and round_.status != RoundStatus.CANCELLED:
         _save(seat, update, SeatStatus.LATE, now)
         _record(seat, Event.Kind.UPDATE_LATE, update, counts=counts_later(seat))
         return SeatStatus.LATE, False
@@ -119,19 +138,7 @@ def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: dat
     seat.reason = "" if status == SeatStatus.REPORTED else seat.reason
     seat.fraction, seat.reported_at, seat.progress_at = 1.0, now, now
     seat.trained_at = seat.trained_at or now
-    fields = [
-        "status",
-        "digest",
-        "num_bytes",
-        "num_examples",
-        "metrics",
-        "reason",
-        "fraction",
-        "reported_at",
-        "progress_at",
-        "trained_at",
-    ]
-    seat.save(update_fields=fields)
+    _settled([(*(getattr(seat, name) for name in SETTLED), seat.pk)])
 
 
 def counts_later(seat: Participation) -> bool:

@@ -88,12 +88,12 @@ def test_whoever_listens_is_woken_after_the_commit_and_not_before(
     draft, monkeypatch, django_capture_on_commit_callbacks
 ):
     woken = []
-    monkeypatch.setattr(events, "on_commit", [lambda: woken.append(True)])
+    monkeypatch.setattr(events, "on_commit", [woken.append])
     session = draft()
     with django_capture_on_commit_callbacks(execute=True):
         events.record(session.pk, Event.Kind.SESSION_PAUSED)
         assert not woken
-    assert woken
+    assert woken == [{"session.paused"}]
 
 
 @pytest.mark.django_db(transaction=True)

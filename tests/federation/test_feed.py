@@ -21,10 +21,10 @@ def fresh():
 
 
 @sync_to_async
-def write(session, count=1):
+def write(session, count=1, kind=Event.Kind.METRICS_REPORTED):
     for _ in range(count):
         with transaction.atomic():
-            events.record(session.pk, Event.Kind.METRICS_REPORTED)
+            events.record(session.pk, kind)
 
 
 @sync_to_async
@@ -87,6 +87,17 @@ async def test_the_servers_log_is_followed_like_a_sessions(db):
         await begun(SERVER_LOG)
         await write_to_server_log()
         assert seqs(await following(subscription)) == [1]
+
+
+async def test_a_round_that_opens_ends_the_rest_after_a_look(draft, monkeypatch):
+    rested = Feed()
+    monkeypatch.setattr(feed, "REST_SECONDS", 6 * SECONDS)
+    monkeypatch.setattr(events, "on_commit", [rested.wake])
+    session = await sync_to_async(draft)()
+    with rested.watch(session.pk) as subscription:
+        assert (await following(subscription)).last == 1
+        await write(session, kind=Event.Kind.ROUND_OPENED)
+        assert (await following(subscription)).last == 2
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from federation import prepared
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Event, Metric, Participation
 from federation.prepared import Insert, Select, Update
@@ -85,11 +86,18 @@ def test_rows_are_inserted_as_the_orm_would(open_round):
     insert([])
 
 
-def test_rows_that_are_there_are_left_as_they_are(open_round):
+def test_rows_that_are_there_are_left_as_they_are_and_the_others_told(open_round, monkeypatch):
+    monkeypatch.setattr(prepared, "ROWS", 2)  # several statements
     seat, now = open_round("anna").seats.get(), timezone.now()
-    insert = Insert(Metric, "session", "participation", "name", "step", "value", "time", ignore_conflicts=True)
-    insert([(seat.round.session_id, seat.pk, "loss", step, 1.0, now) for step in (1, 2)])
-    insert([(seat.round.session_id, seat.pk, "loss", step, None, now) for step in (2, 3)])
+    insert = Insert(Metric, "session", "participation", "name", "step", "value", "time")
+
+    def missing(steps, value):
+        rows = [(seat.round.session_id, seat.pk, "loss", step, value, now) for step in steps]
+        return insert.missing(rows, "name", "step")
+
+    assert missing([1, 2, 2], 1.0) == {("loss", 1), ("loss", 2)}
+    assert missing([1, 2, 3], None) == {("loss", 3)}
+    assert missing([], None) == set()
     assert list(Metric.objects.order_by("step").values_list("step", "value")) == [(1, 1.0), (2, 1.0), (3, None)]
 
 
@@ -99,3 +107,12 @@ def test_rows_are_updated_by_their_keys(open_round):
     Update(Participation, "status", "norm")([(SeatStatus.FAILED, 0.5, anna.pk), (SeatStatus.REPORTED, None, ben.pk)])
     assert (seat_of("anna").status, seat_of("anna").norm) == ("failed", 0.5)
     assert (seat_of("ben").status, seat_of("ben").norm) == ("reported", None)
+
+
+def test_only_rows_with_an_allowed_value_are_updated(open_round):
+    open_round("anna", "ben")
+    anna, ben = seat_of("anna"), seat_of("ben")
+    Participation.objects.filter(pk=ben.pk).update(status=SeatStatus.FAILED)
+    fail = Update(Participation, "reason", only={"status": (SeatStatus.INVITED, SeatStatus.TRAINING)})
+    assert [fail([("tired", anna.pk)]), fail([("tired", ben.pk)])] == [1, 0]
+    assert (seat_of("anna").reason, seat_of("ben").reason) == ("tired", "")

@@ -146,7 +146,7 @@ def test_a_removed_model_is_said_to_be(trained, settings):
     digest = session.models.get(version=1).digest
     expire()
     with pytest.raises(Gone, match="was removed by retention"):
-        downloads._require_sound(digest, doubted=False)
+        downloads._require_sound(digest, {"removed"}, doubted=False)
 
 
 def test_optimizer_states_go_with_the_updates(trained):
