@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import AutoField, CharField, FloatField, IntegerField, Model, QuerySet, TextField
 from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=Model)
@@ -74,14 +74,15 @@ class Insert:
     """`Insert(Event, "seq", "kind")([(1, "a"), (2, "b")])`: rows of these fields, without their models' defaults."""
 
     def __init__(self, model: type[Model], *names: str) -> None:
-        self._fields = [_field(model, name) for name in names]
-        columns = ", ".join(f'"{field.column}"' for field in self._fields)
+        fields = [_field(model, name) for name in names]
+        self._adapters = [_adapter(field) for field in fields]
+        columns = ", ".join(f'"{field.column}"' for field in fields)
         self._into = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES '
         self._places = f"({', '.join(['%s'] * len(names))})"
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> None:
         with connection.cursor() as cursor:
-            cursor.executemany(self._into + self._places, [_adapted(self._fields, row) for row in rows])
+            cursor.executemany(self._into + self._places, [_adapted(self._adapters, row) for row in rows])
 
     def missing(self, rows: Sequence[Sequence[Any]], *names: str) -> set[tuple[Any, ...]]:
         """Insert those rows that no unique constraint knows yet. Returns these fields of them."""
@@ -91,7 +92,7 @@ class Insert:
             some = rows[start : start + ROWS]
             sql = f"{self._into}{', '.join([self._places] * len(some))} ON CONFLICT DO NOTHING RETURNING {told}"
             with connection.cursor() as cursor:
-                cursor.execute(sql, [value for row in some for value in _adapted(self._fields, row)])
+                cursor.execute(sql, [value for row in some for value in _adapted(self._adapters, row)])
                 inserted.update(cursor.fetchall())
         return inserted
 
@@ -104,8 +105,9 @@ class Update:
 
     def __init__(self, model: type[Model], *names: str, only: Mapping[str, Collection[str]] | None = None) -> None:
         key = model._meta.pk
-        self._fields = [*(_field(model, name) for name in names), key]
-        columns = ", ".join(f'"{field.column}" = %s' for field in self._fields[:-1])
+        fields = [_field(model, name) for name in names]
+        self._adapters = [_adapter(field) for field in (*fields, key)]
+        columns = ", ".join(f'"{field.column}" = %s' for field in fields)
         self._sql = f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "{key.column}" = %s'
         self._allowed: list[str] = []
         for name, values in (only or {}).items():
@@ -115,7 +117,7 @@ class Update:
     def __call__(self, rows: Iterable[Sequence[Any]]) -> int:
         """How many rows were changed."""
         with connection.cursor() as cursor:
-            cursor.executemany(self._sql, [_adapted(self._fields, row) + self._allowed for row in rows])
+            cursor.executemany(self._sql, [_adapted(self._adapters, row) + self._allowed for row in rows])
             return int(cursor.rowcount)
 
 
@@ -123,6 +125,24 @@ def _field(model: type[Model], name: str) -> Any:
     return model._meta.get_field(name)
 
 
-def _adapted(fields: Sequence[Any], row: Sequence[Any]) -> list[Any]:
+def _adapter(field: Any) -> Callable[[Any], Any]:
+    """Makes of a value what the database takes. Numbers and words need no look at the settings, as fields take it."""
+    plain = field.target_field if field.is_relation else field
+    if isinstance(plain, IntegerField | FloatField | AutoField):
+        return _as_it_is
+    if isinstance(plain, CharField | TextField):
+        return _word
+    return lambda value: field.get_db_prep_save(value, connection)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)  # the bare word of an enumeration
+
+
+def _adapted(adapters: Sequence[Callable[[Any], Any]], row: Sequence[Any]) -> list[Any]:
     """A row's values as the database takes them."""
-    return [field.get_db_prep_save(value, connection) for field, value in zip(fields, row, strict=True)]
+    return [adapt(value) for adapt, value in zip(adapters, row, strict=True)]

@@ -63,8 +63,10 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
     return close(round_, now=now) or open_next(now=now)
 
 
-_open_seats = Select(lambda round_: Participation.objects.filter(round=round_, status__in=OPEN).order_by()[:1], int)
-_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round().order_by()[:1])
+_open_seats = Select(
+    lambda round_: Participation.objects.filter(round=round_, status__in=OPEN).only("pk").order_by()[:1], int
+)
+_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round().only("pk").order_by()[:1])
 
 
 def may_move(round_id: int) -> bool:
@@ -96,7 +98,7 @@ class Pool:
 
 
 def pool(now: datetime) -> Pool:
-    online = list(Client.objects.online(now))
+    online = list(Client.objects.online(now).defer("info", "changes"))
     busy = set(Participation.objects.filter(status__in=OPEN).values_list("client_id", flat=True))
     return Pool(clients=online, free=[client for client in online if client.pk not in busy])
 

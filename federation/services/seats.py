@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -29,25 +30,29 @@ FRESH: dict[str, Any] = {  # what a seat has before its client works
 }
 
 
-_own = Select(
-    lambda pk, client: (
-        Participation.objects.filter(pk=pk, client=client)
-        .select_related("round__session", "round__base_model")
-        .order_by()
-    ),
-    int,
-    int,
-)
+def _of(related: str, names: Iterable[str]) -> list[str]:
+    return [f"{related}__{name}" for name in names]
+
+
+# What calls of agents read of a seat and its round; the rest is fetched where somebody asks for it after all.
+_SEAT = ("client", "round", "status", "phase", "fraction", "training_at", "trained_at", "reason")
+_ROUND = ("number", "attempt", "status", "deadline", "session", "base_model")
+_BASE = ("version", "digest", "num_bytes")
+_UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")
+_SESSION = ("compression", "compression_options")
+_WORK = ("name", "seed", "workload", "workload_digest", "workload_options", "train", "strategy", "strategy_options")
+_READ = (*_SEAT, *_of("round", _ROUND), *_of("round__base_model", _BASE), *_of("round__session", _SESSION))
+
+_with_round = Participation.objects.select_related("round__session", "round__base_model").order_by()
+_own = Select(lambda pk, client: _with_round.filter(pk=pk, client=client).only(*_READ, *_UPDATE), int, int)
 _offered = Select(
     lambda client: (
-        Participation.objects.filter(client=client, status__in=OPEN, round__status=RoundStatus.COLLECTING)
-        .select_related("round__session", "round__base_model")
+        _with_round.filter(client=client, status__in=OPEN, round__status=RoundStatus.COLLECTING)
+        .only(*_READ, *_of("round__session", _WORK))
         .order_by("pk")
     ),
     int,
 )
-
-
 _taken = Update(Participation, "status", "taken_at", "progress_at", only={"status": (SeatStatus.INVITED,)})
 
 

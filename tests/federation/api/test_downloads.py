@@ -4,12 +4,13 @@ import pytest
 from django.test import Client as Browser
 
 from federation import storage, tasks
+from federation.api import downloads
 from federation.fl import weights
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel
 from federation.services import clients
 from tests.federation.api.conftest import problem
-from tests.federation.cast import damage_file, kinds, send, settle
+from tests.federation.cast import damage_file, kinds, send, settle, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -217,3 +218,10 @@ def test_the_state_dict_is_a_file_that_torch_reads(model, raw, tmp_path):
 def test_the_state_dict_of_what_is_not_ones_own_is_not_there(raw, model):
     assert raw("GET", f"/api/v1/models/{'0' * 64}/state_dict", by="anna").status == 404
     assert raw("GET", f"/api/v1/models/{model.digest}/state_dict", headers={}).status == 401
+
+
+def test_a_download_costs_two_queries(open_round, django_assert_num_queries):
+    digest = open_round("anna").base_model.digest
+    headers = {"authorization": f"Bearer {token_of('anna')}"}
+    with django_assert_num_queries(2):
+        downloads._permitted(headers, digest)

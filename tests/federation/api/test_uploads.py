@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from federation import storage
+from federation.api import uploads
 from federation.lifecycle import SeatStatus
 from federation.models import Client
 from federation.services import rounds, seats, sessions
 from tests.federation.api.conftest import problem
 from tests.federation.asgi import Answer
-from tests.federation.cast import SIZE, seat_of, send, settle, update
+from tests.federation.cast import SIZE, seat_of, send, settle, token_of, update
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -189,3 +190,12 @@ def test_other_methods_are_refused(open_round, raw):
     answer = raw("DELETE", url("anna"), by="anna")
     problem(answer, 405)
     assert set(answer.headers["allow"].split(", ")) == {"PUT", "POST", "HEAD", "PATCH", "OPTIONS"}
+
+
+def test_an_update_costs_a_dozen_queries(open_round, tmp_path, django_assert_max_num_queries):
+    open_round("anna")
+    headers, seat = {"authorization": f"Bearer {token_of('anna')}"}, seat_of("anna")
+    file = tmp_path / "update"
+    file.write_bytes(update(seat))
+    with django_assert_max_num_queries(12):  # two of them begin and end the transaction, two ask what moves now
+        uploads._receive(uploads._seat(headers, seat.pk), file, None)
