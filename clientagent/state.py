@@ -133,11 +133,14 @@ class State:
         return self.updates / f"{key}.points.json"
 
     def forget(self, besides: Path | None = None) -> None:
+        """Remove the finished updates; the next one is written over one of them."""
         kept = (besides, besides and self._points(besides.name.split(".")[0]))
-        for pattern in ("*.safetensors", "*.points.json"):
-            for path in self.updates.glob(pattern):
-                if path not in kept:
-                    path.unlink()
+        for path in self.updates.glob("*.points.json"):
+            if path not in kept:
+                path.unlink()
+        for path in self.updates.glob("*.safetensors"):
+            if path not in kept:
+                os.replace(path, self.unfinished())
 
 
 def default_folder(name: str) -> Path:

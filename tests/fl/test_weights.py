@@ -79,6 +79,13 @@ def test_save_writes_the_bytes_of_dump_and_returns_their_digest(tmp_path):
     assert digest == hashlib.sha256(content).hexdigest()
 
 
+def test_a_longer_file_that_is_written_over_leaves_nothing(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"x" * 10_000)
+    weights.save(path, MIXED)
+    assert path.read_bytes() == weights.dump(MIXED)
+
+
 def test_the_order_of_names_and_metadata_changes_no_byte():
     backwards = dict(reversed(MIXED.items()))
     assert weights.dump(MIXED, {"a": "1", "b": "2"}) == weights.dump(backwards, {"b": "2", "a": "1"})
