@@ -24,8 +24,6 @@ from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates, we
 from federation.fl.streams import Layout, Reader, Span, Writer
 from federation.fl.weights import FLOATS, Array, WeightsError, shown
 
-DOT = 8 * 1024  # coordinates
-
 Result = TypeVar("Result")
 
 
@@ -183,16 +181,12 @@ def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
 def _compare(deltas: Array, step: Array) -> Array:
     """Scalar products of each update with itself, with the step, and of the step with itself: (3, n).
 
-    In the updates' precision, 8 Ki coordinates at a time: they stay in the cache for both products,
-    and from 10,000 on BLAS would start threads that cost more than they bring. Again in float64
-    where that overflows.
+    In the updates' precision; again in float64 where that overflows.
     """
-    step, products = step.astype(deltas.dtype), np.zeros((3, len(deltas)))
-    for start in range(0, len(step), DOT):
-        rows, steps = deltas[:, start : start + DOT], step[start : start + DOT]
-        products[0] += np.vecdot(rows, rows)
-        products[1] += np.vecdot(rows, steps)
-        products[2] += np.vecdot(steps, steps)
+    step, products = step.astype(deltas.dtype), np.empty((3, len(deltas)))
+    products[0] = np.vecdot(deltas, deltas)
+    products[1] = deltas @ step
+    products[2] = step @ step
     if deltas.dtype == np.float32 and not np.isfinite(products).all():
         return np.hstack([_compare(row[np.newaxis].astype(np.float64), step) for row in deltas])
     return products
