@@ -106,4 +106,4 @@ def weighted_sum(rows: Array, share: Array) -> Array:
     """
     if rows.shape[1] == 1:  # a sum along the only axis, in an order of its own
         return weighted_sum(rows.repeat(2, axis=1), share)[:1]
-    return np.einsum("kd,k->d", rows, share, dtype=np.float64, casting="same_kind")
+    return np.asarray(np.einsum("kd,k->d", rows, share, dtype=np.float64, casting="same_kind"))
