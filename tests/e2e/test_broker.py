@@ -32,6 +32,7 @@ class Database:
         assert self.server.get_uri() == self.url
 
     def runs(self) -> bool:
+        self.server.ensure_pgdata_inited()  # another run of pytest may have closed the folders above its own
         with contextlib.suppress(subprocess.CalledProcessError):
             self.server.ensure_postgres_running()
             return True
