@@ -79,6 +79,15 @@ def test_a_client_that_is_too_slow_is_said_to_be_late(running: TrainingSession) 
     assert "ben would make it" in str(extend.effect)
 
 
+def test_it_names_the_last_when_all_can_be_estimated(running: TrainingSession) -> None:
+    report(running, "anna")
+    began = timezone.now() - timedelta(seconds=20)
+    for name, fraction in (("ben", 0.8), ("carl", 0.5)):
+        stream(running, name, [1.0], fraction=fraction)
+        Participation.objects.filter(client__name=name).update(phase_at=began, progress_at=timezone.now())
+    assert "carl is the last: about 20 s left." in text(running)
+
+
 def test_a_silent_client_is_named(running: TrainingSession) -> None:
     Client.objects.filter(name="carl").update(last_seen=timezone.now() - timedelta(minutes=3))
     assert "carl went silent" in text(running)

@@ -193,6 +193,12 @@ def test_what_is_no_backup_is_refused(tmp_path, session):
         call_command("restore", str(tmp_path / "other"))
 
 
+def test_a_file_that_cannot_be_read_is_not_restored(db, tmp_path, monkeypatch):
+    monkeypatch.setattr(dump, "has_content", lambda: False)
+    with pytest.raises(CommandError, match="nothing was not restored: .*No such file"):
+        call_command("restore", str(tmp_path / "nothing"))
+
+
 def test_a_member_that_leads_out_of_the_folder_is_refused(file, tmp_path):
     with tarfile.open(file, "a") as tar:
         tar.add(__file__, "../../evil")

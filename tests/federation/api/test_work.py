@@ -3,6 +3,7 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import OperationalError
 from django.utils import timezone
 
 from federation.api import work
@@ -228,3 +229,15 @@ def test_the_deadline_is_the_extended_one(open_round, raw):
     rounds.extend(TrainingSession.objects.get(pk=session.pk), seconds=60, by="alice")
     deadline = session.round_set.get().deadline
     assert raw("GET", "/api/v1/work?wait=0", by="anna").json()["deadline"] == deadline.isoformat()
+
+
+def test_a_database_that_is_away_is_told_with_when_to_come_again(open_round, raw, monkeypatch):
+    def away(client):
+        raise OperationalError("the database is not there")
+
+    monkeypatch.setattr(work, "look", away)
+    monkeypatch.setattr("federation.api.threads.connections.close_all", lambda: None)
+    open_round("anna")
+    answer = raw("GET", "/api/v1/work?wait=0", by="anna")
+    assert "The database does not answer now" in problem(answer, 503)
+    assert answer.headers["retry-after"] == "1"
