@@ -57,7 +57,8 @@ def pressing(base: str, *, width: int = 1440) -> Iterator[Page]:
         page.set_default_timeout(15_000)
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         yield page
-        assert [said for said in page.said if not REFUSED.search(said)] == []  # type: ignore[attr-defined]
+        said = [one for one in page.said if not REFUSED.search(one)]  # type: ignore[attr-defined]
+        assert not said, said
 
 
 def told(page: Page, sentence: str) -> None:
