@@ -81,6 +81,41 @@ def test_updates_by_round_in_each_measure(stack: Stack, done: str, page: Page):
     expect(page.locator("#by-examples")).to_have_attribute("aria-pressed", "true")
 
 
+def test_events_are_narrowed(stack: Stack, long: str, page: Page):
+    look(page, stack, long)
+    lines = page.locator("#events-scroll li")
+    expect(lines).to_have_count(50)
+    page.click("#events-more")
+    until(lambda: lines.count() > 100, seconds=10)
+    page.select_option("#events-kind", "round.opened")
+    expect(lines).to_have_count(LONG)
+    page.select_option("#events-kind", "")
+    page.select_option("#events-client", label="site-2")
+    until(lambda: asked(page, "client"), seconds=10)
+    assert all("site-2" in line for line in lines.all_inner_texts())
+    page.select_option("#events-kind", "update.received")
+    expect(lines).to_have_count(LONG)
+    page.reload()
+    expect(lines).to_have_count(LONG)
+    expect(page.locator("#events-client option:checked")).to_have_text("site-2")
+    page.select_option("#events-client", "")
+    page.select_option("#events-kind", "")
+    page.fill("#events-find", "round 7")
+    until(lambda: asked(page, "find") == "round 7", seconds=10)
+    assert "Round 7" in lines.first.inner_text()
+    assert lines.count() < 20
+    page.fill("#events-find", "no such words")
+    page.click("#events >> text=Show all events")
+    expect(lines).to_have_count(50)
+    page.check("#events-problems")
+    expect(page.locator("#events")).to_contain_text("No problem so far.")
+    assert asked(page, "show") == "problems"
+    page.check("#events-people")
+    expect(lines).to_have_count(2)  # created and started
+    page.check("#events-all")
+    expect(lines).to_have_count(50)
+
+
 @pytest.fixture
 def waiting(stack: Stack, page: Page) -> Iterator[str]:
     """The page of a session whose log says only what people do: it waits for more clients than there are."""
@@ -103,6 +138,20 @@ def test_what_changes_while_a_part_is_on_its_way_is_fetched_again(stack: Stack, 
     with page.expect_request("**/head/"):
         held[0].fulfill(response=paused)
     expect(page.locator("[data-session-status=running]")).to_be_visible()
+
+
+def test_what_one_types_into_the_events_outlives_their_refresh(stack: Stack, page: Page, waiting: str):
+    held: list[Route] = []
+    page.route("**/events/?*", lambda route: held.append(route) if not held else route.continue_())
+    stack.post(f"/sessions/{waiting}/pause").raise_for_status()
+    until(lambda: page.wait_for_timeout(50) or held, seconds=10)
+    find = page.locator("#events-find")
+    find.press_sequentially("paused")
+    held[0].continue_()
+    until(lambda: asked(page, "find"), seconds=10)
+    expect(find).to_have_value("paused")
+    expect(page.locator("#events-scroll li")).to_have_count(1)
+    page.unroute("**/events/?*")
 
 
 def test_a_whole_log_is_searched_if_one_asks(stack: Stack, page: Page):
