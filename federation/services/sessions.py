@@ -340,6 +340,8 @@ def _move(session: TrainingSession, to: SessionStatus, *, frm: str, **fields: An
     allowed = (frm, to) in SESSION_MOVES
     if not allowed or not TrainingSession.objects.filter(pk=session.pk, status=frm).update(status=to, **fields):
         session.refresh_from_db(fields=["status"])
+        if session.status == to:
+            raise Conflict(f"{session.name} is {to} already.")
         end = " It has ended." if session.status in ENDED else ""
         raise Conflict(f"{session.name} is {session.status} and cannot become {to}.{end}")
     session.status = to

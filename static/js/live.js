@@ -1,4 +1,5 @@
 // What the logs say reaches the page: fragments are refetched by htmx when one of these events comes by on <body>.
+/* global htmx */
 import { Follower } from "./follow.js";
 import { throttled } from "./dom.js";
 import { span } from "./times.js";
@@ -103,11 +104,20 @@ function followMarked(root) {
   }
 }
 
+const again = new Set(); // ids of fragments that changed once more while their answer was on its way
+/** htmx would ask with the node that the answer has just replaced, and so not at all. */
+function askAgain(node) {
+  const verb = node.hasAttribute("hx-post") ? "post" : "get", url = node.getAttribute(`hx-${verb}`);
+  if (url) htmx.ajax(verb, url, { source: node, target: node, swap: node.getAttribute("hx-swap") });
+}
+
 const logs = document.querySelectorAll("meta[name=follow]");
 for (const { content, dataset } of logs) follow(content, Number(dataset.after));
 if (logs.length) {
   followMarked(document);
   document.addEventListener("htmx:afterSwap", () => followMarked(document));
+  document.addEventListener("htmx:trigger", ({ target }) => { if (target.id && target.matches(".htmx-request")) again.add(target.id); else again.delete(target.id); });
+  document.addEventListener("htmx:load", ({ target }) => { if (again.delete(target.id)) askAgain(target); });
   document.addEventListener("htmx:beforeRequest", (event) => { // everything is fetched anyway once the server is back
     if (current === "reconnecting" && event.detail.requestConfig.triggeringEvent?.type in EVERY) event.preventDefault();
   });

@@ -57,7 +57,7 @@ function choose({ name, value }) {
     if (!touched.has(option) && $(`[name="${option}"]`)) $(`[name="${option}"]`).value = String(setting);
   }
   const title = $('[name="name"]');
-  if (!touched.has("name")) title.value = title.value.replace(/^\S+/, value);
+  if (!touched.has("name")) title.value = title.value.replace(/^\S+/, (word) => (word in defaults ? value : word));
 }
 
 form.addEventListener("submit", (event) => {

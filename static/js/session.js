@@ -290,11 +290,21 @@ const asked = new WeakMap(); // fragment: the request of the last press
 document.addEventListener("htmx:beforeRequest", ({ detail: { elt, target, xhr } }) => { if (elt !== target) asked.set(target, xhr); });
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   const last = asked.get(detail.target);
+  if (detail.target.isConnected && (isOld(detail) || isTyped(detail))) { detail.shouldSwap = false; return; } // it is asked for in a moment
   if (detail.target.isConnected && (!last || last === detail.xhr)) return;
   detail.shouldSwap = false;
   const [event] = detail.target.getAttribute("hx-trigger")?.split(" ") ?? [];
   if (!last && event) document.body.dispatchEvent(new Event(event));
 });
+const more = new WeakSet(); // forms in which somebody chose again before the answer came
+document.addEventListener("htmx:trigger", ({ target }) => { if (target.matches("form.htmx-request")) more.add(target); });
+const isOld = ({ requestConfig: { elt } }) => more.delete(elt);
+/** Whether somebody typed more into the fragment than its answer knows of. */
+function isTyped({ target, requestConfig: { elt, formData } }) {
+  const input = document.activeElement;
+  if (!target.contains(input) || input.type !== "search") return false;
+  return input.value !== (elt.contains(input) && elt !== target ? formData.get(input.name) : input.defaultValue);
+}
 document.addEventListener("htmx:afterRequest", ({ detail: { target, xhr } }) => { if (asked.get(target) === xhr) asked.delete(target); });
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   const fragment = document.getElementById(target.id);

@@ -61,8 +61,8 @@ def test_a_button_is_answered_with_a_sentence_and_what_changed(browser: Browser,
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("session_start", "first is running and cannot become running."),
-        ("session_resume", "first is running and cannot become running."),
+        ("session_start", "first is running already."),
+        ("session_resume", "first is running already."),
         ("round_finish", "Not yet: 2 more updates are needed for the quorum of 2."),
         ("session_delete", "first is running. Cancel it before deleting it."),
     ],

@@ -24,3 +24,12 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running(tmp_path_factory.mktemp("stack")) as stack:
         yield stack
+
+
+@pytest.fixture(scope="module")
+def two_sites(shared_stack: Stack) -> Stack:
+    """The module's installation with two agents that share the digits."""
+    for n in (1, 2):
+        shared_stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
+    shared_stack.online(2)
+    return shared_stack
