@@ -285,17 +285,6 @@ function keepFragment({ dataset: { keeps, query } }) {
   }
   if (url.href !== location.href) history.replaceState(null, "", url);
 }
-/** What somebody pressed last wins over a refresh, or an earlier press, on its way: their answers are dropped, and asked for again. */
-const asked = new WeakMap(); // fragment: the request of the last press
-document.addEventListener("htmx:beforeRequest", ({ detail: { elt, target, xhr } }) => { if (elt !== target) asked.set(target, xhr); });
-document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  const last = asked.get(detail.target);
-  if (detail.target.isConnected && (!last || last === detail.xhr)) return;
-  detail.shouldSwap = false;
-  const [event] = detail.target.getAttribute("hx-trigger")?.split(" ") ?? [];
-  if (!last && event) document.body.dispatchEvent(new Event(event));
-});
-document.addEventListener("htmx:afterRequest", ({ detail: { target, xhr } }) => { if (asked.get(target) === xhr) asked.delete(target); });
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   const fragment = document.getElementById(target.id);
   if (fragment?.dataset.keeps) keepFragment(fragment);
