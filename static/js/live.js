@@ -16,7 +16,7 @@ const CHANGES = {
   update: ["round-changed", "log-changed", "overview-changed", "clients-changed"],
   round: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed", "clients-changed"],
   model: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed"],
-  session: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed"],
+  session: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed", "clients-changed"],
   client: ["round-changed", "overview-changed", "clients-changed"],
   alert: ["alerts-changed", "overview-changed"],
   rule: ["alerts-changed"],
