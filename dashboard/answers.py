@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django_htmx.http import trigger_client_event
+from django_htmx.middleware import HtmxDetails
 
 from dashboard.signin import Request
 from federation import tasks
@@ -30,8 +32,9 @@ def done(
 ) -> HttpResponse:
     """Say what was done. `to` is the page to be on afterwards; `changed` are the events that refetch its parts.
 
-    leave: the page that one is on is not that page, so go there.
+    leave: the page that one is on is not that page, so go there, as where a question is a page of its own.
     """
+    leave = leave or _is_the_page(request)
     if getattr(request, "htmx", False) and not leave:
         response = HttpResponse(status=204)
         for event in changed:
@@ -41,6 +44,12 @@ def done(
     if getattr(request, "htmx", False):
         return HttpResponse(status=204, headers={"HX-Redirect": to})
     return redirect(to)
+
+
+def _is_the_page(request: HttpRequest) -> bool:
+    """Whether what was asked for is the very page that one is on."""
+    htmx: HtmxDetails | None = getattr(request, "htmx", None)
+    return bool(htmx and urlsplit(htmx.current_url_abs_path or "").path == request.path)
 
 
 def toast(response: HttpResponse, sentence: str, icon: str, tone: str) -> HttpResponse:

@@ -9,7 +9,7 @@ const EVERY = { // ms between two of a kind: a burst of events is one refetch
   "overview-changed": 1000, "alerts-changed": 1000, "server-changed": 1000, "sessions-changed": 1500, "clients-changed": 1000,
 };
 const ASLEEP = 30_000; // ms in which the page did not run: its connections may have died without a word
-const say = Object.fromEntries(Object.entries(EVERY).map(([name, ms]) => [name, throttled(ms, () => document.body.dispatchEvent(new CustomEvent(name)))]));
+const say = Object.fromEntries(Object.entries(EVERY).map(([name, ms]) => [name, throttled(ms, () => tell(name))]));
 
 const CHANGES = {
   metrics: ["progress-reported"],
@@ -17,7 +17,7 @@ const CHANGES = {
   update: ["round-changed", "log-changed", "overview-changed", "clients-changed"],
   round: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed", "clients-changed"],
   model: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed"],
-  session: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed"],
+  session: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed", "clients-changed"],
   client: ["round-changed", "overview-changed", "clients-changed"],
   alert: ["alerts-changed", "overview-changed"],
   rule: ["alerts-changed"],
@@ -28,6 +28,26 @@ const CHANGES = {
 
 const followers = new Map(); // url -> Follower
 const listeners = new Set();
+
+// What an act changes is often heard of before its answer, and the answer may lead away from a page that is no more: a
+// fragment that was fetched meanwhile would not be found.
+const acts = new Set(), held = new Set();
+let leaves = false;
+
+function tell(name) {
+  if (acts.size) held.add(name); else document.body.dispatchEvent(new CustomEvent(name));
+}
+document.addEventListener("htmx:beforeSend", ({ detail: { xhr, requestConfig } }) => {
+  if (requestConfig.verb !== "post") return;
+  acts.add(xhr);
+  xhr.addEventListener("loadend", () => {
+    acts.delete(xhr);
+    leaves ||= xhr.getResponseHeader("HX-Redirect") !== null;
+    if (acts.size || leaves) return;
+    for (const name of held) tell(name);
+    held.clear();
+  });
+});
 
 /** Be told of every new event: listener(events, url). */
 export function onEvents(listener) { listeners.add(listener); }
@@ -119,14 +139,14 @@ if (logs.length) {
   document.addEventListener("htmx:trigger", ({ target }) => { if (target.id && target.matches(".htmx-request")) again.add(target.id); else again.delete(target.id); });
   document.addEventListener("htmx:load", ({ target }) => { if (again.delete(target.id)) askAgain(target); });
   document.addEventListener("htmx:beforeRequest", (event) => { // everything is fetched anyway once the server is back
-    if (current === "reconnecting" && event.detail.requestConfig.triggeringEvent?.type in EVERY) event.preventDefault();
+    if (leaves || (current === "reconnecting" && event.detail.requestConfig.triggeringEvent?.type in EVERY)) event.preventDefault();
   });
   const renew = () => followers.forEach((f) => f.renew()), probe = () => followers.forEach((f) => f.probe());
   document.querySelector("[data-retry]")?.addEventListener("click", renew);
   addEventListener("online", renew);
   addEventListener("offline", probe); // a server on the same machine is still there
   addEventListener("pagehide", () => followers.forEach((f) => f.leave())); // a page that is open elsewhere is not kept for going back
-  addEventListener("pageshow", (event) => { if (event.persisted) renew(); });
+  addEventListener("pageshow", (event) => { if (event.persisted) { leaves = false; renew(); } });
   document.addEventListener("resume", renew);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) probe(); });
   let looked = Date.now();

@@ -135,5 +135,9 @@ compared?.addEventListener("click", ({ target }) => {
   drop.closest(".chip").remove();
   compared.requestSubmit();
 });
-compared?.addEventListener("submit", () => { const add = $("#add-session"); if (add && !add.value) add.disabled = true; });
+compared?.addEventListener("submit", () => {
+  const add = $("#add-session");
+  if (add && !add.value) add.disabled = true;
+  for (const [name, value] of new URLSearchParams(location.search)) if (name !== "s") compared.append(el("input", { type: "hidden", name, value })); // the view stays
+});
 $("#add-session")?.addEventListener("change", () => compared.requestSubmit());

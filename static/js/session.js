@@ -285,16 +285,13 @@ function keepFragment({ dataset: { keeps, query } }) {
   }
   if (url.href !== location.href) history.replaceState(null, "", url);
 }
-/** What somebody pressed last wins over a refresh, or an earlier press, on its way: their answers are dropped, and asked for again. */
-const asked = new WeakMap(); // fragment: the request of the last press
-document.addEventListener("htmx:beforeRequest", ({ detail: { elt, target, xhr } }) => { if (elt !== target) asked.set(target, xhr); });
+/** An answer that does not know what somebody chose or typed since is passed over: the form asks again in a moment. */
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  const last = asked.get(detail.target);
-  if (detail.target.isConnected && (isOld(detail) || isTyped(detail))) { detail.shouldSwap = false; return; } // it is asked for in a moment
-  if (detail.target.isConnected && (!last || last === detail.xhr)) return;
+  const { target } = detail;
+  if (target.isConnected && !isOld(detail) && !isTyped(detail)) return;
   detail.shouldSwap = false;
-  const [event] = detail.target.getAttribute("hx-trigger")?.split(" ") ?? [];
-  if (!last && event) document.body.dispatchEvent(new Event(event));
+  const [event] = target.getAttribute("hx-trigger")?.split(" ") ?? [];
+  if (!target.isConnected && event) document.body.dispatchEvent(new Event(event));
 });
 const more = new WeakSet(); // forms in which somebody chose again before the answer came
 document.addEventListener("htmx:trigger", ({ target }) => { if (target.matches("form.htmx-request")) more.add(target); });
@@ -305,7 +302,6 @@ function isTyped({ target, requestConfig: { elt, formData } }) {
   if (!target.contains(input) || input.type !== "search") return false;
   return input.value !== (elt.contains(input) && elt !== target ? formData.get(input.name) : input.defaultValue);
 }
-document.addEventListener("htmx:afterRequest", ({ detail: { target, xhr } }) => { if (asked.get(target) === xhr) asked.delete(target); });
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   const fragment = document.getElementById(target.id);
   if (fragment?.dataset.keeps) keepFragment(fragment);

@@ -24,15 +24,18 @@ document.body.addEventListener("toast", ({ detail }) => toast(detail.sentence, d
 // ---- htmx
 
 const dialog = $("#dialog");
-let open = new Set();
+let open = new Set(), unsent = [], scrolled = [];
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, xhr } = event.detail;
   if (xhr.status === 422) event.detail.shouldSwap = true; // a form with its sentences
   open = new Set($$("details[open][id]", target.parentElement ?? target).map((node) => node.id));
+  scrolled = $$("[id]", target).filter((node) => node.scrollTop || node.scrollLeft).map(({ id, scrollTop, scrollLeft }) => ({ id, scrollTop, scrollLeft }));
+  unsent = target.id === "dialog-body" ? [] : $$("input[id], textarea[id]", target).filter(isUnsent).map(stateOf);
 });
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   for (const id of open) { const menu = document.getElementById(id); if (menu) menu.open = true; }
+  for (const { id, ...state } of [...unsent, ...scrolled]) { const node = document.getElementById(id); if (node) Object.assign(node, state); }
   for (const node of $$("[data-now]")) if (node !== document.body) setNow(node.dataset.now);
   localise(document);
   if (target.id === "dialog-body") {
@@ -41,6 +44,34 @@ document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   }
   $("[autofocus]", target)?.focus();
 });
+
+// What one typed or ticked outlives a refresh of its part until it is sent. A filter sends itself.
+function isUnsent(field) {
+  return !field.closest("form[hx-get]") && (field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
+}
+const stateOf = ({ id, type, checked, value, selectionStart, selectionEnd }) => (type === "checkbox" ? { id, checked } : { id, value, selectionStart, selectionEnd });
+document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful } }) => {
+  if (successful && elt.matches("form[hx-post]")) for (const field of $$("input, textarea", elt)) field.defaultValue = field.value;
+});
+
+// What one pressed last wins over an earlier press and over a refresh, wherever these are: answers to them are passed
+// over, and a part that was to be refreshed meanwhile is refreshed afterwards.
+const pressed = new WeakMap(), late = new WeakMap(); // part: the request of the last press; the event that it missed
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const { elt, target, xhr, requestConfig } = event.detail;
+  if (elt !== target) pressed.set(target, xhr);
+  else if (pressed.has(target)) { late.set(target, requestConfig.triggeringEvent?.type); event.preventDefault(); }
+});
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if ((pressed.get(detail.target) ?? detail.xhr) !== detail.xhr) detail.shouldSwap = false;
+});
+document.addEventListener("htmx:afterRequest", ({ detail: { target, xhr } }) => {
+  if (pressed.get(target) !== xhr) return;
+  pressed.delete(target);
+  if (late.has(target)) document.body.dispatchEvent(new Event(late.get(target)));
+  late.delete(target);
+});
+
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (!detail.elt.closest("#dialog") || detail.requestConfig?.verb !== "post") return;
   if (detail.xhr.status === 204 || (detail.failed && detail.xhr.status !== 422)) dialog.close();
@@ -121,7 +152,7 @@ function setUpPalette() {
     if (!box.open) box.showModal();
     try {
       found = (await (await fetch(document.body.dataset.find, { headers: { Accept: "application/json" } })).json()).found;
-      if (box.open) fill();
+      if (box.open) { const at = chosen; fill(); choose(at); }
     } catch { /* the pages are still reachable by name */ }
   };
 }

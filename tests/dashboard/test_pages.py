@@ -77,6 +77,10 @@ def test_htmx_neither_evaluates_text_nor_writes_styles(browser: Browser) -> None
     assert '"includeIndicatorStyles": false' in config[1]
 
 
+def test_a_part_that_just_came_hears_of_the_next_change(browser: Browser) -> None:
+    assert '"defaultSettleDelay": 0' in browser.get("/").content.decode()  # htmx binds its events only after it
+
+
 def test_plotly_finds_the_element_that_keeps_it_from_writing_map_styles() -> None:
     ids = set(re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly.bundle().read_text()))
     assert ids == {plotly.MAP_STYLE_ID}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 from django.test import Client as Browser
@@ -30,6 +32,30 @@ def trained(running: TrainingSession) -> TrainingSession:
 
 def model(session: TrainingSession, version: int) -> GlobalModel:
     return session.models.get(version=version)
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked"),
+    [
+        ("model_rows", "q=first&workload=&tag=&sort=loss&page=2"),
+        ("activity_rows", "area=sessions&by=mara&page=2"),
+        ("client_rows", "q=n&state=&sort=late&page=2"),
+        ("session_rows", "status=running&page=2"),
+    ],
+)
+def test_a_list_is_refreshed_as_it_was_asked_for(
+    trained: TrainingSession, create: Create, browser: Browser, rows: str, asked: str
+) -> None:
+    create(start=True, name="first again")
+    with (
+        patch("dashboard.views.models.PER_PAGE", 1),
+        patch("dashboard.views.clients.PER_PAGE", 1),
+        patch("dashboard.views.sessions.PER_PAGE", 1),
+        patch("dashboard.activity.PER_PAGE", 1),
+    ):
+        part = browser.get(f"{reverse(rows)}?{asked}").content.decode()
+    refreshes = re.search(r'hx-get="([^"]+)"', part)
+    assert refreshes is not None and html.unescape(refreshes[1]) == f"{reverse(rows)}?{asked}"
 
 
 # ---- compare
@@ -249,6 +275,14 @@ def test_a_rule_is_made_refused_changed_and_deleted(browser: Browser) -> None:
     assert "0 alerts" in browser.get(reverse("rule_delete", args=[rule.pk]), headers=HTMX).content.decode()
     browser.post(reverse("rule_delete", args=[rule.pk]))
     assert not AlertRule.objects.exists()
+
+
+def test_a_rule_that_is_made_on_a_page_of_its_own_leads_back_to_the_alerts(browser: Browser) -> None:
+    typed = {"kind": "round_waits", "minutes": "5", "factor": "2", "enabled": "on"}
+    for page, goes in (("rule_new", reverse("alerts")), ("alerts", None)):
+        headers = HTMX | {"HX-Current-URL": f"http://testserver{reverse(page)}?from=here"}
+        answer = browser.post(reverse("rule_new"), typed, headers=headers)
+        assert (answer.status_code, answer.headers.get("HX-Redirect")) == (204, goes)
 
 
 def test_alerts_are_shown_and_acknowledged(browser: Browser, db: None) -> None:

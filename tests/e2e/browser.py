@@ -18,7 +18,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-REFUSED = re.compile(r"status of (404|409|422)|Status Error Code (404|409|422)")  # told by the browser, and on the page
+REFUSED = re.compile(r"status of (409|422)|Status Error Code (409|422)")  # told by the browser, and on the page
 needs_browser = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
 
 
@@ -52,21 +52,35 @@ def signed_in(base: str, *, width: int = 1280) -> Iterator[Page]:
 
 @contextmanager
 def pressing(base: str, *, width: int = 1440) -> Iterator[Page]:
-    """A browser of one who presses buttons; nothing but refusals may stand in its console in the end."""
+    """Somebody who presses buttons, without a word in the console but for what the page refuses in words."""
     with signed_in(base, width=width) as page:
         page.set_default_timeout(15_000)
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         yield page
-        said = [one for one in page.said if not REFUSED.search(one)]  # type: ignore[attr-defined]
+        said = [text for text in page.said if not REFUSED.search(text)]  # type: ignore[attr-defined]
         assert not said, said
 
 
 def told(page: Page, sentence: str) -> None:
     """Wait for what the page says about an act."""
-    expect(page.locator(".toast", has_text=sentence).last).to_be_visible(timeout=20_000)
+    toast = page.locator(".toast", has_text=sentence).last
+    expect(toast).to_be_visible(timeout=20_000)
 
 
 def agree(page: Page, question: str) -> None:
-    """Answer the question before an act with yes."""
     expect(page.locator("#dialog-title")).to_contain_text(question, timeout=10_000)
     page.click("form.dialog button.btn--danger")  # in the dialog, or on a page where scripts are not there yet
+
+
+def press(page: Page, name: str, value: str) -> None:
+    """One of several values that are side by side."""
+    page.click(f"label:has([name={name}][value='{value}'])")
+
+
+@contextmanager
+def refreshed(page: Page, part: str) -> Iterator[None]:
+    """Meanwhile the part of the page that this selects is fetched anew by itself."""
+    page.evaluate("(part) => { document.querySelector(part).dataset.old = ''; }", part)
+    yield
+    expect(page.locator(f"{part}[data-old]")).to_have_count(0, timeout=20_000)
+    expect(page.locator(part)).to_have_count(1)
