@@ -30,22 +30,27 @@ const followers = new Map(); // url -> Follower
 const listeners = new Set();
 
 // What an act changes is often heard of before its answer, and the answer may lead away from a page that is no more: a
-// fragment that was fetched meanwhile would not be found.
+// fragment that was fetched meanwhile would not be found. And a socket may be faster than the scripts after this one:
+// until the page is ready, htmx hears nothing.
 const acts = new Set(), held = new Set();
-let leaves = false;
+let leaves = false, ready = document.readyState === "complete";
 
 function tell(name) {
-  if (acts.size) held.add(name); else document.body.dispatchEvent(new CustomEvent(name));
+  if (acts.size || !ready) held.add(name); else document.body.dispatchEvent(new CustomEvent(name));
 }
+function release() {
+  if (acts.size || leaves || !ready) return;
+  for (const name of held) tell(name);
+  held.clear();
+}
+document.addEventListener("DOMContentLoaded", () => { ready = true; release(); }); // htmx has had its turn
 document.addEventListener("htmx:beforeSend", ({ detail: { xhr, requestConfig } }) => {
   if (requestConfig.verb !== "post") return;
   acts.add(xhr);
   xhr.addEventListener("loadend", () => {
     acts.delete(xhr);
     leaves ||= xhr.getResponseHeader("HX-Redirect") !== null;
-    if (acts.size || leaves) return;
-    for (const name of held) tell(name);
-    held.clear();
+    release();
   });
 });
 

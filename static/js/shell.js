@@ -63,7 +63,27 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   else if (pressed.has(target)) { late.set(target, requestConfig.triggeringEvent?.type); event.preventDefault(); }
 });
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if ((pressed.get(detail.target) ?? detail.xhr) !== detail.xhr) detail.shouldSwap = false;
+  const { target, xhr, requestConfig } = detail;
+  if ((pressed.get(target) ?? xhr) === xhr) return;
+  detail.shouldSwap = false;
+  if (requestConfig.elt === target) late.set(target, requestConfig.triggeringEvent?.type);
+});
+// A part in which an act is under way stays until its answer is there, which is told where it was pressed.
+const acting = new Map(); // request: where it was pressed, and the events that the parts around it missed
+document.addEventListener("htmx:beforeSend", ({ detail: { elt, xhr, requestConfig } }) => {
+  if (requestConfig.verb === "post") acting.set(xhr, { elt, missed: new Set() });
+});
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  for (const [xhr, { elt, missed }] of acting) {
+    if (xhr === detail.xhr || !detail.target.contains(elt)) continue;
+    detail.shouldSwap = false;
+    missed.add(detail.requestConfig.triggeringEvent?.type);
+  }
+});
+document.addEventListener("htmx:afterRequest", ({ detail: { xhr } }) => {
+  const { missed } = acting.get(xhr) ?? { missed: [] };
+  acting.delete(xhr);
+  for (const name of missed) if (name) document.body.dispatchEvent(new Event(name));
 });
 document.addEventListener("htmx:afterRequest", ({ detail: { target, xhr } }) => {
   if (pressed.get(target) !== xhr) return;

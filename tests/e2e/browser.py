@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.e2e.stack import PASSWORD
 
@@ -22,12 +23,34 @@ REFUSED = re.compile(r"status of (409|422)|Status Error Code (409|422)")  # told
 needs_browser = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
 
 
+_open: list[tuple[Playwright, Browser]] = []  # the one browser that is running
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROME, args=FLAGS)
+    """A browser, which runs on for the next who needs one; what was opened in it is closed."""
+    if not _open:
+        playwright = sync_playwright().start()
+        _open.append((playwright, playwright.chromium.launch(executable_path=CHROME, args=FLAGS)))
+    _, browser = _open[0]
+    before = browser.contexts
+    try:
         yield browser
+    finally:
+        for context in browser.contexts:
+            if context not in before:
+                context.close()
+
+
+def close_chromium() -> None:
+    """End the browser, and with it the event loop that Playwright holds this thread in."""
+    while _open:
+        playwright, browser = _open.pop()
         browser.close()
+        playwright.stop()
+
+
+atexit.register(close_chromium)
 
 
 def sign_in(page: Page, base: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.browser import close_chromium
 from tests.e2e.stack import Stack, running
 
 
@@ -12,6 +13,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def end_of_the_browser() -> Iterator[None]:
+    """A module's tests share a browser, where they need one."""
+    yield
+    close_chromium()
 
 
 @pytest.fixture
