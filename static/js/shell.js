@@ -61,7 +61,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, target, xhr, requestConfig } = event.detail;
   if (elt !== target) pressed.set(target, xhr);
   else if (pressed.has(target)) { late.set(target, requestConfig.triggeringEvent?.type); event.preventDefault(); }
+  else target.addEventListener("htmx:beforeSwap", passOver);
 });
+function passOver(event) { if (!event.target.isConnected) event.preventDefault(); } // a press took its place: nobody else hears of it
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   const { target, xhr, requestConfig } = detail;
   if ((pressed.get(target) ?? xhr) === xhr) return;

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.browser import agree, needs_browser, press, pressing, refreshed, told
 from tests.e2e.stack import Stack, until
@@ -116,6 +116,21 @@ def test_clients_are_sorted_narrowed_and_their_menu_asks_first(stack: Stack, don
     page.click(".crumbs a")
     names.first.click()
     expect(page.locator("h1")).to_contain_text("site-")
+
+
+def test_a_refresh_that_is_late_changes_nothing_that_was_pressed_since(stack: Stack, done: dict[str, str], page: Page):
+    page.goto(f"{stack.url}/clients/")
+    held: list[Route] = []
+    refresh = "**/clients/rows/?q=&state=&sort=&page=1"
+    page.route(refresh, lambda route: held.append(route))
+    page.evaluate("document.body.dispatchEvent(new CustomEvent('clients-changed'))")
+    until(lambda: page.evaluate("1") and held, why="the refresh")
+    press(page, "state", "disabled")
+    expect(page.locator("#client-rows")).to_contain_text("No client fits")
+    with page.expect_response(refresh):
+        held[0].continue_()
+    page.evaluate("fetch('/find/').then((answer) => answer.text())")  # by now it would be there
+    expect(page.locator("#client-rows")).to_contain_text("No client fits")
 
 
 def test_a_clients_curves_are_chosen_zoomed_and_saved(stack: Stack, done: dict[str, str], page: Page):
