@@ -119,6 +119,7 @@ class Patient(HTTPConnection):
     def _send_part(self, part: FilePart) -> None:
         """Raises Failed where it is the file that cannot be read: no network is away then."""
         try:
+            part.file.seek(part.offset)  # where sendfile goes on by itself, it looks for no beginning
             sent = self.sock.sendfile(part.file, part.offset, part.num_bytes)
         except OSError as error:
             if error.errno != errno.EIO:

@@ -401,6 +401,23 @@ def test_an_update_that_is_cut_off_is_no_absence(api: Api, server, seat: Seat, u
     assert (seat.status, said) == ("open", [])
 
 
+def test_a_connection_that_ends_before_the_first_byte_is_no_cut_off_file(
+    api: Api, server: FakeServer, seat: Seat, update: Finished, monkeypatch
+):
+    whole = os.sendfile
+    ends = [False] * 41 + [True]  # the pieces whose answer is lost, and the first one of the next attempt
+
+    def sendfile(*arguments: int) -> int:
+        if ends and ends.pop(0):
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        return whole(*arguments)
+
+    monkeypatch.setattr(os, "sendfile", sendfile)
+    server.script("PUT", "/update", lost)
+    send(api, seat, update)
+    assert ends == [] and seat.update == update.path.read_bytes()
+
+
 def test_a_disk_that_cannot_be_read_is_no_absence(api: Api, seat: Seat, update: Finished, said, monkeypatch):
     def broken(self, file, offset, count):
         raise OSError(errno.EIO, "Input/output error")
