@@ -128,8 +128,8 @@ def dump(weights: Mapping[str, Array], metadata: Mapping[str, str] | None = None
 def save(path: Path, weights: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> str:
     """Write the file, one tensor at a time, and return its SHA-256 in hex.
 
-    Not atomic: write beside the final place and rename. A file that is there is written over, which costs a
-    third of a new one's pages. Raises as ``dump`` does.
+    Not atomic: write beside the final place and rename. A file that is there is written over, which
+    costs less than new pages do. Raises as ``dump`` does.
     """
     sha = hashlib.sha256()
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b") as file:

@@ -1,7 +1,7 @@
 // What the logs say reaches the page: fragments are refetched by htmx when one of these events comes by on <body>.
-/* global htmx */
 import { Follower } from "./follow.js";
 import { throttled } from "./dom.js";
+import { tell } from "./parts.js";
 import { span } from "./times.js";
 
 const EVERY = { // ms between two of a kind: a burst of events is one refetch
@@ -28,31 +28,6 @@ const CHANGES = {
 
 const followers = new Map(); // url -> Follower
 const listeners = new Set();
-
-// What an act changes is often heard of before its answer, and the answer may lead away from a page that is no more: a
-// fragment that was fetched meanwhile would not be found. And a socket may be faster than the scripts after this one:
-// until the page is ready, htmx hears nothing.
-const acts = new Set(), held = new Set();
-let leaves = false, ready = document.readyState === "complete";
-
-function tell(name) {
-  if (acts.size || !ready) held.add(name); else document.body.dispatchEvent(new CustomEvent(name));
-}
-function release() {
-  if (acts.size || leaves || !ready) return;
-  for (const name of held) tell(name);
-  held.clear();
-}
-document.addEventListener("DOMContentLoaded", () => { ready = true; release(); }); // htmx has had its turn
-document.addEventListener("htmx:beforeSend", ({ detail: { xhr, requestConfig } }) => {
-  if (requestConfig.verb !== "post") return;
-  acts.add(xhr);
-  xhr.addEventListener("loadend", () => {
-    acts.delete(xhr);
-    leaves ||= xhr.getResponseHeader("HX-Redirect") !== null;
-    release();
-  });
-});
 
 /** Be told of every new event: listener(events, url). */
 export function onEvents(listener) { listeners.add(listener); }
@@ -129,29 +104,20 @@ function followMarked(root) {
   }
 }
 
-const again = new Set(); // ids of fragments that changed once more while their answer was on its way
-/** htmx would ask with the node that the answer has just replaced, and so not at all. */
-function askAgain(node) {
-  const verb = node.hasAttribute("hx-post") ? "post" : "get", url = node.getAttribute(`hx-${verb}`);
-  if (url) htmx.ajax(verb, url, { source: node, target: node, swap: node.getAttribute("hx-swap") });
-}
-
 const logs = document.querySelectorAll("meta[name=follow]");
 for (const { content, dataset } of logs) follow(content, Number(dataset.after));
 if (logs.length) {
   followMarked(document);
   document.addEventListener("htmx:afterSwap", () => followMarked(document));
-  document.addEventListener("htmx:trigger", ({ target }) => { if (target.id && target.matches(".htmx-request")) again.add(target.id); else again.delete(target.id); });
-  document.addEventListener("htmx:load", ({ target }) => { if (again.delete(target.id)) askAgain(target); });
   document.addEventListener("htmx:beforeRequest", (event) => { // everything is fetched anyway once the server is back
-    if (leaves || (current === "reconnecting" && event.detail.requestConfig.triggeringEvent?.type in EVERY)) event.preventDefault();
+    if (current === "reconnecting" && event.detail.requestConfig.triggeringEvent?.type in EVERY) event.preventDefault();
   });
   const renew = () => followers.forEach((f) => f.renew()), probe = () => followers.forEach((f) => f.probe());
   document.querySelector("[data-retry]")?.addEventListener("click", renew);
   addEventListener("online", renew);
   addEventListener("offline", probe); // a server on the same machine is still there
   addEventListener("pagehide", () => followers.forEach((f) => f.leave())); // a page that is open elsewhere is not kept for going back
-  addEventListener("pageshow", (event) => { if (event.persisted) { leaves = false; renew(); } });
+  addEventListener("pageshow", (event) => { if (event.persisted) renew(); });
   document.addEventListener("resume", renew);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) probe(); });
   let looked = Date.now();

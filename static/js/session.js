@@ -286,13 +286,7 @@ function keepFragment({ dataset: { keeps, query } }) {
   if (url.href !== location.href) history.replaceState(null, "", url);
 }
 /** An answer that does not know what somebody chose or typed since is passed over: the form asks again in a moment. */
-document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  const { target } = detail;
-  if (target.isConnected && !isOld(detail) && !isTyped(detail)) return;
-  detail.shouldSwap = false;
-  const [event] = target.getAttribute("hx-trigger")?.split(" ") ?? [];
-  if (!target.isConnected && event) document.body.dispatchEvent(new Event(event));
-});
+document.addEventListener("htmx:beforeSwap", ({ detail }) => { if (isOld(detail) || isTyped(detail)) detail.shouldSwap = false; });
 const more = new WeakSet(); // forms in which somebody chose again before the answer came
 document.addEventListener("htmx:trigger", ({ target }) => { if (target.matches("form.htmx-request")) more.add(target); });
 const isOld = ({ requestConfig: { elt } }) => more.delete(elt);

@@ -1,5 +1,6 @@
 // The frame of every page: theme, toasts, dialogs, tabs, copying, command palette, short cuts, and how htmx behaves here.
 import { el, icon } from "./dom.js";
+import "./parts.js";
 import { localise, setNow, start as startTimes } from "./times.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -52,46 +53,6 @@ function isUnsent(field) {
 const stateOf = ({ id, type, checked, value, selectionStart, selectionEnd }) => (type === "checkbox" ? { id, checked } : { id, value, selectionStart, selectionEnd });
 document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful } }) => {
   if (successful && elt.matches("form[hx-post]")) for (const field of $$("input, textarea", elt)) field.defaultValue = field.value;
-});
-
-// What one pressed last wins over an earlier press and over a refresh, wherever these are: answers to them are passed
-// over, and a part that was to be refreshed meanwhile is refreshed afterwards.
-const pressed = new WeakMap(), late = new WeakMap(); // part: the request of the last press; the event that it missed
-document.addEventListener("htmx:beforeRequest", (event) => {
-  const { elt, target, xhr, requestConfig } = event.detail;
-  if (elt !== target) pressed.set(target, xhr);
-  else if (pressed.has(target)) { late.set(target, requestConfig.triggeringEvent?.type); event.preventDefault(); }
-  else target.addEventListener("htmx:beforeSwap", passOver);
-});
-function passOver(event) { if (!event.target.isConnected) event.preventDefault(); } // a press took its place: nobody else hears of it
-document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  const { target, xhr, requestConfig } = detail;
-  if ((pressed.get(target) ?? xhr) === xhr) return;
-  detail.shouldSwap = false;
-  if (requestConfig.elt === target) late.set(target, requestConfig.triggeringEvent?.type);
-});
-// A part in which an act is under way stays until its answer is there, which is told where it was pressed.
-const acting = new Map(); // request: where it was pressed, and the events that the parts around it missed
-document.addEventListener("htmx:beforeSend", ({ detail: { elt, xhr, requestConfig } }) => {
-  if (requestConfig.verb === "post") acting.set(xhr, { elt, missed: new Set() });
-});
-document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  for (const [xhr, { elt, missed }] of acting) {
-    if (xhr === detail.xhr || !detail.target.contains(elt)) continue;
-    detail.shouldSwap = false;
-    missed.add(detail.requestConfig.triggeringEvent?.type);
-  }
-});
-document.addEventListener("htmx:afterRequest", ({ detail: { xhr } }) => {
-  const { missed } = acting.get(xhr) ?? { missed: [] };
-  acting.delete(xhr);
-  for (const name of missed) if (name) document.body.dispatchEvent(new Event(name));
-});
-document.addEventListener("htmx:afterRequest", ({ detail: { target, xhr } }) => {
-  if (pressed.get(target) !== xhr) return;
-  pressed.delete(target);
-  if (late.has(target)) document.body.dispatchEvent(new Event(late.get(target)));
-  late.delete(target);
 });
 
 document.addEventListener("htmx:afterRequest", ({ detail }) => {

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
-from tests.e2e.browser import close_chromium
+from tests.e2e.browser import close_chromium, pressing
 from tests.e2e.stack import Stack, running
 
 
@@ -41,3 +42,10 @@ def two_sites(shared_stack: Stack) -> Stack:
         shared_stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
     shared_stack.online(2)
     return shared_stack
+
+
+@pytest.fixture
+def page(stack: Stack) -> Iterator[Page]:
+    """Somebody who presses buttons."""
+    with pressing(stack.url) as page:
+        yield page

@@ -30,6 +30,7 @@ def settings(num_parameters: int = LARGE) -> dict[str, Any]:
 
 def outcome(stack: Stack, session: str) -> Outcome:
     assert stack.ended(session)["status"] == "completed"
+    assert [e["payload"]["reason"] for e in stack.events(session) if e["kind"] == "round.failed"] == []
     assert_nothing_counted_twice(stack, session)
     metrics = stack.get(f"/sessions/{session}/metrics", limit=1000)["items"]
     points = [(m["client"]["name"], m["round"], m["name"], m["step"], m["value"]) for m in metrics]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import agree, needs_browser, pressing, signed_in, told
+from tests.e2e.browser import agree, needs_browser, signed_in, told
 from tests.e2e.stack import PASSWORD, Stack
 from tests.e2e.test_browser import DIGITS
 
@@ -25,12 +23,6 @@ def done(stack: Stack) -> str:
     session = stack.session(name="done", workload=DIGITS, rounds=22, cohort_size=2)
     stack.ended(session, seconds=300)
     return session
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
 
 
 def test_the_list_of_clients_is_sorted_and_its_menus_act(stack: Stack, done: str, page: Page):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.browser import agree, needs_browser, press, pressing, refreshed, told
+from tests.e2e.browser import agree, needs_browser, press, refreshed, told
+from tests.e2e.sessions import past, run_a_short_one
 from tests.e2e.stack import Stack, until
-from tests.e2e.test_browser import DIGITS
 
 pytestmark = needs_browser
 
@@ -25,26 +24,7 @@ def stack(shared_stack: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def done(stack: Stack) -> dict[str, str]:
-    """Sessions that are over, by name: two that learn digits, and one with more rounds than one page has."""
-    asked = {
-        "alpha": {"workload": DIGITS, "rounds": 2},
-        "beta": {"workload": DIGITS, "rounds": 2, "seed": 9},
-        "long": {"rounds": 50},
-    }
-    ids = {name: stack.session(name=name, cohort_size=2, **more) for name, more in asked.items()}
-    for one in ids.values():
-        stack.ended(one)
-    return ids
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
-
-
-def run_a_short_one(stack: Stack) -> None:
-    stack.ended(stack.session(name="meanwhile", rounds=1, cohort_size=2))
+    return past(stack, long=51)
 
 
 def page_of(stack: Stack, name: str) -> str:

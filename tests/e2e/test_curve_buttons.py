@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import needs_browser, pressing
+from tests.e2e.browser import needs_browser
 from tests.e2e.plain import PlainClient
+from tests.e2e.sessions import learned
 from tests.e2e.stack import Stack, until
-from tests.e2e.test_browser import DIGITS, reported
+from tests.e2e.test_browser import reported
 
 pytestmark = needs_browser
 CROWD = 21  # one more than have a colour of their own
@@ -27,10 +27,7 @@ def stack(two_sites: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def done(stack: Stack) -> str:
-    """Three rounds of real training that are over."""
-    session = stack.session(name="done", workload=DIGITS, cohort_size=2, train={"epochs": 2, "batch_size": 8})
-    stack.ended(session)
-    return session
+    return learned(stack)
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +49,6 @@ def crowd(stack: Stack, done: str) -> str:
         client.http.post(f"{stack.url}/api/v1/clients/me/leave")
     stack.ended(session)
     return session
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
 
 
 def look(page: Page, stack: Stack, session: str, query: str = "") -> None:

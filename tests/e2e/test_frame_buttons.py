@@ -19,11 +19,8 @@ pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def stack(shared_stack: Stack) -> Stack:
-    for n in (1, 2):
-        shared_stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
-    shared_stack.online(2)
-    return shared_stack
+def stack(two_sites: Stack) -> Stack:
+    return two_sites
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +28,6 @@ def done(stack: Stack) -> str:
     session = stack.session(name="done", workload=DIGITS, rounds=2, cohort_size=2)
     stack.ended(session)
     return session
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
 
 
 @pytest.fixture
@@ -203,6 +194,7 @@ def test_acts_are_narrowed_and_paged(stack: Stack, done: str, page: Page):
     page.click("#activity-rows >> text=Show all")
     expect(rows).to_have_count(50)
     press(page, "area", "sessions")
+    expect(page).to_have_url(re.compile("area=sessions"))
     page.click("[rel=next]")
     expect(rows.last).to_contain_text("done")
     press(page, "area", "")

@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import needs_browser, press, pressing, refreshed, told
+from tests.e2e.browser import needs_browser, press, refreshed, told
+from tests.e2e.sessions import past, run_a_short_one
 from tests.e2e.stack import Stack, until
-from tests.e2e.test_browser import DIGITS
 
 pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def stack(shared_stack: Stack) -> Stack:
-    for n in (1, 2):
-        shared_stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
-    shared_stack.online(2)
-    return shared_stack
+def stack(two_sites: Stack) -> Stack:
+    return two_sites
 
 
 @pytest.fixture(scope="module")
 def done(stack: Stack) -> dict[str, str]:
-    """Sessions that are over, by name: two that learn digits, and one with more models than one page has."""
-    asked = {
-        "alpha": {"workload": DIGITS, "rounds": 2},
-        "beta": {"workload": DIGITS, "rounds": 2, "seed": 9},
-        "long": {"rounds": 51},
-    }
-    ids = {name: stack.session(name=name, cohort_size=2, **more) for name, more in asked.items()}
-    for one in ids.values():
-        stack.ended(one)
-    return ids
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
-
-
-def run_a_short_one(stack: Stack) -> None:
-    stack.ended(stack.session(name="meanwhile", rounds=1, cohort_size=2))
+    return past(stack, long=51)
 
 
 def column(page: Page, label: str) -> list[float]:

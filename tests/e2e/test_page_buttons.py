@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.browser import needs_browser, press, pressing, refreshed
+from tests.e2e.browser import needs_browser, press, refreshed
+from tests.e2e.sessions import past, run_a_short_one
 from tests.e2e.stack import Stack, until
-from tests.e2e.test_browser import DIGITS
 
 pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def stack(shared_stack: Stack) -> Stack:
-    for n in (1, 2):
-        shared_stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
-    shared_stack.online(2)
-    return shared_stack
+def stack(two_sites: Stack) -> Stack:
+    return two_sites
 
 
 @pytest.fixture(scope="module")
 def done(stack: Stack) -> dict[str, str]:
-    """Two sessions that are over, by name."""
-    ids = {n: stack.session(name=n, workload=DIGITS, rounds=2, cohort_size=2, seed=len(n)) for n in ("alpha", "beta")}
-    for one in ids.values():
-        stack.ended(one)
-    return ids
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
-
-
-def run_a_short_one(stack: Stack) -> None:
-    stack.ended(stack.session(name="meanwhile", rounds=1, cohort_size=2))
+    return past(stack)
 
 
 # ---- sessions

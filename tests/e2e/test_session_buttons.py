@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.browser import needs_browser, pressing, told
+from tests.e2e.sessions import learned
 from tests.e2e.stack import Stack, until
-from tests.e2e.test_browser import DIGITS
 from tests.e2e.test_curve_buttons import asked, look, shows
 
 pytestmark = needs_browser
@@ -25,10 +25,7 @@ def stack(two_sites: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def done(stack: Stack) -> str:
-    """Three rounds of real training that are over."""
-    session = stack.session(name="done", workload=DIGITS, cohort_size=2, train={"epochs": 2, "batch_size": 8})
-    stack.ended(session)
-    return session
+    return learned(stack)
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +34,6 @@ def long(stack: Stack) -> str:
     session = stack.session(name="long", rounds=LONG, cohort_size=2)
     stack.ended(session)
     return session
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
 
 
 def test_older_rounds_and_models(stack: Stack, long: str, page: Page):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 import requests
@@ -26,12 +25,6 @@ def done(stack: Stack) -> str:
     session = stack.session(name="done", rounds=3, cohort_size=2)
     stack.ended(session)
     return session
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
 
 
 def of(page: Page) -> str:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import agree, needs_browser, pressing, told
+from tests.e2e.browser import agree, needs_browser, told
 from tests.e2e.stack import Stack, running, until
 from tests.e2e.test_browser import DIGITS
 
@@ -32,12 +32,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.online(2)
         psutil.Process(stack.agents["site-2"].pid).suspend()
         yield stack
-
-
-@pytest.fixture
-def page(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url) as page:
-        yield page
 
 
 @pytest.fixture
