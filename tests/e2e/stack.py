@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +56,34 @@ def uvicorn(port: int) -> list[str]:
     return ["-m", "uvicorn", "flsite.asgi:application", *where, *ending, "--log-level", "warning"]
 
 
+def _manage(env: dict[str, str], *words: str) -> str:
+    command = [sys.executable, "manage.py", *words]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"manage.py {' '.join(words)}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+def _set_up(env: dict[str, str]) -> tuple[str, str]:
+    """Make the database and who is to use it. Returns a join code and an API key."""
+    _manage(env, "migrate")
+    _manage(env, "createsuperuser", "--noinput", "--username", "alice", "--email", "alice@example.org")
+    join_code = json.loads(_manage(env, "createinvitation", "--uses", "200", "--json"))["join_code"]
+    return join_code, json.loads(_manage(env, "createapikey", "alice", "--json"))["api_key"]
+
+
+@cache
+def _on_sqlite() -> tuple[Path, str, str]:
+    """A data folder that was set up once for every stack of this process: it takes longer than many a test."""
+    folder = Path(tempfile.mkdtemp(prefix="fl-stack-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder, *_set_up(_env(folder))
+
+
+def _env(folder: Path) -> dict[str, str]:
+    given = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
+    return given | {"FL_DATA_DIR": str(folder), "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+
+
 class Stack:
     """`services`: further processes beside the web server, as arguments of `python`, e.g. a worker.
 
@@ -70,24 +102,21 @@ class Stack:
     ):
         self.folder, self.port, self.killable = folder, free_port(), killable
         self.url = f"http://127.0.0.1:{self.port}"
-        given = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
-        self.env = given | {"FL_DATA_DIR": str(folder), "DJANGO_SUPERUSER_PASSWORD": PASSWORD} | (env or {})
+        self.env = _env(folder) | (env or {})
         self.commands = {"web": web(self.port)} | (services or {})
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
-        self.manage("migrate")
-        self.manage("createsuperuser", "--noinput", "--username", "alice", "--email", "alice@example.org")
-        self.join_code = json.loads(self.manage("createinvitation", "--uses", "200", "--json"))["join_code"]
-        key = json.loads(self.manage("createapikey", "alice", "--json"))["api_key"]
+        if "DATABASE_URL" in self.env:
+            self.join_code, api_key = _set_up(self.env)
+        else:
+            made, self.join_code, api_key = _on_sqlite()
+            shutil.copytree(made, folder, dirs_exist_ok=True)
         self.http = requests.Session()
-        self.http.headers["Authorization"] = f"Bearer {key}"
+        self.http.headers["Authorization"] = f"Bearer {api_key}"
         self.http.trust_env = False
 
     def manage(self, *words: str, **env: str) -> str:
-        command = [sys.executable, "manage.py", *words]
-        done = subprocess.run(command, cwd=ROOT, env=self.env | env, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"manage.py {' '.join(words)}: {done.stderr[-2000:]}"
-        return done.stdout
+        return _manage(self.env | env, *words)
 
     def start_only(self, name: str) -> None:
         self.running[name] = self._process(name, self.commands[name])
