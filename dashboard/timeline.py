@@ -20,7 +20,8 @@ ROUNDS = 20  # on a page
 MOST = 30  # rows; above it those that kept rounds open the longest
 WORTH = 0.05  # of a round's time, that one has to be waited for to be named
 NARROWEST = 0.25  # of an even share of the axis, so that a short round beside long ones stays in sight
-NUMBERED, TIMED = 0.03, 0.065  # shares of the axis that a round's number and its length need
+ROOM, DIGIT = 0.018, 0.01  # shares of the axis that a round's number needs: around it, and for each digit
+TIMED = 0.065  # that its length needs
 KINDS = {"offered": "waiting", "down": "transfer", "up": "transfer", "train": "training", "wait": "waiting"}
 
 
@@ -43,7 +44,7 @@ class Slot:
 
     @property
     def is_numbered(self) -> bool:
-        return self.width >= NUMBERED
+        return self.width >= ROOM + DIGIT * len(str(self.round.number))
 
     @property
     def is_timed(self) -> bool:

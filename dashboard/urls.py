@@ -45,6 +45,7 @@ urlpatterns = [
     page("sessions/<id:session_id>/timeline/", sessions.past_rounds, name="session_timeline"),
     page("sessions/<id:session_id>/data/", sessions.data, name="session_data"),
     page("sessions/<id:session_id>/events/", sessions.events, name="session_events"),
+    page("sessions/<id:session_id>/settings/", sessions.settings, name="session_settings"),
     page("sessions/<id:session_id>/points/", sessions.points, name="session_points"),
     page("sessions/<id:session_id>/start/", steering.start, name="session_start"),
     page("sessions/<id:session_id>/pause/", steering.pause, name="session_pause"),

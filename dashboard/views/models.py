@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dashboard import answers, comparison, registry
-from dashboard.context import following
+from dashboard.context import follow_live, following
 from dashboard.signin import Request
 from federation.models import GlobalModel, ModelTag, TrainingSession
 from federation.services import models
@@ -28,7 +28,8 @@ def _page(model_id: int, *_: object) -> str:
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    return render(request, "models/list.html", _rows(request) | following("models"))
+    frame = following("models")
+    return render(request, "models/list.html", _rows(request) | frame)
 
 
 @require_GET
@@ -37,6 +38,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 
 def _rows(request: HttpRequest) -> dict[str, Any]:
+    follow = follow_live()
     asked = {name: request.GET.get(name, "").strip() for name in ("q", "workload", "tag", "sort")}
     sort = asked["sort"] if asked["sort"] in registry.SORTS else "new"
     found = registry.found(query=asked["q"], workload=asked["workload"], tag=asked["tag"], sort=sort)
@@ -44,6 +46,7 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
     workload = asked["workload"]
     return {
         **asked,
+        "follow": follow,
         "sort": sort,
         "sorts": registry.SORTS,
         "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),

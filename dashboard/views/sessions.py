@@ -51,8 +51,7 @@ def page(request: HttpRequest, session_id: int) -> HttpResponse:
     session = get(session_id)
     frame = following("sessions", session)  # joined before the rest is read
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
-    context |= _timeline(request, session) | _data(request, session)
-    context |= {"start": session.start_from, "suggestion": _suggestion(session)}
+    context |= _timeline(request, session) | _data(request, session) | _settings(session)
     return render(request, "sessions/session.html", context | frame)
 
 
@@ -101,6 +100,11 @@ def events(request: HttpRequest, session_id: int) -> HttpResponse:
 
 
 @require_GET
+def settings(request: HttpRequest, session_id: int) -> HttpResponse:
+    return render(request, "sessions/_settings.html", _settings(get(session_id)))
+
+
+@require_GET
 def points(request: HttpRequest, session_id: int) -> JsonResponse:
     """The points of the live curves, with the number of the event after which to go on."""
     return JsonResponse(curves.of(get(session_id), curves.view_of(request.GET)))
@@ -137,6 +141,15 @@ def _timeline(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
 
 def _data(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
     return {"session": session, "data": contribution.of(session, request.GET.get("by", ""))}
+
+
+def _settings(session: TrainingSession) -> dict[str, Any]:
+    return {
+        "session": session,
+        "last_model": session.last_model(),
+        "start": session.start_from,
+        "suggestion": _suggestion(session),
+    }
 
 
 def _log(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:

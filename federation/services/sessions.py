@@ -315,7 +315,8 @@ def delete(session: TrainingSession, *, by: User | None = None) -> None:
             raise Conflict(f"{session.name} is {session.status}. Cancel it before deleting it.")
         refuse_where_kept(session)
         digests = _files(session)
-        events.record_server(ServerEvent.Kind.SESSION_DELETED, name=session.name, by=_name(by))
+        which = {"session": {"id": str(session.pk)}, "name": session.name}
+        events.record_server(ServerEvent.Kind.SESSION_DELETED, **which, by=_name(by))
         session.delete()
     retention.delete_unused(digests)
 

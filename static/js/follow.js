@@ -38,6 +38,7 @@ export class Follower {
     if (fresh.length) {
       this.seen = fresh.at(-1).seq;
       this.onEvents(fresh);
+      if (!this.socket) return; // and left it at that
     }
     if (!events.length) {
       Object.assign(this, { asking: false, delay: FIRST, failed: 0, retryAt: 0 });

@@ -36,12 +36,26 @@ export function follow(url, after) {
   if (followers.has(url)) return;
   followers.set(url, new Follower(url, after, {
     onEvents(events) {
+      for (const { kind, payload } of events) if (kind === "session.deleted") forget(`/ws/sessions/${payload.session?.id}/`);
+      if (!followers.has(url)) return;
       for (const listener of listeners) listener(events, url);
       const changed = new Set(events.flatMap((event) => CHANGES[event.kind.split(".")[0]] ?? []));
       for (const name of changed) say[name]();
     },
     onState: ({ state }) => { missed = missed || (state !== "live" && state !== "connecting"); show(); },
   }));
+}
+
+/** A log that is no more is followed no more. A page about what it told of stays as it is, and says so. */
+function forget(url) {
+  const isOurs = [...logs].some(({ content }) => content === url);
+  for (const one of isOurs ? [...followers.keys()] : [url]) {
+    followers.get(one)?.leave();
+    followers.delete(one);
+  }
+  if (!isOurs) return;
+  document.querySelector("[data-gone]").hidden = false;
+  for (const node of document.querySelectorAll("[data-conn]")) node.hidden = true;
 }
 
 /** Where a follower stands; undefined for a log that is not followed. */

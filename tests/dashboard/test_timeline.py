@@ -148,3 +148,12 @@ def test_a_round_that_really_ran_is_drawn(browser: Browser, running: TrainingSes
     assert re.findall(r'class="gantt__row[^"]*" data-client="(\w+)"', page) == ["anna", "ben", "carl"]
     assert "Time of all clients" in page
     assert 'class="ph-end ph-end--idle"' in page  # dropped when round 2 failed
+
+
+def test_a_round_is_numbered_where_its_number_has_room():
+    word = timeline.words.ROUND["completed"]
+    numbered = {
+        (number, width): timeline.Slot(Round(number=number), word, 0.0, width).is_numbered
+        for number, width in ((9, 0.03), (10, 0.03), (10, 0.04), (100, 0.04), (100, 0.05))
+    }
+    assert [pair for pair, is_numbered in numbered.items() if is_numbered] == [(9, 0.03), (10, 0.04), (100, 0.05)]

@@ -68,6 +68,18 @@ def test_models_are_narrowed_sorted_and_paged(stack: Stack, done: dict[str, str]
     page.wait_for_url("**/models/")
 
 
+def test_models_appear_while_their_session_goes_on(stack: Stack, done: dict[str, str], page: Page):
+    page.goto(f"{stack.url}/models/")
+    rows = page.locator("#model-rows tbody tr")
+    session = stack.session(name="goes on", rounds=1000, cohort_size=2)
+    expect(rows.first).to_contain_text(re.compile(r"goes on, v\d+"))
+    until(lambda: stack.get(f"/sessions/{session}")["completed_rounds"] > 3, why="three rounds more")
+    expect(rows.nth(3)).to_contain_text("goes on")
+    assert stack.get(f"/sessions/{session}")["status"] == "running"
+    stack.post(f"/sessions/{session}/cancel")
+    stack.ended(session)
+
+
 def test_models_stay_ticked_while_their_list_is_refreshed(stack: Stack, done: dict[str, str], page: Page):
     page.goto(f"{stack.url}/models/?workload=digits")
     for nth in (0, 1):

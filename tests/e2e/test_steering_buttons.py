@@ -251,8 +251,6 @@ def test_a_session_that_has_ended_is_trained_further(stack: Stack, page: Page, h
     agree(page, "Cancel ended?")
     told(page, "ended is cancelled.")
     expect(page.locator("#act-session_more")).to_contain_text("A new session goes on from the last model")
-    if button == "#train-further":
-        page.reload()  # the settings are not a part that is fetched again
     page.click(button)
     expect(page.locator("#dialog")).to_contain_text("goes on from v1. ended stays as it is.")
     page.click("#dialog >> text=Not now")
@@ -287,3 +285,16 @@ def test_a_session_that_has_ended_is_deleted(stack: Stack, page: Page, held: Hel
     told(page, "deleted is deleted.")
     page.wait_for_url("**/sessions/")
     assert stack.http.get(f"{stack.url}/api/v1/sessions/{session}").status_code == 404
+
+
+def test_who_looks_at_a_session_that_another_deletes_is_told_once(stack: Stack, page: Page, held: Held):
+    session = held("looked-at", start=False)
+    expect(page.locator("[data-conn]")).to_have_attribute("data-state", "live")
+    assert stack.http.delete(f"{stack.url}/api/v1/sessions/{session}").status_code == 204
+    gone = page.locator("[data-gone]")
+    expect(gone).to_contain_text("This was deleted. The page shows how it was last.")
+    expect(page.locator("[data-conn]")).to_be_hidden()
+    expect(page.locator(".toast")).to_have_count(0)
+    expect(page.locator("h1")).to_have_text("looked-at")
+    gone.locator("a").click()
+    expect(page.locator("h1")).to_have_text("Overview")
