@@ -37,10 +37,8 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def two_sites(shared_stack: Stack) -> Stack:
-    """The module's installation with two agents that share the digits."""
-    for n in (1, 2):
-        shared_stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
-    shared_stack.online(2)
+    """The module's installation with two agents."""
+    shared_stack.two_sites()
     return shared_stack
 
 

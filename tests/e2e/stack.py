@@ -173,6 +173,12 @@ class Stack:
     def post(self, path: str, body: dict[str, Any] | None = None) -> requests.Response:
         return self.http.post(f"{self.url}/api/v1{path}", json=body, timeout=30)
 
+    def two_sites(self, *more: str) -> None:
+        """The agents site-1 and site-2, each with a hundred digits of its own: enough to see something learnt."""
+        for n in (1, 2):
+            self.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2", "--samples", "100", *more)
+        self.online(2)
+
     def session(self, **change: Any) -> str:
         body = {"name": "a session", "workload": SYNTHETIC, "rounds": 3, "quorum": 2, "round_seconds": 120} | change
         answer = self.post("/sessions", body)

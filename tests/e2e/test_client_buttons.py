@@ -16,9 +16,7 @@ pytestmark = needs_browser
 
 @pytest.fixture(scope="module")
 def stack(shared_stack: Stack) -> Stack:
-    for n in (1, 2):
-        shared_stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2", "--send-log")
-    shared_stack.online(2)
+    shared_stack.two_sites("--send-log")
     return shared_stack
 
 

@@ -30,9 +30,7 @@ def axe_source() -> str:
 def trained(shared_stack: Stack) -> dict[str, str]:
     """Two sessions that are over, the second gone on from the first; a rule that found both."""
     stack = shared_stack
-    for n in (1, 2):
-        stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2", "--send-log")
-    stack.online(2)
+    stack.two_sites("--send-log")
     first = stack.session(name="first", workload=DIGITS, rounds=3, cohort_size=2)
     stack.ended(first)
     go_on = {"session": first, "version": 2}

@@ -27,9 +27,7 @@ Held = Callable[..., str]
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """site-1 works; site-2 is frozen, and counts as online for as long as the tests take."""
     with running(tmp_path_factory.mktemp("stack"), env={"FL_ONLINE_SECONDS": "3600"}) as stack:
-        for n in (1, 2):
-            stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
-        stack.online(2)
+        stack.two_sites()
         psutil.Process(stack.agents["site-2"].pid).suspend()
         yield stack
 
