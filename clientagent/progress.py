@@ -13,8 +13,7 @@ from typing import Any
 from clientagent.api import Api
 from clientagent.errors import Dropped, Ends, Failed
 
-EVERY_SECONDS = 1.0  # between two calls
-FIRST_SECONDS = 0.25  # before the first: short work tells everything at its end, in one call
+EVERY_SECONDS = 1.0  # between two calls, and before the first: short work tells everything at its end, in one
 HEARTBEAT_SECONDS = 10.0  # without news, so that the server knows that we live and can stop us
 MOST_POINTS = 1000  # a call
 MOST_WAITING = 200_000  # points, while the server is away; the oldest go first
@@ -79,14 +78,13 @@ class Progress:
         self.at(*self._where)
 
     def _run(self) -> None:
-        pause, last = FIRST_SECONDS, monotonic()
+        last = monotonic()
         try:
-            while not self._mine.stop.wait(pause):
+            while not self._mine.stop.wait(EVERY_SECONDS):
                 if self._news or self._points or monotonic() - last >= HEARTBEAT_SECONDS:
                     with self._sending:
                         self._send(self._mine)
                     last = monotonic()
-                pause = EVERY_SECONDS
         except (Dropped, Ends) as error:  # of what ends the agent, its next call tells
             self._drop(str(error))
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import secrets
 import shutil
@@ -159,18 +160,14 @@ def is_sound(digest: str, *, doubted: bool = False) -> bool:
     doubted: somebody says that what it was sent does not fit, so that it is read in any case.
     """
     with _reading:  # many ask for a new model at once: the first reads it, the others see that it did
-        mark, seen = _seen_whole.get(digest, (None, 0.0))
-        with suppress(OSError):
-            if mark == _mark(path(digest)) and not (doubted and time.monotonic() - seen > AGAIN_SECONDS):
-                return True
-        return is_whole(digest)
+        return was_whole(digest, within=AGAIN_SECONDS if doubted else math.inf) or is_whole(digest)
 
 
-def _seen_lately(digest: str) -> bool:
-    """Whether this process saw a file whole within CACHED_SECONDS and nobody wrote it since."""
+def was_whole(digest: str, *, within: float = math.inf) -> bool:
+    """Whether this process saw a stored file whole, within so many seconds, and nobody wrote it since."""
     mark, seen = _seen_whole.get(digest, (None, 0.0))
     with suppress(OSError):
-        return time.monotonic() - seen < CACHED_SECONDS and mark == _mark(path(digest))
+        return time.monotonic() - seen <= within and mark == _mark(path(digest))
     return False
 
 
@@ -191,7 +188,7 @@ class Check:
         self._results: dict[Future[bool], str] = {
             self._threads.submit(is_whole, digest, self._go_on): digest
             for digest in dict.fromkeys(digests)
-            if not _seen_lately(digest)
+            if not was_whole(digest, within=CACHED_SECONDS)
         }
 
     def __enter__(self) -> Self:

@@ -1,5 +1,6 @@
 """The ASGI application: static files and raw routes beside Django, websockets, and the embedded worker."""
 
+import gc
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
@@ -35,3 +36,6 @@ application = ProtocolTypeRouter(
 
 if settings.FL_EMBEDDED:
     embedded.start()  # only a server process imports this module
+
+gc.collect()
+gc.freeze()  # what is here now stays: no collection is to look at it again, which took a tenth of a second each time

@@ -63,6 +63,7 @@ class PacedRequest(http_protocol.WebRequest):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._parsePOSTFormSubmission = False  # Django does it; Twisted would parse the type of every body before
         self.writable = asyncio.Event()
         self.writable.set()
         self.inlet: Inlet | None = None

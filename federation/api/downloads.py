@@ -17,7 +17,7 @@ from django.db.models import Exists
 from federation import killpoints, storage, tasks
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of
 from federation.api.raw import Exchange
-from federation.api.threads import in_thread
+from federation.api.threads import at_length, in_thread
 from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
 from federation.fl import torch_file
 from federation.lifecycle import FileStatus
@@ -37,7 +37,7 @@ class RangeNotSatisfiable(Refused):
 async def get_model(exchange: Exchange) -> None:
     """Also HEAD. To an operator, and to a client that holds or held a seat on the model."""
     digest = exchange.path["digest"]
-    file = await in_thread(_permitted, exchange.headers, digest)
+    file = await _permitted(exchange.headers, digest)
     etag = f'"{digest}"'
     exchange.extra_headers = {
         "ETag": etag,
@@ -70,9 +70,9 @@ async def get_model(exchange: Exchange) -> None:
 async def get_state_dict(exchange: Exchange) -> None:
     """The same weights as a PyTorch state_dict, made for this answer and removed after it."""
     digest = exchange.path["digest"]
-    file = await in_thread(_permitted, exchange.headers, digest)
+    file = await _permitted(exchange.headers, digest)
     with storage.scratch() as made:
-        await in_thread(torch_file.write, file, made)
+        await at_length(torch_file.write, file, made)
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Length": str(made.stat().st_size),
@@ -107,8 +107,17 @@ _for_client = Select(  # the same, if the client holds or held a seat on one of 
 )
 
 
-def _permitted(headers: dict[str, str], digest: str) -> Path:
+async def _permitted(headers: dict[str, str], digest: str) -> Path:
     """The model's file, which is sound. Raises NotFound for what is not there and what is not the caller's alike."""
+    doubted = "no-cache" in headers.get("cache-control", "")
+    known, seen_whole = await in_thread(_found, headers, digest)
+    if doubted or not seen_whole or FileStatus.STORED not in known:
+        await at_length(_require_sound, digest, known, doubted=doubted)
+    return storage.path(digest)
+
+
+def _found(headers: dict[str, str], digest: str) -> tuple[set[str], bool]:
+    """What the rows of a model say of its file, and whether this process saw that whole."""
     token = bearer(headers)
     if token is None and browser_user(headers) is None:
         raise Unauthorized("This needs the header Authorization: Bearer <token>, or a signed-in browser.")
@@ -120,9 +129,7 @@ def _permitted(headers: dict[str, str], digest: str) -> Path:
         found = _for_client(digest, client_in(headers).pk)
     if not found:
         raise NotFound(f"There is no model {digest[:12]}… for you.")
-    known = {model.file_status for model in found}
-    _require_sound(digest, known, doubted="no-cache" in headers.get("cache-control", ""))
-    return storage.path(digest)
+    return {model.file_status for model in found}, storage.was_whole(digest)
 
 
 def _require_sound(digest: str, known: Collection[str], *, doubted: bool) -> None:

@@ -8,7 +8,7 @@ import json
 from django.utils import timezone
 
 from federation.api.raw import Exchange
-from federation.api.threads import in_thread
+from federation.api.threads import at_length
 from federation.services import health
 from federation.services.health import Check
 
@@ -25,7 +25,7 @@ async def ready(exchange: Exchange) -> None:
     """200 where every part works, 503 where one does not: the entry says what to do."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            found = await in_thread(health.checks, timezone.now())
+            found = await at_length(health.checks, timezone.now())
     except TimeoutError:
         detail = f"It did not answer within {PATIENCE_SECONDS:g} s."
         found = [Check("database", detail, "Look what locks it; the server goes on by itself when it is free.")]

@@ -27,7 +27,7 @@ from django.utils import timezone
 from federation import killpoints, storage, tasks
 from federation.api.auth import client_in
 from federation.api.raw import Disconnected, Exchange
-from federation.api.threads import in_thread
+from federation.api.threads import at_length, in_thread
 from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge
 from federation.lifecycle import COUNTED
 from federation.models import Participation
@@ -35,6 +35,7 @@ from federation.services import rounds, seats, updates
 
 TUS = {"Tus-Resumable": "1.0.0"}
 LOCK_SECONDS = 1.0
+SHORT_BYTES = 1 << 20  # an update up to this size is checked in a moment
 SPARE_BYTES = 1 << 20  # an update may be larger than its model by its metadata
 DIGEST_FIELD = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 CHECKSUMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
@@ -67,16 +68,16 @@ async def put(exchange: Exchange) -> None:
         raise _too_large_to_put(int(length))
     digest = _sha256(exchange.headers, "content-digest")
     with storage.scratch() as file:
-        await _save(exchange, file)
+        takes_long = await _save(exchange, file) > SHORT_BYTES
         try:
-            await in_thread(_receive, seat, file, digest)
+            await (at_length if takes_long else in_thread)(_receive, seat, file, digest)
         except ChecksumMismatch as error:
             raise Invalid(("Content-Digest", str(error))) from None
     await exchange.answer(204)
 
 
-async def _save(exchange: Exchange, file: Path) -> None:
-    """Write the body to a file."""
+async def _save(exchange: Exchange, file: Path) -> int:
+    """Write the body to a file. Returns its size."""
     size, more = 0, True
     storage.require_room()
     with storage.refusing_when_full(), file.open("wb") as out:
@@ -86,6 +87,7 @@ async def _save(exchange: Exchange, file: Path) -> None:
             if size > settings.FL_MAX_PUT_BYTES:
                 raise _too_large_to_put(size)
             out.write(data)
+    return size
 
 
 def _too_large_to_put(size: int) -> TooLarge:
@@ -208,7 +210,7 @@ async def _append(
 async def _finish(seat: Participation, upload: Upload, digest: str | None) -> None:
     """The whole update is here: take it in, or begin again at 0 where it was refused."""
     try:
-        await in_thread(_receive, seat, upload.path, digest)
+        await at_length(_receive, seat, upload.path, digest)
     except (Invalid, ChecksumMismatch):
         await in_thread(_begin, seat, upload, None)
         raise

@@ -224,4 +224,4 @@ def test_a_download_costs_two_queries(open_round, django_assert_num_queries):
     digest = open_round("anna").base_model.digest
     headers = {"authorization": f"Bearer {token_of('anna')}"}
     with django_assert_num_queries(2):
-        downloads._permitted(headers, digest)
+        downloads._found(headers, digest)
