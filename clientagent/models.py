@@ -29,7 +29,7 @@ class ModelCache:
     """
 
     def __init__(self, folder: Path, *, shared: bool) -> None:
-        self._folder = folder
+        self._folder, self._shared = folder, shared
         self._model_seconds, self._part_seconds = (600.0, 86_400.0) if shared else (0.0, 0.0)
         self._verified: set[str] = set()
         try:
@@ -64,14 +64,16 @@ class ModelCache:
 
     def _download(self, api: Api, work: Work, path: Path, advance: Advance, *, doubted: bool) -> bool:
         """One attempt, alone or after waiting for who is at it. False if the digest does not fit."""
-        part = path.with_suffix(".part")
+        part, mark = path.with_suffix(".part"), path.with_suffix(".mark")
+        if not self._shared and not part.exists():
+            self._reuse(part, mark, work.base_bytes)
         while (file := try_lock(part)) is None:
             advance(_fraction(part, work.base_bytes))
             api.pause(LOOK_SECONDS)
         with file:
             came = self._has(path, work)  # while we waited
             if not came:
-                partial = Partial(file, work.base_bytes, advance)
+                partial = Partial(file, mark, work.base_bytes, advance)
                 api.download(work.base_url, partial, work.base_bytes, PART_BYTES, doubted=doubted)
                 if partial.digest != work.base_digest:
                     partial.restart()
@@ -81,11 +83,19 @@ class ModelCache:
         else:
             with contextlib.suppress(FileNotFoundError):  # who waited for the lock may have been faster
                 os.replace(part, path)
+        mark.unlink(missing_ok=True)
         return True
+
+    def _reuse(self, part: Path, mark: Path, num_bytes: int) -> None:
+        """Write over the model that would be removed next: new memory for a file can cost more than its download."""
+        models = sorted(self._folder.glob("*.safetensors"), key=_last_used)
+        if len(models) >= KEEP and models[0].stat().st_size == num_bytes:
+            mark.write_text("0")
+            os.replace(models[0], part)
 
     def _prune(self, used: Path) -> None:
         models = sorted(self._folder.glob("*.safetensors"), key=_last_used, reverse=True)
-        parts = self._folder.glob("*.part")
+        parts = [*self._folder.glob("*.part"), *self._folder.glob("*.mark")]
         for paths, idle_seconds in ((models[KEEP:], self._model_seconds), (parts, self._part_seconds)):
             for path in paths:
                 if path != used and time() - _last_used(path) >= idle_seconds:
@@ -93,11 +103,15 @@ class ModelCache:
 
 
 class Partial:
-    """A file that is being downloaded: how far it is, and the digest of what is there."""
+    """A file that is being downloaded: how far it is, and the digest of what is there.
 
-    def __init__(self, file: BinaryIO, num_bytes: int, advance: Advance) -> None:
+    It is as far as it is long, or where it is written over another, as `mark` says.
+    """
+
+    def __init__(self, file: BinaryIO, mark: Path, num_bytes: int, advance: Advance) -> None:
         self.offset = 0
         self._file = file
+        self._mark = mark if mark.exists() else None
         self._num_bytes = num_bytes
         self._advance = advance
         self._sha = sha256()
@@ -109,7 +123,10 @@ class Partial:
 
     def restart(self) -> None:
         self._file.seek(0)
-        self._file.truncate()
+        if self._mark:
+            self._mark.write_text("0")
+        else:
+            self._file.truncate()
         self.offset, self._sha = 0, sha256()
 
     def write(self, chunk: memoryview) -> None:
@@ -121,6 +138,9 @@ class Partial:
             raise Failed(f"The model cannot be stored: {error.strerror}.") from error
         self._sha.update(chunk)
         self.offset += len(chunk)
+        if self._mark:
+            self._file.flush()
+            self._mark.write_text(str(self.offset))
         self._advance(self.offset / self._num_bytes)
 
     def _store(self, chunk: memoryview) -> None:
@@ -128,11 +148,19 @@ class Partial:
         killpoints.reached(killpoints.Point.DOWNLOAD_HALF_READ)
 
     def _read_what_is_there(self) -> None:
-        while chunk := self._file.read(1 << 20):
+        written = self._written()
+        while chunk := self._file.read(min(1 << 20, written - self.offset)):
             self._sha.update(chunk)
             self.offset += len(chunk)
         if self.offset > self._num_bytes:
             self.restart()
+
+    def _written(self) -> int:
+        if self._mark is None:
+            return os.fstat(self._file.fileno()).st_size
+        with contextlib.suppress(ValueError):  # killed while it was written
+            return int(self._mark.read_text())
+        return 0
 
 
 def _fraction(part: Path, num_bytes: int) -> float:

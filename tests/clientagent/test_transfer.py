@@ -98,6 +98,69 @@ def test_more_than_the_model_has_begins_again(api: Api, server: FakeServer, seat
     assert fetch(cache, api, seat) == model(server, seat)
 
 
+def older_models(folder: Path, *sizes: int) -> list[Path]:
+    """Other models that were used lately, the oldest first."""
+    made = [folder / f"{sha256(bytes([n])).hexdigest()}.safetensors" for n in range(len(sizes))]
+    for n, (path, size) in enumerate(zip(made, sizes, strict=True)):
+        path.write_bytes(b"o" * size)
+        os.utime(path, (1000 + n, 1000 + n))
+    return made
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_model_is_written_over_the_one_that_would_be_removed(api: Api, server, seat: Seat, tmp_path: Path):
+    cache, size = ModelCache(tmp_path, shared=False), seat.work["base_model"]["num_bytes"]
+    first, second = older_models(tmp_path, size, size)
+    place = first.stat().st_ino
+    assert fetch(cache, api, seat) == model(server, seat)
+    mine = tmp_path / f"{seat.work['base_model']['digest']}.safetensors"
+    assert mine.stat().st_ino == place and names(tmp_path) == sorted((mine.name, second.name))
+    assert fetch(ModelCache(tmp_path, shared=False), api, seat) == model(server, seat) and len(ranges(server)) == 5
+
+
+@pytest.mark.parametrize(("sizes", "shared"), [((0,), False), ((8, 0), False), ((0, 0), True)])
+def test_no_model_is_written_over_that_is_kept_or_of_another_size(api, server, seat, tmp_path, sizes, shared):
+    size = seat.work["base_model"]["num_bytes"]
+    places = [path.stat().st_ino for path in older_models(tmp_path, *(size + more for more in sizes))]
+    cache = ModelCache(tmp_path, shared=shared)
+    assert fetch(cache, api, seat) == model(server, seat)
+    mine = tmp_path / f"{seat.work['base_model']['digest']}.safetensors"
+    assert mine.stat().st_ino not in places
+
+
+@pytest.mark.parametrize(("mark", "begins"), [("12345", 12_345), ("0", 0), ("", 0)])
+def test_a_download_over_another_model_goes_on_after_a_restart(api, server, seat, tmp_path, mark, begins):
+    digest, size = seat.work["base_model"]["digest"], seat.work["base_model"]["num_bytes"]
+    (tmp_path / f"{digest}.part").write_bytes(model(server, seat)[:12_345].ljust(size, b"o"))
+    (tmp_path / f"{digest}.mark").write_text(mark)
+    assert fetch(ModelCache(tmp_path, shared=False), api, seat) == model(server, seat)
+    assert ranges(server)[0] == f"{begins}-{begins + PART - 1}"
+    assert names(tmp_path) == [f"{digest}.safetensors"]
+
+
+def test_a_download_over_another_model_that_does_not_fit_begins_again(api, server, seat, tmp_path):
+    digest, size = seat.work["base_model"]["digest"], seat.work["base_model"]["num_bytes"]
+    (tmp_path / f"{digest}.part").write_bytes(b"o" * size)
+    (tmp_path / f"{digest}.mark").write_text("12345")
+    assert fetch(ModelCache(tmp_path, shared=False), api, seat) == model(server, seat)
+    assert ranges(server)[0] == "12345-22344" and "0-9999" in ranges(server)
+
+
+def test_a_cut_download_over_another_model_is_marked(api: Api, server: FakeServer, seat: Seat, tmp_path: Path):
+    cache, size = ModelCache(tmp_path, shared=False), seat.work["base_model"]["num_bytes"]
+    older_models(tmp_path, size, size)
+    server.script("GET", "/models/", plainly, half, status(404, "Gone."))
+    with pytest.raises(Failed):
+        fetch(cache, api, seat)
+    mark = tmp_path / f"{seat.work['base_model']['digest']}.mark"
+    assert mark.read_text() == "15000"
+    assert fetch(ModelCache(tmp_path, shared=False), api, seat) == model(server, seat)
+    assert "15000-24999" in ranges(server) and not mark.exists()
+
+
 def test_a_server_without_range_sends_the_whole(cache: ModelCache, api: Api, server: FakeServer, seat: Seat):
     server.knows_range = False
     server.script("GET", "/models/", half)
