@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import daphne.server  # first: it installs the reactor
 from daphne import http_protocol
 from twisted.internet.error import CannotListenError
 
-READ_BYTES = 256 << 10  # of a socket that brings a body
-MOST_WAITING = 8  # pieces that the application has not taken yet
+from federation.api.raw import bytes_at_a_time
+
+MOST_WAITING = 4  # pieces that the application has not taken yet
 
 
 class Inlet(asyncio.Queue[dict[str, Any]]):
@@ -51,7 +53,11 @@ class Inlet(asyncio.Queue[dict[str, Any]]):
 
     def end(self) -> None:
         self._whole = True
+        _arriving.discard(self)
         self.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+
+
+_arriving: WeakSet[Inlet] = WeakSet()  # bodies on their way
 
 
 class PacedRequest(http_protocol.WebRequest):
@@ -78,7 +84,8 @@ class PacedRequest(http_protocol.WebRequest):
         else:
             super().gotLength(0)
             self.inlet, self._body_is_whole = Inlet(channel.transport), False
-            channel.transport.bufferSize = READ_BYTES
+            _arriving.add(self.inlet)
+            channel.transport.bufferSize = bytes_at_a_time(len(_arriving))
             super().requestReceived(channel._command, channel._path, channel._version)
 
     def handleContentChunk(self, data: bytes) -> None:

@@ -16,7 +16,7 @@ from django.db.models import Exists
 
 from federation import killpoints, storage, tasks
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of
-from federation.api.raw import Exchange
+from federation.api.raw import Exchange, bytes_at_a_time
 from federation.api.threads import at_length, in_thread
 from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
 from federation.fl import torch_file
@@ -25,7 +25,6 @@ from federation.models import GlobalModel, Participation
 from federation.prepared import Select
 from federation.services import damage
 
-CHUNK = 256 << 10
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -82,15 +81,20 @@ async def get_state_dict(exchange: Exchange) -> None:
         await _stream(exchange, made, 0, made.stat().st_size)
 
 
+_streaming: set[Exchange] = set()
+
+
 async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None:
     handle = os.open(file, os.O_RDONLY)
+    _streaming.add(exchange)
     try:
         while start < stop:
-            chunk = os.pread(handle, min(CHUNK, stop - start), start)
+            chunk = os.pread(handle, min(bytes_at_a_time(len(_streaming)), stop - start), start)
             start += len(chunk)
             await exchange.send(chunk, last=start >= stop)
             killpoints.reached(killpoints.Point.DOWNLOAD_HALF_SENT)
     finally:
+        _streaming.discard(exchange)
         os.close(handle)
 
 

@@ -23,6 +23,15 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = Mapping[str, str]
 
 
+IN_FLIGHT = 2 << 20  # bytes that transfers of one kind together hold in memory at a time, about
+MOST_AT_A_TIME, LEAST_AT_A_TIME = 256 << 10, 64 << 10
+
+
+def bytes_at_a_time(transfers: int) -> int:
+    """How many bytes each of so many transfers moves at a time: many clients are to need little more than a few."""
+    return max(LEAST_AT_A_TIME, min(MOST_AT_A_TIME, IN_FLIGHT // max(1, transfers)))
+
+
 class Disconnected(Exception):
     """The caller hung up."""
 

@@ -19,7 +19,7 @@ from federation.fl.weights import DTYPES, FLOATS, Array, Header, WeightsError, s
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape by name, in file order
 
 BLOCK = 64 * 1024  # coordinates: with fewer the threads wait for the interpreter, with more for the memory
-MAX_COORDINATES = 2**20  # of all rows of one block together
+MAX_COORDINATES = 10 * BLOCK  # of all rows of one block together
 MAX_OPEN_FILES = 256  # beyond it files are opened for each read: a process may often hold only 1,024
 HASH_BYTES = 2**20
 

@@ -5,6 +5,7 @@ from django.test import Client as Browser
 
 from federation import storage, tasks
 from federation.api import downloads
+from federation.api.raw import bytes_at_a_time
 from federation.fl import weights
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel
@@ -225,3 +226,8 @@ def test_a_download_costs_two_queries(open_round, django_assert_num_queries):
     headers = {"authorization": f"Bearer {token_of('anna')}"}
     with django_assert_num_queries(2):
         downloads._found(headers, digest)
+
+
+@pytest.mark.parametrize(("transfers", "each"), [(0, 256 << 10), (1, 256 << 10), (10, 209_715), (40, 64 << 10)])
+def test_many_transfers_move_less_at_a_time(transfers: int, each: int):
+    assert bytes_at_a_time(transfers) == each
