@@ -62,10 +62,10 @@ def sign_in(page: Page, base: str) -> None:
 
 
 @contextmanager
-def signed_in(base: str, *, width: int = 1280) -> Iterator[Page]:
+def signed_in(base: str, *, width: int = 1280, scripts: bool = True) -> Iterator[Page]:
     """A browser on the overview. `said` has the errors of its console."""
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": width, "height": 900})
+        page = browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=scripts)
         page.said = []  # type: ignore[attr-defined]
         page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: page.said.append(str(error)))

@@ -111,6 +111,21 @@ def test_a_rule_is_made_tried_changed_and_deleted(stack: Stack, page: Page):
     expect(rule).to_have_count(0)
 
 
+def test_a_rule_takes_addresses_that_can_be(stack: Stack, page: Page):
+    page.goto(f"{stack.url}/alerts/")
+    page.click("#new-rule")
+    page.fill("#id_emails", "mara@example.org, nobody")
+    page.click("#dialog button.btn--primary")
+    expect(page.locator("#dialog")).to_contain_text("One of these is no e-mail address. Separate several by commas.")
+    page.fill("#id_emails", "mara@example.org, lea@example.org")
+    page.click("#dialog button.btn--primary")
+    rule = page.locator("[data-rule]")
+    expect(rule).to_contain_text("lea@example.org")
+    rule.get_by_text("Delete").click()
+    agree(page, "Delete")
+    expect(rule).to_have_count(0)
+
+
 def test_a_draft_is_filled_in_from_a_past_session_saved_and_deleted(stack: Stack, done: str, page: Page):
     page.goto(f"{stack.url}/sessions/new/")
     page.select_option("#past-session", done)

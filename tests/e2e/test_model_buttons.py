@@ -166,3 +166,13 @@ def test_models_are_found_by_a_tag(stack: Stack, done: dict[str, str], page: Pag
     page.click("#model-rows .tag >> text=pilot")
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("beta")
+
+
+def test_the_lineage_leads_from_model_to_model(stack: Stack, done: dict[str, str], page: Page):
+    page.goto(f"{stack.url}/models/?q=alpha")
+    page.locator("#model-rows tbody tr th a", has_text="v2").click()
+    expect(page.locator("h1")).to_contain_text("v2")
+    page.click(".lineage a[aria-label='v1 of alpha']")
+    expect(page.locator("h1")).to_contain_text("v1")
+    page.click(".lineage a[aria-label='v2 of alpha']")
+    expect(page.locator("h1")).to_contain_text("v2")

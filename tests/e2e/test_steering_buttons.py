@@ -14,7 +14,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import agree, needs_browser, told
+from tests.e2e.browser import agree, needs_browser, signed_in, told
 from tests.e2e.stack import Stack, running, until
 from tests.e2e.test_browser import DIGITS
 
@@ -296,3 +296,43 @@ def test_who_looks_at_a_session_that_another_deletes_is_told_once(stack: Stack, 
     expect(page.locator("h1")).to_have_text("looked-at")
     gone.locator("a").click()
     expect(page.locator("h1")).to_have_text("Overview")
+
+
+def test_a_round_is_steered_on_a_phone(stack: Stack, page: Page, held: Held):
+    page.set_viewport_size({"width": 390, "height": 844})
+    session = held("pocket")
+    page.click("#act-round_extend")
+    told(page, "The deadline moved by 5 min.")
+    page.click("#act-session_pause")
+    told(page, "pocket is paused.")
+    page.click("#act-session_resume")
+    told(page, "pocket goes on.")
+    page.click("#act-round_skip")
+    agree(page, "Skip site-2 in round 1?")
+    waits(page, 2)
+    page.click("#act-round_finish")
+    agree(page, "Finish round 2 now?")
+    waits(page, 3)
+    page.click("#act-session_cancel")
+    agree(page, "Cancel pocket?")
+    expect(page.locator("[data-session-status=cancelled]")).to_be_visible()
+    assert status(stack, session) == "cancelled"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_acts_are_asked_about_and_done_without_scripts(stack: Stack, page: Page, held: Held):
+    session = held("plain")
+    with signed_in(stack.url, scripts=False) as plain:
+        plain.goto(f"{stack.url}/sessions/{session}/")
+        plain.click("#act-round_finish")
+        expect(plain.locator("h1")).to_contain_text("Finish round 1 now?")
+        plain.click("form.dialog a.btn")  # not now
+        plain.wait_for_url(f"**/sessions/{session}/")
+        plain.click("#act-session_pause")
+        expect(plain.locator("[data-session-status=paused]")).to_be_visible()
+        plain.click("#act-session_resume")
+        expect(plain.locator("[data-session-status=running]")).to_be_visible()
+        plain.click("#act-session_cancel")
+        agree(plain, "Cancel plain?")
+        expect(plain.locator("[data-session-status=cancelled]")).to_be_visible()
+    assert status(stack, session) == "cancelled"
