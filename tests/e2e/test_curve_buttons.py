@@ -266,3 +266,28 @@ def test_the_global_model_by_accuracy_loss_and_as_a_table(stack: Stack, done: st
     expect(page.locator("#dialog tbody th")).to_have_text(["v3", "v2", "v1", "v0"])
     page.keyboard.press("Escape")
     expect(page.locator("#dialog")).to_be_hidden()
+
+
+MANY_POINTS = """
+import math
+from django.utils import timezone
+from federation.models import Metric, Participation
+now = timezone.now()
+for seat in Participation.objects.filter(round__session={session}):
+    Metric.objects.bulk_create(
+        [Metric(session_id={session}, participation=seat, name="train_loss", step=step, value=math.exp(-step / 9000),
+                time=now) for step in range(1000, 51_000)], batch_size=5000)
+"""
+
+
+def test_a_session_of_many_points_is_drawn_in_full_where_one_zooms_in(stack: Stack, page: Page):
+    session = stack.session(name="large", rounds=1, cohort_size=2)
+    stack.ended(session)
+    stack.manage("shell", "-c", MANY_POINTS.format(session=session))
+    look(page, stack, session)
+    count = page.locator("[data-count]")
+    expect(count).to_contain_text("of each stretch the lowest, the highest and the last", ignore_case=True)
+    expect(count).to_contain_text("100,0")
+    zoom(page)
+    page.click("[data-chart=reset]")
+    expect(count).to_contain_text("zoom in to see all")
