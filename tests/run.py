@@ -14,7 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NGINX = ("nginx", "/usr/sbin/nginx")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BY_FILE = ("-n", "3", "--dist", "loadfile")  # the tests of a file share a server, and wait half of their time
+BUTTONS = "*/test_*_buttons.py"  # every button of every page: `make test-buttons`, because it takes seven minutes more
+BY_FILE = ("-n", "2", "--dist", "loadfile")  # the tests of a file share a server
 
 
 def main() -> int:
@@ -25,7 +26,7 @@ def main() -> int:
     return (
         pytest("tests", "--ignore=tests/e2e", "-n", "2", *more)
         or on_postgresql(*more)
-        or pytest("tests/e2e", *BY_FILE, *more)
+        or pytest("tests/e2e", f"--ignore-glob={BUTTONS}", *BY_FILE, *more)
     )
 
 

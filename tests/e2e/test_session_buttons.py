@@ -157,7 +157,9 @@ with transaction.atomic():
     page.goto(f"{stack.url}/sessions/{session}/")
     page.fill("#events-find", "alice created")
     unread = page.locator("#events-unread")
-    expect(unread).to_contain_text(re.compile("The newest 10.000 events were searched, 2 older ones not."))
+    expect(unread).to_contain_text(
+        re.compile("The newest 10.000 events were searched, 2 older ones not."), timeout=20_000
+    )
     page.click("#events-deeper")
     expect(page.locator("#events-scroll li")).to_have_count(1)
     expect(unread).to_have_count(0)

@@ -88,22 +88,6 @@ def test_every_field_of_a_new_session_is_kept_as_typed(stack: Stack, done: str, 
     assert kept["compression"] == {"name": "topk", "options": {"fraction": 0.25}}
 
 
-@pytest.mark.parametrize(("encoding", "at_most"), [("float16", 10_600), ("int8", 5600)])
-def test_a_session_is_launched_with_each_compression(stack: Stack, page: Page, encoding: str, at_most: int):
-    page.goto(f"{stack.url}/sessions/new/")
-    page.click(".choice >> text=Load test")
-    page.fill("#id_name", encoding)
-    page.fill("#id_rounds", "1")
-    page.fill("[name='workload.synthetic.num_parameters']", "5000")
-    page.select_option("#id_compression", encoding)
-    page.click("[name=launch]")
-    told(page, f"{encoding} is launched.")
-    session = of(page)
-    assert stack.ended(session)["compression"]["name"] == encoding
-    sent = [e["payload"]["num_bytes"] for e in stack.events(session) if e["kind"] == "update.received"]
-    assert sent and max(sent) < at_most  # plain they have 20,000 bytes and more
-
-
 def test_what_cannot_be_is_said_while_one_types_and_when_one_launches(stack: Stack, done: str, page: Page):
     page.goto(f"{stack.url}/sessions/new/")
     error, banner = page.locator("[data-field=rounds] .field__error"), page.locator("[data-form-error]")
@@ -268,3 +252,19 @@ def test_a_first_session_is_launched_with_one_press(tmp_path_factory: pytest.Tem
         told(page, "digits 1 is launched.")
         session = of(page)
         until(lambda: stack.get(f"/sessions/{session}")["round"], seconds=60, why="the first round")
+
+
+@pytest.mark.parametrize(("encoding", "at_most"), [("float16", 10_600), ("int8", 5600)])
+def test_a_session_is_launched_with_each_compression(stack: Stack, page: Page, encoding: str, at_most: int):
+    page.goto(f"{stack.url}/sessions/new/")
+    page.click(".choice >> text=Load test")
+    page.fill("#id_name", encoding)
+    page.fill("#id_rounds", "1")
+    page.fill("[name='workload.synthetic.num_parameters']", "5000")
+    page.select_option("#id_compression", encoding)
+    page.click("[name=launch]")
+    told(page, f"{encoding} is launched.")
+    session = of(page)
+    assert stack.ended(session)["compression"]["name"] == encoding
+    sent = [e["payload"]["num_bytes"] for e in stack.events(session) if e["kind"] == "update.received"]
+    assert sent and max(sent) < at_most  # plain they have 20,000 bytes and more

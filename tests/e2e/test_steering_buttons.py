@@ -308,7 +308,7 @@ def test_a_round_is_steered_on_a_phone(stack: Stack, page: Page, held: Held):
     page.click("#act-session_resume")
     told(page, "pocket goes on.")
     page.click("#act-round_skip")
-    agree(page, "Skip site-2 in round 1?")
+    agree(page, "Skip site-2 in this round?")
     waits(page, 2)
     page.click("#act-round_finish")
     agree(page, "Finish round 2 now?")
