@@ -138,13 +138,13 @@ class Partial:
             raise Failed(f"The model cannot be stored: {error.strerror}.") from error
         self._sha.update(chunk)
         self.offset += len(chunk)
-        if self._mark:
-            self._file.flush()
-            self._mark.write_text(str(self.offset))
         self._advance(self.offset / self._num_bytes)
 
     def _store(self, chunk: memoryview) -> None:
         self._file.write(chunk)
+        if self._mark:
+            self._file.flush()
+            self._mark.write_text(str(self.offset + len(chunk)))
         killpoints.reached(killpoints.Point.DOWNLOAD_HALF_READ)
 
     def _read_what_is_there(self) -> None:

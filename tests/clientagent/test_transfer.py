@@ -161,6 +161,19 @@ def test_a_cut_download_over_another_model_is_marked(api: Api, server: FakeServe
     assert "15000-24999" in ranges(server) and not mark.exists()
 
 
+def test_a_disk_with_no_room_for_the_mark_is_no_absence(api: Api, seat: Seat, tmp_path: Path, said, monkeypatch):
+    def full(self: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    digest, size = seat.work["base_model"]["digest"], seat.work["base_model"]["num_bytes"]
+    (tmp_path / f"{digest}.part").write_bytes(b"o" * size)
+    (tmp_path / f"{digest}.mark").write_text("0")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(Failed, match="The model cannot be stored: No space left on device"):
+        fetch(ModelCache(tmp_path, shared=False), api, seat)
+    assert said == []
+
+
 def test_a_server_without_range_sends_the_whole(cache: ModelCache, api: Api, server: FakeServer, seat: Seat):
     server.knows_range = False
     server.script("GET", "/models/", half)
