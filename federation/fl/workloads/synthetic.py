@@ -57,7 +57,10 @@ class Synthetic:
     def local_update(
         self, base: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
     ) -> LocalUpdate:
-        """Return noise of standard deviation 0.01, seeded by config.seed; integers don't move."""
+        """Return noise of standard deviation 0.01, seeded by config.seed; integers don't move.
+
+        A block is drawn and repeated: drawing all of it would be most of what a client does in a round.
+        """
         self._checked(options)
         loss = 0.0
         for step in range(1, STEPS + 1):
@@ -95,7 +98,11 @@ def _noise(array: Array, rng: np.random.Generator) -> Array:
 def _delta(base: Array, rng: np.random.Generator) -> Array:
     if base.dtype.kind != "f":
         return np.zeros_like(base)
-    return _noise(np.empty(base.size, np.float32), rng).reshape(base.shape).astype(base.dtype, copy=False)
+    block = _noise(np.empty(min(base.size, BLOCK), np.float32), rng)
+    delta = np.empty(base.size, base.dtype)
+    for start in range(0, base.size, BLOCK):
+        delta[start : start + BLOCK] = block[: base.size - start]
+    return delta.reshape(base.shape)
 
 
 def _generator(*seed: int) -> np.random.Generator:

@@ -47,6 +47,13 @@ def test_the_delta_is_small_noise_that_the_seed_decides():
     assert abs(first.std() - 0.01) < 1e-4 and abs(first.mean()) < 1e-4
 
 
+@pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, 2 * BLOCK + 3])
+def test_every_parameter_of_any_number_moves_a_little(size):
+    delta = update({"w": np.zeros(size, np.float32)}).delta["w"]
+    assert delta.shape == (size,) and (np.abs(delta) <= 0.01 * np.sqrt(3) * 1.001).all()
+    assert np.count_nonzero(delta) >= 0.99 * size
+
+
 def test_tensors_get_noise_of_their_own_and_integers_none():
     base = {"a": np.ones((3, 4), np.float64), "b": np.ones((3, 4), np.float64), "n": np.array(5, np.int64)}
     delta = update(base).delta
