@@ -25,6 +25,7 @@ from federation.models import GlobalModel, Participation
 from federation.prepared import Select
 from federation.services import damage
 
+SENDFILE_BYTES = 1 << 20  # at a time, so that other connections get their turn
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -89,9 +90,14 @@ async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None
     _streaming.add(exchange)
     try:
         while start < stop:
-            chunk = os.pread(handle, min(bytes_at_a_time(len(_streaming)), stop - start), start)
-            start += len(chunk)
-            await exchange.send(chunk, last=start >= stop)
+            if exchange.sends_files:
+                size = min(SENDFILE_BYTES, stop - start)
+                await exchange.send_file(handle, start, size, last=start + size >= stop)
+                start += size
+            else:
+                chunk = os.pread(handle, min(bytes_at_a_time(len(_streaming)), stop - start), start)
+                start += len(chunk)
+                await exchange.send(chunk, last=start >= stop)
             killpoints.reached(killpoints.Point.DOWNLOAD_HALF_SENT)
     finally:
         _streaming.discard(exchange)

@@ -1,15 +1,18 @@
-"""What daphne does with a body that is refused before it is whole, and with one that comes faster than it is taken."""
+"""What daphne does with bodies that are refused before they are whole or come too fast, and with files it sends."""
 
 from __future__ import annotations
 
 import socket
+import struct
+from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.plain import PlainClient
-from tests.e2e.stack import Stack, running
+from tests.e2e.stack import Stack, running, until
 
 MODEL = 2_000_000  # parameters: an update is larger than what a socket and the queue hold
 
@@ -57,3 +60,57 @@ def test_an_update_in_one_request_arrives_whole(stack: Stack, work):
     client, offered = work
     _, update = client.update(offered)
     assert len(update) < offered["max_put_bytes"] and client.put(offered, update) == 204
+
+
+def model_requests(stack: Stack, work, *ranges: str) -> bytes:
+    """Requests for the model in one packet, the last of which closes the connection."""
+    client, offered = work
+    head = f"GET {offered['base_model']['url']} HTTP/1.1\r\nHost: 127.0.0.1:{stack.port}\r\n"
+    head += f"Authorization: {client.http.headers['Authorization']}\r\n"
+    asked = [f"{head}Range: bytes={each}\r\n" if each else head for each in ranges]
+    return ("\r\n".join(asked) + "Connection: close\r\n\r\n").encode()
+
+
+def bodies(answers: bytes) -> list[bytes]:
+    """The bodies of answers that follow each other on one connection."""
+    found = []
+    while answers:
+        head, _, rest = answers.partition(b"\r\n\r\n")
+        size = next(
+            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+        )
+        found.append(rest[:size])
+        answers = rest[size:]
+    return found
+
+
+def test_parts_of_a_file_that_are_asked_for_in_one_packet_come_whole_and_in_order(stack: Stack, work):
+    client, offered = work
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as line:
+        line.sendall(model_requests(stack, work, "5000000-", "0-9", "", "10-4999999"))
+        tail, head, whole, middle = bodies(b"".join(iter(lambda: line.recv(1 << 16), b"")))
+    assert sha256(whole).hexdigest() == offered["base_model"]["digest"]
+    assert head + middle + tail == whole
+
+
+def test_a_slow_reader_gets_the_whole_file(stack: Stack, work):
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.settimeout(30)
+        line.connect(("127.0.0.1", stack.port))
+        line.sendall(model_requests(stack, work, ""))
+        (whole,) = bodies(b"".join(iter(lambda: line.recv(20_000), b"")))
+    assert sha256(whole).hexdigest() == work[1]["base_model"]["digest"]
+
+
+def test_who_hangs_up_within_a_file_disturbs_nobody(stack: Stack, work):
+    before = psutil.Process(stack.running["web"].pid).num_fds()
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as line:
+            line.sendall(model_requests(stack, work, ""))
+            assert line.recv(1000)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends by a reset
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as line:
+        line.sendall(model_requests(stack, work, "0-9"))
+        assert len(bodies(b"".join(iter(lambda: line.recv(1 << 16), b"")))[0]) == 10
+    until(lambda: psutil.Process(stack.running["web"].pid).num_fds() <= before, why="files are left open")
