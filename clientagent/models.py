@@ -17,6 +17,8 @@ from clientagent.work import Work
 from federation import killpoints
 
 PART_BYTES = 64 << 20
+SMALL_BYTES = 8 << 20  # a model so small is written into a file that was emptied: new memory for it costs little
+MARK_BYTES = 4 << 20  # after so many it is noted how far a download over another model is
 KEEP = 2  # models
 LOOK_SECONDS = 0.1  # while another agent downloads the same model
 ATTEMPTS = 3  # at a file that arrives whole and has another digest
@@ -90,7 +92,10 @@ class ModelCache:
         """Write over the model that would be removed next: new memory for a file can cost more than its download."""
         models = sorted(self._folder.glob("*.safetensors"), key=_last_used)
         if len(models) >= KEEP and models[0].stat().st_size == num_bytes:
-            mark.write_text("0")
+            if num_bytes <= SMALL_BYTES:
+                os.truncate(models[0], 0)
+            else:
+                mark.write_text("0")
             os.replace(models[0], part)
 
     def _prune(self, used: Path) -> None:
@@ -105,13 +110,14 @@ class ModelCache:
 class Partial:
     """A file that is being downloaded: how far it is, and the digest of what is there.
 
-    It is as far as it is long, or where it is written over another, as `mark` says.
+    It is as far as it is long, or where it is written over another, at least as far as `mark` says.
     """
 
     def __init__(self, file: BinaryIO, mark: Path, num_bytes: int, advance: Advance) -> None:
         self.offset = 0
         self._file = file
         self._mark = mark if mark.exists() else None
+        self._marked = 0
         self._num_bytes = num_bytes
         self._advance = advance
         self._sha = sha256()
@@ -124,7 +130,7 @@ class Partial:
     def restart(self) -> None:
         self._file.seek(0)
         if self._mark:
-            self._mark.write_text("0")
+            self._mark_at(0)
         else:
             self._file.truncate()
         self.offset, self._sha = 0, sha256()
@@ -142,10 +148,16 @@ class Partial:
 
     def _store(self, chunk: memoryview) -> None:
         self._file.write(chunk)
-        if self._mark:
+        at = self.offset + len(chunk)
+        if self._mark and at - self._marked >= MARK_BYTES:
             self._file.flush()
-            self._mark.write_text(str(self.offset + len(chunk)))
+            self._mark_at(at)
         killpoints.reached(killpoints.Point.DOWNLOAD_HALF_READ)
+
+    def _mark_at(self, offset: int) -> None:
+        if self._mark:
+            self._mark.write_text(str(offset))
+            self._marked = offset
 
     def _read_what_is_there(self) -> None:
         written = self._written()

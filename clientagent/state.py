@@ -94,7 +94,7 @@ class State:
         except OSError as error:
             raise Misconfigured(f"{self._identity} cannot be written: {error.strerror}.") from error
 
-    # ---- finished updates, named <key of the work>.<digest of the file>.safetensors, and their last points
+    # ---- finished updates, named <key of the work>.<digest of the file>.safetensors, and the last one's points
 
     def unfinished(self) -> Path:
         """Where to write an update before it is kept."""
@@ -105,9 +105,8 @@ class State:
 
         points: of its curves, not known to have arrived. They come first: no update is found without them.
         """
-        self._points(key).unlink(missing_ok=True)
         if points:
-            self._points(key).write_text(json.dumps(points))
+            _write_over(self._points, json.dumps({"work": key, "points": [*points]}).encode())
         path = self.updates / f"{key}.{digest}.safetensors"
         os.replace(self.unfinished(), path)
         self.forget(besides=path)
@@ -125,22 +124,27 @@ class State:
     def points(self, key: str) -> list[dict[str, Any]]:
         """The points that were kept with a finished update."""
         try:
-            return list(json.loads(self._points(key).read_bytes()))
-        except (OSError, ValueError, TypeError):  # a curve is not worth the work
+            kept = json.loads(self._points.read_bytes())
+            return list(kept["points"]) if kept["work"] == key else []
+        except (OSError, ValueError, TypeError, KeyError):  # a curve is not worth the work
             return []
 
-    def _points(self, key: str) -> Path:
-        return self.updates / f"{key}.points.json"
+    @property
+    def _points(self) -> Path:
+        return self.updates / "points.json"
 
     def forget(self, besides: Path | None = None) -> None:
         """Remove the finished updates; the next one is written over one of them."""
-        kept = (besides, besides and self._points(besides.name.split(".")[0]))
-        for path in self.updates.glob("*.points.json"):
-            if path not in kept:
-                path.unlink()
         for path in self.updates.glob("*.safetensors"):
-            if path not in kept:
+            if path != besides:
                 os.replace(path, self.unfinished())
+
+
+def _write_over(path: Path, data: bytes) -> None:
+    """Not whole where the process dies meanwhile. To make and remove a file each time would cost far more."""
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.write(data)
+        file.truncate()
 
 
 def default_folder(name: str) -> Path:

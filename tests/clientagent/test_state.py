@@ -129,20 +129,22 @@ def test_only_a_whole_update_of_the_same_work_is_taken_for_finished(state: State
     assert state.finished("work") is None
 
 
-def test_the_last_points_are_kept_with_the_update_and_forgotten_with_it(state: State):
+def test_the_last_points_are_kept_with_their_update_alone(state: State):
     state.unfinished().write_bytes(b"older")
-    state.keep("older", "a" * 64, [{"name": "train_loss", "step": 1}])
+    state.keep("older", "a" * 64, [{"name": "train_loss", "step": step} for step in range(9)])
+    assert len(state.points("older")) == 9
     state.unfinished().write_bytes(b"newer")
     state.keep("newer", "b" * 64, [{"name": "train_loss", "step": 2}])
     assert state.points("newer") == [{"name": "train_loss", "step": 2}]
     assert state.points("older") == []
-    state.forget()
-    assert not list(state.updates.glob("*.points.json")) and state.points("newer") == []
+    state.unfinished().write_bytes(b"newest")
+    state.keep("newest", "c" * 64)
+    assert state.points("newest") == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "3"])
+@pytest.mark.parametrize("content", ["", "{", "3", "{}", '{"work": "work"}', '{"work": "work", "points": 3}'])
 def test_points_that_cannot_be_read_cost_no_work(state: State, content: str):
-    (state.updates / "work.points.json").write_text(content)
+    (state.updates / "points.json").write_text(content)
     assert state.points("work") == []
 
 

@@ -111,7 +111,16 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_model_is_written_over_the_one_that_would_be_removed(api: Api, server, seat: Seat, tmp_path: Path):
+@pytest.fixture
+def marking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' model is large enough to be written over another, and every piece of it to be noted."""
+    monkeypatch.setattr(models, "SMALL_BYTES", 0)
+    monkeypatch.setattr(models, "MARK_BYTES", 1)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_model_is_written_over_the_one_that_would_be_removed(api, server, seat, tmp_path, monkeypatch, large):
+    monkeypatch.setattr(models, "SMALL_BYTES", 0 if large else 8 << 20)
     cache, size = ModelCache(tmp_path, shared=False), seat.work["base_model"]["num_bytes"]
     first, second = older_models(tmp_path, size, size)
     place = first.stat().st_ino
@@ -149,6 +158,17 @@ def test_a_download_over_another_model_that_does_not_fit_begins_again(api, serve
     assert ranges(server)[0] == "12345-22344" and "0-9999" in ranges(server)
 
 
+def test_a_cut_download_over_a_small_model_goes_on_after_a_restart(api: Api, server, seat: Seat, tmp_path: Path):
+    cache, size = ModelCache(tmp_path, shared=False), seat.work["base_model"]["num_bytes"]
+    older_models(tmp_path, size, size)
+    server.script("GET", "/models/", plainly, half, status(404, "Gone."))
+    with pytest.raises(Failed):
+        fetch(cache, api, seat)
+    assert fetch(ModelCache(tmp_path, shared=False), api, seat) == model(server, seat)
+    assert "15000-24999" in ranges(server)
+
+
+@pytest.mark.usefixtures("marking")
 def test_a_cut_download_over_another_model_is_marked(api: Api, server: FakeServer, seat: Seat, tmp_path: Path):
     cache, size = ModelCache(tmp_path, shared=False), seat.work["base_model"]["num_bytes"]
     older_models(tmp_path, size, size)
@@ -161,6 +181,19 @@ def test_a_cut_download_over_another_model_is_marked(api: Api, server: FakeServe
     assert "15000-24999" in ranges(server) and not mark.exists()
 
 
+@pytest.mark.usefixtures("marking")
+def test_how_far_a_download_over_another_model_is_is_noted_now_and_then(api, server, seat, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "MARK_BYTES", 2 * PART)
+    cache, size = ModelCache(tmp_path, shared=False), seat.work["base_model"]["num_bytes"]
+    older_models(tmp_path, size, size)
+    server.script("GET", "/models/", plainly, plainly, plainly, status(404, "Gone."))
+    with pytest.raises(Failed):
+        fetch(cache, api, seat)
+    assert fetch(ModelCache(tmp_path, shared=False), api, seat) == model(server, seat)
+    assert ranges(server)[4].startswith("20000-")
+
+
+@pytest.mark.usefixtures("marking")
 def test_a_disk_with_no_room_for_the_mark_is_no_absence(api: Api, seat: Seat, tmp_path: Path, said, monkeypatch):
     def full(self: Path, text: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
