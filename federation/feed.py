@@ -62,10 +62,12 @@ class Subscription:
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """An agent in a long poll."""
+    """An agent in a long poll, which joins the feed once it is known which client it is."""
 
     loop: asyncio.AbstractEventLoop
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    client_id: int | None = None
+    left: bool = False
 
 
 class Feed:
@@ -84,31 +86,44 @@ class Feed:
     def watch(self, log_id: int) -> Iterator[Subscription]:
         """Join a session's log, or the server's (SERVER_LOG). Read what was missed only after joining."""
         subscription = Subscription(log_id, asyncio.get_running_loop())
-        with self._listening(self._watched, log_id, subscription):
-            yield subscription
-
-    @contextmanager
-    def wait_for_work(self, client_id: int) -> Iterator[asyncio.Event]:
-        """An event that is set when a round opened with a seat for this client. Look for work after joining."""
-        waiter = Waiter(asyncio.get_running_loop())
-        with self._listening(self._agents, client_id, waiter):
-            yield waiter.woken
-
-    @contextmanager
-    def _listening(self, register: defaultdict[int, set[Any]], key: int, who: object) -> Iterator[None]:
         with self._lock:
-            register[key].add(who)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
-                self._thread.start()
+            self._add(self._watched, log_id, subscription)
         self.wake()
         try:
-            yield
+            yield subscription
         finally:
             with self._lock:
-                register[key].discard(who)
-                if not register[key]:
-                    del register[key]
+                _remove(self._watched, log_id, subscription)
+
+    @contextmanager
+    def waiting(self) -> Iterator[Waiter]:
+        """A place for an agent that may `join`, for the length of a block."""
+        waiter = Waiter(asyncio.get_running_loop())
+        try:
+            yield waiter
+        finally:
+            with self._lock:
+                waiter.left = True
+                if waiter.client_id is not None:
+                    _remove(self._agents, waiter.client_id, waiter)
+
+    def join(self, waiter: Waiter, client_id: int) -> None:
+        """Set `woken` from now on when a round opens with a seat for this client. Look for work after joining.
+
+        Any thread may call it, also one whose caller has left meanwhile.
+        """
+        with self._lock:
+            if waiter.left:
+                return
+            waiter.client_id = client_id
+            self._add(self._agents, client_id, waiter)
+        self.wake()
+
+    def _add(self, register: defaultdict[int, set[Any]], key: int, who: object) -> None:
+        register[key].add(who)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+            self._thread.start()
 
     def wake(self, kinds: Collection[str] = ()) -> None:
         """Look soon: events of these kinds were committed, or somebody joined."""
@@ -184,6 +199,12 @@ class Feed:
             waiters = [waiter for client_id in client_ids for waiter in self._agents.get(client_id, ())]
         for waiter in waiters:
             _call(waiter.loop, waiter.woken.set)
+
+
+def _remove(register: defaultdict[int, set[Any]], key: int, who: object) -> None:
+    register[key].discard(who)
+    if not register[key]:
+        del register[key]
 
 
 def _call(loop: asyncio.AbstractEventLoop, what: Any, *args: Any) -> None:

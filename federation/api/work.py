@@ -15,7 +15,7 @@ from federation.api.auth import client_in
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.errors import Invalid
-from federation.feed import feed
+from federation.feed import Waiter, feed
 from federation.fl import encodings, sampling, strategies
 from federation.fl.version import __version__
 from federation.models import Client, Participation, TrainingSession
@@ -28,9 +28,10 @@ REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life aga
 async def get_work(exchange: Exchange) -> None:
     exchange.extra_headers = {"FL-Server-Version": __version__, "Cache-Control": "no-store"}
     wait = _wait(exchange.query)
-    client, work = await in_thread(_first_look, exchange.headers)
-    if work is None and wait > 0:
-        work = await _unless_gone(exchange, _hold(client, wait))
+    with feed.waiting() as place:
+        client, work = await in_thread(_first_look, exchange.headers, place if wait else None)
+        if work is None and wait:
+            work = await _unless_gone(exchange, _hold(client, place, wait))
     if work is None:
         await exchange.answer(204)
     else:
@@ -48,8 +49,10 @@ def _wait(query: bytes) -> float:
     return wait
 
 
-def _first_look(headers: dict[str, str]) -> tuple[Client, dict[str, Any] | None]:
+def _first_look(headers: dict[str, str], place: Waiter | None) -> tuple[Client, dict[str, Any] | None]:
     client = client_in(headers)
+    if place is not None:
+        feed.join(place, client.pk)  # before looking, so that nothing falls between
     if client.came_back:
         tasks.advance_all.delay()  # somebody may have waited for one more client
     return client, look(client)
@@ -61,20 +64,18 @@ def look(client: Client) -> dict[str, Any] | None:
     return describe(seat) if seat else None
 
 
-async def _hold(client: Client, wait: float) -> dict[str, Any] | None:
+async def _hold(client: Client, place: Waiter, wait: float) -> dict[str, Any] | None:
+    """Wait for work for a client that had none when it joined."""
     end = asyncio.get_running_loop().time() + wait
-    with feed.wait_for_work(client.pk) as woken:
-        while True:
-            woken.clear()
-            if work := await in_thread(look, client):  # after joining, so that nothing falls between
-                return work
-            left = end - asyncio.get_running_loop().time()
-            if left <= 0:
-                return None
-            try:
-                await asyncio.wait_for(woken.wait(), min(left, refresh_seconds()))
-            except TimeoutError:
-                await in_thread(clients.touch, client, now=timezone.now())
+    while (left := end - asyncio.get_running_loop().time()) > 0:
+        try:
+            await asyncio.wait_for(place.woken.wait(), min(left, refresh_seconds()))
+        except TimeoutError:
+            await in_thread(clients.touch, client, now=timezone.now())
+        place.woken.clear()
+        if work := await in_thread(look, client):
+            return work
+    return None
 
 
 def refresh_seconds() -> float:

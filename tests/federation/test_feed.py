@@ -175,13 +175,23 @@ async def test_whoever_stops_watching_is_forgotten(draft, quiet):
 async def test_an_opened_round_wakes_the_agents_with_a_seat_and_no_others(enrol, running, now, quiet):
     anna, ben = await sync_to_async(enrol)("anna", "ben")
     session = await sync_to_async(running)(cohort_size=1)
-    with quiet.wait_for_work(anna.pk) as one, quiet.wait_for_work(ben.pk) as other:
+    with quiet.waiting() as one, quiet.waiting() as other:
+        quiet.join(one, anna.pk)
+        quiet.join(other, ben.pk)
         await sync_to_async(quiet._look)()
-        assert not one.is_set() and not other.is_set()
+        assert not one.woken.is_set() and not other.woken.is_set()
         await sync_to_async(rounds.advance)(session, now=now)
         await sync_to_async(quiet._look)()
         await asyncio.sleep(0)
-        assert one.is_set() != other.is_set()
+        assert one.woken.is_set() != other.woken.is_set()
+
+
+async def test_an_agent_that_hung_up_before_it_was_known_is_not_waited_for(enrol, quiet):
+    (anna,) = await sync_to_async(enrol)("anna")
+    with quiet.waiting() as place:
+        pass
+    quiet.join(place, anna.pk)
+    assert not quiet._agents
 
 
 async def test_a_loop_that_has_ended_disturbs_nobody(draft, quiet):
