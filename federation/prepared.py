@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.db import connection
-from django.db.models import AutoField, CharField, FloatField, IntegerField, Model, QuerySet, TextField
+from django.db.models import AutoField, CharField, DateTimeField, FloatField, IntegerField, Model, QuerySet, TextField
 from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=Model)
@@ -126,12 +126,14 @@ def _field(model: type[Model], name: str) -> Any:
 
 
 def _adapter(field: Any) -> Callable[[Any], Any]:
-    """Makes of a value what the database takes. Numbers and words need no look at the settings, as fields take it."""
+    """Makes of a value what the database takes, without the field's own look at what kind of value it is."""
     plain = field.target_field if field.is_relation else field
     if isinstance(plain, IntegerField | FloatField | AutoField):
         return _as_it_is
     if isinstance(plain, CharField | TextField):
         return _word
+    if isinstance(plain, DateTimeField):
+        return lambda value: None if value is None else connection.ops.adapt_datetimefield_value(value)
     return lambda value: field.get_db_prep_save(value, connection)
 
 

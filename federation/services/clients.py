@@ -181,9 +181,13 @@ def _why_closed(invitation: Invitation, now: datetime) -> str:
     return f"This join code is used up: it let in {invitation.uses} already. Ask for a new one."
 
 
-_with_token = Select(  # without what is long and few calls need
+_instance = ("instance", "instance_host", "instance_pid", "instance_since")
+_with_token = Select(  # what every call needs; the rest is fetched where somebody asks for it after all
     lambda token_hash: (
-        Client.objects.enrolled().filter(token_hash=token_hash).defer("info", "changes", "tags").order_by()
+        Client.objects.enrolled()
+        .filter(token_hash=token_hash)
+        .only("name", "enabled", "last_seen", "announced_online", *_instance)
+        .order_by()
     ),
     str,
 )
