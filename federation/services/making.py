@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from federation import storage
 from federation.fl import aggregation, sampling, strategies
@@ -15,14 +15,14 @@ from federation.lifecycle import COUNTED
 from federation.models import Participation, Round, TrainingSession
 
 
-def counted(round_: Round) -> list[Participation]:
+def counted(round_: Round) -> QuerySet[Participation]:
     """The seats whose updates are in the round's model, in the order in which they are summed up.
 
     First the round's own, by seat; then the late ones of earlier rounds, by round and seat.
     """
     own = Q(round=round_, status__in=COUNTED)
     found = Participation.objects.filter(own | Q(counted_in=round_)).select_related("client", "round")
-    return list(found.order_by(F("counted_in").asc(nulls_first=True), "round_id", "seat"))
+    return found.order_by(F("counted_in").asc(nulls_first=True), "round_id", "seat")
 
 
 def files(round_: Round, seats: Sequence[Participation]) -> list[str]:

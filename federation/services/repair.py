@@ -56,7 +56,7 @@ def _made_by(model: GlobalModel) -> GlobalModel:
 def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
     round_ = made_by.round
     assert round_ is not None
-    seats = making.counted(round_)
+    seats = list(making.counted(round_))
     lost = [seat for seat in seats if seat.file_status != FileStatus.STORED]
     if lost or round_.base_model.file_status != FileStatus.STORED:
         what = "its round's updates were removed" if lost else f"model {round_.base_model} is not there"

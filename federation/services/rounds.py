@@ -98,7 +98,7 @@ class Pool:
 
 
 def pool(now: datetime) -> Pool:
-    online = list(Client.objects.online(now).defer("info", "changes"))
+    online = list(Client.objects.online(now).only("name", "tags"))
     busy = set(Participation.objects.filter(status__in=OPEN).values_list("client_id", flat=True))
     return Pool(clients=online, free=[client for client in online if client.pk not in busy])
 
@@ -180,7 +180,7 @@ def _open(session: TrainingSession, free: Sequence[Client], asked: int, now: dat
 
 def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[Client], now: datetime) -> bool:
     ids = [client.pk for client in drawn]
-    still = Client.objects.online(now).filter(pk__in=ids).select_for_update().order_by("pk")
+    still = Client.objects.online(now).filter(pk__in=ids).select_for_update().only("pk").order_by("pk")
     if len(still) < len(ids):  # one left or was disabled; counting in the database would lock nothing
         return False
     base = session.last_model()  # not always number - 1: a round may have been skipped
@@ -193,10 +193,7 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
     round_ = Round.objects.create(
         session=session, number=number, attempt=attempt, base_model=base, opened_at=now, deadline=deadline
     )
-    Participation.objects.bulk_create(
-        Participation(round=round_, client=client, seat=seat, base_version=base.version)
-        for seat, client in enumerate(drawn, start=1)
-    )
+    seats.invite(round_, drawn, base)
     events.record(
         session.pk,
         Event.Kind.ROUND_OPENED,
@@ -427,9 +424,16 @@ def aggregate(round_: Round, token: str) -> bool:
         return False
 
 
+# What is read of each seat where all goes well; the rest is fetched where something was damaged.
+_COUNTED = (
+    *("status", "digest", "num_examples", "staleness", "metrics", "counted_in"),
+    *("client__name", "round__number", "round__attempt", "round__session"),
+)
+
+
 def _aggregate(round_: Round, token: str) -> bool:
     killpoints.reached(Point.AGGREGATION_CLAIMED)
-    counted, began, lease = making.counted(round_), timezone.now(), Lease(round_, token)
+    counted, began, lease = list(making.counted(round_).only(*_COUNTED)), timezone.now(), Lease(round_, token)
     made, failure = None, ""
     with (
         storage.scratch() as out,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -13,8 +13,8 @@ from django.db.models import QuerySet
 from federation import events
 from federation.errors import Conflict, NotFound
 from federation.lifecycle import OPEN, FileStatus, RoundStatus, SeatStatus
-from federation.models import Client, Event, Participation
-from federation.prepared import Select, Update
+from federation.models import Client, Event, GlobalModel, Participation, Round
+from federation.prepared import Insert, Select, Update
 
 FRESH: dict[str, Any] = {  # what a seat has before its client works
     "digest": "",
@@ -53,6 +53,7 @@ _offered = Select(
     ),
     int,
 )
+_invite = Insert(Participation, "round", "client", "seat", "base_version", "status", "file_status", "staleness", *FRESH)
 _taken = Update(Participation, "status", "taken_at", "progress_at", only={"status": (SeatStatus.INVITED,)})
 
 
@@ -63,6 +64,14 @@ def of(client: Client, seat_id: int) -> Participation:
         raise NotFound(f"{client.name} has no participation {seat_id}.")
     seat.client = client
     return seat
+
+
+def invite(round_: Round, clients: Sequence[Client], base: GlobalModel) -> None:
+    """Give clients a seat each, numbered in their order. Call inside the transaction that opens the round."""
+    _invite(
+        (round_.pk, client.pk, number, base.version, SeatStatus.INVITED, FileStatus.STORED, 0, *FRESH.values())
+        for number, client in enumerate(clients, start=1)
+    )
 
 
 def offer(client: Client, *, now: datetime) -> Participation | None:
