@@ -134,20 +134,23 @@ class Feed:
     def _run(self) -> None:
         silence_checked = 0.0
         while True:
-            busy = self._watched or self._agents
-            self._stir.wait(POLL_SECONDS if busy else None)
+            self._stir.wait(POLL_SECONDS if self._is_needed else None)
             self._stir.clear()
             self._called.clear()
             try:
                 self._look()
                 self._called.wait(REST_SECONDS)
-                if time.monotonic() - silence_checked > 5:
+                if self._is_needed and time.monotonic() - silence_checked > 5:
                     silence_checked = time.monotonic()
                     server.notice_silence(now=timezone.now())
             except (DatabaseError, InterfaceError) as error:
                 log.warning("the feed waits for the database: %s", error)
                 connection.close()
                 time.sleep(0.5)
+
+    @property
+    def _is_needed(self) -> bool:
+        return bool(self._watched or self._agents)
 
     def _look(self) -> None:
         with self._lock:
