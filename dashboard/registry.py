@@ -20,7 +20,7 @@ from federation.services import making, quality
 SORTS = {"new": "Newest", "accuracy": "Accuracy", "loss": "Loss", "size": "Size"}
 ORDER = {
     "new": (F("created_at").desc(), F("pk").desc()),
-    "accuracy": (F("accuracy").desc(nulls_last=True), F("pk").desc()),
+    "accuracy": (F("accuracy").desc(nulls_last=True), F("measured_loss").asc(nulls_last=True), F("pk").desc()),
     "loss": (F("measured_loss").asc(nulls_last=True), F("pk").desc()),
     "size": (F("num_bytes").desc(), F("pk").desc()),
 }
