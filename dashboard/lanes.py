@@ -15,8 +15,10 @@ from federation.models import Client, Metric, Participation, Phase, Round
 
 MOST = 100  # lanes on a page
 SOON = 2.0  # seconds; an estimate below it is not worth its words
-SCALES = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
-TICKS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
+QUIET = 5.0  # seconds without progress from which on a pace counts them too
+STALLED = 15.0  # seconds without a word at work; an agent that lives says so every 10
+SCALES = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
+TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
 
 
 def seats(rounds: Iterable[Round]) -> QuerySet[Participation]:
@@ -47,6 +49,7 @@ class Lane:
     detail: str
     left: float | None  # estimated seconds until it has reported; None: not known
     silent: bool  # its seat is open, and it was not heard of for a while
+    unheard: float | None  # seconds without a word at its work, where they are too many; not yet silent
     stops: list[Stop]
     pieces: list[Piece] = field(default_factory=list)
     blocking: bool = False
@@ -56,6 +59,11 @@ class Lane:
     @property
     def is_open(self) -> bool:
         return self.seat.is_open
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is known of its work any more: it may have stopped."""
+        return self.silent or self.unheard is not None
 
     @property
     def is_out(self) -> bool:
@@ -127,7 +135,8 @@ def of(round_: Round, found: Sequence[Participation], *, now: datetime) -> Lanes
     deadline = (round_.deadline - round_.opened_at).total_seconds()
     expected = [elapsed + lane.left for lane in rows if lane.left is not None]
     ends = [lane.stops[-1][2] for lane in rows if lane.stops]
-    scale = _scale(1.12 * max([elapsed, *expected, *ends, 1.0]))
+    least = 0.1 if round_.closed_at else 4.0  # an axis that grew with the first seconds would jump
+    scale = _scale(1.12 * max([elapsed, *expected, *ends, least]))
     if deadline <= scale * 1.6:  # near enough to be worth its place
         scale = max(scale, deadline * 1.2)
     _block(rows)
@@ -147,25 +156,41 @@ def of(round_: Round, found: Sequence[Participation], *, now: datetime) -> Lanes
 def _lane(seat: Participation, round_: Round, stop: datetime, now: datetime) -> Lane:
     left = _left(seat, now) if seat.is_open else None
     silent = seat.is_open and not seat.client.is_online(now)
+    unheard = None if silent else _unheard(seat, now)
     return Lane(
         seat=seat,
         client=seat.client,
         word=words.of_seat(seat),
-        detail=_detail(seat, round_, left, silent, now),
+        detail=f"no word for {wording.minutes(unheard)}" if unheard else _detail(seat, round_, left, silent, now),
         left=left,
         silent=silent,
+        unheard=unheard,
         stops=phases(seat, round_, stop),
     )
 
 
 def _left(seat: Participation, now: datetime) -> float | None:
-    """Seconds until the present phase ends at its pace so far, once there is enough of it to tell."""
+    """Seconds until the present phase ends at its pace so far, once there is enough of it to tell.
+
+    A client that stops in the middle does not come nearer: after a while without progress its pace falls.
+    """
     if seat.phase not in (Phase.TRAINING, Phase.UPLOADING) or not 0.03 < seat.fraction < 1:
         return None
     if seat.phase_at is None or seat.progress_at is None:
         return None
-    spent = (seat.progress_at - seat.phase_at).total_seconds()
-    return max(0.0, spent * (1 - seat.fraction) / seat.fraction - (now - seat.progress_at).total_seconds())
+    spent, since = (seat.progress_at - seat.phase_at).total_seconds(), (now - seat.progress_at).total_seconds()
+    to_come = (1 - seat.fraction) / seat.fraction
+    a_step = spent / (getattr(seat, "last_step", None) or 1)
+    if since > min(STALLED, max(QUIET, 3 * a_step)):
+        return (spent + since) * to_come
+    return max(0.0, spent * to_come - since)
+
+
+def _unheard(seat: Participation, now: datetime) -> float | None:
+    if seat.status != SeatStatus.TRAINING or seat.progress_at is None:
+        return None
+    since = (now - seat.progress_at).total_seconds()
+    return since if since > STALLED else None
 
 
 def phases(seat: Participation, round_: Round, stop: datetime) -> list[Stop]:
@@ -225,12 +250,14 @@ def _how_far(seat: Participation) -> str:
 
 
 def _block(rows: Sequence[Lane]) -> None:
-    """Mark the one that the others wait for: the slowest that is still at work, once somebody has finished."""
+    """Mark whom the others wait for, once somebody has finished: who may have stopped, else the slowest at work."""
     still = [lane for lane in rows if lane.is_open]
     if not still or len(still) == len(rows):
         return
-    if len(still) == 1:
-        still[0].blocking = True
+    quiet = [lane for lane in still if lane.is_quiet]
+    if quiet or len(still) == 1:
+        for lane in quiet or still:
+            lane.blocking = True
     elif all(lane.left is not None for lane in still):
         max(still, key=lambda lane: lane.left or 0.0).blocking = True
 

@@ -47,7 +47,7 @@ QUIET_FOR = timedelta(days=3)  # how long a client that went quiet needs attenti
 FAILED_FOR = timedelta(days=3)  # how long a failed session needs attention
 NEARLY_FULL = 0.9
 QUIET = (Event.Kind.METRICS_REPORTED, Event.Kind.SEAT_TRAINING)  # too many, and told elsewhere
-URGENT = {"lost", "late", "silent", "refused", "no_clients", "too_few_clients"}
+URGENT = {"lost", "late", "silent", "stalled", "refused", "no_clients", "too_few_clients"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,37 @@ def test_a_silent_client_is_named(running: TrainingSession) -> None:
     assert "carl went silent" in text(running)
 
 
+def test_a_client_that_stops_in_the_middle_is_named_long_before_it_counts_as_away(running: TrainingSession) -> None:
+    report(running, "anna")
+    report(running, "ben")
+    stream(running, "carl", [1.0], fraction=0.5)
+    now = timezone.now()
+    carl = Participation.objects.filter(client__name="carl")
+    carl.update(phase_at=now - timedelta(seconds=24), progress_at=now - timedelta(seconds=4))
+    at = now_of(running)
+    [lane] = [lane for lane in at.all_lanes if lane.is_open]
+    assert [why.kind for why in at.why] == ["reached"]
+    assert lane.left is not None and round(lane.left) == 16
+    carl.update(phase_at=now - timedelta(seconds=40), progress_at=now - timedelta(seconds=20))
+    at = now_of(running)
+    [lane] = [lane for lane in at.all_lanes if lane.is_open]
+    assert lane.blocking and lane.detail == "no word for 20 s"
+    assert lane.left is not None and round(lane.left) == 40, "it came no nearer since"
+    assert "carl has sent no word for 20 s. It is waited for until the deadline." in text(running)
+    assert [action.to for action in at.actions if action.advised] == ["round_finish"]
+
+
+def test_skipping_a_client_that_stopped_is_advised_while_others_come(running: TrainingSession) -> None:
+    report(running, "anna")
+    for name in ("ben", "carl"):
+        stream(running, name, [1.0], fraction=0.5)
+    long_ago = timezone.now() - timedelta(seconds=20)
+    Participation.objects.filter(client__name="ben").update(progress_at=long_ago)
+    assert [(a.to, a.label) for a in now_of(running).actions if a.advised] == [("round_skip", "Skip ben …")]
+    assert "ben has sent no word for 20 s." in text(running)
+    assert "late" not in kinds(running), "an estimate is nothing worth for one that may have stopped"
+
+
 def test_a_refused_update_is_told_with_its_reason(running: TrainingSession) -> None:
     Participation.objects.filter(client__name="carl").update(reason="weight holds a value that is not finite.")
     assert "carl: weight holds a value that is not finite. It may send another." in text(running)
