@@ -260,7 +260,7 @@ def _needed(board: Board, coming: Sequence[Lane]) -> list[Why]:
 
 
 def _slowest(board: Board, coming: Sequence[Lane]) -> list[Why]:
-    known = [lane for lane in coming if lane.left is not None and not lane.is_quiet]
+    known = [lane for lane in coming if lane.left is not None]
     if not known:
         return []
     slow = max(known, key=lambda lane: lane.left or 0.0)
@@ -380,7 +380,7 @@ def _extend(board: Board, slow: Lane | None) -> Action:
     assert board.round is not None
     seconds = extension_seconds(board.session.round_seconds)
     moved = format_html("The deadline moves to {}", ui.clock(board.round.deadline + timedelta(seconds=seconds)))
-    left = slow.left if slow and not slow.is_quiet else None
+    left = slow.left if slow else None
     late = left is not None and left > board.seconds_left
     spare = board.seconds_left + seconds - (left or 0.0)
     if late and slow and spare > 0:

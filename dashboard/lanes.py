@@ -16,6 +16,7 @@ from federation.models import Client, Metric, Participation, Phase, Round
 MOST = 100  # lanes on a page
 SOON = 2.0  # seconds; an estimate below it is not worth its words
 QUIET = 5.0  # seconds without progress from which on a pace counts them too
+ROOM = {"start": (0.04, 0.2), "middle": (0.13, 0.13), "end": (0.2, 0.04)}  # around now, as in static/js/times.js
 STALLED = 15.0  # seconds without a word at work; an agent that lives says so every 10
 SCALES = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
 TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
@@ -110,9 +111,12 @@ class Lanes:
     @property
     def labels(self) -> list[tuple[float, str]]:
         """The ticks that are labelled: those that no mark's label covers."""
-        marks = [(self.now, 0.13), (self.deadline, 0.16)]
+        begins, ends = ROOM[self.now_anchor]
+        marks = [(self.now, begins, ends), (self.deadline, *((0.04, 0.28) if self.marks_meet else (0.16, 0.16)))]
         return [
-            (x, text) for x, text in self.ticks if all(mark is None or abs(mark - x) > room for mark, room in marks)
+            (x, text)
+            for x, text in self.ticks
+            if all(mark is None or not mark - before < x < mark + after for mark, before, after in marks)
         ]
 
     @property
@@ -133,7 +137,8 @@ def of(round_: Round, found: Sequence[Participation], *, now: datetime) -> Lanes
     rows = [_lane(seat, round_, stop, now) for seat in found]
     elapsed = (stop - round_.opened_at).total_seconds()
     deadline = (round_.deadline - round_.opened_at).total_seconds()
-    expected = [elapsed + lane.left for lane in rows if lane.left is not None]
+    furthest = max(1.3 * deadline, 1.1 * elapsed)  # what lies beyond need not be seen
+    expected = [min(furthest, elapsed + lane.left) for lane in rows if lane.left is not None]
     ends = [lane.stops[-1][2] for lane in rows if lane.stops]
     least = 0.1 if round_.closed_at else 4.0  # an axis that grew with the first seconds would jump
     scale = _scale(1.12 * max([elapsed, *expected, *ends, least]))
@@ -156,15 +161,15 @@ def of(round_: Round, found: Sequence[Participation], *, now: datetime) -> Lanes
 def _lane(seat: Participation, round_: Round, stop: datetime, now: datetime) -> Lane:
     left = _left(seat, now) if seat.is_open else None
     silent = seat.is_open and not seat.client.is_online(now)
-    unheard = None if silent else _unheard(seat, now)
+    since = None if silent else unheard(seat, now)
     return Lane(
         seat=seat,
         client=seat.client,
         word=words.of_seat(seat),
-        detail=f"no word for {wording.minutes(unheard)}" if unheard else _detail(seat, round_, left, silent, now),
-        left=left,
+        detail=f"no word for {wording.minutes(since)}" if since else _detail(seat, round_, left, silent, now),
+        left=None if silent or since else left,
         silent=silent,
-        unheard=unheard,
+        unheard=since,
         stops=phases(seat, round_, stop),
     )
 
@@ -186,7 +191,8 @@ def _left(seat: Participation, now: datetime) -> float | None:
     return max(0.0, spent * to_come - since)
 
 
-def _unheard(seat: Participation, now: datetime) -> float | None:
+def unheard(seat: Participation, now: datetime) -> float | None:
+    """Seconds without a word of an open seat's work, where they are too many."""
     if seat.status != SeatStatus.TRAINING or seat.progress_at is None:
         return None
     since = (now - seat.progress_at).total_seconds()
@@ -272,7 +278,8 @@ def _place(lane: Lane, scale: float, elapsed: float, deadline: float) -> None:
             lane.eta = Piece("eta", elapsed / scale, early / scale)
         if lane.left > early:
             begin = max(elapsed, deadline)
-            lane.eta_late = Piece("eta-late", begin / scale, (lane.left - early) / scale)
+            width = min((lane.left - early) / scale, 1 - begin / scale)
+            lane.eta_late = Piece("eta-late", begin / scale, width)
 
 
 def _scale(seconds: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, TextField, Window
 from django.db.models.functions import Cast, RowNumber
 
-from dashboard import wording, words
+from dashboard import lanes, wording, words
 from dashboard.words import Word
 from federation.lifecycle import ACTIVE, COUNTED, OPEN, RoundStatus, SeatStatus
 from federation.models import Client, Participation, Phase
@@ -125,7 +125,8 @@ def _doing(client: Client, seat: Participation | None, word: Word, now: datetime
         return "ready"
     session, number = seat.round.session.name, seat.round.number
     if seat.is_open:
-        return f"{_act(seat)}, {session}"
+        since = lanes.unheard(seat, now)
+        return f"{f'no word for {wording.minutes(since)}' if since else _act(seat)}, {session}"
     return f"waits in round {number}, {session}"
 
 
