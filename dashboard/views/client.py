@@ -48,7 +48,7 @@ def _usual(name: str) -> tuple[int, str]:
 
 @require_GET
 def parts(request: HttpRequest, client_id: int) -> HttpResponse:
-    return render(request, "clients/_client.html", _parts(request, get(client_id)))
+    return render(request, "clients/_parts.html", _parts(request, get(client_id)))
 
 
 def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
