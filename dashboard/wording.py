@@ -90,5 +90,10 @@ def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def spaced(name: str) -> str:
+    """The name of a setting or a measure as one would write it: 'Server learning rate' for server_lr."""
+    return capital(name.replace("_lr", "_learning_rate").replace("_", " "))
+
+
 def shortened(name: str, longest: int = 24) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
