@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.db.models import F, FloatField, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
@@ -75,6 +76,17 @@ def ingredients(model: GlobalModel) -> list[Ingredient]:
     counts = discount(np.array([seat.staleness for seat in seats])) * [seat.num_examples or 0 for seat in seats]
     shares = (counts / (counts.sum() or 1)).tolist()
     return [Ingredient(seat, share) for seat, share in zip(seats, shares, strict=True)]
+
+
+def retention() -> str:
+    """Which files stay, in a sentence."""
+    policy, _, every = settings.FL_KEEP_MODELS.partition("_")
+    if policy == "all":
+        return "Every file is kept."
+    which = f"every {every}th" if policy == "every" else "the best and the last"
+    return (
+        f"Of a session, the files of the last {settings.FL_KEEP_UPDATES} rounds and {which} are kept, and tagged ones."
+    )
 
 
 def is_stored(model: GlobalModel) -> bool:

@@ -81,6 +81,13 @@ function keepAddress({ target }) {
   history.replaceState(null, "", url);
 }
 
+// A lineage that is wider than its place begins where its model is.
+const here = $(".lineage .is-here");
+if (here) {
+  const box = here.closest(".lineage"), { x, width } = here.getBBox();
+  box.scrollLeft = x - (box.clientWidth - width) / 2;
+}
+
 // ---- theme
 
 function switchTheme() {
