@@ -402,7 +402,8 @@ def _skip(board: Board, coming: Sequence[Lane], slow: Lane | None) -> Action:
     if len(coming) - 1 < board.missing:
         why = f"Not now: the quorum of {board.session.quorum} could not be reached without it."
         return Action("round_skip", "skip", f"Skip {name}", why, off=True)
-    told, advised = skip_effect(board, slow), slow.is_quiet and not all(lane.is_quiet for lane in coming)
+    others_come = len(coming) == 1 or not all(lane.is_quiet for lane in coming)
+    told, advised = skip_effect(board, slow), slow.is_quiet and others_come
     label = f"Skip {name} …"
     return Action(
         "round_skip", "skip", label, told, advised=advised, field="participation", value=slow.seat.pk, asks=True
@@ -435,7 +436,7 @@ def _finish(board: Board, coming: Sequence[Lane]) -> Action:
     names = wording.listed([lane.client.name for lane in coming])
     late = f" {names} {'comes' if len(coming) == 1 else 'come'} too late and will be labelled so." if coming else ""
     told = f"Aggregates {wording.count(board.reported, 'update')}.{late}"
-    gone = bool(coming) and all(lane.is_quiet for lane in coming)
+    gone = len(coming) > 1 and all(lane.is_quiet for lane in coming)  # of a single one skipping does the same
     return Action("round_finish", "flag", "Finish now …", told, advised=gone, asks=True)
 
 

@@ -113,7 +113,7 @@ def test_a_client_that_stops_in_the_middle_is_named_long_before_it_counts_as_awa
     assert lane.blocking and lane.detail == "no word for 20 s"
     assert (lane.left, lane.eta) == (None, None), "nothing can be told of one that may have stopped"
     assert "carl has sent no word for 20 s. It is waited for until the deadline." in text(running)
-    assert [action.to for action in at.actions if action.advised] == ["round_finish"]
+    assert [action.to for action in at.actions if action.advised] == ["round_skip"]
 
 
 def test_skipping_a_client_that_stopped_is_advised_while_others_come(running: TrainingSession) -> None:
