@@ -22,7 +22,7 @@ WORTH = 0.05  # of a round's time, that one has to be waited for to be named
 LEAST = timedelta(seconds=0.2)  # that one has to be waited for, however short the round
 WORTH_ALL = 0.02  # of the time of all rounds, that has to be lost by waiting for the same clients to be told
 NARROWEST = 0.25  # of an even share of the axis, so that a short round beside long ones stays in sight
-ROOM, DIGIT = 0.018, 0.01  # shares of the axis that a round's number needs: around it, and for each digit
+ROOM, DIGIT = 0.012, 0.007  # shares of the axis that a round's number needs: around it, and for each digit
 TIMED = 0.08  # that its length needs
 ROOMY = 0.15  # that all its words need where the axis is narrow, as on paper
 KINDS = {"offered": "waiting", "down": "transfer", "up": "transfer", "train": "training", "wait": "waiting"}

@@ -154,9 +154,9 @@ def test_a_round_is_numbered_where_its_number_has_room():
     word = timeline.words.ROUND["completed"]
     numbered = {
         (number, width): timeline.Slot(Round(number=number), word, 0.0, width).is_numbered
-        for number, width in ((9, 0.03), (10, 0.03), (10, 0.04), (100, 0.04), (100, 0.05))
+        for number, width in ((9, 0.015), (9, 0.02), (10, 0.02), (10, 0.03), (100, 0.03), (100, 0.04))
     }
-    assert [pair for pair, is_numbered in numbered.items() if is_numbered] == [(9, 0.03), (10, 0.04), (100, 0.05)]
+    assert [pair for pair, is_numbered in numbered.items() if is_numbered] == [(9, 0.02), (10, 0.03), (100, 0.04)]
 
 
 def test_who_was_waited_for_together_is_named_together(running: TrainingSession) -> None:
