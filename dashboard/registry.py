@@ -27,7 +27,7 @@ ORDER = {
 }
 GENERATIONS = 5  # of one session that the lineage shows beside the model
 MOST_DESCENDANTS = 12
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 128, 40, 28, 22
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 152, 40, 28, 22
 
 
 def found(*, query: str = "", workload: str = "", tag: str = "", sort: str = "new") -> QuerySet[GlobalModel]:
