@@ -233,7 +233,7 @@ def _lead(detail: str) -> SafeString:
 def _collecting(board: Board) -> list[Why]:
     still = [lane for lane in board.all_lanes if lane.is_open]
     coming = sorted(still, key=_soonest)
-    return [*_needed(board, coming), *_slowest(board, coming), *_silent(board, coming), *_out(board)]
+    return [*_needed(board, coming), *_slowest(board, coming), *_silent(coming), *_stalled(coming), *_out(board)]
 
 
 def _soonest(lane: Lane) -> tuple[int, float]:
@@ -274,13 +274,24 @@ def _slowest(board: Board, coming: Sequence[Lane]) -> list[Why]:
     return []
 
 
-def _silent(board: Board, coming: Sequence[Lane]) -> list[Why]:
+def _silent(coming: Sequence[Lane]) -> list[Why]:
     names = [lane.client.name for lane in coming if lane.silent]
     if not names:
         return []
     it = "It is" if len(names) == 1 else "They are"
     told = f"{wording.listed(names)} went silent. {it} waited for until the deadline."
     return [Why("silent", "away", "wait", format_html("{}", told))]
+
+
+def _stalled(coming: Sequence[Lane]) -> list[Why]:
+    """Who stopped telling of its work, long before it counts as away."""
+    found = [lane for lane in coming if lane.unheard]
+    if not found:
+        return []
+    names, since = wording.listed([lane.client.name for lane in found]), min(lane.unheard or 0.0 for lane in found)
+    has, it = ("has", "It is") if len(found) == 1 else ("have", "They are")
+    told = f"{has} sent no word for {wording.minutes(since)}. {it} waited for until the deadline."
+    return [Why("stalled", "late", "wait", format_html("<strong>{}</strong> {}", names, told))]
 
 
 def _out(board: Board) -> list[Why]:
@@ -305,6 +316,8 @@ def doing(lane: Lane) -> str:
     rest = f", about {wording.minutes(lane.left)} left" if lane.left is not None and lane.left >= lanes.SOON else ""
     if lane.silent:
         return f"is {lane.detail}"
+    if lane.unheard:
+        return f"has sent {lane.detail}"
     if lane.seat.status == SeatStatus.INVITED:
         return "has not taken the work yet"
     if lane.seat.phase == Phase.UPLOADING:
@@ -351,10 +364,10 @@ def _actions(board: Board) -> list[Action]:
 
 
 def _slow(board: Board, coming: Sequence[Lane]) -> Lane | None:
-    """Who holds the round up: a silent client, else one that would be late, else the last to come."""
-    silent = [lane for lane in coming if lane.silent]
+    """Who holds the round up: one that may have stopped, else one that would be late, else the last to come."""
+    quiet = sorted((lane for lane in coming if lane.is_quiet), key=lambda lane: lane.silent)
     late = [lane for lane in coming if (lane.left or 0.0) > board.seconds_left]
-    chosen = silent or late or list(coming)
+    chosen = quiet or late or list(coming)
     return chosen[-1] if chosen else None
 
 
@@ -389,8 +402,12 @@ def _skip(board: Board, coming: Sequence[Lane], slow: Lane | None) -> Action:
     if len(coming) - 1 < board.missing:
         why = f"Not now: the quorum of {board.session.quorum} could not be reached without it."
         return Action("round_skip", "skip", f"Skip {name}", why, off=True)
-    told = skip_effect(board, slow)
-    return Action("round_skip", "skip", f"Skip {name} …", told, field="participation", value=slow.seat.pk, asks=True)
+    others_come = len(coming) == 1 or not all(lane.is_quiet for lane in coming)
+    told, advised = skip_effect(board, slow), slow.is_quiet and others_come
+    label = f"Skip {name} …"
+    return Action(
+        "round_skip", "skip", label, told, advised=advised, field="participation", value=slow.seat.pk, asks=True
+    )
 
 
 def late_effect(session: TrainingSession) -> str:
@@ -419,7 +436,7 @@ def _finish(board: Board, coming: Sequence[Lane]) -> Action:
     names = wording.listed([lane.client.name for lane in coming])
     late = f" {names} {'comes' if len(coming) == 1 else 'come'} too late and will be labelled so." if coming else ""
     told = f"Aggregates {wording.count(board.reported, 'update')}.{late}"
-    gone = bool(coming) and all(lane.silent for lane in coming)
+    gone = len(coming) > 1 and all(lane.is_quiet for lane in coming)  # of a single one skipping does the same
     return Action("round_finish", "flag", "Finish now …", told, advised=gone, asks=True)
 
 

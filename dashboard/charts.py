@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from federation.models import GlobalModel
-from federation.services.quality import METRICS
+from federation.services.quality import METRICS, best
 from federation.services.quality import value as _value
 
 Figure = dict[str, Any]
@@ -36,7 +36,7 @@ def _global(models: Sequence[GlobalModel], name: str) -> Figure:
     ]
     data = [trace for trace in traces if len(trace["x"]) > 1]
     top = data[-1]
-    mark = METRICS[name](range(len(top["y"])), key=top["y"].__getitem__)
+    mark = _best(models, top, name)
     data.append(
         {
             "type": "scatter",
@@ -63,6 +63,15 @@ def _global(models: Sequence[GlobalModel], name: str) -> Figure:
         "yaxis": {"nticks": 4, "tickformat": ".2f" if name == "accuracy" else "~g"},
     }
     return {"data": data, "layout": layout}
+
+
+def _best(models: Sequence[GlobalModel], line: Figure, name: str) -> int:
+    """Which point of a line is the best: where several are, the session's best model if it is among them."""
+    highest = METRICS[name](line["y"])
+    alike = [n for n, found in enumerate(line["y"]) if found == highest]
+    model = best([model for model in models if model.version])
+    chosen = [n for n in alike if model is not None and line["x"][n] == model.version]
+    return (chosen or alike)[-1]
 
 
 def _line(models: Sequence[GlobalModel], of: str, name: str, *, meta: str, dash: str, width: float) -> Figure:

@@ -76,7 +76,7 @@ def of(spec: Spec, asked: int) -> Estimate | None:
         slow=_quantile(seconds, 0.75),
         median=statistics.median(seconds),
         rounds=spec.rounds,
-        asked=max(1, asked),
+        asked=max(1, asked, spec.quorum),  # fewer make no round
         down=GlobalModel.objects.filter(pk__in=[r.base_model_id for r in past]).latest("pk").num_bytes,
         up=_uploaded(past),
         disk_free=shutil.disk_usage(settings.FL_DATA_DIR).free,

@@ -72,7 +72,7 @@ class Number(forms.CharField):
 def _field(option: Option, **kwargs: Any) -> forms.Field:
     """The field in which one types an option of a workload, a strategy or the training."""
     about: dict[str, Any] = {
-        "label": option.name.replace("_lr", "_learning_rate").replace("_", " ").capitalize(),
+        "label": wording.spaced(option.name),
         "help_text": option.help,
         "initial": option.default,
         "required": False,
@@ -102,7 +102,7 @@ class NewSessionForm(forms.Form):
     round_time = Number(label="Time for a round", help_text="At this deadline it closes with whoever has reported.")
     round_unit = forms.ChoiceField(label="Unit", choices=[(key, name) for key, (name, _) in UNITS.items()])
     auto_deadline = forms.BooleanField(
-        label="Learn the time",
+        label="Learn the time for a round",
         help_text="From how long the clients took, once they have reported three times.",
         required=False,
     )
@@ -146,6 +146,7 @@ class NewSessionForm(forms.Form):
                     self.fields[f"{kind}.{name}.{option.name}"] = _field(option)
             self.fields[kind].widget = forms.Select(choices=[(one.name, one.title) for one in declared.values()])
         self.fields["cohort_size"].widget.attrs["placeholder"] = "everyone online"
+        self.fields["client_tags"].widget.attrs["placeholder"] = "every client"
         self._offer_models()
         self._dress()
 

@@ -15,8 +15,11 @@ from federation.models import Client, Metric, Participation, Phase, Round
 
 MOST = 100  # lanes on a page
 SOON = 2.0  # seconds; an estimate below it is not worth its words
-SCALES = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
-TICKS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
+QUIET = 5.0  # seconds without progress from which on a pace counts them too
+ROOM = {"start": (0.04, 0.2), "middle": (0.13, 0.13), "end": (0.2, 0.04)}  # around now, as in static/js/times.js
+STALLED = 15.0  # seconds without a word at work; an agent that lives says so every 10
+SCALES = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
+TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
 
 
 def seats(rounds: Iterable[Round]) -> QuerySet[Participation]:
@@ -47,6 +50,7 @@ class Lane:
     detail: str
     left: float | None  # estimated seconds until it has reported; None: not known
     silent: bool  # its seat is open, and it was not heard of for a while
+    unheard: float | None  # seconds without a word at its work, where they are too many; not yet silent
     stops: list[Stop]
     pieces: list[Piece] = field(default_factory=list)
     blocking: bool = False
@@ -56,6 +60,11 @@ class Lane:
     @property
     def is_open(self) -> bool:
         return self.seat.is_open
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is known of its work any more: it may have stopped."""
+        return self.silent or self.unheard is not None
 
     @property
     def is_out(self) -> bool:
@@ -102,9 +111,12 @@ class Lanes:
     @property
     def labels(self) -> list[tuple[float, str]]:
         """The ticks that are labelled: those that no mark's label covers."""
-        marks = [(self.now, 0.13), (self.deadline, 0.16)]
+        begins, ends = ROOM[self.now_anchor]
+        marks = [(self.now, begins, ends), (self.deadline, *((0.04, 0.28) if self.marks_meet else (0.16, 0.16)))]
         return [
-            (x, text) for x, text in self.ticks if all(mark is None or abs(mark - x) > room for mark, room in marks)
+            (x, text)
+            for x, text in self.ticks
+            if all(mark is None or not mark - before < x < mark + after for mark, before, after in marks)
         ]
 
     @property
@@ -125,9 +137,11 @@ def of(round_: Round, found: Sequence[Participation], *, now: datetime) -> Lanes
     rows = [_lane(seat, round_, stop, now) for seat in found]
     elapsed = (stop - round_.opened_at).total_seconds()
     deadline = (round_.deadline - round_.opened_at).total_seconds()
-    expected = [elapsed + lane.left for lane in rows if lane.left is not None]
+    furthest = max(1.3 * deadline, 1.1 * elapsed)  # what lies beyond need not be seen
+    expected = [min(furthest, elapsed + lane.left) for lane in rows if lane.left is not None]
     ends = [lane.stops[-1][2] for lane in rows if lane.stops]
-    scale = _scale(1.12 * max([elapsed, *expected, *ends, 1.0]))
+    least = 0.1 if round_.closed_at else 4.0  # an axis that grew with the first seconds would jump
+    scale = _scale(1.12 * max([elapsed, *expected, *ends, least]))
     if deadline <= scale * 1.6:  # near enough to be worth its place
         scale = max(scale, deadline * 1.2)
     _block(rows)
@@ -147,25 +161,42 @@ def of(round_: Round, found: Sequence[Participation], *, now: datetime) -> Lanes
 def _lane(seat: Participation, round_: Round, stop: datetime, now: datetime) -> Lane:
     left = _left(seat, now) if seat.is_open else None
     silent = seat.is_open and not seat.client.is_online(now)
+    since = None if silent else unheard(seat, now)
     return Lane(
         seat=seat,
         client=seat.client,
         word=words.of_seat(seat),
-        detail=_detail(seat, round_, left, silent, now),
-        left=left,
+        detail=f"no word for {wording.minutes(since)}" if since else _detail(seat, round_, left, silent, now),
+        left=None if silent or since else left,
         silent=silent,
+        unheard=since,
         stops=phases(seat, round_, stop),
     )
 
 
 def _left(seat: Participation, now: datetime) -> float | None:
-    """Seconds until the present phase ends at its pace so far, once there is enough of it to tell."""
+    """Seconds until the present phase ends at its pace so far, once there is enough of it to tell.
+
+    A client that stops in the middle does not come nearer: after a while without progress its pace falls.
+    """
     if seat.phase not in (Phase.TRAINING, Phase.UPLOADING) or not 0.03 < seat.fraction < 1:
         return None
     if seat.phase_at is None or seat.progress_at is None:
         return None
-    spent = (seat.progress_at - seat.phase_at).total_seconds()
-    return max(0.0, spent * (1 - seat.fraction) / seat.fraction - (now - seat.progress_at).total_seconds())
+    spent, since = (seat.progress_at - seat.phase_at).total_seconds(), (now - seat.progress_at).total_seconds()
+    to_come = (1 - seat.fraction) / seat.fraction
+    a_step = spent / (getattr(seat, "last_step", None) or 1)
+    if since > min(STALLED, max(QUIET, 3 * a_step)):
+        return (spent + since) * to_come
+    return max(0.0, spent * to_come - since)
+
+
+def unheard(seat: Participation, now: datetime) -> float | None:
+    """Seconds without a word of an open seat's work, where they are too many."""
+    if seat.status != SeatStatus.TRAINING or seat.progress_at is None:
+        return None
+    since = (now - seat.progress_at).total_seconds()
+    return since if since > STALLED else None
 
 
 def phases(seat: Participation, round_: Round, stop: datetime) -> list[Stop]:
@@ -225,12 +256,14 @@ def _how_far(seat: Participation) -> str:
 
 
 def _block(rows: Sequence[Lane]) -> None:
-    """Mark the one that the others wait for: the slowest that is still at work, once somebody has finished."""
+    """Mark whom the others wait for, once somebody has finished: who may have stopped, else the slowest at work."""
     still = [lane for lane in rows if lane.is_open]
     if not still or len(still) == len(rows):
         return
-    if len(still) == 1:
-        still[0].blocking = True
+    quiet = [lane for lane in still if lane.is_quiet]
+    if quiet or len(still) == 1:
+        for lane in quiet or still:
+            lane.blocking = True
     elif all(lane.left is not None for lane in still):
         max(still, key=lambda lane: lane.left or 0.0).blocking = True
 
@@ -245,7 +278,8 @@ def _place(lane: Lane, scale: float, elapsed: float, deadline: float) -> None:
             lane.eta = Piece("eta", elapsed / scale, early / scale)
         if lane.left > early:
             begin = max(elapsed, deadline)
-            lane.eta_late = Piece("eta-late", begin / scale, (lane.left - early) / scale)
+            width = min((lane.left - early) / scale, 1 - begin / scale)
+            lane.eta_late = Piece("eta-late", begin / scale, width)
 
 
 def _scale(seconds: float) -> float:

@@ -47,7 +47,7 @@ QUIET_FOR = timedelta(days=3)  # how long a client that went quiet needs attenti
 FAILED_FOR = timedelta(days=3)  # how long a failed session needs attention
 NEARLY_FULL = 0.9
 QUIET = (Event.Kind.METRICS_REPORTED, Event.Kind.SEAT_TRAINING)  # too many, and told elsewhere
-URGENT = {"lost", "late", "silent", "refused", "no_clients", "too_few_clients"}
+URGENT = {"lost", "late", "silent", "stalled", "refused", "no_clients", "too_few_clients"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ class Running:
 
     @property
     def why(self) -> SafeString | str:
-        return self.board.why[0].sentence if self.board.why else "The next round opens."
+        pressing = [why for why in self.board.why if why.kind in URGENT] or self.board.why
+        return pressing[0].sentence if pressing else "The next round opens."
 
 
 @dataclass(slots=True)
@@ -237,7 +238,7 @@ def _of_running(running: Sequence[Running]) -> list[Item]:
         for why in one.board.why:
             if why.kind in URGENT:
                 where = f"Round {one.board.next_number if not one.board.is_active else one.progress.number}"
-                title = format_html("{} of {} needs a look", where, one.session.name)
+                title = format_html("{} of {} needs a look", where, _link(one.session))
                 found.append(Item(why.icon, why.tone, title, why.sentence, one.session))
                 break
     return found
@@ -261,11 +262,20 @@ def _quiet(now: datetime) -> list[Item]:
     return [Item("away", "wait", title, text)]
 
 
+def _link(session: TrainingSession) -> SafeString:
+    return format_html('<a href="{}">{}</a>', reverse("session", args=[session.pk]), session.name)
+
+
 def _failed(now: datetime) -> list[Item]:
     rows = TrainingSession.objects.filter(status=SessionStatus.FAILED, ended_at__gt=now - FAILED_FOR)
     return [
         Item(
-            "x-circle", "bad", format_html("{} failed", session.name), format_html("{}", session.reason), session, True
+            "x-circle",
+            "bad",
+            format_html("{} failed", _link(session)),
+            format_html("{}", session.reason),
+            session,
+            True,
         )
         for session in rows.order_by("-ended_at")[:5]
     ]

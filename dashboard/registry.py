@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.db.models import F, FloatField, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
@@ -20,13 +21,13 @@ from federation.services import making, quality
 SORTS = {"new": "Newest", "accuracy": "Accuracy", "loss": "Loss", "size": "Size"}
 ORDER = {
     "new": (F("created_at").desc(), F("pk").desc()),
-    "accuracy": (F("accuracy").desc(nulls_last=True), F("pk").desc()),
+    "accuracy": (F("accuracy").desc(nulls_last=True), F("measured_loss").asc(nulls_last=True), F("pk").desc()),
     "loss": (F("measured_loss").asc(nulls_last=True), F("pk").desc()),
     "size": (F("num_bytes").desc(), F("pk").desc()),
 }
 GENERATIONS = 5  # of one session that the lineage shows beside the model
 MOST_DESCENDANTS = 12
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 128, 40, 28, 22
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 152, 40, 28, 22
 
 
 def found(*, query: str = "", workload: str = "", tag: str = "", sort: str = "new") -> QuerySet[GlobalModel]:
@@ -75,6 +76,17 @@ def ingredients(model: GlobalModel) -> list[Ingredient]:
     counts = discount(np.array([seat.staleness for seat in seats])) * [seat.num_examples or 0 for seat in seats]
     shares = (counts / (counts.sum() or 1)).tolist()
     return [Ingredient(seat, share) for seat, share in zip(seats, shares, strict=True)]
+
+
+def retention() -> str:
+    """Which files stay, in a sentence."""
+    policy, _, every = settings.FL_KEEP_MODELS.partition("_")
+    if policy == "all":
+        return "Every file is kept."
+    which = f"every {every}th" if policy == "every" else "the best and the last"
+    return (
+        f"Of a session, the files of the last {settings.FL_KEEP_UPDATES} rounds and {which} are kept, and tagged ones."
+    )
 
 
 def is_stored(model: GlobalModel) -> bool:

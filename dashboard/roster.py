@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, TextField, Window
 from django.db.models.functions import Cast, RowNumber
 
-from dashboard import wording, words
+from dashboard import lanes, wording, words
 from dashboard.words import Word
 from federation.lifecycle import ACTIVE, COUNTED, OPEN, RoundStatus, SeatStatus
 from federation.models import Client, Participation, Phase
@@ -125,11 +125,15 @@ def _doing(client: Client, seat: Participation | None, word: Word, now: datetime
         return "ready"
     session, number = seat.round.session.name, seat.round.number
     if seat.is_open:
-        return f"{_act(seat)}, {session}"
+        return f"{act(seat, now)}, {session}"
     return f"waits in round {number}, {session}"
 
 
-def _act(seat: Participation) -> str:
+def act(seat: Participation, now: datetime) -> str:
+    """What an open seat is at."""
+    since = lanes.unheard(seat, now)
+    if since:
+        return f"no word for {wording.minutes(since)}"
     if seat.status == SeatStatus.INVITED:
         return "offered work"
     done = f" {seat.fraction:.0%}".replace("%", f"{wording.THIN}%") if seat.phase and seat.fraction else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,9 +19,12 @@ from federation.models import Client, Participation, Round, TrainingSession
 ROUNDS = 20  # on a page
 MOST = 30  # rows; above it those that kept rounds open the longest
 WORTH = 0.05  # of a round's time, that one has to be waited for to be named
+LEAST = timedelta(seconds=0.2)  # that one has to be waited for, however short the round
+WORTH_ALL = 0.02  # of the time of all rounds, that has to be lost by waiting for the same clients to be told
 NARROWEST = 0.25  # of an even share of the axis, so that a short round beside long ones stays in sight
-ROOM, DIGIT = 0.018, 0.01  # shares of the axis that a round's number needs: around it, and for each digit
-TIMED = 0.065  # that its length needs
+ROOM, DIGIT = 0.012, 0.007  # shares of the axis that a round's number needs: around it, and for each digit
+TIMED = 0.08  # that its length needs
+ROOMY = 0.15  # that all its words need where the axis is narrow, as on paper
 KINDS = {"offered": "waiting", "down": "transfer", "up": "transfer", "train": "training", "wait": "waiting"}
 
 
@@ -49,6 +52,10 @@ class Slot:
     @property
     def is_timed(self) -> bool:
         return self.width >= TIMED
+
+    @property
+    def is_roomy(self) -> bool:
+        return self.width >= ROOMY
 
     @property
     def aggregation(self) -> tuple[float, float] | None:
@@ -155,7 +162,7 @@ def kept_open(round_: Round, seats: Sequence[Participation]) -> tuple[list[Parti
     if last is None or not before:
         return [], None
     waited = last - max(before)
-    if waited < WORTH * (_end(round_) - round_.opened_at):
+    if waited < max(LEAST, WORTH * (_end(round_) - round_.opened_at)):
         return [], None
     return [seat for seat in seats if ends.get(seat.pk) == last], waited
 
@@ -194,15 +201,15 @@ def _fill(slots: Sequence[Slot]) -> tuple[list[Row], list[tuple[str, float]], Sa
         seats[seat.round_id].append(seat)
         rows.setdefault(seat.client_id, Row(seat.client))
     spent: Counter[str] = Counter()
+    lost: Counter[frozenset[int]] = Counter()  # seconds, by the clients that were waited for together
     for slot in slots:
         late, waited = kept_open(slot.round, seats[slot.round.pk])
+        if waited:
+            lost[frozenset(seat.client_id for seat in late)] += waited.total_seconds()  # type: ignore[assignment]
         for seat in seats[slot.round.pk]:
             kept = waited.total_seconds() if waited and seat in late else 0.0
             _add(rows[seat.client_id], slot, seat, kept, spent)
-    worst = max(rows.values(), key=lambda row: row.kept_seconds, default=None)
-    if worst and worst.kept_seconds and len(rows) > 1:
-        worst.is_worst = True
-    return list(rows.values()), _shares(spent), _saved(worst, slots)
+    return list(rows.values()), _shares(spent), _saved(rows, lost, slots)
 
 
 def _add(row: Row, slot: Slot, seat: Participation, kept: float, spent: Counter[str]) -> None:
@@ -243,15 +250,20 @@ def _shares(spent: Counter[str]) -> list[tuple[str, float]]:
     return [(kind, spent[kind] / whole) for kind in kinds] if whole else []
 
 
-def _saved(worst: Row | None, slots: Sequence[Slot]) -> SafeString | None:
-    if worst is None or not worst.is_worst:
-        return None
+def _saved(rows: Mapping[int, Row], lost: Counter[frozenset[int]], slots: Sequence[Slot]) -> SafeString | None:
+    """What the clients that cost the most cost, where it is worth telling; marks their rows."""
     whole = sum(slot.took.total_seconds() for slot in slots)
+    together, seconds = max(lost.items(), key=lambda one: one[1], default=(frozenset(), 0))
+    if seconds < WORTH_ALL * whole or not 0 < len(together) < len(rows):
+        return None
+    worst = [row for pk, row in rows.items() if pk in together]
+    for row in worst:
+        row.is_worst = True
     rounds = "this round" if len(slots) == 1 else f"these {len(slots)} rounds"
     return format_html(
         "Without waiting for <strong>{}</strong>, {} would have taken {} less of {}.",
-        worst.client.name,
+        wording.listed([row.client.name for row in worst]),
         rounds,
-        wording.duration(worst.kept_seconds),
+        wording.duration(seconds),
         wording.duration(whole),
     )

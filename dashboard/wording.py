@@ -54,12 +54,13 @@ def size(num_bytes: float) -> tuple[str, str]:
 
 
 def metric(value: float | None) -> str:
-    """A loss or an accuracy to three places; more for what is small, powers for what is huge."""
+    """A loss or an accuracy to three places; powers for what is small or huge. static/js/dom.js writes them alike."""
     if value is None:
         return "not finite"
     if value and (abs(value) < 0.001 or abs(value) >= 100_000):
-        return f"{value:.2e}"
-    return f"{value:.3f}"
+        digits, _, power = f"{value:.2e}".partition("e")
+        return f"{digits}e{int(power)}"
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def count(value: int, noun: str, plural: str = "") -> str:
@@ -87,6 +88,11 @@ def learnt(suggestion: Mapping[str, Any]) -> str:
 
 def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
+
+
+def spaced(name: str) -> str:
+    """The name of a setting or a measure as one would write it: 'Server learning rate' for server_lr."""
+    return capital(name.replace("_lr", "_learning_rate").replace("_", " "))
 
 
 def shortened(name: str, longest: int = 24) -> str:

@@ -177,7 +177,7 @@ def short(digest: str) -> str:
 @register.filter
 def spaced(name: str) -> str:
     """learning_rate: Learning rate."""
-    return wording.capital(name.replace("_", " "))
+    return wording.spaced(name)
 
 
 @register.filter

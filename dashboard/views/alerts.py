@@ -96,14 +96,17 @@ def _lists(request: HttpRequest) -> dict[str, Any]:
         "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
         "open": Alert.objects.filter(acknowledged_at=None).count(),
         "rules": [(rule, KINDS[AlertRule.Kind(rule.kind)]) for rule in AlertRule.objects.all()],
+        "kinds": KINDS,
         "query": f"show={show}",
     }
 
 
 @require_http_methods(["GET", "POST"])
 def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
-    """Make a rule, or change one."""
-    rule = get_object_or_404(AlertRule, pk=rule_id) if rule_id else AlertRule()
+    """Make a rule, of the kind that is asked for if any, or change one."""
+    kind = request.GET.get("kind", "")
+    new = AlertRule(kind=kind) if kind in KINDS else AlertRule()
+    rule = get_object_or_404(AlertRule, pk=rule_id) if rule_id else new
     form = RuleForm(request.POST if request.method == "POST" else None, instance=rule)
     if request.method == "POST" and form.is_valid():
         try:

@@ -48,12 +48,13 @@ def _usual(name: str) -> tuple[int, str]:
 
 @require_GET
 def parts(request: HttpRequest, client_id: int) -> HttpResponse:
-    return render(request, "clients/_client.html", _parts(request, get(client_id)))
+    return render(request, "clients/_parts.html", _parts(request, get(client_id)))
 
 
 def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
     follow, now = follow_live(), timezone.now()
     (place,) = roster.with_numbers([client], now=now)
+    seat = career.open_seat(client)
     page = Paginator(career.turns(client), PER_PAGE).get_page(request.GET.get("page"))
     return {
         "follow": follow,
@@ -62,7 +63,8 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
         "page": page,
         "turns": career.described(list(page)),
         "times": career.times(list(career.turns(client)[:RECENT])),
-        "seat": career.open_seat(client),
+        "seat": seat,
+        "act": roster.act(seat, now) if seat else "",
         "changes": sentences.changes(client.changes),
         "query": "",
     }

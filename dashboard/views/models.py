@@ -42,19 +42,22 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
     asked = {name: request.GET.get(name, "").strip() for name in ("q", "workload", "tag", "sort")}
     sort = asked["sort"] if asked["sort"] in registry.SORTS else "new"
     found = registry.found(query=asked["q"], workload=asked["workload"], tag=asked["tag"], sort=sort)
-    workloads = TrainingSession.objects.filter(models__isnull=False).order_by("workload")
-    workload = asked["workload"]
+    rows = TrainingSession.objects.filter(models__isnull=False).order_by("workload")
+    workloads = list(rows.values_list("workload", flat=True).distinct())
+    best_of = workloads[0] if len(workloads) == 1 else asked["workload"]
     return {
         **asked,
         "follow": follow,
         "sort": sort,
         "sorts": registry.SORTS,
         "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
-        "best": registry.best(workload) if workload else {},
-        "workloads": list(workloads.values_list("workload", flat=True).distinct()),
+        "best": registry.best(best_of) if best_of else {},
+        "best_of": best_of,
+        "workloads": workloads,
         "tags": list(ModelTag.objects.order_by("name").values_list("name", flat=True).distinct()),
         "pager_query": urlencode({**asked, "sort": sort}),
         "any": GlobalModel.objects.exists(),
+        "retention": registry.retention(),
     }
 
 

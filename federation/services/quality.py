@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from operator import itemgetter
 
 from federation.models import GlobalModel
 
@@ -11,13 +11,23 @@ METRICS = {"accuracy": max, "loss": min}  # of the global model, and which value
 
 
 def best(models: Sequence[GlobalModel]) -> GlobalModel | None:
-    """The best model: by central accuracy, else by central loss, else by what the clients found."""
+    """The best model: by central accuracy, else by central loss, else by what the clients found.
+
+    Of those that are alike the one with the lowest loss, and of these the newest.
+    """
     for of in ("metrics", "federated_metrics"):
         for name, choose in METRICS.items():
             known = [(found, model) for model in models if (found := value(model, of, name)) is not None]
             if known:
-                return choose(known, key=itemgetter(0))[1]
+                top = choose(found for found, _ in known)
+                alike = [model for found, model in known if found == top]
+                return min(alike, key=lambda model: (_loss(model, of), -model.version))
     return None
+
+
+def _loss(model: GlobalModel, of: str) -> float:
+    loss = value(model, of, "loss")
+    return math.inf if loss is None else loss
 
 
 def value(model: GlobalModel, of: str, name: str) -> float | None:

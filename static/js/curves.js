@@ -1,7 +1,7 @@
 // Live curves: two traces a client (as reported, smoothed), for many clients a band and those that one chose. Everything
 // that one set (zoom, isolation, axes) is kept here and survives new points.
 /* global Plotly */
-import { clientName, el, number } from "./dom.js";
+import { clientName, el, measured, number } from "./dom.js";
 import { Line, band, robustRange, thinned } from "./lines.js";
 import { CONFIG, alpha, color, layout } from "./plot.js";
 
@@ -9,7 +9,7 @@ export const MANY = 20; // clients with a colour of their own; more are a band
 const COLOURS = 20;
 const dash = (ordinal) => (ordinal > 10 && ordinal <= 20 ? "6px,3px" : ordinal > 20 ? "2px,2px" : "solid");
 const AXES = { step: { text: "step", format: "~s" }, time: { text: "minutes since the start", format: "~g" }, round: { text: "round", format: "d" }, epoch: { text: "epoch", format: "~g" } };
-export const isShare = (name) => name.endsWith("accuracy");
+const isShare = (name) => name.endsWith("accuracy");
 
 export class Curves {
   constructor(node, points, { readout, legend, epochs }) {
@@ -99,7 +99,7 @@ export class Curves {
     return layout({
       margin: { l: 42, r: 14, t: 6, b: 38 },
       x: { title: { text }, tickformat: format, ...byRound, ...set(this.zoom?.slice(0, 2)) },
-      y: { type: this.y, tickformat: isShare(this.metric) ? ".0%" : "~g", ...(this.y === "log" ? { dtick: "D2" } : {}), ...set(this.zoom?.slice(2) ?? spiky) },
+      y: { type: this.y, tickformat: "~g", ...(this.y === "log" ? { dtick: "D2" } : {}), ...set(this.zoom?.slice(2) ?? spiky) },
       uirevision: (this.turn = (this.turn ?? 0) + 1), // what one zoomed to is kept here, not by Plotly
     });
   }
@@ -189,15 +189,10 @@ export class Curves {
     this.mark();
   }
 
-  format(v) {
-    if (!Number.isFinite(v)) return "–";
-    if (isShare(this.metric)) return `${(100 * v).toFixed(1)} %`;
-    return Math.abs(v) >= 1000 || (v && Math.abs(v) < 0.001) ? v.toExponential(1) : v.toFixed(3);
-  }
   last(i) { return this.lines[i]?.last; }
   write(values) {
     this.shown.forEach((client, i) => {
-      const text = this.format(values ? values[i] : this.last(i)), node = this.legend.children[i]?.lastElementChild;
+      const text = measured(values ? values[i] : this.last(i)), node = this.legend.children[i]?.lastElementChild;
       if (node && node.textContent !== text) node.textContent = text;
     });
   }
@@ -211,7 +206,7 @@ export class Curves {
     rows.sort((a, b) => far(a) - far(b));
     const near = rows[0], told = rows.slice(0, 8).sort((a, b) => b.y - a.y);
     this.readout.replaceChildren(el("div", { class: "readout__x" }, this.where(x)), ...told.map((row) =>
-      el("div", { class: `readout__row${row === near ? " is-near" : ""}` }, clientName(this.shown[row.i]), el("span", {}, this.format(row.y)))));
+      el("div", { class: `readout__row${row === near ? " is-near" : ""}` }, clientName(this.shown[row.i]), el("span", {}, measured(row.y)))));
     this.readout.hidden = false;
     const left = event.clientX - box.left, right = left > box.width - 250;
     this.readout.style.transform = `translate(${Math.round(right ? left - this.readout.offsetWidth - 16 : left + 16)}px, ${Math.round(Math.min(Math.max(4, my - 40), box.height - this.readout.offsetHeight))}px)`;

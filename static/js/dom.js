@@ -43,3 +43,11 @@ export function throttled(ms, act) {
     }, ms);
   };
 }
+
+/** A loss or an accuracy to three places; powers for what is small or huge: as dashboard/wording.py writes them. */
+export function measured(v) {
+  if (!Number.isFinite(v)) return "–";
+  const size = Math.abs(v);
+  if (v && (size < 0.001 || size >= 1e5)) return v.toExponential(2).replace("+", "");
+  return v.toFixed(size < 1000 ? 3 : 0);
+}

@@ -1,6 +1,6 @@
 // Several lines on one chart: sessions beside each other, or what one client did in each of its sessions.
 /* global Plotly */
-import { el } from "./dom.js";
+import { el, measured } from "./dom.js";
 import { CONFIG, alpha, color, layout, savePng } from "./plot.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -14,7 +14,6 @@ if (card) {
   if (view.get("y") === "log" && log) log.checked = true;
 
   const asked = () => Object.fromEntries(new FormData(form));
-  const format = (value, metric) => (value === null || value === undefined ? "–" : metric.includes("accuracy") ? `${(100 * value).toFixed(1)} %` : Math.abs(value) >= 1e4 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : value.toFixed(3));
   const shown = (metric) => data.series.filter((one) => one.y[metric]?.some((v) => v !== null));
 
   function traces(metric, x) {
@@ -34,7 +33,7 @@ if (card) {
     const look = layout({
       margin: { l: 48, r: 14, t: 6, b: 38 },
       x: { title: { text: data.axes[x] }, rangemode: "tozero" },
-      y: { type: y === "log" ? "log" : "linear", tickformat: metric.includes("accuracy") ? ".0%" : "~g" },
+      y: { type: y === "log" ? "log" : "linear", tickformat: "~g" },
       uirevision: `${metric}/${x}/${y}`,
     });
     await Plotly.react(plot, traces(metric, x), look, CONFIG);
@@ -59,7 +58,7 @@ if (card) {
 
   function list(lines, metric) {
     legend.replaceChildren(...lines.map((one) => {
-      const button = el("button", { type: "button", "aria-pressed": String(isolated === one.name) }, el("span", { class: "client" }, sample(one), el("span", { class: "client__name" }, one.name)), el("span"), el("span", { class: "legend__value" }, format(one.y[metric].findLast((v) => v !== null), metric)));
+      const button = el("button", { type: "button", "aria-pressed": String(isolated === one.name) }, el("span", { class: "client" }, sample(one), el("span", { class: "client__name" }, one.name)), el("span"), el("span", { class: "legend__value" }, measured(one.y[metric].findLast((v) => v !== null))));
       button.addEventListener("click", () => { isolated = isolated === one.name ? "" : one.name; draw(); });
       return button;
     }));
@@ -68,7 +67,7 @@ if (card) {
 
   function hover({ points, event }) {
     const { metric, x } = asked(), box = plot.getBoundingClientRect();
-    readout.replaceChildren(el("div", { class: "readout__x" }, `${data.axes[x]} ${Number(points[0].x.toPrecision(4))}`), ...points.slice(0, 8).map((p) => el("div", { class: "readout__row" }, el("span", { class: "clip" }, p.data.name), el("span", {}, format(p.y, metric)))));
+    readout.replaceChildren(el("div", { class: "readout__x" }, `${data.axes[x]} ${Number(points[0].x.toPrecision(4))}`), ...points.slice(0, 8).map((p) => el("div", { class: "readout__row" }, el("span", { class: "clip" }, p.data.name), el("span", {}, measured(p.y)))));
     readout.hidden = false;
     const left = event.clientX - box.left, right = left > box.width - 250;
     readout.style.transform = `translate(${Math.round(right ? left - readout.offsetWidth - 16 : left + 16)}px, 8px)`;
@@ -104,7 +103,7 @@ if (card) {
     },
     table() {
       const { metric, x } = asked(), head = el("tr", {}, ...["Name", data.axes[x], metric].map((name) => el("th", { scope: "col" }, name)));
-      const body = rows().map(([name, at, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", { class: "num" }, String(Number(at.toPrecision(5)))), el("td", { class: "num" }, format(value, metric))));
+      const body = rows().map(([name, at, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", { class: "num" }, String(Number(at.toPrecision(5)))), el("td", { class: "num" }, measured(value))));
       const close = el("button", { class: "btn", type: "button", "data-close": "" }, "Close");
       $("#dialog-body").replaceChildren(el("div", { class: "dialog" }, el("h2", { id: "dialog-title" }, "As a table"), el("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Values" }, el("table", { class: "table" }, el("thead", {}, head), el("tbody", {}, ...body))), el("div", { class: "btn-row" }, close)));
       $("#dialog").showModal();

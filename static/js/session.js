@@ -1,7 +1,7 @@
 // A session's page: the live curves and the global model's chart. The rest of the page is fragments.
-import { Curves, MANY, isShare } from "./curves.js";
+import { Curves, MANY } from "./curves.js";
 import { Detail, inRounds, question } from "./detail.js";
-import { el, number, throttled } from "./dom.js";
+import { el, measured, number, throttled } from "./dom.js";
 import { onEvents, seen } from "./live.js";
 import { drawFigure, savePng } from "./plot.js";
 import { Points } from "./points.js";
@@ -154,7 +154,7 @@ function state() {
     : "Faint: as reported. Strong: smoothed. Press a name to isolate it, with Shift to add another.";
   $('[data-chart="all"]').hidden = !curves.only.size;
   $("[data-legend-filter]").hidden = curves.shown.length <= MANY;
-  const values = curves.shown.map((client, i) => `${client.name} ${curves.format(curves.last(i))}`);
+  const values = curves.shown.map((client, i) => `${client.name} ${measured(curves.last(i))}`);
   plot.setAttribute("aria-label", `${named(curves.metric)} of ${curves.shown.length} clients over ${points.rounds} rounds. Now: ${values.slice(0, 6).join(", ")}${values.length > 6 ? " and more" : ""}. The values are in the list below.`);
 }
 
@@ -242,7 +242,7 @@ function curveTable() {
   showTable(`${named(curves.metric)} as a table`, ["Client", "Points", "Last", "Lowest", "Highest"], curves.shown.map((client, i) => {
     const finite = [...curves.lines[i].y.all].filter(Number.isFinite), whole = points.counts(curves.metric)[client.name] ?? 0;
     const [low, high] = finite.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
-    return [client.name, number(whole), ...[finite.at(-1), low, high].map((v) => curves.format(v))];
+    return [client.name, number(whole), ...[finite.at(-1), low, high].map((v) => measured(v))];
   }));
 }
 
@@ -261,7 +261,7 @@ function drawGlobal() {
   if (none) return;
   const { data } = all[name], best = data.find((trace) => trace.meta === "best");
   for (const meta of ["central", "federated"]) $(`[data-key="${meta}"]`, key).hidden = !data.some((trace) => trace.meta === meta);
-  const value = isShare(name) || name === "accuracy" ? `${(100 * best.y[0]).toFixed(1)} %` : best.text[0];
+  const value = measured(best.y[0]);
   $("[data-best]").textContent = `best, v${best.x[0]}: ${value}`;
   globalPlot.dataset.versions = String(Math.max(...data.map((trace) => trace.x.length)));
   globalPlot.setAttribute("aria-label", `${name} by version; the best is ${value} in v${best.x[0]}`);

@@ -65,7 +65,7 @@ for (const name of ["htmx:sendError", "htmx:timeout"]) {
   });
 }
 document.addEventListener("htmx:responseError", ({ detail: { xhr, elt } }) => {
-  if (elt.closest("[data-quiet]")) return; // it asks again by itself
+  if (elt.matches("[data-quiet]")) return; // it asks again by itself
   if (!xhr.getResponseHeader("HX-Trigger") && xhr.status !== 401) toast(xhr.status === 404 ? "This is gone: somebody else deleted it." : xhr.status === 503 ? "The database does not answer now. Try again in a moment." : "The server could not do this. Its log tells more.", "warning", "bad");
 });
 
@@ -79,6 +79,13 @@ function keepAddress({ target }) {
   url.search = "";
   for (const [name, value] of values) if (value) url.searchParams.set(name, value);
   history.replaceState(null, "", url);
+}
+
+// A lineage that is wider than its place begins where its model is.
+const here = $(".lineage .is-here");
+if (here) {
+  const box = here.closest(".lineage"), { x, width } = here.getBBox();
+  box.scrollLeft = x - (box.clientWidth - width) / 2;
 }
 
 // ---- theme

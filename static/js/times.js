@@ -56,15 +56,17 @@ function tick(root) {
   for (const node of root.querySelectorAll("[data-lanes-from]")) move(node);
 }
 
+const ROOM = { start: [0.04, 0.2], middle: [0.13, 0.13], end: [0.2, 0.04] }; // that the label of now takes, as in dashboard/lanes.py
 /** The lanes' present: what grows reaches to it. */
 function move(lanes) {
   const seconds = (now() - Date.parse(lanes.dataset.lanesFrom)) / 1000, at = Math.min(1, seconds / Number(lanes.dataset.lanesScale));
   for (const line of lanes.querySelectorAll(".l-now")) { line.setAttribute("x1", `${100 * at}%`); line.setAttribute("x2", `${100 * at}%`); }
   for (const rect of lanes.querySelectorAll("[data-grows]")) rect.setAttribute("width", `${100 * Math.max(0, at - Number(rect.dataset.grows))}%`);
-  lanes.querySelector(".t-now")?.setAttribute("x", `${100 * at}%`);
+  const mark = lanes.querySelector(".t-now"), [before, after] = ROOM[mark?.getAttribute("text-anchor")] ?? ROOM.middle;
+  mark?.setAttribute("x", `${100 * at}%`);
   const text = lanes.querySelector("[data-lanes-clock]");
   if (text) text.textContent = clock(seconds);
-  for (const tick of lanes.querySelectorAll("[data-tick]")) tick.toggleAttribute("hidden", Math.abs(Number(tick.dataset.tick) - at) < 0.13);
+  for (const tick of lanes.querySelectorAll("[data-tick]")) tick.toggleAttribute("hidden", Number(tick.dataset.tick) > at - before && Number(tick.dataset.tick) < at + after);
   if (at === 1 && !lanes.dataset.full) { // the axis is used up: the server lays out a longer one
     lanes.dataset.full = "1";
     document.body.dispatchEvent(new CustomEvent("round-changed"));

@@ -105,7 +105,22 @@ def test_lists_name_a_few_and_count_the_rest() -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0.4181, "0.418"), (0.0, "0.000"), (0.00012, "1.20e-04"), (123456.0, "1.23e+05"), (None, "not finite")],
+    [
+        (0.4181, "0.418"),
+        (0.0, "0.000"),
+        (0.00012, "1.20e-4"),
+        (4321.5, "4322"),
+        (123456.0, "1.23e5"),
+        (None, "not finite"),
+    ],
 )
 def test_metrics_keep_what_matters(value: float | None, said: str) -> None:
     assert wording.metric(value) == said
+
+
+def test_of_models_that_are_alike_every_page_names_the_same() -> None:
+    models = [model(version, 0.9, loss) for version, loss in ((1, 0.5), (2, 0.4), (3, 0.4), (4, 0.6))]
+    for order in (models, models[::-1]):
+        best = quality.best(order)
+        assert best is not None and best.version == 3
+        assert charts.global_figures(order)["accuracy"]["data"][-1]["x"] == [3]

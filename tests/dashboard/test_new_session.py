@@ -282,7 +282,7 @@ def test_what_cannot_be_is_estimated_without_a_word(browser: Browser, running: T
     [
         ({"quorum": "2"}, "Round 1 opens at once with 3 clients."),
         ({"cohort_size": "2", "quorum": "1"}, "2 clients are drawn of the 3 online, anew for every round."),
-        ({"cohort_size": "1", "quorum": "3"}, "Round 1 waits: 3 clients are needed and 1 client would be asked."),
+        ({"cohort_size": "1", "quorum": "3"}, "Round 1 waits: 3 clients are needed and 1 can be asked now."),
         ({"quorum": "5"}, "The quorum of 5 cannot be reached: 3 clients are enrolled."),
         ({"quorum": "1", "client_tags": "gpu"}, "No client carries the tag gpu."),
         ({"cohort_size": "x", "quorum": ""}, "Round 1 opens at once with 3 clients."),

@@ -113,7 +113,7 @@ def test_a_failed_session_needs_you_for_some_days(browser: Browser, running: Tra
         fail_round(running)
         rounds.advance(running, now=timezone.now())
     page = browser.get("/").content.decode()
-    assert "first failed" in page
+    assert f'<a href="{reverse("session", args=[running.pk])}">first</a> failed' in page
     assert "Round 1 failed 3 times." in page
     assert f"{reverse('session_new')}?from={running.pk}" in page
     TrainingSession.objects.update(ended_at=timezone.now() - timedelta(days=4))

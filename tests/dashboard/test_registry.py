@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -101,7 +102,21 @@ def test_models_are_filtered_and_sorted(trained: TrainingSession, browser: Brows
     assert registry.best("synthetic")["accuracy"].version == 1
     page = browser.get(reverse("model_rows"), {"workload": "synthetic"}).content.decode()
     assert "Best of synthetic" in page
+    assert "Best of synthetic" in browser.get(reverse("models")).content.decode(), "the only workload, unasked"
     assert "No model fits" in browser.get(reverse("models"), {"q": "nothing"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ("all", "Every file is kept."),
+        ("best_and_last", "the files of the last 5 rounds and the best and the last are kept, and tagged ones."),
+        ("every_10", "the files of the last 5 rounds and every 10th are kept, and tagged ones."),
+    ],
+)
+def test_it_is_told_which_files_stay(browser: Browser, settings: Any, policy: str, told: str) -> None:
+    settings.FL_KEEP_MODELS = policy
+    assert told in browser.get(reverse("models")).content.decode()
 
 
 def test_production_moves_and_is_on_one_model_a_workload(trained: TrainingSession) -> None:
@@ -192,7 +207,11 @@ def test_a_clients_page_shows_its_rounds_and_curves(trained: TrainingSession, br
     page = browser.get(reverse("client", args=[anna.pk])).content.decode()
     for text in ("Rounds invited", "Aggregated", "--send-log", "base val loss"):
         assert text in page
-    assert browser.get(reverse("client_parts", args=[anna.pk])).status_code == 200
+    parts = browser.get(reverse("client_parts", args=[anna.pk])).content.decode()
+    assert re.findall(r'id="(client-[a-z]+)" hx-get="[^"]+" hx-disinherit="hx-select" hx-select="#\1"', parts) == [
+        "client-page",
+        "client-turns",
+    ]
 
 
 def test_what_an_agent_logs_stays_text(trained: TrainingSession, browser: Browser) -> None:
@@ -259,6 +278,14 @@ def create_copy(session: TrainingSession) -> TrainingSession:
 
 
 # ---- alerts
+
+
+def test_a_first_rule_is_one_press_away(browser: Browser) -> None:
+    page = browser.get(reverse("alerts")).content.decode()
+    assert f'{reverse("rule_new")}?kind=round_waits"' in page
+    form = browser.get(reverse("rule_new"), {"kind": "round_waits"}, headers=HTMX).content.decode()
+    assert '<option value="round_waits" selected>' in form
+    assert browser.get(reverse("rule_new"), {"kind": "nonsense"}, headers=HTMX).status_code == 200
 
 
 def test_a_rule_is_made_refused_changed_and_deleted(browser: Browser) -> None:

@@ -93,6 +93,40 @@ def test_a_silent_client_is_named(running: TrainingSession) -> None:
     assert "carl went silent" in text(running)
 
 
+def test_a_client_that_stops_in_the_middle_is_named_long_before_it_counts_as_away(running: TrainingSession) -> None:
+    report(running, "anna")
+    report(running, "ben")
+    stream(running, "carl", [1.0], fraction=0.5)
+    now = timezone.now()
+    carl = Participation.objects.filter(client__name="carl")
+    carl.update(phase_at=now - timedelta(seconds=24), progress_at=now - timedelta(seconds=4))
+    at = now_of(running)
+    [lane] = [lane for lane in at.all_lanes if lane.is_open]
+    assert [why.kind for why in at.why] == ["reached"]
+    assert lane.left is not None and round(lane.left) == 16
+    carl.update(phase_at=now - timedelta(seconds=10), progress_at=now - timedelta(seconds=8))
+    [lane] = [lane for lane in now_of(running).all_lanes if lane.is_open]
+    assert lane.left is not None and round(lane.left) == 10, "it comes no nearer while it stands still"
+    carl.update(phase_at=now - timedelta(seconds=40), progress_at=now - timedelta(seconds=20))
+    at = now_of(running)
+    [lane] = [lane for lane in at.all_lanes if lane.is_open]
+    assert lane.blocking and lane.detail == "no word for 20 s"
+    assert (lane.left, lane.eta) == (None, None), "nothing can be told of one that may have stopped"
+    assert "carl has sent no word for 20 s. It is waited for until the deadline." in text(running)
+    assert [action.to for action in at.actions if action.advised] == ["round_skip"]
+
+
+def test_skipping_a_client_that_stopped_is_advised_while_others_come(running: TrainingSession) -> None:
+    report(running, "anna")
+    for name in ("ben", "carl"):
+        stream(running, name, [1.0], fraction=0.5)
+    long_ago = timezone.now() - timedelta(seconds=20)
+    Participation.objects.filter(client__name="ben").update(progress_at=long_ago)
+    assert [(a.to, a.label) for a in now_of(running).actions if a.advised] == [("round_skip", "Skip ben …")]
+    assert "ben has sent no word for 20 s." in text(running)
+    assert "late" not in kinds(running), "an estimate is nothing worth for one that may have stopped"
+
+
 def test_a_refused_update_is_told_with_its_reason(running: TrainingSession) -> None:
     Participation.objects.filter(client__name="carl").update(reason="weight holds a value that is not finite.")
     assert "carl: weight holds a value that is not finite. It may send another." in text(running)
@@ -505,3 +539,12 @@ def test_a_page_says_that_its_curves_were_thinned(browser: Browser, running: Tra
     assert "data-compacted" not in browser.get(address).content.decode()
     TrainingSession.objects.update(compacted_at=timezone.now(), points_reported=1234)
     assert "0 of 1,234 points are kept" in browser.get(address).content.decode().replace("\u202f", ",")
+
+
+def test_no_tick_is_labelled_under_the_labels_of_now_and_the_deadline(running: TrainingSession) -> None:
+    now = timezone.now()
+    close = laid(running, now, opened_at=now - timedelta(seconds=50), deadline=now + timedelta(seconds=10))
+    assert close.marks_meet and close.now_anchor == "end"
+    assert close.now is not None and close.deadline is not None
+    for x, _ in close.labels:
+        assert not close.now - 0.2 < x < close.deadline + 0.04

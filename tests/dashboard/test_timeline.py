@@ -154,6 +154,29 @@ def test_a_round_is_numbered_where_its_number_has_room():
     word = timeline.words.ROUND["completed"]
     numbered = {
         (number, width): timeline.Slot(Round(number=number), word, 0.0, width).is_numbered
-        for number, width in ((9, 0.03), (10, 0.03), (10, 0.04), (100, 0.04), (100, 0.05))
+        for number, width in ((9, 0.015), (9, 0.02), (10, 0.02), (10, 0.03), (100, 0.03), (100, 0.04))
     }
-    assert [pair for pair, is_numbered in numbered.items() if is_numbered] == [(9, 0.03), (10, 0.04), (100, 0.05)]
+    assert [pair for pair, is_numbered in numbered.items() if is_numbered] == [(9, 0.02), (10, 0.03), (100, 0.04)]
+
+
+def test_who_was_waited_for_together_is_named_together(running: TrainingSession) -> None:
+    past(running, {"anna": 40, "ben": "dropped", "carl": "dropped"})
+    found = drawn(running)
+    assert "<strong>ben and carl</strong>, this round would have taken 50 s less" in str(found.saved)
+    assert [row.client.name for row in found.rows if row.is_worst] == ["ben", "carl"]
+
+
+def test_a_moment_of_waiting_in_short_rounds_is_nobodys_fault(running: TrainingSession) -> None:
+    past(running, {"anna": 40, "ben": 60})
+    half = timedelta(seconds=0.5)
+    Round.objects.filter(session=running).update(opened_at=ZERO, collected_at=ZERO + half, closed_at=ZERO + half)
+    for name, after in (("anna", 0.4), ("ben", 0.45)):
+        Participation.objects.filter(client__name=name).update(reported_at=ZERO + timedelta(seconds=after))
+    assert not any(row.kept_rounds for row in drawn(running).rows)
+
+
+def test_the_same_round_tried_again_says_so(browser: Browser, running: TrainingSession) -> None:
+    past(running, {"anna": 40}, {"anna": 40})
+    Round.objects.filter(session=running, number=2).update(number=1, attempt=2)
+    page = browser.get(reverse("session_timeline", args=[running.pk]), headers=HTMX).content.decode()
+    assert re.findall(r"Round </tspan>1(?:<tspan>, try (\d)</tspan>)?</text>", page) == ["", "2"]

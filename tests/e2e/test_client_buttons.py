@@ -138,7 +138,7 @@ def test_a_clients_rounds_are_paged_and_lead_to_their_session(stack: Stack, done
     for link, number in (("next", 2), ("next", 3), ("prev", 2)):
         page.click(f"[rel={link}]")
         expect(pager).to_contain_text(f"Page {number} of 3")
-    link = page.locator("#client-page tbody th a").first
+    link = page.locator("#client-turns tbody th a").first
     name = link.inner_text()
     link.click()
     expect(page.locator("h1")).to_have_text(name)

@@ -92,13 +92,13 @@ def test_the_curves_axes_scale_metric_and_smoothing(stack: Stack, done: str, pag
     shows(page, "String(data[0].y) === String(data[1].y)", False)
     card.get_by_text("Validation accuracy").click()
     expect(page.locator("#curves")).to_have_attribute("data-metric", "val_accuracy")
-    shows(page, "layout.yaxis.tickformat", ".0%")
+    shows(page, "layout.yaxis.tickformat", "~g")
     page.reload()
     drawn(page)
     assert {name: asked(page, name) for name in ("x", "y", "smooth", "metric")} == {
         "x": "epoch", "y": "log", "smooth": "0.9", "metric": "val_accuracy",
     }  # fmt: skip
-    shows(page, "[layout.xaxis.title.text, layout.yaxis.type, layout.yaxis.tickformat]", ["epoch", "log", ".0%"])
+    shows(page, "[layout.xaxis.title.text, layout.yaxis.type, layout.yaxis.tickformat]", ["epoch", "log", "~g"])
     for chosen in ("x][value=epoch", "y][value=log", "metric][value=val_accuracy"):
         expect(card.locator(f"[name={chosen}]")).to_be_checked()
     expect(card.locator("[name=smooth]")).to_have_value("0.9")
