@@ -13,7 +13,7 @@ const isShare = (name) => name.endsWith("accuracy");
 
 export class Curves {
   constructor(node, points, { readout, legend, epochs }) {
-    Object.assign(this, { node, points, readout, legend, epochs, metric: "", x: "round", y: "linear", weight: 0.6, only: new Set(), zoom: null, all: false, shown: [], lines: [], detail: null, cost: 0, drawn: 0, whole: 0 });
+    Object.assign(this, { node, points, readout, legend, epochs, metric: "", x: "round", y: "linear", weight: 0.6, only: new Set(), zoom: null, all: false, shown: [], lines: [], detail: null, cost: 0, next: 0, drawn: 0, whole: 0 });
     node.addEventListener("pointerdown", () => { this.held = true; });
     addEventListener("pointerup", () => { this.held = false; if (this.due) this.draw(); });
   }
@@ -107,9 +107,13 @@ export class Curves {
   /** Draw soon: at once when idle, and the seldomer the longer a drawing takes, so that the page stays fluid. */
   append(added) {
     this.pending = [...(this.pending ?? []), ...added];
-    if (this.timer) return;
-    const wait = Math.max(0, (this.next ?? 0) - performance.now());
-    this.timer = setTimeout(() => requestAnimationFrame(() => { this.timer = 0; this.draw(this.pending); }), wait);
+    if (!this.timer) this.wait();
+  }
+  wait() {
+    this.timer = setTimeout(() => {
+      if (performance.now() < this.next) this.wait(); // it turned out to take longer
+      else requestAnimationFrame(() => { this.timer = 0; this.draw(this.pending); });
+    }, Math.max(0, this.next - performance.now()));
   }
 
   /** Draw everything; one after the other, for Plotly's own drawing takes its time. */
@@ -130,10 +134,15 @@ export class Curves {
     await Plotly.react(this.node, this.traces(range), this.layout(this.spiky), CONFIG);
     this.list();
     this.write();
-    this.cost = performance.now() - began;
-    this.next = performance.now() + Math.max(100, 12 * this.cost);
+    this.pace(began);
+    requestAnimationFrame(() => setTimeout(() => this.pace(began))); // with what the browser took to show it
     this.onDrawn?.();
     if (!this.wired) this.wire();
+  }
+
+  pace(began) {
+    this.cost = performance.now() - began;
+    this.next = performance.now() + Math.max(100, 12 * this.cost);
   }
 
   wire() {
