@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import agree, needs_browser, press, pressing, refreshed, told
+from tests.e2e.browser import agree, needs_browser, press, refreshed, told
 from tests.e2e.stack import PASSWORD, Stack
 from tests.e2e.test_browser import DIGITS
 
@@ -28,13 +28,6 @@ def done(stack: Stack) -> str:
     session = stack.session(name="done", workload=DIGITS, rounds=2, cohort_size=2)
     stack.ended(session)
     return session
-
-
-@pytest.fixture
-def phone(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url, width=390) as page:
-        page.context.add_cookies([{"name": "theme", "value": "dark", "url": stack.url}])
-        yield page
 
 
 def theme(page: Page) -> str:
