@@ -107,6 +107,17 @@ def test_events_are_narrowed(stack: Stack, long: str, page: Page):
     expect(lines).to_have_count(50)
 
 
+def test_older_events_are_those_of_what_one_just_typed(stack: Stack, long: str, page: Page):
+    look(page, stack, long)
+    page.route(re.compile(r"/events/\?show="), lambda route: None)  # the answer to what is typed does not come
+    page.fill("#events-find", "round 7")
+    page.click("#events-more")
+    until(lambda: asked(page, "find") == "round 7", seconds=10)
+    expect(page.locator("#events-find")).to_have_value("round 7")
+    lines = page.locator("#events-scroll li").all_inner_texts()
+    assert 0 < len(lines) < 20 and all("ound 7" in line for line in lines)
+
+
 @pytest.fixture
 def waiting(stack: Stack, page: Page) -> Iterator[str]:
     """The page of a session whose log says only what people do: it waits for more clients than there are."""
