@@ -208,6 +208,23 @@ def test_ways_on_from_a_session(stack: Stack, done: str, page: Page):
     page.wait_for_url("**/sessions/")
 
 
+@pytest.mark.parametrize("seen_on", ["page", "phone"])
+def test_an_opened_version_leads_to_where_it_came_from(
+    stack: Stack, done: str, request: pytest.FixtureRequest, seen_on: str
+):
+    page: Page = request.getfixturevalue(seen_on)
+    leads = {"The whole lineage": "done, v2", "v1": "done, v1", "site-1": "site-1"}
+    for text, heading in leads.items():
+        look(page, stack, done)
+        page.click("#open-v2")
+        page.locator(".opened a", has_text=text).click()
+        expect(page.locator("h1")).to_contain_text(heading)
+        page.go_back()
+        expect(page.locator(".opened")).to_be_visible()
+        page.click("#open-v2")
+        expect(page.locator(".opened")).to_have_count(0)
+
+
 @pytest.mark.parametrize("way", ["#session-menu >> text=Run again", ".actions >> text=Run again"])
 def test_a_session_is_run_again(stack: Stack, long: str, page: Page, way: str):
     look(page, stack, long)

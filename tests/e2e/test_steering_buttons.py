@@ -138,6 +138,14 @@ def test_what_the_quorum_forbids_is_said_and_does_nothing(stack: Stack, page: Pa
     expect(page.locator("#dialog")).to_be_hidden()
 
 
+def test_the_page_of_a_client_at_work_leads_to_its_session(stack: Stack, page: Page, held: Held):
+    held("at work")
+    key = next(one["id"] for one in stack.get("/clients")["items"] if one["name"] == "site-2")
+    page.goto(f"{stack.url}/clients/{key}/")
+    page.click("section:has(#now-title) >> text=at work")
+    expect(page.locator("h1")).to_have_text("at work")
+
+
 def test_a_running_session_gets_more_rounds(stack: Stack, page: Page, held: Held):
     session = held("longer")
     page.click("#session-menu summary")
