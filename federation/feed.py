@@ -126,7 +126,7 @@ class Feed:
             try:
                 self._look()
                 self._called.wait(REST_SECONDS)
-                if time.monotonic() - silence_checked > 5:
+                if (self._watched or self._agents) and time.monotonic() - silence_checked > 5:
                     silence_checked = time.monotonic()
                     server.notice_silence(now=timezone.now())
             except (DatabaseError, InterfaceError) as error:
