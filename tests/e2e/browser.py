@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests.e2e.stack import PASSWORD
 
@@ -17,22 +17,20 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 CHROME = next(filter(None, map(shutil.which, BROWSERS)), None)
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", "--process-per-site",
 ]  # fmt: skip
 REFUSED = re.compile(r"status of (409|422)|Status Error Code (409|422)")  # told by the browser, and on the page
 needs_browser = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
 
 
 _open: list[tuple[Playwright, Browser]] = []  # the one browser that is running
+_contexts: dict[str, BrowserContext] = {}  # who is signed in, by the server's address
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser, which runs on for the next who needs one; what was opened in it is closed."""
-    if not _open:
-        playwright = sync_playwright().start()
-        _open.append((playwright, playwright.chromium.launch(executable_path=CHROME, args=FLAGS)))
-    _, browser = _open[0]
+    browser = _running()
     before = browser.contexts
     try:
         yield browser
@@ -42,8 +40,16 @@ def chromium() -> Iterator[Browser]:
                 context.close()
 
 
+def _running() -> Browser:
+    if not _open:
+        playwright = sync_playwright().start()
+        _open.append((playwright, playwright.chromium.launch(executable_path=CHROME, args=FLAGS)))
+    return _open[0][1]
+
+
 def close_chromium() -> None:
     """End the browser, and with it the event loop that Playwright holds this thread in."""
+    _contexts.clear()
     while _open:
         playwright, browser = _open.pop()
         browser.close()
@@ -63,14 +69,40 @@ def sign_in(page: Page, base: str) -> None:
 
 @contextmanager
 def signed_in(base: str, *, width: int = 1280, scripts: bool = True) -> Iterator[Page]:
-    """A browser on the overview. `said` has the errors of its console."""
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=scripts)
-        page.said = []  # type: ignore[attr-defined]
-        page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: page.said.append(str(error)))
+    """A browser on the overview. `said` has the errors of its console.
+
+    Who comes to the same server again is signed in still, and finds the scripts compiled: reading those of the charts
+    and checking the password would take longer than most tests.
+    """
+    if scripts:
+        if base not in _contexts:
+            _contexts[base] = _running().new_context()
+            _contexts[base].new_page().goto(base + "/static/favicon.svg")  # keeps the process of its pages alive
+        with _page(_contexts[base], base, width) as page:
+            yield page
+    else:
+        with chromium() as browser, _page(browser.new_context(java_script_enabled=False), base, width) as page:
+            yield page
+
+
+@contextmanager
+def _page(context: BrowserContext, base: str, width: int) -> Iterator[Page]:
+    before = context.pages
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.said = []  # type: ignore[attr-defined]
+    page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.goto(base)
+    if "/sign-in/" in page.url:
         sign_in(page, base)
+    try:
         yield page
+    finally:
+        context.clear_cookies(name="theme")
+        for one in context.pages:
+            if one not in before:
+                one.close()
 
 
 @contextmanager

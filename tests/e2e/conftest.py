@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Page
 
 from tests.e2e.browser import close_chromium, pressing
 from tests.e2e.stack import Stack, running
+from tests.e2e.steering import Held, holding
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,8 +44,32 @@ def two_sites(shared_stack: Stack) -> Stack:
     return shared_stack
 
 
+@pytest.fixture(scope="module")
+def one_is_frozen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """site-1 works; site-2 is frozen, and counts as online for as long as the tests take."""
+    with running(tmp_path_factory.mktemp("stack"), env={"FL_ONLINE_SECONDS": "3600"}) as stack:
+        stack.two_sites()
+        psutil.Process(stack.agents["site-2"].pid).suspend()
+        yield stack
+
+
+@pytest.fixture
+def held(stack: Stack, page: Page) -> Iterator[Held]:
+    with holding(stack, page) as hold:
+        yield hold
+
+
 @pytest.fixture
 def page(stack: Stack) -> Iterator[Page]:
     """Somebody who presses buttons."""
     with pressing(stack.url) as page:
+        yield page
+
+
+@pytest.fixture
+def phone(stack: Stack) -> Iterator[Page]:
+    """The same on a phone, in the dark."""
+    with pressing(stack.url, width=390) as page:
+        page.context.add_cookies([{"name": "theme", "value": "dark", "url": stack.url}])
+        page.reload()
         yield page

@@ -93,6 +93,9 @@ def test_the_curves_axes_scale_metric_and_smoothing(stack: Stack, done: str, pag
     card.get_by_text("Validation accuracy").click()
     expect(page.locator("#curves")).to_have_attribute("data-metric", "val_accuracy")
     shows(page, "layout.yaxis.tickformat", "~g")
+    for metric in ("train_loss", "val_loss", "base_val_loss", "base_val_accuracy", "val_accuracy"):
+        page.click(f"[data-metrics] label:has([value={metric}])")
+        expect(page.locator("#curves")).to_have_attribute("data-metric", metric)
     page.reload()
     drawn(page)
     assert {name: asked(page, name) for name in ("x", "y", "smooth", "metric")} == {

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import agree, needs_browser, press, pressing, refreshed, told
+from tests.e2e.browser import agree, needs_browser, press, refreshed, signed_in, told
 from tests.e2e.stack import PASSWORD, Stack
 from tests.e2e.test_browser import DIGITS
 
@@ -28,13 +28,6 @@ def done(stack: Stack) -> str:
     session = stack.session(name="done", workload=DIGITS, rounds=2, cohort_size=2)
     stack.ended(session)
     return session
-
-
-@pytest.fixture
-def phone(stack: Stack) -> Iterator[Page]:
-    with pressing(stack.url, width=390) as page:
-        page.context.add_cookies([{"name": "theme", "value": "dark", "url": stack.url}])
-        yield page
 
 
 def theme(page: Page) -> str:
@@ -131,6 +124,44 @@ def test_the_account_is_opened_left_and_entered_again(stack: Stack, page: Page):
     page.fill("[name=password]", PASSWORD)
     page.click("main button")
     page.wait_for_url("**/models/?sort=loss")
+
+
+def test_an_address_where_nothing_is_leads_back(stack: Stack):
+    with signed_in(stack.url, width=390) as page:  # of its own: what is not there is told in the console
+        for way in ("text=To the overview", ".brand"):
+            page.goto(f"{stack.url}/sessions/999999/")
+            expect(page.locator("h1")).to_have_text("Nothing is here")
+            page.click(way)
+            page.wait_for_url(stack.url + "/")
+        assert all("404" in text for text in page.said)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("seen_on", "more"), [("page", ".sidebar__who"), ("phone", "text=More")])
+def test_the_administration_is_entered_and_left(stack: Stack, request: pytest.FixtureRequest, seen_on: str, more: str):
+    page: Page = request.getfixturevalue(seen_on)
+    page.click(more)
+    page.click("#account >> text=Administration")
+    expect(page.locator("#content h1")).to_have_text("Site administration")
+    page.click("#content >> text=API keys")
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    page.click("#user-tools >> text=View site")
+    page.wait_for_url(stack.url + "/")
+
+
+def test_lists_are_narrowed_without_scripts(stack: Stack, done: str):
+    narrowed = {
+        "sessions": ("status", "failed", "No session is failed"),
+        "clients": ("state", "disabled", "No client fits"),
+        "models": ("sort", "loss", "done, v2"),
+        "activity": ("area", "models", "Nothing like this was done"),
+    }
+    with signed_in(stack.url, scripts=False) as page:
+        for place, (name, value, said) in narrowed.items():
+            page.goto(f"{stack.url}/{place}/")
+            press(page, name, value)
+            page.click("form.filters noscript button")
+            page.wait_for_url(f"**/{place}/?*{name}={value}*")
+            expect(page.locator("main")).to_contain_text(said)
 
 
 # ---- on a phone
@@ -289,3 +320,31 @@ def test_alerts_are_paged_and_acknowledged(stack: Stack, done: str, page: Page):
     page.go_back()
     alerts.first.get_by_text("Open").click()
     expect(page.locator("h1")).to_have_text("done")
+
+
+ABOUT_A_CLIENT = """from federation.models import Alert, AlertRule, Client
+rule, client = AlertRule.objects.create(kind="client_silent"), Client.objects.get(name="site-1")
+Alert.objects.create(rule=rule, cause="silence", sentence="site-1 was silent.", client=client)"""
+
+
+def test_an_alert_leads_to_its_client_on_a_phone(stack: Stack, done: str, phone: Page):
+    stack.manage("shell", "-c", ABOUT_A_CLIENT)
+    phone.goto(f"{stack.url}/alerts/")
+    phone.locator("[data-alert]", has_text="site-1 was silent.").get_by_text("Open").click()
+    expect(phone.locator("h1")).to_contain_text("site-1")
+
+
+def test_a_rule_tells_of_a_loss_that_is_so_many_times_the_best(stack: Stack, page: Page):
+    page.goto(f"{stack.url}/alerts/")
+    page.click("#new-rule")
+    page.select_option("#id_kind", "loss_diverged")
+    page.fill("#id_factor", "1")
+    page.click("#dialog button.btn--primary")
+    expect(page.locator("#dialog [data-field=factor] .field__error")).to_be_visible()
+    page.fill("#id_factor", "3.5")
+    page.click("#dialog button.btn--primary")
+    rule = page.locator("[data-rule]", has_text="over 3.5 times the best")
+    expect(rule).to_have_count(1)
+    rule.get_by_text("Delete").click()
+    agree(page, "Delete the rule")
+    expect(rule).to_have_count(0)

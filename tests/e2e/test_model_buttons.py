@@ -68,6 +68,20 @@ def test_models_are_narrowed_sorted_and_paged(stack: Stack, done: dict[str, str]
     page.wait_for_url("**/models/")
 
 
+@pytest.mark.parametrize("seen_on", ["page", "phone"])
+def test_the_next_page_is_never_that_of_the_list_before_one_typed(
+    stack: Stack, done: dict[str, str], request: pytest.FixtureRequest, seen_on: str
+):
+    page: Page = request.getfixturevalue(seen_on)
+    page.goto(f"{stack.url}/models/")
+    page.route("**/models/rows/?q=*", lambda route: None)  # its answer does not come
+    page.fill("[name=q]", "beta")
+    page.click("[rel=next]")
+    page.wait_for_url("**/models/?q=beta*")
+    expect(page.locator("#model-rows tbody tr")).to_have_count(3)
+    expect(page.locator("[name=q]")).to_have_value("beta")
+
+
 def test_models_appear_while_their_session_goes_on(stack: Stack, done: dict[str, str], page: Page):
     page.goto(f"{stack.url}/models/")
     rows = page.locator("#model-rows tbody tr")

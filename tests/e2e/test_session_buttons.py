@@ -107,6 +107,17 @@ def test_events_are_narrowed(stack: Stack, long: str, page: Page):
     expect(lines).to_have_count(50)
 
 
+def test_older_events_are_those_of_what_one_just_typed(stack: Stack, long: str, page: Page):
+    look(page, stack, long)
+    page.route(re.compile(r"/events/\?show="), lambda route: None)  # the answer to what is typed does not come
+    page.fill("#events-find", "round 7")
+    page.click("#events-more")
+    until(lambda: asked(page, "find") == "round 7", seconds=10)
+    expect(page.locator("#events-find")).to_have_value("round 7")
+    lines = page.locator("#events-scroll li").all_inner_texts()
+    assert 0 < len(lines) < 20 and all("ound 7" in line for line in lines)
+
+
 @pytest.fixture
 def waiting(stack: Stack, page: Page) -> Iterator[str]:
     """The page of a session whose log says only what people do: it waits for more clients than there are."""
@@ -195,6 +206,23 @@ def test_ways_on_from_a_session(stack: Stack, done: str, page: Page):
     look(page, stack, done)
     page.click(".crumbs a")
     page.wait_for_url("**/sessions/")
+
+
+@pytest.mark.parametrize("seen_on", ["page", "phone"])
+def test_an_opened_version_leads_to_where_it_came_from(
+    stack: Stack, done: str, request: pytest.FixtureRequest, seen_on: str
+):
+    page: Page = request.getfixturevalue(seen_on)
+    leads = {"The whole lineage": "done, v2", "v1": "done, v1", "site-1": "site-1"}
+    for text, heading in leads.items():
+        look(page, stack, done)
+        page.click("#open-v2")
+        page.locator(".opened a", has_text=text).click()
+        expect(page.locator("h1")).to_contain_text(heading)
+        page.go_back()
+        expect(page.locator(".opened")).to_be_visible()
+        page.click("#open-v2")
+        expect(page.locator(".opened")).to_have_count(0)
 
 
 @pytest.mark.parametrize("way", ["#session-menu >> text=Run again", ".actions >> text=Run again"])

@@ -65,8 +65,9 @@ def test_every_field_of_a_new_session_is_kept_as_typed(stack: Stack, done: str, 
     typed = {
         "name": "typed", "rounds": "12", "round_time": "1.5", "cohort_size": "2", "client_tags": "GPU, ward",
         "quorum": "1", "epochs": "3", "batch_size": "16", "learning_rate": "0.5", "seed": "7", "max_retries": "4",
-        "workload.synthetic.num_parameters": "6000", "strategy.fedadam.beta_1": "0.5",
-        "compression.topk.fraction": "0.25",
+        "workload.synthetic.num_parameters": "6000", "compression.topk.fraction": "0.25",
+        "strategy.fedadam.server_lr": "0.2", "strategy.fedadam.beta_1": "0.5", "strategy.fedadam.beta_2": "0.9",
+        "strategy.fedadam.tau": "0.01",
     }  # fmt: skip
     for name, value in typed.items():
         page.fill(f"[name='{name}']", value)
@@ -84,8 +85,31 @@ def test_every_field_of_a_new_session_is_kept_as_typed(stack: Stack, done: str, 
     }  # fmt: skip
     assert {name: kept[name] for name in expected} == expected
     assert kept["workload"]["options"] == {"num_parameters": 6000}
-    assert kept["strategy"]["options"]["beta_1"] == 0.5
+    assert kept["strategy"]["options"] == {"server_lr": 0.2, "beta_1": 0.5, "beta_2": 0.9, "tau": 0.01}
     assert kept["compression"] == {"name": "topk", "options": {"fraction": 0.25}}
+
+
+@pytest.mark.parametrize("seen_on", ["page", "phone"])
+def test_mnist_is_downloaded_where_one_ticks_it(stack: Stack, done: str, request: pytest.FixtureRequest, seen_on: str):
+    page: Page = request.getfixturevalue(seen_on)
+    page.goto(f"{stack.url}/sessions/new/")
+    box = page.locator("[name='workload.threes_and_sevens.download']")
+    expect(box).to_be_hidden()
+    page.select_option("#id_workload", "threes_and_sevens")
+    expect(box).not_to_be_checked()
+    box.check()
+    page.fill("#id_name", f"mnist on a {seen_on}")
+    page.click("[name=draft]")
+    told(page, f"mnist on a {seen_on} is kept as a draft.")
+    session = of(page)
+    assert stack.get(f"/sessions/{session}")["workload"]["options"]["download"] is True
+    expect(page.locator("#settings div:has(> dt:has-text('download')) dd")).to_have_text("True")
+    page.click(".actions >> text=Change into a new session")
+    expect(box).to_be_checked()
+    box.uncheck()
+    page.click("[name=draft]")
+    told(page, f"mnist on a {seen_on} 2 is kept as a draft.")
+    assert stack.get(f"/sessions/{of(page)}")["workload"]["options"]["download"] is False
 
 
 def test_what_cannot_be_is_said_while_one_types_and_when_one_launches(stack: Stack, done: str, page: Page):
@@ -104,8 +128,9 @@ def test_what_cannot_be_is_said_while_one_types_and_when_one_launches(stack: Sta
     page.wait_for_selector("[data-field=seed].is-bad")
     expect(error).to_contain_text("'many' is not a whole number.")
     expect(banner).to_contain_text("2 fields need you: ")
-    banner.get_by_text("Seed").click()
-    expect(page.locator("#id_seed")).to_be_in_viewport()
+    for name in ("Rounds", "Seed"):
+        banner.get_by_text(name).click()
+        expect(page.locator(f"#id_{name.lower()}")).to_be_in_viewport()
     assert len(stack.get("/sessions", limit=1000)["items"]) == before
 
 
@@ -128,6 +153,10 @@ def test_who_would_take_part_and_what_it_would_cost(stack: Stack, done: str, pag
     expect(estimate).to_contain_text("No round of this workload with these options has been completed yet.")
     who.get_by_text("its page").click()
     page.wait_for_url("**/clients/")
+    page.goto(f"{stack.url}/sessions/new/")
+    page.fill("#id_quorum", "9")
+    who.get_by_text("invite more").click()
+    page.wait_for_url("**/clients/")
 
 
 def test_a_session_is_launched_from_a_model_of_another(stack: Stack, done: str, page: Page):
@@ -141,6 +170,8 @@ def test_a_session_is_launched_from_a_model_of_another(stack: Stack, done: str, 
     assert stack.ended(session)["status"] == "completed"
     models = [stack.get(f"/sessions/{one}/models")["items"] for one in (done, session)]
     assert models[1][0]["digest"] == models[0][3]["digest"]
+    page.click("#settings dd a >> text=done")
+    page.wait_for_url(f"**/sessions/{done}/")
 
 
 # ---- the overview
@@ -239,6 +270,13 @@ def test_things_to_do_are_reached_by_name_and_key(stack: Stack, done: str, page:
 
 def test_a_first_session_is_launched_with_one_press(tmp_path_factory: pytest.TempPathFactory):
     with running(tmp_path_factory.mktemp("first")) as stack, pressing(stack.url) as page:
+        for place in ("sessions", "models"):
+            page.goto(f"{stack.url}/{place}/")
+            page.click(".empty >> text=New session")
+            page.wait_for_url("**/sessions/new/")
+        page.click("#who >> text=Invite one")
+        page.wait_for_url("**/clients/")
+        page.goto(stack.url + "/")
         launch = page.locator("#first-launch")
         expect(page.locator("#first-need")).to_have_text("Needs 2 clients; none is here yet.")
         launch.click(force=True)  # does nothing
@@ -261,10 +299,12 @@ def test_a_session_is_launched_with_each_compression(stack: Stack, page: Page, e
     page.fill("#id_name", encoding)
     page.fill("#id_rounds", "1")
     page.fill("[name='workload.synthetic.num_parameters']", "5000")
+    page.fill("[name='strategy.fedavg.server_lr']", "0.5")
     page.select_option("#id_compression", encoding)
     page.click("[name=launch]")
     told(page, f"{encoding} is launched.")
     session = of(page)
-    assert stack.ended(session)["compression"]["name"] == encoding
+    state = stack.ended(session)
+    assert (state["compression"]["name"], state["strategy"]["options"]) == (encoding, {"server_lr": 0.5})
     sent = [e["payload"]["num_bytes"] for e in stack.events(session) if e["kind"] == "update.received"]
     assert sent and max(sent) < at_most  # plain they have 20,000 bytes and more

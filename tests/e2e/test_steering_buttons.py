@@ -5,74 +5,21 @@ One of two agents is frozen, so that each round stays open for it until somebody
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
-import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import agree, needs_browser, signed_in, told
-from tests.e2e.stack import Stack, running, until
-from tests.e2e.test_browser import DIGITS
+from tests.e2e.stack import Stack, until
+from tests.e2e.steering import Held, effect, seat, status, versions, waits
 
 pytestmark = needs_browser
-TRAIN = {"epochs": 1, "batch_size": 32}
-Held = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """site-1 works; site-2 is frozen, and counts as online for as long as the tests take."""
-    with running(tmp_path_factory.mktemp("stack"), env={"FL_ONLINE_SECONDS": "3600"}) as stack:
-        stack.two_sites()
-        psutil.Process(stack.agents["site-2"].pid).suspend()
-        yield stack
-
-
-@pytest.fixture
-def held(stack: Stack, page: Page) -> Iterator[Held]:
-    """Opens the page of a session whose round has site-1's update and waits for site-2; ends it afterwards."""
-    made: list[str] = []
-
-    def hold(name: str, **change: Any) -> str:
-        settings = {"workload": DIGITS, "train": TRAIN, "rounds": 3, "quorum": 1, "cohort_size": 2}
-        session = stack.session(name=name, round_seconds=600, **settings | change)
-        made.append(session)
-        page.goto(f"{stack.url}/sessions/{session}/")
-        if change.get("start", True):
-            waits(page, 1)
-        return session
-
-    yield hold
-    for session in made:
-        stack.post(f"/sessions/{session}/cancel")
-
-
-def waits(page: Page, number: int) -> None:
-    expect(page.locator(f"#now[data-round='{number}'][data-round-status=collecting]")).to_be_visible(timeout=60_000)
-    expect(page.locator(".lane[data-client=site-1]")).to_have_attribute("data-status", "reported", timeout=60_000)
-
-
-def effect(page: Page, act: str, said: str | re.Pattern[str]) -> None:
-    """What the button says that it will do."""
-    expect(page.locator(f"#act-{act} .action__effect")).to_contain_text(said)
-
-
-def status(stack: Stack, session: str) -> str:
-    return stack.get(f"/sessions/{session}")["status"]
-
-
-def seat(stack: Stack, session: str, number: int, name: str) -> dict[str, Any]:
-    rounds = stack.get(f"/sessions/{session}/rounds")["items"]
-    seats = next(one for one in rounds if one["number"] == number)["participations"]
-    return next(one for one in seats if one["client"]["name"] == name)
-
-
-def versions(stack: Stack, session: str) -> list[int]:
-    return [one["version"] for one in stack.get(f"/sessions/{session}/models")["items"]]
+def stack(one_is_frozen: Stack) -> Stack:
+    return one_is_frozen
 
 
 @pytest.mark.parametrize("button", [".actions button", "#session_start"])
@@ -189,6 +136,14 @@ def test_what_the_quorum_forbids_is_said_and_does_nothing(stack: Stack, page: Pa
     expect(page.locator("#dialog")).to_contain_text("The quorum of 2 can then not be reached")
     page.keyboard.press("Escape")
     expect(page.locator("#dialog")).to_be_hidden()
+
+
+def test_the_page_of_a_client_at_work_leads_to_its_session(stack: Stack, page: Page, held: Held):
+    held("at work")
+    key = next(one["id"] for one in stack.get("/clients")["items"] if one["name"] == "site-2")
+    page.goto(f"{stack.url}/clients/{key}/")
+    page.click("section:has(#now-title) >> text=at work")
+    expect(page.locator("h1")).to_have_text("at work")
 
 
 def test_a_running_session_gets_more_rounds(stack: Stack, page: Page, held: Held):
