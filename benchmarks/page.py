@@ -70,8 +70,9 @@ def opened(stack: Stack, browser: Browser) -> None:
     points(stack, session, 5000)
     page = signed_in(stack, browser)
     for visit in ("cold", "again"):
-        seconds = visited(stack, page, session)
-        print(f"open, {visit}: 200 clients x 5,000 points, curves drawn after {seconds:.2f} s, {long_tasks(page)}")
+        seconds, painted = visited(stack, page, session)
+        print(f"open, {visit}: 200 clients x 5,000 points, content painted after {painted:.2f} s,")
+        print(f"      curves drawn after {seconds:.2f} s, {long_tasks(page)}")
     stack.post(f"/sessions/{session}/cancel")
     page.close()
     assert len(work) == 200
@@ -86,7 +87,7 @@ def live(stack: Stack, browser: Browser, seconds: float) -> None:
     first = 10_000 - round(10 * seconds)
     points(stack, session, first)
     page = signed_in(stack, browser)
-    took = visited(stack, page, session)
+    took, painted = visited(stack, page, session)
     page.evaluate("longTasks.length = 0, frames_ = 0")
     began = time.monotonic()
     sender = threading.Thread(target=send, args=(stack, work, first, seconds))
@@ -97,7 +98,8 @@ def live(stack: Stack, browser: Browser, seconds: float) -> None:
     sender.join()
     expected = first + round(10 * seconds)
     until(lambda: counts(page) == [expected] * 20, seconds=60, why=f"{expected} points each: {counts(page)}")
-    print(f"live: 20 clients x {expected:,} points, 200 a second for {spent:.0f} s: drawn after {took:.2f} s,")
+    print(f"live: 20 clients x {expected:,} points, 200 a second for {spent:.0f} s:")
+    print(f"      content painted after {painted:.2f} s, curves drawn after {took:.2f} s,")
     print(f"      {frames / spent:.1f} frames a second, {tasks}; every point arrived. {os.cpu_count()} cores")
 
 
@@ -178,12 +180,13 @@ def signed_in(stack: Stack, browser: Browser) -> Page:
     return page
 
 
-def visited(stack: Stack, page: Page, session: str) -> float:
-    """Seconds from the click to drawn curves."""
+def visited(stack: Stack, page: Page, session: str) -> tuple[float, float]:
+    """Seconds from the click to drawn curves, and to the first paint of numbers, state and reasons."""
     began = time.monotonic()
     page.goto(f"{stack.url}/sessions/{session}/", wait_until="commit")
     until(lambda: page.evaluate(DRAWN), every=0.02, why="drawn curves")
-    return time.monotonic() - began
+    drawn = time.monotonic() - began
+    return drawn, page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
 
 
 def long_tasks(page: Page) -> str:

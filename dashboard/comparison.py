@@ -196,4 +196,4 @@ def _described(session: TrainingSession) -> dict[str, str]:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, str]:
-    return {wording.spaced(name): str(value) for name, value in given.items()}
+    return {wording.spaced(name): wording.setting(value) for name, value in given.items()}

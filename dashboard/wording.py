@@ -95,5 +95,10 @@ def spaced(name: str) -> str:
     return capital(name.replace("_lr", "_learning_rate").replace("_", " "))
 
 
+def setting(value: object) -> str:
+    """The value of a setting as one would write it."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
 def shortened(name: str, longest: int = 24) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1]}…"

@@ -181,6 +181,12 @@ def spaced(name: str) -> str:
 
 
 @register.filter
+def setting(value: object) -> str:
+    """True: yes."""
+    return wording.setting(value)
+
+
+@register.filter
 def signed(change: float) -> str:
     """+0.009, with a minus that is as wide as the plus."""
     return f"{change:+.3f}".replace("-", "−")

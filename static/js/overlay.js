@@ -9,8 +9,9 @@ const DASHES = ["solid", "solid", "solid", "solid", "6px,3px", "6px,3px", "2px,2
 
 if (card) {
   const plot = $("#overlay"), legend = $("[data-legend]", card), readout = $("[data-readout]", card), form = $("[data-overlay-form]", card);
-  let data = null, isolated = "", drawn = "";
-  const view = new URLSearchParams(location.search), log = $("[name=y][value=log]", form);
+  const view = new URLSearchParams(location.search), log = $("[name=y][value=log]", form), asZoom = (text) => text.split(",").map(Number);
+  let data = null, isolated = view.get("only") ?? "", zoom = asZoom(view.get("zoom") ?? ""), drawn = "";
+  if (zoom.length !== 4 || !zoom.every(Number.isFinite)) zoom = null;
   if (view.get("y") === "log" && log) log.checked = true;
 
   const asked = () => Object.fromEntries(new FormData(form));
@@ -30,10 +31,11 @@ if (card) {
     $("[data-no-overlay]", card).hidden = lines.length > 0;
     list(lines, metric);
     if (!lines.length) return;
+    const part = (from) => (zoom ? { range: zoom.slice(from, from + 2), autorange: false } : {});
     const look = layout({
       margin: { l: 48, r: 14, t: 6, b: 38 },
-      x: { title: { text: data.axes[x] }, rangemode: "tozero" },
-      y: { type: y === "log" ? "log" : "linear", tickformat: "~g" },
+      x: { title: { text: data.axes[x] }, rangemode: "tozero", ...part(0) },
+      y: { type: y === "log" ? "log" : "linear", tickformat: "~g", ...part(2) },
       uirevision: `${metric}/${x}/${y}`,
     });
     await Plotly.react(plot, traces(metric, x), look, CONFIG);
@@ -43,6 +45,12 @@ if (card) {
     plot.dataset.wired = "1";
     plot.on("plotly_hover", hover);
     plot.on("plotly_unhover", () => { readout.hidden = true; });
+    plot.on("plotly_relayout", (change) => {
+      if (!Object.keys(change).some((key) => /^[xy]axis\.(range|autorange)/.test(key))) return; // a new size, say
+      const { xaxis, yaxis } = plot._fullLayout;
+      zoom = change["xaxis.autorange"] ? null : [...xaxis.range, ...yaxis.range];
+      keep();
+    });
   }
 
   function sample(one) {
@@ -59,7 +67,7 @@ if (card) {
   function list(lines, metric) {
     legend.replaceChildren(...lines.map((one) => {
       const button = el("button", { type: "button", "aria-pressed": String(isolated === one.name) }, el("span", { class: "client" }, sample(one), el("span", { class: "client__name" }, one.name)), el("span"), el("span", { class: "legend__value" }, measured(one.y[metric].findLast((v) => v !== null))));
-      button.addEventListener("click", () => { isolated = isolated === one.name ? "" : one.name; draw(); });
+      button.addEventListener("click", () => { isolated = isolated === one.name ? "" : one.name; keep(); draw(); });
       return button;
     }));
     legend.toggleAttribute("data-isolating", isolated !== "");
@@ -74,11 +82,13 @@ if (card) {
   }
 
   function keep() {
-    const url = new URL(location);
+    const url = new URL(location), set = (name, value) => (value ? url.searchParams.set(name, value) : url.searchParams.delete(name));
     for (const [name, value] of Object.entries(asked())) {
       const first = $(`[name="${name}"]`, form), usual = first.tagName === "SELECT" ? first.options[0]?.text : first.value;
-      if (value && value !== usual) url.searchParams.set(name, value); else url.searchParams.delete(name);
+      set(name, value === usual ? "" : value);
     }
+    set("only", isolated);
+    set("zoom", zoom?.map((at) => Number(Number(at).toPrecision(5))).join(","));
     history.replaceState(null, "", url);
   }
 
@@ -111,7 +121,7 @@ if (card) {
   };
   card.addEventListener("click", ({ target }) => { const act = target.closest("[data-overlay-do]"); if (act && data && !plot.hidden) acts[act.dataset.overlayDo](); else if (act?.dataset.overlayDo === "table" && data) acts.table(); });
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("change", () => { keep(); draw(); });
+  form.addEventListener("change", () => { zoom = null; keep(); draw(); });
   addEventListener("themechange", draw);
 
   function read() {
@@ -119,6 +129,7 @@ if (card) {
     if (!text || text === drawn) return;
     drawn = text;
     data = JSON.parse(text);
+    if (!data.series.some(({ name }) => name === isolated)) isolated = "";
     const menu = $("[name=metric]", form), known = [...menu.options].map((option) => option.value), measured = [...new Set(data.series.flatMap((one) => Object.keys(one.y)))];
     if (!known.some((name) => measured.includes(name)) && measured.length) menu.replaceChildren(...measured.map((name) => el("option", {}, name)));
     draw();

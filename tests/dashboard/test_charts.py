@@ -96,6 +96,11 @@ def test_sizes_carry_their_unit(num_bytes: float, said: str) -> None:
     assert " ".join(wording.size(num_bytes)) == said
 
 
+@pytest.mark.parametrize(("value", "said"), [(True, "yes"), (False, "no"), (1, "1"), (0.1, "0.1"), ("mnist", "mnist")])
+def test_settings_are_written_as_one_would_write_them(value: object, said: str) -> None:
+    assert wording.setting(value) == said
+
+
 def test_lists_name_a_few_and_count_the_rest() -> None:
     assert wording.listed([]) == ""
     assert wording.listed(["a"]) == "a"

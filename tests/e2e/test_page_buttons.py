@@ -142,6 +142,8 @@ def test_the_compared_curves_are_isolated_zoomed_and_saved(stack: Stack, done: d
     names = page.locator("[data-legend] button")
     names.last.click()
     expect(names.last).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    expect(names.last).to_have_attribute("aria-pressed", "true")
     names.last.click()
     expect(page.locator("[data-legend] [aria-pressed=true]")).to_have_count(0)
     box = page.locator("#overlay .nsewdrag").bounding_box()
@@ -153,8 +155,13 @@ def test_the_compared_curves_are_isolated_zoomed_and_saved(stack: Stack, done: d
     page.mouse.move(left + 200, top + 60, steps=4)
     page.mouse.up()
     until(lambda: axis(page, "xaxis", "autorange") is False, seconds=10, why="the zoom")
+    zoomed = axis(page, "xaxis", "range")
+    page.reload()
+    page.wait_for_selector("#overlay[data-lines='2']")
+    assert axis(page, "xaxis", "range") == pytest.approx(zoomed, rel=1e-3)
     page.click("[data-overlay-do=reset]")
     until(lambda: axis(page, "xaxis", "autorange") is True, seconds=10, why="the whole again")
+    assert "zoom" not in page.url and "only" not in page.url
     for act, name in (("png", "comparison.png"), ("csv", "comparison.csv")):
         with page.expect_download() as download:
             page.click(f"[data-overlay-do={act}]")
