@@ -21,6 +21,7 @@ from twisted.internet.error import CannotListenError
 from federation.api.raw import bytes_at_a_time
 
 MOST_WAITING = 4  # pieces that the application has not taken yet
+CAN_SEND_FILES = hasattr(os, "sendfile")  # not so on Windows
 
 
 class Inlet(asyncio.Queue[dict[str, Any]]):
@@ -187,7 +188,7 @@ class Server(daphne.server.Server):
         super().__init__(*args, **{"request_buffer_size": 64 << 10} | kwargs)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        if scope["type"] == "http" and not protocol.isSecure():
+        if CAN_SEND_FILES and scope["type"] == "http" and not protocol.isSecure():
             scope["extensions"] = {"http.response.zerocopysend": {}}
         inlet = getattr(protocol, "inlet", None)
         if inlet is None:
