@@ -48,7 +48,7 @@ LISTEN = """() => {
 DATA = """() => {
   const plain = (column) => Array.from(column, (v) => (Number.isFinite(v) ? v : null));
   const node = document.querySelector("#curves");
-  return [node.dataset.points, ...node.data.map((trace) => [trace.name, plain(trace.x), plain(trace.y)])];
+  return [node.dataset.points, ...(node.data ?? []).map((trace) => [trace.name, plain(trace.x), plain(trace.y)])];
 }"""
 
 
