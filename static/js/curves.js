@@ -142,7 +142,7 @@ export class Curves {
 
   pace(began) {
     this.cost = performance.now() - began;
-    this.next = performance.now() + Math.max(100, 12 * this.cost);
+    this.next = performance.now() + Math.max(100, (this.cost < 50 ? 12 : 20) * this.cost); // a longer one is felt
   }
 
   wire() {
