@@ -18,7 +18,7 @@ import daphne.server  # first: it installs the reactor
 from daphne import http_protocol
 from twisted.internet.error import CannotListenError
 
-from federation.api.raw import bytes_at_a_time
+from federation.api.raw import SENDFILE, bytes_at_a_time
 
 MOST_WAITING = 4  # pieces that the application has not taken yet
 CAN_SEND_FILES = hasattr(os, "sendfile")  # not so on Windows
@@ -189,7 +189,7 @@ class Server(daphne.server.Server):
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if CAN_SEND_FILES and scope["type"] == "http" and not protocol.isSecure():
-            scope["extensions"] = {"http.response.zerocopysend": {}}
+            scope["extensions"] = {SENDFILE: {}}
         inlet = getattr(protocol, "inlet", None)
         if inlet is None:
             return super().create_application(protocol, scope)
@@ -199,7 +199,7 @@ class Server(daphne.server.Server):
         return inlet
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.zerocopysend":
+        if message["type"] == SENDFILE:
             if not protocol.finished:
                 await protocol.send_file(message["file"], message["offset"], message["count"])
             message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}

@@ -48,7 +48,6 @@ class Exchange:
         self.path = path
         self.receive, self._send = receive, send
         self.sends_files: bool = SENDFILE in scope.get("extensions", {})
-        self._sends_files = "http.response.zerocopysend" in scope.get("extensions", {})
         self.extra_headers: dict[str, str] = {}  # go with every answer, a refusal too
         self.began = False
         self.stalled = False  # no byte of the body came for FL_STALL_SECONDS
