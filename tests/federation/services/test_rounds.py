@@ -6,7 +6,7 @@ from django.db import IntegrityError, connection, transaction
 
 from federation import storage
 from federation.errors import Conflict, Invalid
-from federation.fl import weights
+from federation.fl import aggregation, weights
 from federation.lifecycle import RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round, Server, TrainingSession
 from federation.services import clients, rounds, seats, sessions
@@ -474,7 +474,7 @@ def test_a_model_that_is_not_finite_is_never_published(open_round, now):
 def test_a_full_disk_lets_the_round_wait_until_there_is_room(closed, now, monkeypatch):
     round_ = closed(rounds=1)
     with monkeypatch.context() as full:
-        full.setattr(rounds.aggregation, "aggregate", no_space)
+        full.setattr(aggregation, "aggregate", no_space)
         assert not rounds.advance(round_.session, now=now)
     assert Round.objects.get().status == RoundStatus.AGGREGATING
     assert settle(round_.session, now=now + timedelta(seconds=11)).status == SessionStatus.COMPLETED

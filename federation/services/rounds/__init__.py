@@ -1,0 +1,89 @@
+"""Rounds: `advance` makes the one move that is due. Whatever happens, whoever notices just calls it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from federation.lifecycle import OPEN, FileStatus, RoundStatus
+from federation.models import Participation, TrainingSession
+from federation.prepared import Select
+from federation.services import server
+from federation.services.rounds.aggregating import LEASE, Lease, LeaseLost, aggregate, claim, free_leases, reopen
+from federation.services.rounds.closing import cancel_active, close, collect, fail, give_up, move
+from federation.services.rounds.opening import Pool, Turn, next_try, open_for, pool, turns, wanted
+from federation.services.rounds.publishing import federated_metrics, publish
+from federation.services.rounds.steering import MAX_EXTENSION_SECONDS, extend, finish, not_yet, skip
+
+__all__ = [
+    "LEASE",
+    "MAX_EXTENSION_SECONDS",
+    "Lease",
+    "LeaseLost",
+    "Pool",
+    "Turn",
+    "advance",
+    "aggregate",
+    "cancel_active",
+    "claim",
+    "close",
+    "collect",
+    "extend",
+    "fail",
+    "federated_metrics",
+    "finish",
+    "free_leases",
+    "give_up",
+    "may_move",
+    "move",
+    "next_try",
+    "not_yet",
+    "open_next",
+    "pool",
+    "publish",
+    "reopen",
+    "skip",
+    "turns",
+    "wanted",
+]
+
+
+def advance(session: TrainingSession, *, now: datetime) -> bool:
+    """Make the one move that is due, if any. True if something moved.
+
+    Every trigger (an upload, a deadline, a button, a restarted worker) just calls this.
+    It is safe to call too often and from two workers at once: the database picks a winner.
+    """
+    round_ = session.active_round()
+    if round_ is None:
+        return open_next(now=now)
+    if round_.status == RoundStatus.AGGREGATING:
+        if round_.base_model.file_status == FileStatus.DAMAGED:  # until it is made again
+            return False
+        token = claim(round_, now=now)
+        return token is not None and aggregate(round_, token)
+    # A seat that reported has freed its client, perhaps for another session.
+    return close(round_, now=now) or open_next(now=now)
+
+
+_open_seats = Select(
+    lambda round_: Participation.objects.filter(round=round_, status__in=OPEN).only("pk").order_by()[:1], int
+)
+_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round().only("pk").order_by()[:1])
+
+
+def may_move(round_id: int) -> bool:
+    """Whether an update that was just accepted can have made a move due. What else can, the tick finds."""
+    return not _open_seats(round_id) or bool(_waiting())
+
+
+def open_next(*, now: datetime) -> bool:
+    """Open a round for the session whose turn it is: the one that waited longest, if it has enough clients.
+
+    Sessions behind it that could ask the same clients wait while it waits for busy ones, so that a session that
+    needs many is never starved by one that needs few. One that has too few clients online holds nobody up.
+    """
+    waiting = list(TrainingSession.objects.waiting_for_a_round())
+    if not waiting or not server.may_open(now):
+        return False
+    due = next((turn for turn in turns(waiting, pool(now)) if turn.is_due), None)
+    return due is not None and open_for(due.session, due.free, due.asked, now)

@@ -1,0 +1,144 @@
+"""From updates to the next model, by whichever worker claims it; nothing made of damaged files is published."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from federation import events, killpoints, storage
+from federation.errors import StorageFull
+from federation.fl import aggregation, weights
+from federation.killpoints import Point
+from federation.lifecycle import RoundStatus
+from federation.models import Event, Participation, Round
+from federation.services import damage, late, making, seats, server
+from federation.services.rounds.closing import fail, move
+from federation.services.rounds.publishing import publish
+
+log = logging.getLogger(__name__)
+
+Payload = dict[str, Any]
+LEASE = timedelta(seconds=10)  # renewed between blocks; a worker that dies loses it
+RENEW = timedelta(seconds=2)
+
+
+class LeaseLost(Exception):
+    """Another worker took the aggregation over, or the round was cancelled."""
+
+
+def claim(round_: Round, *, now: datetime) -> str | None:
+    """Take the aggregation of a round; None while another worker holds it. A worker that dies loses it."""
+    token = secrets.token_hex(16)
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    rows = Round.objects.filter(free, pk=round_.pk, status=RoundStatus.AGGREGATING)
+    return token if rows.update(lease_token=token, lease_until=now + LEASE) else None
+
+
+def free_leases() -> None:
+    """Give up every lease: called by a server that is the only one, at its start."""
+    Round.objects.filter(status=RoundStatus.AGGREGATING).update(lease_until=None)
+
+
+class Lease:
+    """Keeps a claim alive between blocks."""
+
+    def __init__(self, round_: Round, token: str) -> None:
+        self.round, self.token, self.renewed = round_, token, timezone.now()
+
+    def renew(self) -> None:
+        """Raises LeaseLost if the round is no longer ours."""
+        killpoints.reached(Point.HALF_AGGREGATED)
+        now = timezone.now()
+        if now - self.renewed < RENEW:
+            return
+        rows = Round.objects.filter(pk=self.round.pk, status=RoundStatus.AGGREGATING, lease_token=self.token)
+        if not rows.update(lease_until=now + LEASE):
+            raise LeaseLost
+        server.tick(now=now)  # the tick itself may have to wait behind this aggregation
+        self.renewed = now
+
+
+def aggregate(round_: Round, token: str) -> bool:
+    """Build the next global model from the reported updates and publish it. False if it could not be done now."""
+    try:
+        return _aggregate(round_, token)
+    except LeaseLost:
+        return False
+    except StorageFull:
+        log.warning("round %s of session %s waits: the disk is full", round_.number, round_.session_id)
+        return False
+
+
+# What is read of each seat where all goes well; the rest is fetched where something was damaged.
+_COUNTED = (
+    *("status", "digest", "num_examples", "staleness", "metrics", "counted_in"),
+    *("client__name", "round__number", "round__attempt", "round__session"),
+)
+
+
+def _aggregate(round_: Round, token: str) -> bool:
+    killpoints.reached(Point.AGGREGATION_CLAIMED)
+    counted, began, lease = list(making.counted(round_).only(*_COUNTED)), timezone.now(), Lease(round_, token)
+    made, failure = None, ""
+    with (
+        storage.scratch() as out,
+        storage.scratch() as out_slots,
+        storage.Check(making.files(round_, counted)) as check,
+    ):
+        try:
+            with storage.refusing_when_full():
+                made = making.make(round_, counted, out, out_slots, lease.renew)
+        except (aggregation.AggregationError, weights.WeightsError, FileNotFoundError) as error:
+            failure = str(error)
+        if damaged := check.damaged(lease.renew):
+            return _mend(round_, token, counted, damaged)
+        if made is None:
+            return fail(round_, reason=failure, now=timezone.now(), lease_token=token)
+        with storage.keeping():
+            storage.put(out, made.digest)
+            if made.slots_digest:
+                storage.put(out_slots, made.slots_digest)
+            killpoints.reached(Point.AGGREGATED)
+            published = publish(round_, token, counted, made, began=began, now=timezone.now())
+    killpoints.reached(Point.PUBLISHED)
+    return published
+
+
+def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: set[str]) -> bool:
+    """Nothing made of damaged files is published. Updates are asked for again; models are made again by `repair`."""
+    of_seats = [seat for seat in counted if seat.digest in damaged]
+    own = [seat for seat in of_seats if seat.round_id == round_.pk]
+    late.lose([seat for seat in of_seats if seat.round_id != round_.pk])
+    if of_models := damaged - {seat.digest for seat in of_seats}:
+        damage.note(of_models)
+    if of_models or not own:
+        Round.objects.filter(pk=round_.pk, lease_token=token).update(lease_until=None)
+        return not of_models  # without the late ones it can be aggregated at once
+    return reopen(round_, token, own, now=timezone.now())
+
+
+@transaction.atomic
+def reopen(round_: Round, token: str, damaged: Sequence[Participation], *, now: datetime) -> bool:
+    """Collect again, from the clients whose updates were damaged. The others' stay."""
+    deadline = max(round_.deadline, now + timedelta(seconds=round_.session.round_seconds))
+    free = {"lease_token": "", "lease_until": None, "collected_at": None, "deadline": deadline}
+    if not move(round_, RoundStatus.COLLECTING, guard={"lease_token": token}, **free):
+        return False
+    entries, asked = [], []
+    for seat in damaged:
+        missing = not storage.exists(seat.digest)
+        storage.set_aside(seat.digest)  # before the client can send it again
+        again = seats.ask_again(seat)
+        then = "asked_again" if again else "lost"
+        entries.append((Event.Kind.STORAGE_DAMAGED, damage.of_update(seat, missing, then)))
+        asked += [events.reference(seat.client)] if again else []
+    where: Payload = {"round": round_.number, "attempt": round_.attempt, "deadline": deadline.isoformat()}
+    events.record_all(round_.session_id, [*entries, (Event.Kind.ROUND_REOPENED, where | {"clients": asked})])
+    return True

@@ -1,0 +1,145 @@
+"""The ends of a round and what follows: it is aggregated, failed or cancelled; its session goes on or ends."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from federation import events
+from federation.lifecycle import (
+    ACTIVE,
+    LIVE,
+    OPEN,
+    ROUND_MOVES,
+    RoundFailure,
+    RoundStatus,
+    SessionStatus,
+    verdict,
+)
+from federation.models import Event, Round, TrainingSession
+from federation.services import late, seats, server
+
+Payload = dict[str, Any]
+
+
+def close(round_: Round, *, now: datetime) -> bool:
+    """Close a collecting round if it is time: to be aggregated with a quorum, failed without."""
+    if _verdict(round_, now) is None or not (now < round_.deadline or server.may_miss_deadlines(now)):
+        return False
+    with transaction.atomic():
+        # Under the lock no update can be accepted between the count and the move.
+        open_still = Round.objects.select_for_update().filter(pk=round_.pk, status=RoundStatus.COLLECTING)
+        locked = open_still.order_by("pk").first()
+        to = _verdict(locked, now) if locked else None
+        if locked is None or to is None:
+            return False
+        if to == RoundStatus.AGGREGATING:
+            return collect(locked, reason="The round closed without it.", now=now)
+        return fail(locked, reason=_missed(locked), now=now)
+
+
+def _verdict(round_: Round, now: datetime) -> RoundStatus | None:
+    return verdict(**round_.tally(), quorum=round_.session.quorum, deadline=round_.deadline, now=now)
+
+
+def _missed(round_: Round) -> str:
+    reported, needed = round_.tally()["reported"], round_.session.quorum
+    when = "at the deadline" if round_.seats.filter(status__in=OPEN).exists() else "when no seat was open any more"
+    return f"{reported} of {needed} needed updates had arrived {when}."
+
+
+@transaction.atomic
+def collect(round_: Round, *, reason: str, now: datetime) -> bool:
+    """Take in no more updates and hand the round to aggregation. False if someone moved it first."""
+    if not move(round_, RoundStatus.AGGREGATING, collected_at=now):
+        return False
+    seats.drop(round_.seats.all(), reason=reason, closing=True)
+    late.take(round_)
+    return True
+
+
+@transaction.atomic
+def fail(round_: Round, *, reason: str, now: datetime, lease_token: str | None = None) -> bool:
+    """End a round without a model: it is tried again, skipped, or fails its session, as that was told."""
+    guard = {} if lease_token is None else {"lease_token": lease_token}
+    if not move(round_, RoundStatus.FAILED, guard=guard, reason=reason, closed_at=now):
+        return False
+    seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
+    session = round_.session
+    again, skipped = (round_.on_failure == one for one in (RoundFailure.RETRY, RoundFailure.SKIP))
+    where: Payload = {"round": round_.number, "attempt": round_.attempt}
+    events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=again, skipped=skipped)
+    if skipped:
+        _skip(round_, now)
+    elif again:
+        TrainingSession.objects.filter(pk=session.pk).update(idle_since=now)
+    else:
+        times = "once" if round_.attempt == 1 else f"{round_.attempt} times"
+        _fail_session(session, f"Round {round_.number} failed {times}. The last time: {reason}", now)
+    return True
+
+
+def _skip(round_: Round, now: datetime) -> None:
+    """Go on with the next number from the last model. A session none of whose rounds made one has failed."""
+    session = round_.session
+    if not session.models.filter(version__gt=0).exists() and session.rounds <= round_.number:
+        _fail_session(session, "Every round failed and was skipped, so that there is no model to keep.", now)
+    elif complete_or_go_on(round_, now):
+        events.record(session.pk, Event.Kind.SESSION_COMPLETED, rounds=round_.number)
+
+
+def _fail_session(session: TrainingSession, reason: str, now: datetime) -> None:
+    fields = {"status": SessionStatus.FAILED, "reason": reason, "ended_at": now, "idle_since": None}
+    if TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(**fields):
+        events.record(session.pk, Event.Kind.SESSION_FAILED, reason=reason)
+
+
+@transaction.atomic
+def give_up(session: TrainingSession, *, reason: str, now: datetime) -> None:
+    """Fail the open round and the session: what they stand on is lost, so that trying again would not help."""
+    round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
+    if round_ is not None and move(round_, RoundStatus.FAILED, reason=reason, closed_at=now):
+        seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
+        where: Payload = {"round": round_.number, "attempt": round_.attempt}
+        events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=False)
+    _fail_session(session, reason, now)
+
+
+def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None, **fields: object) -> bool:
+    """Move a round to another status, with what else changes. False if someone moved it first.
+
+    Call inside a transaction.
+    """
+    if (round_.status, to) not in ROUND_MOVES:
+        raise ValueError(f"round {round_.pk}: {round_.status} -> {to} is not a move")
+    rows = Round.objects.filter(pk=round_.pk, status=round_.status, **(guard or {}))
+    if not rows.update(status=to, **fields):
+        return False
+    if to in (RoundStatus.FAILED, RoundStatus.CANCELLED):
+        late.release(round_)
+    round_.status = to
+    for name, value in fields.items():
+        setattr(round_, name, value)
+    return True
+
+
+@transaction.atomic
+def cancel_active(session: TrainingSession, *, now: datetime) -> None:
+    """Cancel the open round of a session that is being cancelled. What was sent for it is not counted."""
+    round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
+    if round_ and move(round_, RoundStatus.CANCELLED, closed_at=now, reason="The session was cancelled."):
+        seats.drop(round_.seats.all(), reason="The session was cancelled.")
+        events.record(session.pk, Event.Kind.ROUND_CANCELLED, round=round_.number, attempt=round_.attempt)
+
+
+def complete_or_go_on(round_: Round, now: datetime) -> bool:
+    """Complete the session after its last round, or note since when it waits for the next. True if completed."""
+    live = TrainingSession.objects.filter(pk=round_.session_id, status__in=LIVE)
+    # The number of rounds is compared in the database: more may have been added while this one was aggregated.
+    done = live.filter(rounds__lte=round_.number)
+    completed = done.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None)
+    if not completed:
+        live.update(idle_since=now)
+    return bool(completed)

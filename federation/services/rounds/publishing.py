@@ -1,0 +1,94 @@
+"""A model that is made becomes known, and its round is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from federation import events
+from federation.fl import aggregation, workloads
+from federation.lifecycle import RoundStatus, SeatStatus
+from federation.models import Event, GlobalModel, Participation, Round
+from federation.prepared import Update
+from federation.services import seats
+from federation.services.rounds.closing import complete_or_go_on, move
+
+Payload = dict[str, Any]
+
+
+@transaction.atomic
+def publish(
+    round_: Round,
+    token: str,
+    counted: Sequence[Participation],
+    made: aggregation.Aggregated,
+    *,
+    began: datetime,
+    now: datetime,
+) -> bool:
+    """Make a new global model known and complete its round. Only whoever holds the claim can."""
+    if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, closed_at=now):
+        return False
+    _keep_model(round_, made, now)
+    _mark_counted(round_, counted, made)
+    own = [seat for seat in counted if seat.round_id == round_.pk]
+    federated = federated_metrics(own)  # late ones measured an older model
+    GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
+    work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
+    if len(own) < len(counted):
+        work["late"] = [seats.describe(seat) | {"staleness": seat.staleness} for seat in counted[len(own) :]]
+    where: Payload = {"round": round_.number, "attempt": round_.attempt}
+    model: Payload = {"version": round_.number, "digest": made.digest, "num_bytes": made.num_bytes}
+    entries = [
+        (Event.Kind.ROUND_AGGREGATED, where | work),
+        (Event.Kind.MODEL_PUBLISHED, model | {"round": round_.number, "federated_metrics_of_base": federated}),
+        (Event.Kind.ROUND_COMPLETED, where | work | {"seconds": (now - round_.opened_at).total_seconds()}),
+    ]
+    if complete_or_go_on(round_, now):
+        entries.append((Event.Kind.SESSION_COMPLETED, {"rounds": round_.number}))
+    events.record_all(round_.session_id, entries)
+    return True
+
+
+def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> None:
+    evaluates = workloads.get(round_.session.workload).needs_torch
+    GlobalModel.objects.create(
+        session=round_.session,
+        version=round_.number,
+        digest=made.digest,
+        num_bytes=made.num_bytes,
+        slots_digest=made.slots_digest or "",
+        parent=round_.base_model,
+        round=round_,
+        evaluated_at=None if evaluates else now,
+        created_at=now,
+    )
+
+
+_set_counted = Update(Participation, "status", "norm", "cosine")
+
+
+def _mark_counted(round_: Round, counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
+    """Note what became of each update. A late one stays late: `counted_in` says where it counts."""
+    _set_counted(
+        (SeatStatus.AGGREGATED if seat.round_id == round_.pk else seat.status, norm, cosine, seat.pk)
+        for seat, norm, cosine in zip(counted, made.norms, made.cosines, strict=True)
+    )
+
+
+def federated_metrics(counted: Sequence[Participation]) -> dict[str, float]:
+    """The clients' evaluation of the round's base model on their own held-out data, weighted by their examples.
+
+    Clients report it as `base_val_loss` and `base_val_accuracy`; those that did not are left out.
+    """
+    found: dict[str, float] = {}
+    for name in ("loss", "accuracy"):
+        key = f"base_val_{name}"
+        given = [(s.metrics[key], s.num_examples or 0) for s in counted if s.metrics.get(key) is not None]
+        total = sum(examples for _, examples in given)
+        if total:
+            found[name] = sum(value * examples for value, examples in given) / total
+    return found

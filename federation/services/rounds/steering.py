@@ -1,0 +1,71 @@
+"""What an operator does with an open round."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from federation import events
+from federation.errors import Conflict, Invalid
+from federation.lifecycle import RoundStatus
+from federation.models import Event, Round, TrainingSession
+from federation.services import seats
+from federation.services.rounds.closing import collect
+
+MAX_EXTENSION_SECONDS = 2_592_000
+
+
+@transaction.atomic
+def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
+    """Close the open round with the updates that are in. Raises Conflict below the quorum."""
+    round_ = _collecting(session)
+    missing = max(1, session.quorum) - round_.tally()["reported"]
+    if missing > 0:
+        raise Conflict(not_yet(session, missing))
+    if collect(round_, reason=f"The round was finished by {by}.", now=now):
+        events.record(session.pk, Event.Kind.ROUND_FINISHED, round=round_.number, attempt=round_.attempt, by=by)
+
+
+def not_yet(session: TrainingSession, missing: int) -> str:
+    """Why a round cannot be finished."""
+    more = "1 more update is" if missing == 1 else f"{missing} more updates are"
+    return f"Not yet: {more} needed for the quorum of {session.quorum}."
+
+
+@transaction.atomic
+def extend(session: TrainingSession, *, seconds: int, by: str) -> None:
+    """Move the deadline of the open round, counted from where it is."""
+    if not 1 <= seconds <= MAX_EXTENSION_SECONDS:
+        raise Invalid(("seconds", f"seconds is {seconds}: choose 1 to {MAX_EXTENSION_SECONDS}."))
+    round_ = _collecting(session)
+    deadline = round_.deadline + timedelta(seconds=seconds)
+    if not Round.objects.filter(pk=round_.pk, status=RoundStatus.COLLECTING).update(deadline=deadline):
+        raise Conflict("The round closed just now.")
+    events.record(
+        session.pk,
+        Event.Kind.ROUND_EXTENDED,
+        round=round_.number,
+        attempt=round_.attempt,
+        seconds=seconds,
+        deadline=deadline.isoformat(),
+        by=by,
+    )
+
+
+def skip(session: TrainingSession, seat_id: int, *, by: str) -> None:
+    """Go on without one client in the open round."""
+    round_ = _collecting(session)
+    seat = round_.seats.select_related("client", "round").filter(pk=seat_id).first()
+    if seat is None:
+        raise Invalid(("participation", f"The open round has no participation {seat_id}."))
+    seats.skip(seat, by=by)
+
+
+def _collecting(session: TrainingSession) -> Round:
+    round_ = session.active_round()
+    if round_ is None:
+        raise Conflict(f"{session.name} has no open round.")
+    if round_.status != RoundStatus.COLLECTING:
+        raise Conflict(f"{str(round_).capitalize()} is {round_.status}; its seats are closed.")
+    return round_
