@@ -16,10 +16,9 @@ from federation.api.auth import ClientAuth
 from federation.errors import Invalid
 from federation.fl.version import __version__
 from federation.models import Client
-from federation.services import clients, seats
+from federation.services import clients, info, seats
 
 router = Router(tags=["agents"], auth=ClientAuth())
-MAX_INFO_BYTES = 16 << 10
 
 
 class AgentRequest(HttpRequest):
@@ -61,9 +60,9 @@ def tell(request: AgentRequest, body: schemas.Telling) -> dict[str, Any]:
     return {"changed": clients.tell(request.auth, body.info, now=timezone.now())}
 
 
-def _refuse_large(info: dict[str, Any]) -> None:
-    if len(json.dumps(info)) > MAX_INFO_BYTES:
-        raise Invalid(("info", f"info is larger than {MAX_INFO_BYTES} bytes."))
+def _refuse_large(given: dict[str, Any]) -> None:
+    if len(json.dumps(given)) > info.MAX_BYTES:
+        raise Invalid(("info", f"info is larger than {info.MAX_BYTES} bytes."))
 
 
 @router.post("/clients/me/leave", response=schemas.Empty)

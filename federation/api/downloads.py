@@ -26,7 +26,7 @@ from federation.prepared import Select
 from federation.services import damage
 
 SENDFILE_BYTES = 1 << 20  # at a time, so that other connections get their turn
-RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class RangeNotSatisfiable(Refused):

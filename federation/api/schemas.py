@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from ninja import Schema
@@ -21,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from federation import parsing
 from federation.models import Phase
 
 T = TypeVar("T")
@@ -58,7 +60,20 @@ def _in_utc(time: datetime) -> datetime:
         raise PydanticCustomError("far_time", "In UTC this is before the year 1 or after 9999") from None
 
 
+@lru_cache(4096)  # a client sends the same few with every call
+def _measure(name: str) -> str:
+    found = parsing.label(name, longest=MEASURE_LENGTH)
+    if found is None:
+        raise PydanticCustomError(
+            "name", f"A name must be 1 to {MEASURE_LENGTH} printable characters, without direction marks"
+        )
+    return found
+
+
 Storable = AfterValidator(_storable)
+Sentences = AfterValidator(parsing.shown)  # of a client's own: they stand among ours on pages
+MEASURE_LENGTH = 64
+Measure = Annotated[str, AfterValidator(_measure)]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 MAX_POINTS = 10_000  # in one progress call
 
@@ -90,7 +105,7 @@ class Plain(BaseModel):
 
 
 class MetricPoint(Plain):
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64), Storable]
+    name: Measure
     step: Annotated[int, Field(ge=0, lt=2**63)]
     value: FiniteFloat | None
     time: Annotated[datetime, AfterValidator(_in_utc)] | None = None
@@ -103,7 +118,7 @@ class Progress(Plain):
 
 
 class Failure(Strict):
-    reason: Annotated[str, StringConstraints(max_length=2000), Storable] = ""
+    reason: Annotated[str, StringConstraints(max_length=2000), Storable, Sentences] = ""
 
 
 class LogLine(Strict):

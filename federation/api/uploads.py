@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import fcntl
 import hashlib
 import os
@@ -24,7 +23,7 @@ from typing import Protocol
 from django.conf import settings
 from django.utils import timezone
 
-from federation import killpoints, storage, tasks
+from federation import killpoints, parsing, storage, tasks
 from federation.api.auth import client_in
 from federation.api.raw import Disconnected, Exchange
 from federation.api.threads import at_length, in_thread
@@ -63,9 +62,9 @@ async def put(exchange: Exchange) -> None:
     """The whole update in one request."""
     exchange.extra_headers = TUS
     seat = await in_thread(_seat, exchange.headers, int(exchange.path["seat_id"]))
-    length = exchange.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > settings.FL_MAX_PUT_BYTES:
-        raise _too_large_to_put(int(length))
+    length = parsing.whole(exchange.headers.get("content-length", ""))
+    if length is not None and length > settings.FL_MAX_PUT_BYTES:
+        raise _too_large_to_put(length)
     digest = _sha256(exchange.headers, "content-digest")
     with storage.scratch() as file:
         takes_long = await _save(exchange, file) > SHORT_BYTES
@@ -167,7 +166,9 @@ async def _tus_seat(exchange: Exchange) -> Participation:
     exchange.extra_headers = TUS
     asked = exchange.headers.get("tus-resumable", "1.0.0")
     if asked != "1.0.0":
-        raise PreconditionFailed(f"tus {asked} is not spoken here; use 1.0.0.", headers={"Tus-Version": "1.0.0"})
+        raise PreconditionFailed(
+            f"tus {parsing.shortened(asked)} is not spoken here; use 1.0.0.", headers={"Tus-Version": "1.0.0"}
+        )
     return await in_thread(_seat, exchange.headers, int(exchange.path["seat_id"]))
 
 
@@ -333,19 +334,22 @@ def _checksum(header: str) -> Checksum | None:
         return None
     name, _, value = header.partition(" ")
     if name not in CHECKSUMS:
-        raise Invalid(("Upload-Checksum", f"The algorithm {name!r} is not known; use {' or '.join(CHECKSUMS)}."))
+        raise Invalid(
+            ("Upload-Checksum", f"The algorithm {parsing.shortened(name)} is not known; use {' or '.join(CHECKSUMS)}.")
+        )
     return Checksum(name, _base64(value))
 
 
 def _base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:  # also for text that is not ASCII
         raise Invalid(("digest", f"{text[:80]!r} is not base64.")) from None
 
 
 def _number(headers: dict[str, str], name: str) -> int | None:
     value = headers.get(name, "")
-    if value and not (value.isdecimal() and len(value) <= 18):
-        raise Invalid((name, f"{name} is {value!r}; a whole number is needed."))
-    return int(value) if value else None
+    number = parsing.whole(value)
+    if value and number is None:
+        raise Invalid((name, f"{name} is {parsing.shortened(value)}; a whole number is needed."))
+    return number

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from django.conf import settings
 from django.utils import timezone
 
-from federation import tasks
+from federation import parsing, tasks
 from federation.api.auth import client_in
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
@@ -40,12 +40,9 @@ async def get_work(exchange: Exchange) -> None:
 
 def _wait(query: bytes) -> float:
     given = parse_qs(query.decode("latin-1")).get("wait", ["30"])[-1]
-    try:
-        wait = float(given)
-    except ValueError:
-        wait = -1.0
-    if not 0 <= wait <= MAX_WAIT:
-        raise Invalid(("wait", f"wait is {given!r}: choose 0 to {MAX_WAIT:.0f} seconds."))
+    wait = parsing.decimal(given)
+    if wait is None or not 0 <= wait <= MAX_WAIT:
+        raise Invalid(("wait", f"wait is {parsing.shortened(given)}: choose 0 to {MAX_WAIT:.0f} seconds."))
     return wait
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
@@ -16,10 +18,14 @@ from federation import events, tokens
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.models import Client, ClientLog, Invitation, ServerEvent
 from federation.prepared import Select
+from federation.services import info as infos
 from federation.services import instances, seats, tags
+from federation.services.info import Info
 from federation.services.instances import Instance
 
-NAME = re.compile(r"\w[\w .@+\-]{0,63}")
+log = logging.getLogger(__name__)
+NAME_LENGTH = 64
+NAME_SIGNS = " .@+-_"  # beside letters, their marks and digits
 TOKEN = re.compile(r"[0-9a-f]{64}")
 TOUCH = timedelta(seconds=10)  # "last seen" is written at most this often
 DATA = ("label_histogram", "data_fingerprint")  # beside num_examples, what of an agent's info is of its data
@@ -49,7 +55,7 @@ def enroll(
 
     A code that was made to let one client in again (`invitations.reissue`) gives that client a new token.
     """
-    name = " ".join(name.split())
+    name = _normal(name)
     _check(name, token)
     invitation = Invitation.objects.filter(code_hash=tokens.digest(tokens.normal_code(join_code))).first()
     if invitation is None:
@@ -67,9 +73,21 @@ def enroll(
     raise Conflict("Too many clients are enrolling at this moment. Try again.")
 
 
+def _normal(name: str) -> str:
+    """A name as it is kept: one way to write each letter (NFC), single spaces, none around it."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def _can_be(name: str) -> bool:
+    """Letters and digits of any script with their marks: no control characters, no direction marks."""
+    kinds = [unicodedata.category(sign)[0] for sign in name]
+    fit = all(kind in "LMN" or sign in NAME_SIGNS for kind, sign in zip(kinds, name, strict=True))
+    return 1 <= len(name) <= NAME_LENGTH and fit and (kinds[0] in "LN" or name[0] == "_")
+
+
 def _check(name: str, token: str | None) -> None:
     errors = []
-    if not NAME.fullmatch(name):
+    if not _can_be(name):
         errors.append(("name", f"The name {name!r} cannot be: use 1 to 64 letters, digits, spaces or . _ @ + -."))
     if token is not None and not TOKEN.fullmatch(token):
         errors.append(("token", "An agent's own token is 32 random bytes as 64 lower-case hexadecimal digits."))
@@ -87,12 +105,13 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
         raise Conflict(_taken(name))
     _refuse_known(token)
     _use(invitation, now)
+    told = _understood(name, info)
     client = Client.objects.create(
         name=name,
         token_hash=tokens.digest(token),
         ordinal=(Client.objects.aggregate(last=Max("ordinal"))["last"] or 0) + 1,
-        info=dict(info),
-        num_examples=_num_examples(info),
+        info=infos.kept(told),
+        num_examples=told.num_examples,
         invitation=invitation,
         enrolled_at=now,
         last_seen=now,
@@ -138,8 +157,9 @@ def _use(invitation: Invitation, now: datetime) -> None:
 @transaction.atomic
 def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Change]:
     """Keep what an agent says of its machine and data. Logs and returns what of its data or workloads changed."""
-    changes = _changes(client.info, info)
-    client.info, client.num_examples = dict(info), _num_examples(info)
+    told = _understood(client.name, info)
+    changes = _changes(infos.of(client.info), told)
+    client.info, client.num_examples = infos.kept(told), told.num_examples
     fields = ["info", "num_examples"]
     if changes:
         client.changes, client.changed_at = changes, now
@@ -149,24 +169,31 @@ def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Chan
     return changes
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def _understood(name: str, info: Mapping[str, Any]) -> Info:
+    """What can be used of what an agent says. The rest is named in the log, for it is no reason to keep one out."""
+    told, wrong = infos.checked(info)
+    if wrong:
+        log.warning("%s: left out of its info, because their values are invalid: %s", name, ", ".join(wrong))
+    return told
+
+
+def _changes(before: Info, after: Info) -> list[Change]:
     """What both tell of and tell differently. The other members are of the machine."""
     found = []
-    had, has = _num_examples(before), _num_examples(after)
+    had, has = before.num_examples, after.num_examples
     if had is not None and has is not None and had != has:
         found.append(Change(what="num_examples", before=had, after=has))
-    elif any(name in before and name in after and before[name] != after[name] for name in DATA):
+    elif any(_differ(getattr(before, name), getattr(after, name)) for name in DATA):
         found.append(Change(what="data"))
-    old, new = (given.get("workloads") for given in (before, after))
-    if isinstance(old, dict) and isinstance(new, dict):
-        names = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
-        found += [Change(what="workload", name=name) for name in names[:MOST_CHANGES]]
+    old, new = before.workloads or {}, after.workloads or {}
+    names = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    found += [Change(what="workload", name=name) for name in names[:MOST_CHANGES]]
     return found
 
 
-def _num_examples(info: Mapping[str, Any]) -> int | None:
-    number = info.get("num_examples")
-    return number if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 10**12 else None
+def _differ(before: object, after: object) -> bool:
+    """Whether both were told, and differently."""
+    return bool(before and after and before != after)
 
 
 def _taken(name: str) -> str:

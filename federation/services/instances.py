@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from federation.models import Client
 HEADER = "FL-Agent-Instance"
 HELD = "FL-Agent-Held"  # marks the refusal, which ends an agent
 LONGEST_KNOWN = 500  # characters
+LONGEST = 2500  # of the longest id and host, each character written as \\uXXXX
 MOST_CHARACTERS = {"id": 64, "host": 253}
 
 
@@ -39,19 +40,26 @@ class Instance:
 
 def parse(header: str) -> Instance:
     """Raises Invalid with what is allowed."""
+    if len(header) > LONGEST:
+        raise _invalid()
     return _known(header) if len(header) <= LONGEST_KNOWN else _parsed(header)
 
 
 def _parsed(header: str) -> Instance:
     try:
         given = json.loads(header)
-        since = parse_datetime(given["since"])
+        since = _in_utc(parse_datetime(given["since"]))
         made = Instance(given["id"], given["host"], given["pid"], since, given.get("take_over", False))  # type: ignore[arg-type]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         raise _invalid() from None
     if not _can_be(made):
         raise _invalid()
     return made
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    """None for what does not say its zone. Raises OverflowError for what is in no year of UTC."""
+    return time.astimezone(UTC) if time is not None and timezone.is_aware(time) else None
 
 
 _known = lru_cache(2048)(_parsed)  # an agent sends the same words with each call
@@ -63,8 +71,7 @@ def _can_be(given: Instance) -> bool:
         for name, value in (("id", given.id), ("host", given.host))
     )
     number = isinstance(given.pid, int) and not isinstance(given.pid, bool) and 0 <= given.pid < 2**31
-    when = given.since is not None and timezone.is_aware(given.since)
-    return texts and number and when and isinstance(given.takes_over, bool)
+    return texts and number and given.since is not None and isinstance(given.takes_over, bool)
 
 
 def _invalid() -> Invalid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -34,13 +34,21 @@ def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequen
     """Note where a client is and add its points, each once. False: the client should drop this work."""
     goes_on = seat.is_open and seat.round.status == RoundStatus.COLLECTING
     with transaction.atomic():
-        fresh = _insert_missing(seat, points)
+        fresh = _insert_missing(seat, _timed(seat, points, now))
         killpoints.reached(killpoints.Point.METRICS_HALF_WRITTEN)
         moved = goes_on and _move(seat, phase, fraction, now)
         if fresh or moved:
             payload = seats.describe(seat) | {"phase": phase.value, "fraction": fraction, "points": _rows(fresh)}
             events.record(seat.round.session_id, Event.Kind.METRICS_REPORTED, **payload)
     return goes_on
+
+
+def _timed(seat: Participation, points: Sequence[Point], now: datetime) -> Sequence[Point]:
+    """The points with their times kept within the seat's work: a client's clock may be years off."""
+    begin = min(seat.taken_at or now, now)
+    if all(begin <= point.time <= now for point in points):
+        return points
+    return [replace(point, time=min(now, max(begin, point.time))) for point in points]
 
 
 def _insert_missing(seat: Participation, points: Sequence[Point]) -> list[Point]:

@@ -113,8 +113,8 @@ def test_what_is_no_json_object_is_refused(call, body):
 
 
 def test_info_in_any_language_is_kept(enroll, invite):
-    info = {"num_examples": 7, "machine": "Rechner im Süden 💡", "nested": {"a": [1, None, 0.5]}}
-    enroll(invite(), info=info)
+    info = {"num_examples": 7, "gpu": "Rechner im Süden 💡", "label_histogram": {"猫": 3, "σκύλος": 4}}
+    enroll(invite(), info=info | {"unknown": {"a": [1, None, 0.5]}})
     client = Client.objects.get()
     assert (client.info, client.num_examples) == (info, 7)
 

@@ -42,3 +42,42 @@ def test_a_header_that_is_no_json_is_422(open_round, raw):
     open_round("anna")
     answer = raw("GET", "/api/v1/work?wait=0", by="anna", headers={"FL-Agent-Instance": "me"})
     assert answer.status == 422 and answer.json()["errors"][0]["field"] == "FL-Agent-Instance"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "[" * 7000,
+        "[" * 400,
+        '{"a":' * 400,
+        "",
+        "null",
+        "[]",
+        "1" * 5000,
+        '{"id": "a", "host": "b", "pid": 1' + "0" * 400 + ', "since": "2026-01-01T00:00:00Z"}',
+        '{"id": "a", "host": "b", "pid": 1, "since": "0001-01-01T00:00:00+14:00"}',
+        '{"id": "a", "host": "b", "pid": 1, "since": "9999-12-31T23:59:59-14:00"}',
+        '{"id": "a", "host": "b", "pid": 1, "since": "2026-01-01T00:00:00"}',
+        '{"id": "a", "host": "b", "pid": 1, "since": 5}',
+        '{"id": "a", "host": "b", "pid": NaN, "since": "2026-01-01T00:00:00Z"}',
+        '{"id": "\\u0000", "host": "b", "pid": 1, "since": "2026-01-01T00:00:00Z"}',
+        '{"id": "a", "host": "\\ud800", "pid": 1, "since": "2026-01-01T00:00:00Z"}',
+        '{"id": "a", "host": "\\u202eb", "pid": 1, "since": "2026-01-01T00:00:00Z"}',
+        "\xb2\xe9",
+    ],
+)
+def test_a_header_that_cannot_be_is_refused_whoever_calls(enrol, raw, call, odd):
+    enrol("anna")
+    for by in ("anna", "a stranger"):
+        answer = raw("GET", "/api/v1/work?wait=0", by=by, headers={"FL-Agent-Instance": odd or " "})
+        assert answer.status in (401, 422), answer.body
+        refused = call("POST", "/clients/me/leave", {}, token=token_of(by), headers={"FL-Agent-Instance": odd or " "})
+        assert refused.status_code in (401, 422), refused.content
+    assert raw("GET", "/api/v1/work?wait=0", by="anna").status == 204
+
+
+def test_the_longest_id_and_host_are_taken_however_they_are_written(enrol, raw):
+    enrol("anna")
+    who = {"id": "ü" * 64, "host": "ü" * 253, "pid": 2**31 - 1, "since": "2026-01-01T00:00:00.000001+00:00"}
+    answer = raw("GET", "/api/v1/work?wait=0", by="anna", headers={"FL-Agent-Instance": json.dumps(who)})
+    assert answer.status == 204, answer.body

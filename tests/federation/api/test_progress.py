@@ -1,10 +1,12 @@
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from federation.api.progress import MAX_BODY_BYTES, _report
 from federation.lifecycle import SeatStatus
-from federation.models import Client, Metric
+from federation.models import Client, Event, Metric, Participation
 from federation.services import sessions
 from tests.federation.api.conftest import problem
 from tests.federation.cast import seat_of, send, token_of
@@ -46,9 +48,42 @@ def test_a_value_that_is_not_finite_is_sent_as_null(open_round, progress):
 )
 def test_a_points_time_is_kept_and_is_utc_where_it_does_not_say(open_round, progress, time, kept):
     open_round("anna")
+    Participation.objects.update(taken_at=datetime(2025, 12, 31, tzinfo=UTC))
     body = GOOD | {"metrics": [{"name": "train_loss", "step": 1, "value": 1, "time": time}]}
     assert progress("anna", body).status == 200
     assert Metric.objects.get().time.isoformat() == f"2026-01-01T{kept}:00:00+00:00"
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2006-01-01T00:00:00Z"])
+def test_a_point_from_before_the_work_was_taken_counts_as_of_then(open_round, progress, time):
+    open_round("anna")
+    taken = timezone.now() - timedelta(minutes=1)
+    Participation.objects.update(taken_at=taken)
+    assert progress("anna", GOOD | point(time=time)).status == 200
+    assert Metric.objects.get().time == taken
+
+
+@pytest.mark.parametrize("time", ["2046-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_point_from_the_future_counts_as_of_now(open_round, progress, time):
+    open_round("anna")
+    before = timezone.now()
+    assert progress("anna", GOOD | point(time=time)).status == 200
+    assert before <= Metric.objects.get().time <= timezone.now()
+    (told,) = Event.objects.get(kind=Event.Kind.METRICS_REPORTED).payload["points"]
+    assert told["time"] == Metric.objects.get().time.isoformat()
+
+
+def test_a_measures_name_is_normalised(open_round, progress):
+    open_round("anna")
+    assert progress("anna", GOOD | point(name=" cafe\u0301 ")).status == 200
+    assert Metric.objects.get().name == "caf\u00e9"
+
+
+@pytest.mark.parametrize("step", [0, 2**53 + 1, 2**63 - 1])
+def test_every_step_that_the_contract_allows_is_taken(open_round, progress, step):
+    open_round("anna")
+    assert progress("anna", GOOD | point(step=step)).status == 200
+    assert Metric.objects.get().step == step
 
 
 def point(**change):
@@ -75,6 +110,10 @@ def point(**change):
         (point(name="x" * 65), "metrics.0.name"),
         (point(name="a\x00b"), "metrics.0.name"),
         (point(name="a\ud800"), "metrics.0.name"),
+        (point(name="   "), "metrics.0.name"),
+        (point(name="loss\nof"), "metrics.0.name"),
+        (point(name="\u202essol"), "metrics.0.name"),
+        (point(name="lo\u200bss"), "metrics.0.name"),
         (point(time="yesterday"), "metrics.0.time"),
         (point(time="9999-12-31T23:59:59-14:00"), "metrics.0.time"),
         (point(time="0001-01-01T00:00:00+14:00"), "metrics.0.time"),

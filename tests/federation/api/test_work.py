@@ -241,3 +241,10 @@ def test_a_database_that_is_away_is_told_with_when_to_come_again(open_round, raw
     answer = raw("GET", "/api/v1/work?wait=0", by="anna")
     assert "The database does not answer now" in problem(answer, 503)
     assert answer.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("wait", ["nan", "inf", "-1", "61", "1e400", "1_0", "%D9%A1", "%C2%B2", "9" * 5000, "%00"])
+def test_a_wait_that_is_no_number_of_seconds_is_refused(enrol, raw, wait):
+    enrol("anna")
+    said = problem(raw("GET", f"/api/v1/work?wait={wait}", by="anna"), 422, field="wait")
+    assert len(said) < 400

@@ -59,10 +59,17 @@ def test_what_is_other_than_before_is_logged_once_and_kept(anna, now, now_told, 
         BEFORE,
         BEFORE | {"version": "0.2.0", "gpu": "another"},
         {},  # a site that does not tell any more
-        {"workloads": ["digits"], "num_examples": "many"},
     ],
 )
 def test_another_machine_and_what_is_not_told_are_no_other_data(anna, now, told):
     assert clients.tell(anna, told, now=now) == []
     assert not events()
     assert Client.objects.get().info == told
+
+
+def test_what_cannot_be_is_left_out_named_in_the_log_and_no_other_data(anna, now, caplog):
+    told = {"workloads": ["digits"], "num_examples": "many", "version": "0.2.0", "mood": "fine"}
+    assert clients.tell(anna, told, now=now) == []
+    assert not events()
+    assert Client.objects.get().info == {"version": "0.2.0"}
+    assert "anna: left out of its info, because their values are invalid: num_examples, workloads" in caplog.text

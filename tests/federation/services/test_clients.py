@@ -84,7 +84,25 @@ def test_a_taken_name_is_refused_in_any_case_and_uses_nothing_up(invite, join, n
     assert join(code, "ben")[0].name == "ben"
 
 
-@pytest.mark.parametrize("name", ["", "   ", "a" * 65, "-anna", "an\nna\x00", "a/b", "<script>", "anna;"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "   ",
+        "a" * 65,
+        "-anna",
+        "an\nna\x00",
+        "a/b",
+        "<script>",
+        "anna;",
+        "an\u202ena",
+        "an\u200bna",
+        "an\u2066na",
+        "\ud800",
+        "\u0301a",
+        "\U0001d15e" * 64,
+    ],
+)
 def test_a_name_that_cannot_be_is_refused(invite, join, name):
     code = invite()
     with pytest.raises(Invalid) as refused:
@@ -93,9 +111,18 @@ def test_a_name_that_cannot_be_is_refused(invite, join, name):
     assert used() == 0
 
 
-@pytest.mark.parametrize("name", ["anna", "Klinik Süd 2", "site.a@example+b-c", "東京", "x" * 64])
+@pytest.mark.parametrize(
+    "name", ["anna", "Klinik Süd 2", "site.a@example+b-c", "東京", "x" * 64, "हिन्दी", "ไทย", "தமிழ்", "বাংলা", "_a"]
+)
 def test_names_of_all_languages_are_welcome(invite, join, name):
     assert join(invite(), name)[0].name == name
+
+
+def test_a_name_is_kept_in_one_way_of_writing_its_letters(invite, join):
+    code = invite(uses=2)
+    assert join(code, "Zu\u0308rich")[0].name == "Z\u00fcrich"
+    with pytest.raises(Conflict, match="taken"):
+        join(code, "Z\u00fcrich")
 
 
 @pytest.mark.parametrize("token", ["", "short", "A" * 64, "0" * 63, "g" * 64])

@@ -1,0 +1,106 @@
+"""What an agent says of its machine and data, member by member: the table of what is known and what each may be.
+
+`info` is free-form JSON, and agents are older and newer than the server. So nothing in it is refused: a member that
+is not in the table is dropped, and so is one whose value cannot be, which is named to whoever asks.
+To add a member, add it to `Info`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
+
+from federation import parsing
+
+MAX_BYTES = 16 << 10  # of the whole as JSON
+MOST_COUNT = 10**12
+MOST_LABELS = 1000
+MOST_WORKLOADS = 200
+LABEL_LENGTH = 40
+
+
+def _text(longest: int) -> BeforeValidator:
+    def read(value: Any) -> str:
+        found = parsing.label(value, longest=longest) if isinstance(value, str) else None
+        if found is None:
+            raise PydanticCustomError("text", f"must be 1 to {longest} printable characters")
+        return found
+
+    return BeforeValidator(read)
+
+
+def _counts(value: Any) -> dict[str, int]:
+    """Counts by label. Sites choose what they send: what is no count is left out."""
+    if not isinstance(value, dict):
+        raise PydanticCustomError("counts", "must be an object of counts by label")
+    found: dict[str, int] = {}
+    for name, count in value.items():
+        if type(count) is int and 0 <= count <= MOST_COUNT and (label := _label(name)):
+            found[label] = count
+    if len(found) > MOST_LABELS:
+        raise PydanticCustomError("counts", f"must have at most {MOST_LABELS} labels")
+    return found
+
+
+def _label(name: Any) -> str | None:
+    return parsing.label(name[:LABEL_LENGTH], longest=LABEL_LENGTH) if isinstance(name, str) else None
+
+
+def _digests(value: Any) -> dict[str, str]:
+    """The digest of each workload's source, by its name."""
+    if not isinstance(value, dict) or len(value) > MOST_WORKLOADS:
+        raise PydanticCustomError("workloads", f"must be an object of at most {MOST_WORKLOADS} digests by workload")
+    named = {parsing.label(name, longest=64): digest for name, digest in value.items() if isinstance(name, str)}
+    return {name: digest for name, digest in named.items() if name and _is_digest(digest)}
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and parsing.label(value, longest=128) == value
+
+
+Short = Annotated[str, _text(64)]
+Line = Annotated[str, _text(200)]
+Count = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNT)]
+
+
+class Info(BaseModel):
+    """What is known of an agent, each member in its range. None or empty: it did not say."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    version: Short = ""
+    device: Short = ""
+    platform: Line = ""
+    python: Short = ""
+    gpu: Line = ""
+    cores: Annotated[int, Field(strict=True, ge=1, le=1 << 20)] | None = None
+    memory: Annotated[int, Field(strict=True, ge=0, le=1 << 60)] | None = None  # bytes
+    num_examples: Count | None = None
+    label_histogram: Annotated[dict[str, int], BeforeValidator(_counts)] | None = None
+    data_fingerprint: Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9A-Za-z_:+/=.-]{1,128}$")] = ""
+    workloads: Annotated[dict[str, str], BeforeValidator(_digests)] | None = None
+
+
+def of(given: object) -> Info:
+    """What can be used of what an agent sent, whenever that was. Never raises."""
+    return checked(given)[0]
+
+
+def checked(given: object) -> tuple[Info, list[str]]:
+    """The same, with the names of the members that were left out because of their values."""
+    told: Mapping[Any, Any] = given if isinstance(given, Mapping) else {}
+    said = {name: told[name] for name in Info.model_fields if told.get(name) is not None}
+    wrong: set[str] = set()
+    while True:
+        try:
+            return Info.model_validate({name: said[name] for name in said.keys() - wrong}), sorted(wrong)
+        except ValidationError as error:
+            wrong |= {str(one["loc"][0]) for one in error.errors(include_url=False, include_input=False)}
+
+
+def kept(info: Info) -> dict[str, Any]:
+    """As the database keeps it: what the agent said, and nothing else."""
+    return info.model_dump(exclude_unset=True)
