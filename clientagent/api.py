@@ -9,19 +9,24 @@ import platform
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from clientagent import calls, strangers
+from clientagent.calls import Call, Recognition
 from clientagent.connection import Answer, Connection, NotTheServer, Piece, Request, Sink, explain
 from clientagent.errors import Dropped, Failed, HeldElsewhere, Refused, TokenRefused
 from clientagent.link import Link
+from clientagent.polls import Polls
 from federation.fl.version import __version__
 
 FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0  # seconds between attempts
 GROWTH = 1.2  # of the delay, each time: a server that was away for t seconds is found again within about t/5
 DISABLED_SECONDS = 30.0
 LONGEST_RETRY_AFTER = 3600.0
+LONGEST_STRANGERS = 60.0  # where a stranger on the way asks for it
 LEAVE_SECONDS = 5.0
 
 Body = Callable[[], Iterable[Piece]]
@@ -30,8 +35,8 @@ Body = Callable[[], Iterable[Piece]]
 class Api:
     """Calls to one server by one thread; `another` gives a second thread its own.
 
-    Every call that gets no answer (network, 5xx, 429, a proxy's page) is made again, with longer and
-    longer pauses, until one comes or `stop` is set, which raises Dropped.
+    Every call that gets no answer (network, 5xx, 429, whatever a stranger on the way says) is made again, with
+    longer and longer pauses, until one comes or `stop` is set, which raises Dropped.
     """
 
     def __init__(
@@ -43,12 +48,16 @@ class Api:
         *,
         instance: Mapping[str, Any] | None = None,
         take_over: bool = False,
+        recognition: Recognition | None = None,
     ) -> None:
         self.server = server
         self.server_version = ""  # as the last answer to `enroll` or `work` told
         self.stop = stop or threading.Event()
         self._link = link
         self._connection = Connection(server)
+        self._host = urlsplit(server).hostname or ""
+        self._recognition = recognition or Recognition()
+        self._polls = Polls(link.note)
         self._headers = {
             "Authorization": f"Bearer {token}",
             "User-Agent": f"fl-agent/{__version__} Python/{platform.python_version()}",
@@ -59,7 +68,7 @@ class Api:
         self._introduce(take_over)
 
     def another(self, stop: threading.Event) -> Api:
-        return Api(self.server, self._token, self._link, stop, instance=self._instance)
+        return Api(self.server, self._token, self._link, stop, instance=self._instance, recognition=self._recognition)
 
     @contextlib.contextmanager
     def until(self, stop: threading.Event) -> Iterator[None]:
@@ -88,21 +97,20 @@ class Api:
     def enroll(self, join_code: str, name: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """Become a client under the own token. Raises Refused with the server's sentence."""
         body = {"join_code": join_code, "name": name, "info": info, "token": self._token}
-        answer = self._persist(_json_request("POST", "/api/v1/enroll", body, self._anonymous), wants_json=(201,))
+        answer = self._persist(calls.ENROLL, _json_request("POST", "/api/v1/enroll", body, self._anonymous))
         if answer.status != 201:
-            raise Refused(_refusal(answer, self.server))
+            raise Refused(answer.sentences)
         self.server_version = answer.headers.get("fl-server-version", "")
         return answer.json()
 
-    def work(self, wait: int) -> dict[str, Any] | None:
+    def work(self, wait: float) -> dict[str, Any] | None:
         """What to do now; None if nothing came up within `wait` seconds. Raises TokenRefused.
 
         A disabled client waits here until it is enabled again.
         """
         told = False
         while True:
-            request = Request("GET", f"/api/v1/work?wait={wait}", self._headers)
-            answer = self._persist(request, settled=(200, 204, 401, 403), wants_json=(200,))
+            answer = self._poll(wait)
             if answer.status != 403:
                 break
             if not told:
@@ -116,11 +124,19 @@ class Api:
         self.server_version = answer.headers.get("fl-server-version", "")
         return answer.json() if answer.status == 200 else None
 
+    def _poll(self, wait: float) -> Answer:
+        def attempt() -> Answer:
+            path = f"/api/v1/work?wait={self._polls.wait(wait):g}"
+            return self._connection.exchange(Request("GET", path, self._headers))
+
+        answer = self._persist(calls.WORK, attempt, settled=(200, 204, 401, 403), expected=self._polls.ended)
+        self._polls.answered()
+        return answer
+
     def tell(self, info: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Say what this machine and its data are now. Returns what changed; a server that cannot be told is not."""
-        answer = self._persist(
-            _json_request("POST", "/api/v1/clients/me/info", {"info": info}, self._headers), wants_json=(200,)
-        )
+        request = _json_request("POST", "/api/v1/clients/me/info", {"info": info}, self._headers)
+        answer = self._persist(calls.INFO, request)
         _check_token(answer)
         if answer.status != 200:  # an older server, or this client is disabled, which the next call tells
             return []
@@ -129,7 +145,8 @@ class Api:
 
     def log(self, lines: Sequence[Mapping[str, str]]) -> None:
         """Send lines of this agent's log. Raises Failed where the server does not take them."""
-        answer = self._persist(_json_request("POST", "/api/v1/clients/me/log", {"lines": lines}, self._headers))
+        request = _json_request("POST", "/api/v1/clients/me/log", {"lines": lines}, self._headers)
+        answer = self._persist(calls.LOG, request)
         _check_token(answer)
         if answer.status != 200:
             raise Failed(answer.detail)
@@ -140,6 +157,7 @@ class Api:
             connection = Connection(self.server, stall_seconds=LEAVE_SECONDS)
             answer = connection.exchange(_json_request("POST", "/api/v1/clients/me/leave", {}, self._headers))
             connection.close()
+            self._recognition.check(calls.LEAVE, answer)
         except (OSError, HTTPException):
             return False
         return answer.status == 200
@@ -150,7 +168,12 @@ class Api:
         """Tell where this work is. False: drop it. Raises Failed where the server does not take the points."""
         body = {"phase": phase, "fraction": round(fraction, 4), "metrics": points}
         request = _json_request("POST", f"/api/v1/participations/{participation}/progress", body, self._headers)
-        answer = _seat(self._persist(request, wants_json=(200,)))
+        several = len(points) > 1
+        answer = _seat(self._persist(calls.PROGRESS, request, foreign=(strangers.TOO_LARGE,) if several else ()))
+        if answer.status == strangers.TOO_LARGE and several:
+            half = len(points) // 2
+            parts = (points[:half], points[half:])
+            return all(self.progress(participation, phase, fraction, part) for part in parts)
         if answer.status != 200:
             raise Failed(answer.detail)
         return answer.json().get("continue") is not False
@@ -159,7 +182,7 @@ class Api:
         """Give the seat up. That it is no longer ours to give up changes nothing."""
         body = {"reason": reason[:500]}
         request = _json_request("POST", f"/api/v1/participations/{participation}/fail", body, self._headers)
-        _check_token(self._persist(request))
+        _check_token(self._persist(calls.FAIL, request))
 
     def download(self, url: str, sink: Sink, num_bytes: int, part_bytes: int, *, doubted: bool = False) -> None:
         """Fetch a file in parts into `sink`, from where the sink is; a cut part goes on where it was cut.
@@ -175,7 +198,7 @@ class Api:
             return self._connection.exchange(Request("GET", self._path(url), headers), sink)
 
         while sink.offset < num_bytes:
-            answer = self._persist(attempt, moved=lambda: sink.offset)
+            answer = self._persist(calls.MODEL, attempt, moved=lambda: sink.offset)
             _check_token(answer)
             if answer.status == 416:
                 sink.restart()
@@ -184,16 +207,20 @@ class Api:
                 raise Failed(f"The base model cannot be downloaded: {answer.detail}")
 
     def put(self, url: str, body: Body, num_bytes: int, digest: str) -> Answer:
-        """The whole update in one request: 204, 409, 413 or 422."""
+        """The whole update in one request: 204, 409, 413 or 422, or what a stranger says of PUT or its size."""
         headers = self._headers | {
             "Content-Type": "application/octet-stream",
             "Content-Digest": _digest_field(digest),
         }
-        return _seat(self._persist(Request("PUT", self._path(url), headers, body, num_bytes)))
+        request = Request("PUT", self._path(url), headers, body, num_bytes)
+        answer = _seat(self._persist(calls.PUT, request, foreign=(*strangers.NO_METHOD, strangers.TOO_LARGE)))
+        if answer.status == 204:
+            self._link.up(calls.PATCH.name)  # refused on the way before, perhaps: that does not matter any more
+        return answer
 
     def offset(self, url: str) -> Answer:
         """How much of an upload the server has."""
-        return _seat(self._persist(self._asking_for_offset(url)))
+        return _seat(self._persist(calls.HEAD, self._asking_for_offset(url)))
 
     def _asking_for_offset(self, url: str) -> Request:
         return Request("HEAD", self._path(url), self._headers | {"Tus-Resumable": "1.0.0"})
@@ -201,7 +228,7 @@ class Api:
     def create(self, url: str, length: int) -> Answer:
         """Begin an upload anew: 201."""
         headers = self._headers | {"Tus-Resumable": "1.0.0", "Upload-Length": str(length)}
-        return _seat(self._persist(Request("POST", self._path(url), headers)))
+        return _seat(self._persist(calls.CREATE, Request("POST", self._path(url), headers)))
 
     def patch(
         self,
@@ -211,8 +238,9 @@ class Api:
         offset: int,
         length: int,
         digest: str,
+        foreign: tuple[int, ...] = (),
     ) -> Answer:
-        """A part of an upload, with the digest of the whole: 204, 409, 413, 422, 423 or 460.
+        """A part of an upload, with the digest of the whole: 204, 409, 413, 422, 423 or 460, or one of `foreign`.
 
         take: says for each attempt how many bytes are sent; it is told whether the connection ended while the last
         ones were on their way.
@@ -238,7 +266,8 @@ class Api:
             nonlocal cut
             if cut:
                 stands = self._connection.exchange(self._asking_for_offset(url))
-                if stands.status == 200 and stands.headers.get("upload-offset") != str(offset):
+                self._recognition.check(calls.HEAD, stands)
+                if stands.status == 200 and stands.headers["upload-offset"] != str(offset):
                     take(True)
                     return stands
             num_bytes = take(cut)
@@ -247,7 +276,11 @@ class Api:
             cut = False
             return answer
 
-        return _seat(self._persist(attempt))
+        return _seat(self._persist(calls.PATCH, attempt, foreign=foreign))
+
+    def patch_is_blocked(self, answer: Answer) -> None:
+        """Tell the site's owner of a stranger's answer that `patch` returned, where there is no other way either."""
+        self._tell_of(calls.PATCH, NotTheServer(f"it answers {answer.status}", answer))
 
     # ---- until an answer comes
 
@@ -262,40 +295,63 @@ class Api:
 
     def _persist(
         self,
+        call: Call,
         attempt: Request | Callable[[], Answer],
         *,
         settled: tuple[int, ...] = (),
-        wants_json: tuple[int, ...] = (),
+        foreign: tuple[int, ...] = (),
         moved: Callable[[], int] = lambda: 0,
+        expected: Callable[[float], bool] = lambda seconds: False,
     ) -> Answer:
         """Try until there is an answer.
 
         settled: the only statuses that are one; without it, all that do not mean "later".
-        wants_json: statuses whose body must be JSON, else somebody else answered.
+        foreign: statuses that are one from a stranger, too: the caller has another way.
         moved: what tells that a failed attempt got somewhere all the same: the pauses begin anew.
+        expected: whether a failure after so many seconds is nothing to speak of.
         """
         delay, mark = FIRST_DELAY, moved()
-        while True:
-            if moved() != mark:
-                delay, mark = FIRST_DELAY, moved()
-            asked = 0.0
-            try:
-                answer = self._connection.exchange(attempt) if isinstance(attempt, Request) else attempt()
-                if answer.status == 409 and "fl-agent-held" in answer.headers:
-                    raise HeldElsewhere(answer.detail)
-                if answer.status in wants_json:
-                    answer.json()
-                if answer.status in settled or (not settled and not _later(answer.status)):
-                    self._link.up()
-                    return answer
-                reason, asked = _reason(answer), min(answer.retry_after, LONGEST_RETRY_AFTER)
-            except (OSError, HTTPException) as error:
-                if self.stop.is_set():  # it was aborted
-                    raise Dropped("The work was dropped.") from error
-                reason = explain(error)
-            self._link.down(reason)
-            self.pause(max(delay, 2 * asked))  # a pause lasts at least half of it
-            delay = min(GROWTH * delay, LONGEST_DELAY)
+        try:
+            while True:
+                if moved() != mark:
+                    delay, mark = FIRST_DELAY, moved()
+                asked = 0.0
+                try:
+                    answer = self._connection.exchange(attempt) if isinstance(attempt, Request) else attempt()
+                    self._recognition.check(call, answer)
+                    if answer.status == 409 and "fl-agent-held" in answer.headers:
+                        raise HeldElsewhere(answer.detail)
+                    if answer.status in settled or (not settled and not _later(answer.status)):
+                        self._link.up(call.name)
+                        return answer
+                    self._link.down(f"it answers {answer.status}: {answer.detail}")
+                    asked = min(answer.retry_after, LONGEST_RETRY_AFTER)
+                except (OSError, HTTPException) as error:
+                    if self.stop.is_set():  # it was aborted
+                        raise Dropped("The work was dropped.") from error
+                    if isinstance(error, NotTheServer) and error.answer and error.answer.status in foreign:
+                        return replace(error.answer, ours=False)
+                    if expected(self._connection.waited):
+                        delay = FIRST_DELAY
+                    else:
+                        asked = self._tell_of(call, error)
+                self.pause(max(delay, 2 * asked))  # a pause lasts at least half of it
+                delay = min(GROWTH * delay, LONGEST_DELAY)
+        except BaseException:
+            self._link.forget(call.name)
+            raise
+
+    def _tell_of(self, call: Call, error: OSError | HTTPException) -> float:
+        """Tell the site's owner why there is no answer of the server's. Returns how long to wait at least."""
+        answer = error.answer if isinstance(error, NotTheServer) else None
+        if answer is None:
+            self._link.down(explain(error))
+            return 0.0
+        reason = f"no federated learning server is at {self.server}: {error}" if call is calls.ENROLL else str(error)
+        self._link.stranger(call.name, reason, strangers.words(answer, call.name, self._host))
+        if call is calls.PATCH and answer.status in strangers.NO_METHOD:
+            self._link.once("PATCH", strangers.NO_PATCH)
+        return min(answer.retry_after, LONGEST_STRANGERS)
 
     def _path(self, url: str) -> str:
         """The path of an address that the server gave. The token goes to no other server."""
@@ -317,28 +373,8 @@ def _json_request(method: str, path: str, value: Mapping[str, Any], headers: Map
 
 
 def _later(status: int) -> bool:
-    """Statuses of a server that is away, busy, or behind somebody who sends us elsewhere."""
-    return status >= 500 or status in (408, 425, 429) or 300 <= status < 400
-
-
-def _reason(answer: Answer) -> str:
-    if 300 <= answer.status < 400 and (there := answer.headers.get("location")):
-        return f"it sends us on to {there}: if that is its address, start with --server"
-    return f"it answers {answer.status}"
-
-
-def _refusal(answer: Answer, server: str) -> str:
-    if not answer.headers.get("content-type", "").startswith("application/problem+json"):
-        return f"No federated learning server is at {server}: it answers {answer.status} to an enrolment."
-    errors = _errors(answer)
-    return " ".join([answer.detail, *(text for text in errors if text not in answer.detail)])
-
-
-def _errors(answer: Answer) -> list[str]:
-    """The sentences of a 422's members."""
-    with contextlib.suppress(NotTheServer, AttributeError, TypeError):
-        return [str(error.get("detail", "")) for error in answer.json().get("errors", [])]
-    return []
+    """Statuses of a server that is away or busy."""
+    return status >= 500 or status in (408, 425, 429)
 
 
 def _check_token(answer: Answer) -> None:

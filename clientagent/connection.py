@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead, RemoteDisconnected
-from time import time
+from time import monotonic, time
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -25,6 +25,7 @@ from clientagent.errors import Failed
 
 CONNECT_SECONDS = 15.0
 STALL_SECONDS = 75.0  # without a single byte; a long poll of 30 s must fit
+STALE_SECONDS = 1.0  # a connection that was closed while idle is found out sooner
 BUFFER_BYTES = 512 << 10  # of an answer at a time
 MOST_JSON_BYTES = 16 << 20
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -35,12 +36,18 @@ STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAb
 class NotTheServer(HTTPException):
     """An answer that cannot be the server's: a login page, a proxy's words, another part than asked for."""
 
+    def __init__(self, reason: str, answer: Answer | None = None) -> None:
+        super().__init__(reason)
+        self.answer = answer
+
 
 class Sink(Protocol):
     """Where a streamed body goes. It knows how far it is, so that a cut download goes on from there."""
 
     @property
     def offset(self) -> int: ...
+    @property
+    def num_bytes(self) -> int: ...
     def restart(self) -> None: ...
     def write(self, chunk: memoryview) -> None: ...
 
@@ -73,6 +80,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes = b""
+    ours: bool = True  # False: of a stranger on the way
 
     def json(self) -> dict[str, Any]:
         try:
@@ -91,6 +99,14 @@ class Answer:
         except NotTheServer:
             detail = None
         return str(detail) if detail else f"the server answers {self.status}"
+
+    @property
+    def sentences(self) -> str:
+        """The same, with those about the members that are wrong."""
+        detail, texts = self.detail, []
+        with contextlib.suppress(NotTheServer, AttributeError, TypeError):
+            texts = [str(error.get("detail", "")) for error in self.json().get("errors", [])]
+        return " ".join([detail, *(text for text in texts if text not in detail)])
 
     @property
     def retry_after(self) -> float:
@@ -141,6 +157,12 @@ class Connection:
         self._stall_seconds = stall_seconds
         self._proxy = _proxy(self._url)
         self._http: HTTPConnection | None = None
+        self._asked_at = 0.0
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the last request began."""
+        return monotonic() - self._asked_at
 
     def exchange(self, request: Request, sink: Sink | None = None) -> Answer:
         """Send a request and read the answer, a good one's body into `sink` where there is one.
@@ -167,14 +189,18 @@ class Connection:
 
     def _send(self, request: Request) -> HTTPResponse:
         if self._http is not None:
-            # Idle since the last request, it may have been closed by the server without our noticing.
-            with contextlib.suppress(*STALE):
+            try:
                 return self._ask(self._http, request)
+            except STALE:
+                # Idle since the last request, it may have been closed by the server without our noticing.
+                if self.waited > STALE_SECONDS:
+                    raise
             self.close()
         self._http = self._open()
         return self._ask(self._http, request)
 
     def _ask(self, http: HTTPConnection, request: Request) -> HTTPResponse:
+        self._asked_at = monotonic()
         headers = dict(request.headers)
         if request.body is not None or request.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = str(request.num_bytes)
@@ -194,7 +220,7 @@ class Connection:
         else:
             body = response.read(MOST_JSON_BYTES)
             if response.read(1):
-                raise NotTheServer("its answer is too long")
+                raise NotTheServer("its answer is too long", Answer(response.status, headers))
             if response.length:
                 raise IncompleteRead(body, response.length)
         if response.will_close:
@@ -202,10 +228,10 @@ class Connection:
         return Answer(response.status, headers, body)
 
     def _stream(self, response: HTTPResponse, headers: Mapping[str, str], sink: Sink) -> None:
+        if wrong := _wrong_file(response.status, headers, sink):  # before a byte that is there is given up for it
+            raise NotTheServer(wrong, Answer(response.status, headers))
         if response.status == 200:
             sink.restart()  # whoever answered does not know Range: the whole file comes
-        elif not headers.get("content-range", "").startswith(f"bytes {sink.offset}-"):
-            raise NotTheServer(f"it sends another part than asked for: {headers.get('content-range')!r}")
         while chunk := response.read1(BUFFER_BYTES):  # not readinto, which loses what came just before a reset
             sink.write(memoryview(chunk))
         if response.length:
@@ -235,6 +261,21 @@ class Connection:
     def _target(self, path: str) -> str:
         """A proxy for plain HTTP is asked for the whole URL."""
         return f"{self._url.geturl()}{path}" if self._proxy and self._url.scheme == "http" else path
+
+
+def _wrong_file(status: int, headers: Mapping[str, str], sink: Sink) -> str:
+    """Why a body cannot be what the sink waits for; empty where it can."""
+    kind, length = headers.get("content-type", "").lower(), headers.get("content-length")
+    if kind.startswith(("text/", "application/json", "application/xhtml", "application/xml", "application/problem")):
+        return f"it sends {kind[:80]} for a model"
+    if status == 206:
+        given = headers.get("content-range", "")
+        if not given.startswith(f"bytes {sink.offset}-"):
+            return f"it sends another part than asked for: {headers.get('content-range')!r}"
+        return "" if given.endswith((f"/{sink.num_bytes}", "/*")) else f"it sends a part of another file: {given!r}"
+    if length is None:
+        return "" if kind.startswith("application/octet-stream") else "it sends something without type and length"
+    return "" if length == str(sink.num_bytes) else f"it sends {length[:20]} bytes for a model of {sink.num_bytes}"
 
 
 @functools.cache

@@ -7,10 +7,16 @@ from collections.abc import Callable
 from time import monotonic
 
 REMIND_SECONDS = 60.0
+REPEAT_SECONDS = 600.0  # before the same words about who stands in between are said again
+MOST_WORDS = 20  # that are remembered as said
 
 
 class Link:
-    """Shared by the threads that call the server."""
+    """Shared by the threads that call the server.
+
+    A server that does not answer is away for every call. A stranger on the way may answer some calls and let
+    others through: what it answers is kept by call.
+    """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -18,9 +24,22 @@ class Link:
         self._away = False
         self._away_since = 0.0
         self._said = 0.0
+        self._strangers: set[str] = set()  # the calls that are answered by one
+        self._strangers_since = 0.0
+        self._words_at = 0.0  # when words about one were said last
+        self._words: dict[str, float] = {}  # those that were said, and when
+        self._told: set[str] = set()
 
     def note(self, text: str) -> None:
         """Say what else is to be said about the server."""
+        self._say(text)
+
+    def once(self, key: str, text: str) -> None:
+        """Say it the first time in this process."""
+        with self._lock:
+            if key in self._told:
+                return
+            self._told.add(key)
         self._say(text)
 
     def down(self, reason: str) -> None:
@@ -35,12 +54,49 @@ class Link:
                 self._said = now
                 self._say(f"Still no answer from the server after {duration(now - self._away_since)} ({reason}).")
 
-    def up(self) -> None:
-        """A call got its answer."""
+    def stranger(self, call: str, reason: str, words: str) -> None:
+        """A call was answered by somebody else. words: who that seems to be, said once it has lasted."""
         with self._lock:
-            if self._away:
-                self._say(f"The server is back after {duration(monotonic() - self._away_since)}.")
-                self._away = False
+            now = monotonic()
+            if not self._strangers:
+                self._strangers_since = now
+                if not self._away:
+                    self._say(f"The server does not answer {call} ({reason}). Trying again until it does.")
+            self._strangers.add(call)
+            if now - max(self._strangers_since, self._words_at) >= REMIND_SECONDS and self._is_news(words, now):
+                self._words_at = self._words[words] = now
+                lasted = duration(now - self._strangers_since)
+                self._say(f"For {lasted} something on the way has answered {call} in the server's place: {words}")
+
+    def _is_news(self, words: str, now: float) -> bool:
+        if len(self._words) > MOST_WORDS:  # somebody who answers otherwise each time is not told each time
+            words = max(self._words, key=self._words.__getitem__)
+        return words not in self._words or now - self._words[words] >= REPEAT_SECONDS
+
+    def up(self, call: str = "") -> None:
+        """A call got the server's answer."""
+        if not self._away and not self._strangers:
+            return
+        with self._lock:
+            since = [self._away_since] if self._away else []
+            self._away = False
+            if call in self._strangers:
+                self._strangers.discard(call)
+                since += [] if self._strangers else [self._strangers_since]
+            if since:
+                self._say(f"The server is back after {duration(monotonic() - min(since))}.")
+            self._forget_words()
+
+    def forget(self, call: str) -> None:
+        """A call is not made again: nothing is known about who would answer it."""
+        with self._lock:
+            self._strangers.discard(call)
+            self._forget_words()
+
+    def _forget_words(self) -> None:
+        if not self._strangers:
+            self._words.clear()
+            self._words_at = 0.0
 
 
 def duration(seconds: float) -> str:

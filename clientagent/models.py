@@ -118,7 +118,7 @@ class Partial:
         self._file = file
         self._mark = mark if mark.exists() else None
         self._marked = 0
-        self._num_bytes = num_bytes
+        self.num_bytes = num_bytes
         self._advance = advance
         self._sha = sha256()
         self._read_what_is_there()
@@ -136,7 +136,7 @@ class Partial:
         self.offset, self._sha = 0, sha256()
 
     def write(self, chunk: memoryview) -> None:
-        if self.offset + len(chunk) > self._num_bytes:
+        if self.offset + len(chunk) > self.num_bytes:
             raise Failed("The server sends more bytes than the model has.")
         try:
             self._store(chunk)
@@ -144,7 +144,7 @@ class Partial:
             raise Failed(f"The model cannot be stored: {error.strerror}.") from error
         self._sha.update(chunk)
         self.offset += len(chunk)
-        self._advance(self.offset / self._num_bytes)
+        self._advance(self.offset / self.num_bytes)
 
     def _store(self, chunk: memoryview) -> None:
         self._file.write(chunk)
@@ -164,7 +164,7 @@ class Partial:
         while chunk := self._file.read(min(1 << 20, written - self.offset)):
             self._sha.update(chunk)
             self.offset += len(chunk)
-        if self.offset > self._num_bytes:
+        if self.offset > self.num_bytes:
             self.restart()
 
     def _written(self) -> int:

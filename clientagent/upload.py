@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from clientagent import strangers
 from clientagent.api import Api
 from clientagent.connection import Answer, FilePart
 from clientagent.errors import Dropped, Failed
@@ -24,15 +25,14 @@ MOST_PART_BYTES = 64 << 20
 LEAST_PART_BYTES = 64 << 10
 PATIENCE = 10  # refusals of one part in a row
 BUSY_SECONDS = 1.0
+AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 1.0, 15.0  # where neither PUT nor PATCH gets through
 GROW_AFTER = 16  # parts that arrived, before they are made larger again
 
 
 def send(api: Api, work: Work, update: Finished, advance: Advance) -> None:
     """Send an update and return when the server has accepted it. Raises Dropped; Failed with the server's sentence."""
     with _opened(update.path) as file:
-        upload = Upload(api, work, update, file, advance)
-        if upload.length > work.max_put_bytes or not upload.put():
-            upload.patch()
+        Upload(api, work, update, file, advance).send()
 
 
 class Upload:
@@ -46,25 +46,40 @@ class Upload:
         self._taken = 0  # bytes of the last part
         self._file = file
         self.length = os.fstat(file.fileno()).st_size
+        self._fits_in_a_put = self.length <= work.max_put_bytes
+
+    def send(self) -> None:
+        """By PUT where it fits, else by PATCH; by turns where a proxy lets neither through for now."""
+        pause = AGAIN_SECONDS
+        while not (self._fits_in_a_put and self.put()) and not self.patch():
+            self._api.pause(pause)
+            pause = min(2 * pause, LONGEST_AGAIN_SECONDS)
 
     def put(self) -> bool:
-        """Whole, in one request. False if it is too large for that after all."""
+        """Whole, in one request. False if it is too large for that after all, or a proxy lets no PUT through."""
         digest = self._update.digest
         answer = self._api.put(self._url, lambda: self._pieces(0, self.length), self.length, digest)
-        if answer.status not in (204, 413):
+        if answer.ours and answer.status not in (204, 413):
             self._refuse(answer)
         return answer.status == 204
 
-    def patch(self) -> None:
+    def patch(self) -> bool:
         """In parts, from where the server is. It counts the last part once it has accepted the whole.
 
         Of an update that was just made the server can have nothing, unless this site forgot that it sent another.
+        False if a proxy lets no PATCH through and the whole fits in a PUT.
         """
         asked = self._update.kept
         offset = furthest = self._begin() if asked else 0
         refusals = 0
         while offset < self.length:
             answer = self._part(offset)
+            if not answer.ours:
+                if answer.status != strangers.TOO_LARGE or self._is_smallest:
+                    self._api.patch_is_blocked(answer)
+                    return False
+                self._shrink_for_good()
+                continue
             if answer.status == 409 and offset == 0 and not asked:
                 asked, offset = True, self._begin()
                 continue
@@ -75,6 +90,7 @@ class Upload:
                 refusals += 1
             if refusals >= PATIENCE:
                 raise Failed(f"The server refused a part of the update {refusals} times ({answer.status}).")
+        return True
 
     def _begin(self) -> int:
         """Where the server is with these bytes. What it has of others (the state folder was lost) begins again."""
@@ -97,7 +113,18 @@ class Upload:
         def body() -> Iterator[FilePart]:
             return self._pieces(offset, offset + self._taken)
 
-        return self._api.patch(self._url, take, body, offset, self.length, self._update.digest)
+        smaller = () if self._is_smallest else (strangers.TOO_LARGE,)
+        foreign = (strangers.TOO_LARGE, *strangers.NO_METHOD) if self._fits_in_a_put else smaller
+        return self._api.patch(self._url, take, body, offset, self.length, self._update.digest, foreign)
+
+    @property
+    def _is_smallest(self) -> bool:
+        return self._part_bytes <= LEAST_PART_BYTES
+
+    def _shrink_for_good(self) -> None:
+        """A proxy on the way may take less than the server."""
+        self._shrink()
+        self._most_bytes = self._part_bytes
 
     def _shrink(self) -> None:
         self._part_bytes, self._arrived = max(LEAST_PART_BYTES, self._part_bytes // 2), 0
@@ -118,9 +145,8 @@ class Upload:
             case 423:
                 self._api.pause(max(BUSY_SECONDS, 2 * answer.retry_after))
                 return _offset(self._head())
-            case 413 if self._part_bytes > LEAST_PART_BYTES:
-                self._shrink()  # a proxy on the way may take less than the server
-                self._most_bytes = self._part_bytes
+            case 413 if not self._is_smallest:
+                self._shrink_for_good()
                 return offset
             case 460:
                 return _offset(self._head())  # damaged on the way; the server kept nothing of it

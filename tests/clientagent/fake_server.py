@@ -64,6 +64,7 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.version = __version__
+        self.marks_all = False  # puts its version on every answer, as servers of 0.2.0 do
         self.tokens: dict[str, str] = {}  # token -> name
         self.infos: list[dict[str, Any]] = []
         self.changed: list[dict[str, Any]] = []  # what it finds other than before in the infos that come
@@ -235,6 +236,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes
     server: Server
+    is_a_strangers = False  # what is answered now comes from somebody on the way
 
     @property
     def fake(self) -> FakeServer:
@@ -264,6 +266,8 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        if self.fake.marks_all and not self.is_a_strangers:
+            headers["FL_Server_Version"] = self.fake.version
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -461,6 +465,17 @@ def half(handler: Handler) -> None:
     cut(handler)
 
 
+def stranger(code: int, body: bytes = b"", **headers: str) -> Action:
+    """Of somebody on the way: what is asked does not reach the server."""
+
+    def action(handler: Handler) -> None:
+        handler.is_a_strangers = True
+        handler.answer(code, body, **headers)
+        handler.is_a_strangers = False
+
+    return action
+
+
 def html(code: int, **headers: str) -> Action:
     """What a login page or another web server answers."""
-    return lambda handler: handler.answer(code, b"<html>Please log in</html>", Content_Type="text/html", **headers)
+    return stranger(code, b"<html>Please log in</html>", Content_Type="text/html", **headers)

@@ -21,7 +21,7 @@ from clientagent.errors import Dropped, Failed
 from clientagent.models import ModelCache
 from clientagent.state import Finished
 from federation.fl import weights
-from tests.clientagent.fake_server import FakeServer, Seat, cut, early, half, html, lost, plainly, status
+from tests.clientagent.fake_server import Action, FakeServer, Seat, cut, early, half, html, lost, plainly, status
 
 PART = 10_000
 
@@ -241,12 +241,44 @@ def test_a_damaged_file_of_the_cache_is_downloaded_again(api: Api, server: FakeS
 
 
 def test_a_longer_answer_than_the_model_is_refused(cache: ModelCache, api: Api, server: FakeServer, seat: Seat):
-    server.script("GET", "/models/", lambda handler: handler.answer(200, bytes(1_000_000)))
+    def without_a_length(handler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n" + bytes(1_000_000))
+
+    server.script("GET", "/models/", without_a_length)
     with pytest.raises(Failed, match="more bytes than the model has"):
         fetch(cache, api, seat)
 
 
-@pytest.mark.parametrize("answer", [status(404, "There is no model for you."), html(400)])
+def some(code: int, num_bytes: int, **headers: str) -> Action:
+    return lambda handler: handler.answer(code, bytes(num_bytes), **headers)
+
+
+@pytest.mark.parametrize(
+    ("stranger", "reason"),
+    [
+        (html(200), "it sends text/html for a model"),
+        (html(400), "it answers 400"),
+        (html(404), "it answers 404"),
+        (html(206, Content_Range="bytes 10000-19999/40080"), "it sends text/html for a model"),
+        (some(206, 10, Content_Range="bytes 10000-10009/77"), "it sends a part of another file"),
+        (some(200, 77), "it sends 77 bytes for a model of 40"),
+        (some(200, 1_000_000), "it sends 1000000 bytes for a model of 40"),
+        (some(200, 77, Content_Type="application/octet-stream"), "it sends 77 bytes for a model of 40"),
+        (some(200, 77, Content_Type="application/json"), "it sends application/json for a model"),
+        (some(204, 0), "it answers 204, but not as the server does"),
+    ],
+)
+def test_a_strangers_file_is_not_taken_and_costs_nothing_that_came(
+    cache: ModelCache, api: Api, server, seat: Seat, said, stranger, reason
+):
+    server.script("GET", "/models/", plainly, stranger)
+    assert fetch(cache, api, seat) == model(server, seat)
+    assert ranges(server)[:3] == ["0-9999", "10000-19999", "10000-19999"]
+    assert reason in said[0] and len(said) == 2
+
+
+@pytest.mark.parametrize("answer", [status(404, "There is no model for you."), status(400)])
 def test_a_model_that_is_not_given_out_fails_the_seat(cache: ModelCache, api: Api, server, seat: Seat, answer):
     server.script("GET", "/models/", answer)
     with pytest.raises(Failed, match="The base model cannot be downloaded"):

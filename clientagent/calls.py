@@ -1,0 +1,114 @@
+"""The calls of the contract, and what tells the server's own answers to them from a stranger's.
+
+A sign-in page, a firewall or a proxy on the way answers, too, with any status. But its refusal is no problem
+document (RFC 9457), and its success lacks the members or headers that the contract names. A server of version
+0.2.0 or newer also puts FL-Server-Version on every answer under /api/; an older one only on those to `enroll`
+and `work`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from clientagent.connection import Answer, NotTheServer
+
+VERSION = "fl-server-version"
+PROBLEM = "application/problem+json"
+
+Shape = Callable[[Answer], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """name: as the site's owner reads it. good: for each status of success, whether an answer looks like the server's.
+
+    weak: a good answer says so little that a stranger may send the same.
+    """
+
+    name: str
+    good: Mapping[int, Shape] = field(default_factory=dict)
+    weak: bool = False
+
+
+def _members(*names: str) -> Shape:
+    def fits(answer: Answer) -> bool:
+        value = answer.json()
+        return all(name in value for name in names)
+
+    return fits
+
+
+def _headers(*names: str) -> Shape:
+    """At least one of them."""
+    return lambda answer: any(name in answer.headers for name in names)
+
+
+def _offset(answer: Answer) -> bool:
+    return answer.headers.get("upload-offset", "").isdecimal()
+
+
+def _any(answer: Answer) -> bool:
+    return True
+
+
+ENROLL = Call("POST enroll", {201: _members("client_id", "name")})
+WORK = Call("GET work", {200: _members("participation", "session"), 204: _headers(VERSION)})
+INFO = Call("POST info", {200: _members("changed")})
+LOG = Call("POST log", {200: _members()}, weak=True)
+LEAVE = Call("POST leave", {200: _members()}, weak=True)
+PROGRESS = Call("POST progress", {200: _members("continue")})
+FAIL = Call("POST fail", {200: _members()}, weak=True)
+MODEL = Call("GET model", {200: _any, 206: _any})  # its head was looked at before its body was taken
+PUT = Call("PUT update", {204: _headers("tus-resumable", "upload-offset", VERSION)})
+HEAD = Call("HEAD update", {200: _offset})
+CREATE = Call("POST update", {201: _headers("tus-resumable", "upload-offset", VERSION)})
+PATCH = Call("PATCH update", {200: _offset, 204: _offset})  # 200: of the HEAD that goes before it
+
+ALWAYS_MARKED = (ENROLL.name, WORK.name)  # with the version, by each server
+
+
+class Recognition:
+    """Whether an answer is the server's. Shared by the threads that call it.
+
+    A server that was seen to put its version on every answer must do so on those that a stranger could send, too.
+    """
+
+    def __init__(self) -> None:
+        self._marks = ""  # the version of a server that does
+
+    def check(self, call: Call, answer: Answer) -> None:
+        """Raises NotTheServer, with the answer."""
+        version = answer.headers.get(VERSION, "")
+        if 200 <= answer.status < 300:
+            self._check_success(call, answer, weak=call.weak and not version)
+        elif not _is_problem(answer) or (self._marks and not version):
+            raise NotTheServer(_reason(answer), answer)
+        self._learn(call, version)
+
+    def _check_success(self, call: Call, answer: Answer, *, weak: bool) -> None:
+        shape = call.good.get(answer.status)
+        try:
+            fits = shape is not None and shape(answer)
+        except NotTheServer as error:
+            raise NotTheServer(str(error), answer) from None
+        if not fits or (weak and self._marks):
+            raise NotTheServer(f"it answers {answer.status}, but not as the server does", answer)
+
+    def _learn(self, call: Call, version: str) -> None:
+        if call.name not in ALWAYS_MARKED:
+            self._marks = version or self._marks
+        elif version and version != self._marks:
+            self._marks = ""  # another release runs now: it has to show anew what it does
+
+
+def _is_problem(answer: Answer) -> bool:
+    return answer.headers.get("content-type", "").lower().startswith(PROBLEM)
+
+
+def _reason(answer: Answer) -> str:
+    if 300 <= answer.status < 400 and (there := answer.headers.get("location")):
+        return f"it sends us on to {there[:200]}: if that is its address, start with --server"
+    if answer.status == 400:
+        return "it answers 400: if it is the server, its FL_ALLOWED_HOSTS lacks the address that was asked for"
+    return f"it answers {answer.status}"
