@@ -1,98 +1,205 @@
 """Websockets: a browser says what it saw last, then gets everything after it, in order, each event once.
 
 With `"confirm": true` an empty message follows once it has all there was: a page then knows that it is up to date, and
-that a connection on which nothing comes is still there.
+that a connection on which nothing comes is still there. What is missed is read as the browser takes it; one that takes
+nothing, says nothing or may not listen any more is let go of.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections import Counter, deque
+from contextlib import suppress
 
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
+from federation import tokens
+from federation.api import permits
+from federation.api.raw import Receive, Scope, Send
 from federation.api.threads import in_thread
+from federation.errors import Refused
 from federation.feed import SERVER_LOG, Batch, Subscription, feed, read
 from federation.models import TrainingSession
 from federation.services import apikeys
+from federation.services.standing import Browser, Principal, Script
 
 NOTHING = '{"events": []}'
+LARGEST_SEQ = 2**63 - 1
+MOST_ASKED_BYTES = 4 << 10  # of one message of a browser
+MOST_ASKED = 60  # times a minute that a browser may say what it saw last
+FIRST_SECONDS = 10.0  # after which a browser must have said it
+AWAY_CODE, TOO_MANY_CODE, INVALID_CODE = 1013, 4429, 4400
+REVOKED_CODE, SILENT_CODE = 4401, 4408
+
+_open: Counter[object] = Counter()  # sockets of each user and each API key
 
 
 class LogConsumer(AsyncWebsocketConsumer):
     """Follows one log. Signed-in users of the same origin, or an API key, may listen."""
 
     following: asyncio.Task[None] | None = None
+    staying: asyncio.Task[None] | None = None
+    owner: object = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._forget()
 
     async def connect(self) -> None:
-        if not await self._may_listen() or not await self._exists():
+        principal = await self._listener()
+        if principal is None or not await self._exists():
             await self.close()
             return
         await self.accept()
+        if why := _no_room(self._owner_of(principal)):
+            await self.close(code=TOO_MANY_CODE, reason=why)
+            return
+        self.owner = self._owner_of(principal)
+        _open[self.owner] += 1
+        self.said, self.times = asyncio.Event(), deque[float](maxlen=MOST_ASKED)
+        self.staying = asyncio.create_task(self._stay(principal))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self.owner is None:
+            return
         asked = _asked(text_data)
         if asked is None:
-            await self.close(code=4400, reason='Send {"after": <last seq seen>}.')
+            await self.close(code=INVALID_CODE, reason='Send {"after": <last seq seen>}.')
             return
-        await self._stop()
+        if self._asks_too_often():
+            await self.close(code=TOO_MANY_CODE, reason=f"Say what you saw at most {MOST_ASKED} times a minute.")
+            return
+        self.said.set()
+        await _end(self.following)
         self.following = asyncio.create_task(self._follow(*asked))
 
     async def disconnect(self, code: int) -> None:
-        await self._stop()
+        await _end(self.following)
+        await _end(self.staying)
+
+    def _forget(self) -> None:
+        """Leave nothing behind, however the conversation ended."""
+        for task in (self.following, self.staying):
+            if task:
+                task.cancel()
+        if self.owner is not None:
+            _open[self.owner] -= 1
+            if not _open[self.owner]:
+                del _open[self.owner]
 
     @property
     def log_id(self) -> int:
         return int(self.scope["url_route"]["kwargs"].get("session_id", SERVER_LOG))
+
+    # ---- for how long
+
+    async def _stay(self, principal: Principal) -> None:
+        """End the conversation where the browser does not begin it in time, or may not go on."""
+        try:
+            with permits.held(principal) as permit:
+                async with asyncio.timeout(FIRST_SECONDS):
+                    await permit.wait(self.said.wait)
+                await permit.wait(asyncio.Event().wait)
+        except TimeoutError:
+            await self.close(code=SILENT_CODE, reason=f"Nothing was said within {FIRST_SECONDS:.0f} s.")
+        except Refused as refusal:
+            await _end(self.following)
+            await self.close(code=REVOKED_CODE, reason=str(refusal))
+
+    def _asks_too_often(self) -> bool:
+        now = time.monotonic()
+        too_often = len(self.times) == MOST_ASKED and now - self.times[0] < 60
+        self.times.append(now)
+        return too_often
+
+    # ---- what is said
 
     async def _follow(self, seen: int, confirm: bool) -> None:
         try:
             with feed.watch(self.log_id) as subscription:  # join first, then read what was missed
                 seen = await self._replay(seen)
                 if confirm:
-                    await self.send(NOTHING)
+                    await self._say(NOTHING)
                 while True:
                     seen = await self._pass_on(await subscription.queue.get(), seen, subscription)
         except (DatabaseError, InterfaceError):
-            await self.close(code=1013, reason="The database does not answer now; try again.")
+            await self.close(code=AWAY_CODE, reason="The database does not answer now; try again.")
+        except TimeoutError:
+            await self.close(code=SILENT_CODE, reason=f"Nothing was taken for {settings.FL_STALL_SECONDS} s.")
 
     async def _pass_on(self, batch: Batch, seen: int, subscription: Subscription) -> int:
         if batch.last <= seen:
             return seen  # replayed already
         if batch.first == seen + 1:
-            await self.send(batch.text)
+            await self._say(batch.text)
             return batch.last
         return await self._replay(seen)  # part of it is known, or the queue had overflowed
 
     async def _replay(self, seen: int) -> int:
         while batch := await in_thread(read, self.log_id, seen):
-            await self.send(batch.text)
+            await self._say(batch.text)
             seen = batch.last
         return seen
 
-    async def _stop(self) -> None:
-        if self.following:
-            self.following.cancel()
-            await asyncio.gather(self.following, return_exceptions=True)
+    async def _say(self, text: str) -> None:
+        """Returns once the socket has room again. Raises TimeoutError where it is not emptied."""
+        async with asyncio.timeout(settings.FL_STALL_SECONDS):
+            await self.send(text)
 
-    async def _may_listen(self) -> bool:
+    # ---- who listens
+
+    async def _listener(self) -> Principal | None:
         headers = {name.decode().lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return await in_thread(apikeys.user_of, key) is not None
+            return Script(tokens.digest(key)) if await in_thread(apikeys.user_of, key) else None
         same_origin = headers.get("origin", "").partition("://")[2] == headers.get("host")
-        return same_origin and bool(self.scope["user"].is_authenticated)
+        if same_origin and self.scope["user"].is_authenticated:
+            return Browser(self.scope["session"].session_key)
+        return None
+
+    def _owner_of(self, principal: Principal) -> object:
+        """Whose socket it is: a person's, whatever browser it is of, or a key's."""
+        return self.scope["user"].pk if isinstance(principal, Browser) else principal
 
     async def _exists(self) -> bool:
         return self.log_id == SERVER_LOG or await in_thread(TrainingSession.objects.filter(pk=self.log_id).exists)
 
 
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task and task is not asyncio.current_task():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _no_room(owner: object) -> str:
+    """Why one more socket cannot be had; empty where it can."""
+    if _open[owner] >= settings.FL_SOCKETS_EACH:
+        return f"You have {_open[owner]} live connections open, as many as one may. Close a page."
+    if _open.total() >= settings.FL_SOCKETS:
+        return "The server has as many live connections as it can bear. Try again later."
+    return ""
+
+
 def _asked(text: str | None) -> tuple[int, bool] | None:
     """`{"after": n}` as (n, whether `confirm` is true), or None for anything else."""
-    try:
-        message = json.loads(text or "")
-        after, confirm = message["after"], message.get("confirm") is True
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    if text is None or len(text) > MOST_ASKED_BYTES:
         return None
-    return (after, confirm) if isinstance(after, int) and not isinstance(after, bool) and after >= 0 else None
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        message = json.loads(text)
+        after, confirm = message["after"], message.get("confirm") is True
+        if isinstance(after, int) and not isinstance(after, bool) and 0 <= after <= LARGEST_SEQ:
+            return after, confirm
+    return None
+
+
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """A websocket at an address where there is none is refused."""
+    await receive()
+    await send({"type": "websocket.close"})

@@ -32,7 +32,10 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.05
 REST_SECONDS = 0.02  # after a look: in a busy round every client commits something
 BATCH = 500  # events in one message at most
+MESSAGE_BYTES = 128 << 10  # a message that has so many takes no further event
+PIECE = 50  # events that are read at once: each may carry hundreds of points
 QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
+QUEUE_BYTES = 256 << 10  # and no further one where those that wait have so many
 INVITING = frozenset((Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED))
 SERVER_LOG = 0  # stands for the server's own log where a session's id stands otherwise
 
@@ -46,13 +49,33 @@ class Batch:
     text: str
 
 
+class Pending(asyncio.Queue[Batch]):
+    """What waits for one browser. It is full by number or by size."""
+
+    def __init__(self) -> None:
+        super().__init__(QUEUE)
+        self._num_bytes = 0
+
+    def full(self) -> bool:
+        return super().full() or self._num_bytes >= QUEUE_BYTES
+
+    def _put(self, item: Batch) -> None:
+        self._num_bytes += len(item.text)
+        super()._put(item)
+
+    def _get(self) -> Batch:
+        item: Batch = super()._get()
+        self._num_bytes -= len(item.text)
+        return item
+
+
 @dataclass(eq=False, slots=True)
 class Subscription:
     """One browser's place in the feed. `queue` holds batches; after an overflow there is a gap between two."""
 
     log_id: int
     loop: asyncio.AbstractEventLoop
-    queue: asyncio.Queue[Batch] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    queue: Pending = field(default_factory=Pending)
 
     def offer(self, batch: Batch) -> None:
         """Called in the browser's own loop."""
@@ -217,15 +240,26 @@ def _call(loop: asyncio.AbstractEventLoop, what: Any, *args: Any) -> None:
 
 
 def read(log_id: int, after: int) -> Batch | None:
-    """The next events after `after`, up to BATCH, or None if there are none."""
-    rows: Sequence[Event | ServerEvent]
+    """The next events after `after`, as many as one message takes, or None if there are none."""
+    seqs, texts, size = [after], list[str](), 0
+    while len(texts) < BATCH and size < MESSAGE_BYTES:
+        wanted = min(PIECE, BATCH - len(texts))
+        rows = _rows(log_id, seqs[-1], wanted)
+        for row in rows:
+            texts.append(json.dumps(as_json(row)))
+            seqs.append(row.seq)
+            size += len(texts[-1])
+            if size >= MESSAGE_BYTES:
+                break
+        if len(rows) < wanted:
+            break
+    return Batch(seqs[1], seqs[-1], f'{{"events": [{", ".join(texts)}]}}') if texts else None
+
+
+def _rows(log_id: int, after: int, count: int) -> Sequence[Event | ServerEvent]:
     if log_id == SERVER_LOG:
-        rows = list(ServerEvent.objects.filter(seq__gt=after).order_by("seq")[:BATCH])
-    else:
-        rows = list(Event.objects.filter(session_id=log_id, seq__gt=after).order_by("seq")[:BATCH])
-    if not rows:
-        return None
-    return Batch(rows[0].seq, rows[-1].seq, json.dumps({"events": [as_json(row) for row in rows]}))
+        return list(ServerEvent.objects.filter(seq__gt=after).order_by("seq")[:count])
+    return list(Event.objects.filter(session_id=log_id, seq__gt=after).order_by("seq")[:count])
 
 
 def as_json(event: Event | ServerEvent) -> dict[str, Any]:

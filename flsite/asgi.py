@@ -12,25 +12,27 @@ django_application = get_asgi_application()  # before anything that touches mode
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.urls import path, re_path  # noqa: E402
 
-from dashboard.consumers import LogConsumer  # noqa: E402
+from dashboard.consumers import LogConsumer, nowhere  # noqa: E402
 from federation.api import health  # noqa: E402
 from federation.api.raw import RawRoutes  # noqa: E402
 from federation.api.urls import RAW_ROUTES  # noqa: E402
 from flsite import embedded, urls  # noqa: E402, F401  urls registers the converter "id"
 from flsite.static import StaticFiles  # noqa: E402
 
+followed = AuthMiddlewareStack(LogConsumer.as_asgi())
 websockets = URLRouter(
     [
-        path("ws/sessions/<id:session_id>/", LogConsumer.as_asgi()),
-        path("ws/server/", LogConsumer.as_asgi()),
+        path("ws/sessions/<id:session_id>/", followed),
+        path("ws/server/", followed),
+        re_path("", nowhere),  # type: ignore[arg-type]
     ]
 )
 application = ProtocolTypeRouter(
     {
         "http": RawRoutes(RAW_ROUTES | health.ROUTES, otherwise=StaticFiles(django_application)),
-        "websocket": AuthMiddlewareStack(websockets),
+        "websocket": websockets,
     }
 )
 

@@ -15,10 +15,11 @@ from typing import Any
 from weakref import WeakSet
 
 import daphne.server  # first: it installs the reactor
-from daphne import http_protocol
+from daphne import http_protocol, ws_protocol
 from twisted.internet.error import CannotListenError
 
 from federation.api.raw import SENDFILE, bytes_at_a_time
+from flsite.websockets import MOST_ASKED_BYTES, PacedWebSocket
 
 MOST_WAITING = 4  # pieces that the application has not taken yet
 CAN_SEND_FILES = hasattr(os, "sendfile")  # not so on Windows
@@ -163,6 +164,12 @@ class PacedRequest(http_protocol.WebRequest):
         self.writable.set()
         super().finish()
 
+    def cut_short(self) -> None:
+        """The application has ended. An answer that it began and did not end is cut off, so that nobody takes it for
+        whole."""
+        if self._response_started and not (self.finished or self._answered) and self.channel is not None:
+            self.channel.transport.abortConnection()
+
     def connectionLost(self, reason: Any) -> None:
         self.writable.set()
         super().connectionLost(reason)
@@ -177,6 +184,7 @@ class Factory(http_protocol.HTTPFactory):
 
 
 daphne.server.HTTPFactory = Factory
+ws_protocol.WebSocketFactory.protocol = PacedWebSocket
 
 
 class Server(daphne.server.Server):
@@ -185,18 +193,27 @@ class Server(daphne.server.Server):
     failure = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"request_buffer_size": 64 << 10} | kwargs)
+        sizes = {
+            "request_buffer_size": 64 << 10,
+            "websocket_max_message_size": MOST_ASKED_BYTES,
+            "websocket_max_frame_size": MOST_ASKED_BYTES,
+        }
+        super().__init__(*args, **sizes | kwargs)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if CAN_SEND_FILES and scope["type"] == "http" and not protocol.isSecure():
             scope["extensions"] = {SENDFILE: {}}
         inlet = getattr(protocol, "inlet", None)
         if inlet is None:
-            return super().create_application(protocol, scope)
-        scope["asgi"] = {"version": "3.0"}
-        running = self.application(scope=scope, receive=inlet.get, send=partial(self.handle_reply, protocol))
-        self.connections[protocol]["application_instance"] = asyncio.ensure_future(running)
-        return inlet
+            queue = super().create_application(protocol, scope)
+        else:
+            scope["asgi"] = {"version": "3.0"}
+            running = self.application(scope=scope, receive=inlet.get, send=partial(self.handle_reply, protocol))
+            self.connections[protocol]["application_instance"] = asyncio.ensure_future(running)
+            queue = inlet
+        if isinstance(protocol, PacedRequest) and "application_instance" in self.connections[protocol]:
+            self.connections[protocol]["application_instance"].add_done_callback(lambda _: protocol.cut_short())
+        return queue
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         if message["type"] == SENDFILE:
@@ -204,7 +221,7 @@ class Server(daphne.server.Server):
                 await protocol.send_file(message["file"], message["offset"], message["count"])
             message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
         await super().handle_reply(protocol, message)
-        if message.get("more_body") and isinstance(protocol, PacedRequest):
+        if message.get("more_body") or message["type"] == "websocket.send":
             await protocol.writable.wait()
 
     def listen_error(self, failure: Any) -> None:

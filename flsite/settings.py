@@ -22,6 +22,8 @@ FL_PART_BYTES = env.whole("FL_PART_BYTES", 16 << 20, minimum=1024, maximum=64 <<
 FL_MAX_PUT_BYTES = env.whole("FL_MAX_PUT_BYTES", 8 << 20, minimum=1024, maximum=64 << 20)
 FL_ACCEL_REDIRECT = env.location("FL_ACCEL_REDIRECT")
 FL_MAX_PARAMETERS_BYTES = env.whole("FL_MAX_MODEL_GB", 16, minimum=1, maximum=1024) << 30
+FL_SOCKETS = env.whole("FL_SOCKETS", 400, minimum=1, maximum=100_000)
+FL_SOCKETS_EACH = env.whole("FL_SOCKETS_EACH", 64, minimum=1, maximum=100_000)
 
 # ---- how long things are kept
 FL_KEEP_UPDATES = env.whole("FL_KEEP_UPDATES", 5, minimum=1, maximum=100_000)

@@ -12,9 +12,11 @@ from django.http import HttpRequest, parse_cookie
 from django.utils import timezone
 from ninja.security import HttpBearer, SessionAuth
 
+from federation import tokens
 from federation.errors import Forbidden, Unauthorized
 from federation.models import Client
 from federation.services import apikeys, clients, instances
+from federation.services.standing import Agent, Browser, Principal, Script
 
 KEY_PREFIX = "flk_"
 
@@ -53,13 +55,24 @@ def bearer(headers: dict[str, str]) -> str | None:
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
+def session_key(headers: dict[str, str]) -> str | None:
+    return parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
+
+
 def browser_user(headers: dict[str, str]) -> User | None:
     """The signed-in user of a request that did not pass Django's middleware."""
-    key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
     request = HttpRequest()
-    request.session = SessionStore(key)
+    request.session = SessionStore(session_key(headers))
     user = get_user(request)
     return None if isinstance(user, AnonymousUser) else user
+
+
+def principal_of(headers: dict[str, str], client: Client | None = None) -> Principal:
+    """Whom to ask about whether a caller, who was let in already, may go on."""
+    if client is not None:
+        return Agent(client.pk, client.token_hash)
+    token = bearer(headers)
+    return Script(tokens.digest(token)) if token else Browser(session_key(headers) or "")
 
 
 class ClientAuth(HttpBearer):

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import Exists
 
 from federation import killpoints, storage, tasks
-from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of
+from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of, principal_of
 from federation.api.raw import Exchange, bytes_at_a_time
 from federation.api.threads import at_length, in_thread
 from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
@@ -24,6 +24,7 @@ from federation.lifecycle import FileStatus
 from federation.models import GlobalModel, Participation
 from federation.prepared import Select
 from federation.services import damage
+from federation.services.standing import Principal
 
 SENDFILE_BYTES = 1 << 20  # at a time, so that other connections get their turn
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
@@ -37,7 +38,7 @@ class RangeNotSatisfiable(Refused):
 async def get_model(exchange: Exchange) -> None:
     """Also HEAD. To an operator, and to a client that holds or held a seat on the model."""
     digest = exchange.path["digest"]
-    file = await _permitted(exchange.headers, digest)
+    file, caller = await _permitted(exchange.headers, digest)
     etag = f'"{digest}"'
     exchange.extra_headers = {
         "ETag": etag,
@@ -64,14 +65,15 @@ async def get_model(exchange: Exchange) -> None:
     if exchange.method == "HEAD":
         await exchange.send(b"", last=True)
     else:
-        await _stream(exchange, file, start, stop)
+        with exchange.going_on_as(caller):
+            await _stream(exchange, file, start, stop)
 
 
 async def get_state_dict(exchange: Exchange) -> None:
     """The same weights as a PyTorch state_dict, made for this answer and removed after it."""
     digest = exchange.path["digest"]
-    file = await _permitted(exchange.headers, digest)
-    with storage.scratch() as made:
+    file, caller = await _permitted(exchange.headers, digest)
+    with storage.scratch() as made, exchange.going_on_as(caller):
         await at_length(torch_file.write, file, made)
         headers = {
             "Content-Type": "application/octet-stream",
@@ -117,18 +119,21 @@ _for_client = Select(  # the same, if the client holds or held a seat on one of 
 )
 
 
-async def _permitted(headers: dict[str, str], digest: str) -> Path:
-    """The model's file, which is sound. Raises NotFound for what is not there and what is not the caller's alike."""
+async def _permitted(headers: dict[str, str], digest: str) -> tuple[Path, Principal]:
+    """The model's file, which is sound, and who asks for it.
+
+    Raises NotFound for what is not there and what is not the caller's alike.
+    """
     doubted = "no-cache" in headers.get("cache-control", "")
-    known, seen_whole = await in_thread(_found, headers, digest)
+    caller, known, seen_whole = await in_thread(_found, headers, digest)
     if doubted or not seen_whole or FileStatus.STORED not in known:
         await at_length(_require_sound, digest, known, doubted=doubted)
-    return storage.path(digest)
+    return storage.path(digest), caller
 
 
-def _found(headers: dict[str, str], digest: str) -> tuple[set[str], bool]:
-    """What the rows of a model say of its file, and whether this process saw that whole."""
-    token = bearer(headers)
+def _found(headers: dict[str, str], digest: str) -> tuple[Principal, set[str], bool]:
+    """Who asks, what the rows of a model say of its file, and whether this process saw that whole."""
+    token, client = bearer(headers), None
     if token is None and browser_user(headers) is None:
         raise Unauthorized("This needs the header Authorization: Bearer <token>, or a signed-in browser.")
     if token is None or token.startswith(KEY_PREFIX):
@@ -136,10 +141,11 @@ def _found(headers: dict[str, str], digest: str) -> tuple[set[str], bool]:
             operator_of(token)
         found = _with_digest(digest)
     else:
-        found = _for_client(digest, client_in(headers).pk)
+        client = client_in(headers)
+        found = _for_client(digest, client.pk)
     if not found:
         raise NotFound(f"There is no model {digest[:12]}… for you.")
-    return {model.file_status for model in found}, storage.was_whole(digest)
+    return principal_of(headers, client), {model.file_status for model in found}, storage.was_whole(digest)
 
 
 def _require_sound(digest: str, known: Collection[str], *, doubted: bool) -> None:

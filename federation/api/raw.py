@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from federation.api import problems
+from federation.api import permits, problems
 from federation.errors import Refused, TooLarge, Unavailable
+from federation.services.standing import Principal
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,22 @@ class Exchange:
         part = {"type": SENDFILE, "file": handle, "offset": offset, "count": size}
         await self._send(part | {"more_body": not last})
 
+    @contextmanager
+    def going_on_as(self, principal: Principal) -> Iterator[None]:
+        """Within it, waiting for the caller ends with a refusal once the caller may not go on."""
+        receive, send = self.receive, self._send
+        with permits.held(principal) as permit:
+            self.receive = lambda: permit.wait(receive)
+            self._send = lambda message: permit.wait(send, message)
+            try:
+                yield
+            finally:
+                self.receive, self._send = receive, send
+
     async def refuse(self, refusal: Refused) -> None:
+        """Answer so. An answer that began already stays without its end, so that the server cuts it off."""
+        if self.began:
+            return
         headers = {"Content-Type": problems.CONTENT_TYPE} | refusal.headers
         if refusal.status == 401:
             headers["WWW-Authenticate"] = "Bearer"

@@ -74,12 +74,18 @@ def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
 
 
 _short = Threads(1 if connection.vendor == "sqlite" else 6)
+_aside = Threads(1)
 _long = ThreadPoolExecutor(4, thread_name_prefix="files")
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a function that may block for a moment. Its connection is dropped when the database did not answer."""
     return await _short.run(lambda: _run(function, *args, **kwargs))
+
+
+async def aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The same on a thread of its own, for what is not to wait behind the calls of clients, however many there are."""
+    return await _aside.run(lambda: _run(function, *args, **kwargs))
 
 
 async def at_length(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +24,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from federation import killpoints, parsing, storage, tasks
-from federation.api.auth import client_in
+from federation.api.auth import client_in, principal_of
 from federation.api.raw import Disconnected, Exchange
 from federation.api.threads import at_length, in_thread
 from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge
@@ -66,13 +66,17 @@ async def put(exchange: Exchange) -> None:
     if length is not None and length > settings.FL_MAX_PUT_BYTES:
         raise _too_large_to_put(length)
     digest = _sha256(exchange.headers, "content-digest")
-    with storage.scratch() as file:
+    with _going_on(exchange, seat), storage.scratch() as file:
         takes_long = await _save(exchange, file) > SHORT_BYTES
         try:
             await (at_length if takes_long else in_thread)(_receive, seat, file, digest)
         except ChecksumMismatch as error:
             raise Invalid(("Content-Digest", str(error))) from None
-    await exchange.answer(204)
+        await exchange.answer(204)
+
+
+def _going_on(exchange: Exchange, seat: Participation) -> AbstractContextManager[None]:
+    return exchange.going_on_as(principal_of(exchange.headers, seat.client))
 
 
 async def _save(exchange: Exchange, file: Path) -> int:
@@ -132,6 +136,11 @@ async def patch(exchange: Exchange) -> None:
         raise UnsupportedType("A part is sent as Content-Type: application/offset+octet-stream.")
     checksum = _checksum(exchange.headers.get("upload-checksum", ""))
     offset = _number(exchange.headers, "upload-offset")
+    with _going_on(exchange, seat):
+        await _take_part(exchange, seat, checksum, offset)
+
+
+async def _take_part(exchange: Exchange, seat: Participation, checksum: Checksum | None, offset: int | None) -> None:
     async with _locked(seat) as upload:
         await in_thread(seat.refresh_from_db, fields=["upload_offset", "upload_length", "status"])
         stands = _offset(seat)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from federation import parsing, tasks
-from federation.api.auth import client_in
+from federation.api.auth import client_in, principal_of
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.errors import Invalid
@@ -31,7 +31,8 @@ async def get_work(exchange: Exchange) -> None:
     with feed.waiting() as place:
         client, work = await in_thread(_first_look, exchange.headers, place if wait else None)
         if work is None and wait:
-            work = await _unless_gone(exchange, _hold(client, place, wait))
+            with exchange.going_on_as(principal_of(exchange.headers, client)):
+                work = await _unless_gone(exchange, _hold(client, place, wait))
     if work is None:
         await exchange.answer(204)
     else:
@@ -81,7 +82,7 @@ def refresh_seconds() -> float:
 
 
 async def _unless_gone(exchange: Exchange, holding: Any) -> dict[str, Any] | None:
-    """Hold the poll, but not for a caller that hung up."""
+    """Hold the poll, but not for a caller that hung up, nor for one that may not go on: raises its refusal."""
     poll = asyncio.ensure_future(holding)
     gone = asyncio.ensure_future(_hung_up(exchange))
     await asyncio.wait((poll, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -89,6 +90,8 @@ async def _unless_gone(exchange: Exchange, holding: Any) -> dict[str, Any] | Non
         if not task.done():
             task.cancel()
     await asyncio.gather(poll, gone, return_exceptions=True)
+    if not gone.cancelled():
+        gone.result()
     return None if poll.cancelled() else poll.result()
 
 

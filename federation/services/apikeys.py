@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from django.db.models import QuerySet
+from django.utils import timezone
+
 from federation import tokens
 from federation.models import ApiKey
 
@@ -19,10 +22,15 @@ def create(user: User) -> tuple[ApiKey, str]:
     return key, secret
 
 
+def usable(now: datetime) -> QuerySet[ApiKey]:
+    """Keys that open something."""
+    return ApiKey.objects.filter(revoked_at=None, user__is_active=True)
+
+
 def user_of(secret: str) -> User | None:
     """Whom a key speaks for; None for an unknown or revoked key and for a user who may not sign in."""
-    key = ApiKey.objects.select_related("user").filter(key_hash=tokens.digest(secret), revoked_at=None).first()
-    return key.user if key and key.user.is_active else None
+    key = usable(timezone.now()).select_related("user").filter(key_hash=tokens.digest(secret)).first()
+    return key.user if key else None
 
 
 def revoke(key: ApiKey, *, now: datetime) -> None:

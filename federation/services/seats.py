@@ -46,12 +46,14 @@ _READ = (*_SEAT, *_of("round", _ROUND), *_of("round__base_model", _BASE), *_of("
 _with_round = Participation.objects.select_related("round__session", "round__base_model").order_by()
 _own = Select(lambda pk, client: _with_round.filter(pk=pk, client=client).only(*_READ, *_UPDATE), int, int)
 _offered = Select(
-    lambda client: (
-        _with_round.filter(client=client, status__in=OPEN, round__status=RoundStatus.COLLECTING)
+    lambda client, token: (  # a token that was replaced meanwhile gets no work, nor does a disabled client
+        _with_round.filter(client=client, client__token_hash=token, client__enabled=True)
+        .filter(status__in=OPEN, round__status=RoundStatus.COLLECTING)
         .only(*_READ, *_of("round__session", _WORK))
         .order_by("pk")
     ),
     int,
+    str,
 )
 _invite = Insert(Participation, "round", "client", "seat", "base_version", "status", "file_status", "staleness", *FRESH)
 _taken = Update(Participation, "status", "taken_at", "progress_at", only={"status": (SeatStatus.INVITED,)})
@@ -76,7 +78,7 @@ def invite(round_: Round, clients: Sequence[Client], base: GlobalModel) -> None:
 
 def offer(client: Client, *, now: datetime) -> Participation | None:
     """The seat whose work a client should do now. The same one until it is final or has reported."""
-    seat = _offered.first(client.pk)
+    seat = _offered.first(client.pk, client.token_hash)
     if seat is None:
         return None
     seat.client = client

@@ -250,7 +250,8 @@ async def test_a_user_who_may_not_sign_in_any_more_hears_nothing(session, refuse
 @pytest.mark.parametrize(
     "garbage",
     ["hello", "[]", "null", "7", "{}", '{"after": "1"}', '{"after": -1}', '{"after": true}', '{"after": 1.5}',
-     '{"after": NaN}', "[" * 100_000, '{"after": 1' + "0" * 5000 + "}"],
+     '{"after": NaN}', "[" * 100_000, '{"after": 1' + "0" * 5000 + "}", '{"after": 9223372036854775808}',
+     '{"after": 1e3}', '{"after": -9223372036854775809}', '{"after": 0, "more": "' + "x" * 5000 + '"}'],
 )  # fmt: skip
 async def test_garbage_ends_the_conversation(session, application, cookie, garbage):
     browser = WebsocketCommunicator(application, f"/ws/sessions/{session.pk}/", headers=[HOST, ORIGIN, cookie])
@@ -284,6 +285,175 @@ async def test_while_the_database_does_not_answer_the_socket_ends_so_that_the_br
     await browser.send_json_to({"after": 0})
     assert (await browser.receive_output(timeout=SECONDS))["code"] == 1013
     await browser.disconnect()
+
+
+async def test_the_largest_number_is_one_too(session, socket):
+    async with socket(f"/ws/sessions/{session.pk}/") as browser:
+        await browser.send_json_to({"after": 2**63 - 1, "confirm": True})
+        assert json.loads(await browser.receive_from(timeout=SECONDS)) == {"events": []}
+
+
+async def test_an_address_where_there_is_none_is_refused(refused, cookie):
+    for path in ("/", "/ws/", "/ws/sessions/abc/", "/ws/sessions/" + "9" * 30 + "/", "/sign-in/"):
+        assert await refused(path, HOST, ORIGIN, cookie)
+        assert await refused(path)
+
+
+async def ended(browser: WebsocketCommunicator) -> tuple[int, str]:
+    """How the server closed a conversation."""
+    while True:
+        message = await browser.receive_output(timeout=SECONDS)
+        if message["type"] == "websocket.close":
+            return message["code"], message["reason"]
+
+
+async def test_who_does_not_begin_is_let_go_of(session, socket, monkeypatch):
+    monkeypatch.setattr(consumers, "FIRST_SECONDS", 0.05)
+    async with socket(f"/ws/sessions/{session.pk}/") as browser:
+        assert (await ended(browser))[0] == 4408
+
+
+async def test_who_has_begun_is_not(session, socket, monkeypatch):
+    monkeypatch.setattr(consumers, "FIRST_SECONDS", 0.2)
+    async with socket(f"/ws/sessions/{session.pk}/") as browser:
+        await browser.send_json_to({"after": 1, "confirm": True})
+        await browser.receive_from(timeout=SECONDS)
+        assert await browser.receive_nothing(timeout=0.4)
+        await write(session)
+        assert await hear(browser, 2) == [2]
+
+
+async def test_who_asks_without_end_is_let_go_of(session, socket, monkeypatch):
+    monkeypatch.setattr(consumers, "MOST_ASKED", 3)
+    async with socket(f"/ws/sessions/{session.pk}/") as browser:
+        for _ in range(4):
+            await browser.send_json_to({"after": 0})
+        code, reason = await ended(browser)
+        assert code == 4429 and "at most 3 times a minute" in reason
+
+
+class Full:
+    """A browser's end that takes so many messages and then none."""
+
+    def __init__(self, takes: int) -> None:
+        self.takes, self.sent, self.gone = takes, list[dict[str, Any]](), asyncio.Event()
+        self.asked = asyncio.Queue[dict[str, Any]]()
+        for message in ({"type": "websocket.connect"}, {"type": "websocket.receive", "text": '{"after": 0}'}):
+            self.asked.put_nowait(message)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+        if message["type"] == "websocket.close":
+            self.asked.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        elif message["type"] == "websocket.send" and self.texts() > self.takes:
+            await self.gone.wait()
+
+    def texts(self) -> int:
+        return sum(message["type"] == "websocket.send" for message in self.sent)
+
+
+def scope(path: str, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": "websocket", "path": path, "headers": list(headers), "query_string": b"", "subprotocols": []}
+
+
+async def test_of_a_log_no_more_is_read_than_the_socket_takes(session, application, cookie, monkeypatch):
+    """And a socket that takes nothing for long is let go of."""
+    monkeypatch.setattr(feed, "BATCH", 2)
+    await write(session, 30)
+    reads: list[int] = []
+
+    def counted(log_id: int, after: int) -> feed.Batch | None:
+        reads.append(after)
+        return feed.read(log_id, after)
+
+    monkeypatch.setattr(consumers, "read", counted)
+    end = Full(takes=3)
+    with override_settings(FL_STALL_SECONDS=0.3):
+        asked = scope(f"/ws/sessions/{session.pk}/", HOST, ORIGIN, cookie)
+        async with asyncio.timeout(SECONDS):
+            await application(asked, end.asked.get, end.send)
+    assert reads == [0, 2, 4, 6]
+    assert (end.sent[-1]["type"], end.sent[-1]["code"]) == ("websocket.close", 4408)
+    assert session.pk not in feed.feed._watched and not consumers._open
+
+
+def make_key(mara: User) -> str:
+    return apikeys.create(mara)[1]
+
+
+async def test_a_user_has_so_many_sockets_and_a_key_too(session, socket, mara, cookie):
+    path, key = f"/ws/sessions/{session.pk}/", await sync_to_async(make_key)(mara)
+    script = (HOST, (b"authorization", f"Bearer {key}".encode()))
+    with override_settings(FL_SOCKETS_EACH=2):
+        async with socket(path) as one, socket("/ws/server/"), socket(path) as third:
+            code, reason = await ended(third)
+            assert code == 4429 and "2 live connections" in reason
+            async with socket(path, *script), socket(path, *script), socket(path, *script) as too_many:
+                assert (await ended(too_many))[0] == 4429
+            await one.send_json_to({"after": 0})
+            assert await hear(one, 1) == [1]
+        async with socket(path) as browser:  # there is room again
+            await browser.send_json_to({"after": 0})
+            assert await hear(browser, 1) == [1]
+
+
+async def test_the_server_bears_so_many_sockets_in_all(session, socket, mara):
+    path, key = f"/ws/sessions/{session.pk}/", await sync_to_async(make_key)(mara)
+    with override_settings(FL_SOCKETS=2):
+        script = (HOST, (b"authorization", f"Bearer {key}".encode()))
+        async with socket(path), socket(path), socket(path, *script) as third:
+            assert (await ended(third))[0] == 4429
+    assert not consumers._open
+
+
+def sign_out(mara: User, browser: Browser) -> None:
+    browser.logout()
+
+
+def deactivate(mara: User, browser: Browser) -> None:
+    User.objects.filter(pk=mara.pk).update(is_active=False)
+
+
+def change_password(mara: User, browser: Browser) -> None:
+    mara.set_password("another-horse")
+    mara.save()
+
+
+@pytest.mark.parametrize("act", [sign_out, deactivate, change_password])
+@pytest.mark.parametrize("began", [True, False])
+async def test_a_socket_ends_when_its_user_may_not_go_on(session, socket, mara, browser, act, began):
+    async with socket(f"/ws/sessions/{session.pk}/") as open_socket:
+        if began:
+            await open_socket.send_json_to({"after": 0})
+            assert await hear(open_socket, 1) == [1]
+        await sync_to_async(act)(mara, browser)
+        code, reason = await ended(open_socket)
+        assert (code, reason) == (4401, "You are signed out.")
+        await write(session)
+        assert await open_socket.receive_nothing(timeout=0.1)
+
+
+@pytest.mark.parametrize("act", ["revoke", "deactivate"])
+async def test_a_socket_ends_when_its_key_is_good_no_more(session, socket, mara, act):
+    (key, secret), _ = await sync_to_async(lambda: (apikeys.create(mara), apikeys.create(mara)))()
+    path = f"/ws/sessions/{session.pk}/"
+    async with socket(path, HOST, (b"authorization", f"Bearer {secret}".encode())) as script:
+        if act == "revoke":
+            await sync_to_async(apikeys.revoke)(key, now=key.created_at)
+        else:
+            await sync_to_async(deactivate)(mara, Browser())
+        assert (await ended(script))[0] == 4401
+
+
+async def test_other_sockets_stay_open(session, socket, mara):
+    (key, _), (_, other) = await sync_to_async(lambda: (apikeys.create(mara), apikeys.create(mara)))()
+    path = f"/ws/sessions/{session.pk}/"
+    async with socket(path) as browser, socket(path, HOST, (b"authorization", f"Bearer {other}".encode())) as script:
+        await sync_to_async(apikeys.revoke)(key, now=key.created_at)
+        for open_socket in (browser, script):
+            await open_socket.send_json_to({"after": 0})
+            assert await hear(open_socket, 1) == [1]
+            assert await open_socket.receive_nothing(timeout=1.0)
 
 
 async def test_whoever_goes_is_forgotten(session, socket):

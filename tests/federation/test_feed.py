@@ -226,3 +226,41 @@ async def test_a_database_that_did_not_answer_is_asked_again(draft, monkeypatch)
         while batch.last < 2:
             batch = await following(subscription)
     assert not failures
+
+
+@sync_to_async
+def write_large(session, count, size):
+    for _ in range(count):
+        with transaction.atomic():
+            events.record(session.pk, Event.Kind.METRICS_REPORTED, text="x" * size)
+
+
+async def test_a_message_takes_no_more_once_it_is_large(draft):
+    session = await sync_to_async(draft)()
+    await write_large(session, 20, feed.MESSAGE_BYTES // 4)
+    after, sizes = 0, []
+    while batch := await sync_to_async(feed.read)(session.pk, after):
+        assert seqs(batch) == list(range(after + 1, batch.last + 1)) and batch.first == after + 1
+        sizes.append(len(batch.text))
+        after = batch.last
+    assert after == 21 and max(sizes) < feed.MESSAGE_BYTES * 5 // 4 and len(sizes) >= 5
+
+
+async def test_one_event_that_is_larger_than_a_message_comes_alone(draft):
+    session = await sync_to_async(draft)()
+    await write_large(session, 2, feed.MESSAGE_BYTES * 2)
+    batch = await sync_to_async(feed.read)(session.pk, 1)
+    assert (batch.first, batch.last) == (2, 2)
+
+
+async def test_what_waits_for_a_browser_that_does_not_listen_is_bounded_in_bytes(draft):
+    session = await sync_to_async(draft)()
+    with feed.feed.watch(session.pk) as subscription:
+        large = feed.Batch(1, 1, "x" * feed.MESSAGE_BYTES)
+        for _ in range(feed.QUEUE):
+            subscription.offer(large)
+        assert subscription.queue.qsize() == feed.QUEUE_BYTES // feed.MESSAGE_BYTES
+        subscription.queue.get_nowait()
+        subscription.offer(large)
+        subscription.offer(large)
+        assert subscription.queue.qsize() == feed.QUEUE_BYTES // feed.MESSAGE_BYTES
