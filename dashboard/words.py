@@ -69,6 +69,8 @@ def of_late(seat: Participation, session: TrainingSession) -> str:
     """What became of a late update."""
     if seat.counted_in is not None:
         return f"late; counted in round {seat.counted_in.number}"
+    if seat.withdrawn:
+        return f"late; not counted: {seat.reason[:1].lower()}{seat.reason[1:].rstrip('.')}"
     waits = session.late_policy == LatePolicy.NEXT_ROUND and not session.has_ended
     return "late; counts in the next round" if waits else "too late; kept, not counted"
 

@@ -110,6 +110,11 @@ class Client(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def counts(self) -> bool:
+        """Whether what it sends may go into a model."""
+        return self.enabled and self.removed_at is None
+
     def is_online(self, now: datetime) -> bool:
         return self.enabled and self.last_seen is not None and self.last_seen > now - settings.FL_ONLINE
 
@@ -359,6 +364,9 @@ class Participation(models.Model):
         blank=True,
         related_name="late_seats",
         help_text="The later round in whose model a late update counts.",
+    )
+    withdrawn = models.BooleanField(
+        default=False, db_default=False, help_text="Its client was disabled or removed first: it never counts."
     )
     staleness = models.PositiveIntegerField(default=0, help_text="Models made between its base and that round's.")
     metrics = models.JSONField(default=dict, blank=True)

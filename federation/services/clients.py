@@ -19,7 +19,7 @@ from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.models import Client, ClientLog, Invitation, ServerEvent
 from federation.prepared import Select
 from federation.services import info as infos
-from federation.services import instances, seats, tags
+from federation.services import instances, rounds, seats, tags
 from federation.services.info import Info
 from federation.services.instances import Instance
 
@@ -225,15 +225,32 @@ def authenticate(token: str, *, now: datetime, instance: Instance | None = None)
 
     Raises Unauthorized, Forbidden for a disabled client, HeldElsewhere while another agent acts for it.
     """
-    client = _with_token.first(tokens.digest(token))
+    hashed = tokens.digest(token)
+    client = _with_token.first(hashed)
     if client is None:
         raise Unauthorized(_why_unknown(token))
-    if not client.enabled:
-        raise Forbidden(f"{client.name} is disabled. The operator can enable it again; the token stays good.")
+    client.token_hash = hashed  # known without reading it; see `require_standing`
+    _refuse_disabled(client)
     if instance is not None:
         instances.hold(client, instance, now=now)
     touch(client, now=now)
     return client
+
+
+def require_standing(before: Client, found: Client) -> None:
+    """Refuse a call that began before its client was disabled, removed or given another token.
+
+    before: the client as it was let in; found: as it stands, with `token_hash` and `enabled`. Raises Unauthorized or
+    Forbidden.
+    """
+    if found.token_hash != before.token_hash:
+        raise Unauthorized(f"The token of {before.name} was taken back while this call was under way.")
+    _refuse_disabled(found)
+
+
+def _refuse_disabled(client: Client) -> None:
+    if not client.enabled:
+        raise Forbidden(f"{client.name} is disabled. The operator can enable it again; the token stays good.")
 
 
 def _why_unknown(token: str) -> str:
@@ -277,13 +294,16 @@ def leave(client: Client) -> None:
 
 @transaction.atomic
 def set_enabled(client: Client, enabled: bool, *, by: str) -> None:
-    """Let a client take part, or keep it out. Disabling drops its open seats; its token stays good for later."""
+    """Let a client take part, or keep it out: then nothing counts that is in no model yet, also if it comes back.
+
+    Its token stays good for later.
+    """
     if not Client.objects.filter(pk=client.pk, enabled=not enabled).update(enabled=enabled):
         client.refresh_from_db(fields=["enabled"])
         return
     client.enabled = enabled
     if not enabled:
-        seats.drop_open(client, reason="The client was disabled.")
+        rounds.withdraw(client, reason="The client was disabled.")
     kind = ServerEvent.Kind.CLIENT_ENABLED if enabled else ServerEvent.Kind.CLIENT_DISABLED
     events.record_server(kind, client=events.reference(client), by=by)
 
@@ -291,11 +311,15 @@ def set_enabled(client: Client, enabled: bool, *, by: str) -> None:
 @transaction.atomic
 def remove(client: Client, *, by: str, now: datetime) -> None:
     """Forget a client's token and free its name. The rounds it took part in keep it by name."""
-    if client.enabled:
-        set_enabled(client, False, by=by)
+    was_enabled = Client.objects.filter(pk=client.pk, enabled=True).update(enabled=False)
     gone = {"removed_at": now, "token_hash": tokens.digest(tokens.client_token())}
     away = {"last_seen": None, "announced_online": False}
-    if Client.objects.filter(pk=client.pk, removed_at=None).update(**gone, **away):
+    removed = Client.objects.filter(pk=client.pk, removed_at=None).update(**gone, **away)
+    client.enabled = False
+    rounds.withdraw(client, reason="The client was removed.")
+    if was_enabled:
+        events.record_server(ServerEvent.Kind.CLIENT_DISABLED, client=events.reference(client), by=by)
+    if removed:
         events.record_server(ServerEvent.Kind.CLIENT_LEFT, client=events.reference(client), removed=True, by=by)
 
 

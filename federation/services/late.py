@@ -34,6 +34,9 @@ def _waiting(round_: Round) -> QuerySet[Participation]:
         status=SeatStatus.LATE,
         counted_in=None,
         file_status=FileStatus.STORED,
+        withdrawn=False,
+        client__enabled=True,
+        client__removed_at=None,
     )
     counted = Participation.objects.filter(
         round__session=round_.session_id,

@@ -48,7 +48,8 @@ def _expire_updates(sessions: QuerySet[TrainingSession]) -> set[str]:
 
     An open round's never, nor a late one that is still to count.
     """
-    waits = Q(status=SeatStatus.LATE, counted_in=None, round__session__late_policy=LatePolicy.NEXT_ROUND)
+    waits = Q(status=SeatStatus.LATE, counted_in=None, withdrawn=False)
+    waits &= Q(round__session__late_policy=LatePolicy.NEXT_ROUND)
     completed = Round.objects.filter(session=OuterRef("round__session"), status=RoundStatus.COMPLETED)
     newest = Subquery(completed.order_by("-number").values("number")[:1])
     old = (

@@ -14,17 +14,33 @@ from federation.fl import updates as wire
 from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.prepared import Select, Update
-from federation.services import damage, seats
+from federation.services import clients, damage, seats
 
 # Fields of a seat: what others may change while its update is on its way, and what an update changes.
 STATE = ("status", "digest", "reason", "trained_at")
 SETTLED = (*STATE, "num_bytes", "num_examples", "metrics", "fraction", "reported_at", "progress_at")
 
+STANDING = ("client__name", "client__enabled", "client__token_hash")
+
 _now = Select(
-    lambda pk: Participation.objects.filter(pk=pk).select_related("round").only(*STATE, "round__status").order_by(),
+    lambda pk: (
+        Participation.objects.filter(pk=pk)
+        .select_related("round", "client")
+        .only(*STATE, "round__status", *STANDING)
+        .order_by()
+    ),
     int,
 )
-_locked = Select(lambda pk: Participation.objects.select_for_update().filter(pk=pk).only(*STATE).order_by(), int)
+_locked = Select(
+    lambda pk: (
+        Participation.objects.select_for_update(of=("self",))
+        .filter(pk=pk)
+        .select_related("client")
+        .only(*STATE, *STANDING)
+        .order_by()
+    ),
+    int,
+)
 _locked_round = Select(lambda pk: Round.objects.select_for_update().filter(pk=pk).only("status").order_by(), int)
 _settled = Update(Participation, *SETTLED)
 
@@ -93,6 +109,7 @@ def _header(base: GlobalModel) -> weights.Header:
 def _refuse_unwanted(seat: Participation, update: wire.Update) -> None:
     """Refuse what would not be kept, before it lies in the store: `_settle` decides, this keeps the store clean."""
     (found,) = _now(seat.pk)
+    clients.require_standing(seat.client, found.client)
     _refresh(seat, found)
     seat.round.status = found.round.status
     check_receivable(seat)
@@ -115,6 +132,7 @@ def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[st
     # Lock the round, so that it cannot close between this check and the save.
     (round_,) = _locked_round(seat.round_id)
     (locked,) = _locked(seat.pk)
+    clients.require_standing(seat.client, locked.client)
     _refresh(seat, locked)
     _refuse_other(seat, update)
     before = seat.status
@@ -144,7 +162,7 @@ def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: dat
 def counts_later(seat: Participation) -> bool:
     """Whether an update of this seat that is late counts in the next round, if there is one."""
     session = seat.round.session
-    return session.late_policy == LatePolicy.NEXT_ROUND and not session.has_ended
+    return not seat.withdrawn and session.late_policy == LatePolicy.NEXT_ROUND and not session.has_ended
 
 
 def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: bool) -> None:

@@ -14,7 +14,7 @@ from federation import storage
 from federation.errors import RoundClosed
 from federation.fl import weights
 from federation.models import Client, TrainingSession
-from federation.services import rounds, seats, updates
+from federation.services import clients, rounds, seats, updates
 from tests.dashboard.cast import report, seat_of
 
 Enrol = Callable[..., list[Client]]
@@ -68,3 +68,17 @@ def test_skipping_a_client_says_what_becomes_of_its_update(browser: Browser, ses
     report(session, "anna")
     page = browser.get(reverse("session_round", args=[session.pk])).content.decode()
     assert "What ben sends later is kept, labelled late, and counts in the next round." in page
+
+
+def test_one_whose_client_was_disabled_says_why_it_does_not_count(browser: Browser, session: TrainingSession) -> None:
+    ben = Client.objects.get(name="ben")
+    seat = seat_of(session, "ben")
+    rounds.skip(session, seat.pk, by="mara")
+    with storage.scratch() as file, pytest.raises(RoundClosed):
+        about = {"num_examples": "50", "base_digest": seat.round.base_model.digest}
+        weights.save(file, {"weight": np.full(10, 0.3, np.float32)}, about)
+        updates.receive(seats.of(ben, seat.pk), file, now=timezone.now())
+    address = reverse("session_round", args=[session.pk])
+    assert "late; counts in the next round" in browser.get(address).content.decode()
+    clients.set_enabled(ben, False, by="mara")
+    assert "late; not counted: the client was disabled" in browser.get(address).content.decode()

@@ -13,6 +13,7 @@ from federation.services.rounds.closing import cancel_active, close, collect, fa
 from federation.services.rounds.opening import Pool, Turn, next_try, open_for, pool, turns, wanted
 from federation.services.rounds.publishing import federated_metrics, publish
 from federation.services.rounds.steering import MAX_EXTENSION_SECONDS, extend, finish, not_yet, skip
+from federation.services.rounds.withdrawing import withdraw
 
 __all__ = [
     "LEASE",
@@ -44,6 +45,7 @@ __all__ = [
     "skip",
     "turns",
     "wanted",
+    "withdraw",
 ]
 
 

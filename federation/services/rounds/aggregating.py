@@ -21,6 +21,7 @@ from federation.models import Event, Participation, Round
 from federation.services import damage, late, making, seats, server
 from federation.services.rounds.closing import fail, move
 from federation.services.rounds.publishing import publish
+from federation.services.rounds.withdrawing import withdraw_all
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +80,15 @@ def aggregate(round_: Round, token: str) -> bool:
 # What is read of each seat where all goes well; the rest is fetched where something was damaged.
 _COUNTED = (
     *("status", "digest", "num_examples", "staleness", "metrics", "counted_in"),
-    *("client__name", "round__number", "round__attempt", "round__session"),
+    *("client__name", "client__enabled", "client__removed_at", "round__number", "round__attempt", "round__session"),
 )
 
 
 def _aggregate(round_: Round, token: str) -> bool:
     killpoints.reached(Point.AGGREGATION_CLAIMED)
     counted, began, lease = list(making.counted(round_).only(*_COUNTED)), timezone.now(), Lease(round_, token)
+    if withdraw_all(counted):
+        return True
     made, failure = None, ""
     with (
         storage.scratch() as out,

@@ -22,6 +22,7 @@ from federation.models import Event, Round, TrainingSession
 from federation.services import late, seats, server
 
 Payload = dict[str, Any]
+MOST_NAMED = 3  # clients, in a reason
 
 
 def close(round_: Round, *, now: datetime) -> bool:
@@ -47,7 +48,16 @@ def _verdict(round_: Round, now: datetime) -> RoundStatus | None:
 def _missed(round_: Round) -> str:
     reported, needed = round_.tally()["reported"], round_.session.quorum
     when = "at the deadline" if round_.seats.filter(status__in=OPEN).exists() else "when no seat was open any more"
-    return f"{reported} of {needed} needed updates had arrived {when}."
+    return f"{reported} of {needed} needed updates had arrived {when}.{_withdrawn(round_)}"
+
+
+def _withdrawn(round_: Round) -> str:
+    """Who was disabled or removed meanwhile, so that its update does not count."""
+    names = sorted(round_.seats.filter(withdrawn=True).values_list("client__name", flat=True))
+    if not names:
+        return ""
+    some = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return f" Disabled or removed meanwhile, so that it does not count: {some}."
 
 
 @transaction.atomic
@@ -55,8 +65,8 @@ def collect(round_: Round, *, reason: str, now: datetime) -> bool:
     """Take in no more updates and hand the round to aggregation. False if someone moved it first."""
     if not move(round_, RoundStatus.AGGREGATING, collected_at=now):
         return False
+    late.take(round_)  # first: seats are locked before the session's log
     seats.drop(round_.seats.all(), reason=reason, closing=True)
-    late.take(round_)
     return True
 
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from federation import events
 from federation.fl import aggregation, workloads
 from federation.lifecycle import RoundStatus, SeatStatus
-from federation.models import Event, GlobalModel, Participation, Round
+from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.prepared import Update
 from federation.services import seats
 from federation.services.rounds.closing import complete_or_go_on, move
@@ -32,9 +32,12 @@ def publish(
     """Make a new global model known and complete its round. Only whoever holds the claim can."""
     if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, closed_at=now):
         return False
+    own = [seat for seat in counted if seat.round_id == round_.pk]
+    if _is_withdrawn(counted[len(own) :]):
+        transaction.set_rollback(True)
+        return False
     _keep_model(round_, made, now)
     _mark_counted(round_, counted, made)
-    own = [seat for seat in counted if seat.round_id == round_.pk]
     federated = federated_metrics(own)  # late ones measured an older model
     GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
     work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
@@ -51,6 +54,15 @@ def publish(
         entries.append((Event.Kind.SESSION_COMPLETED, {"rounds": round_.number}))
     events.record_all(round_.session_id, entries)
     return True
+
+
+def _is_withdrawn(late: Sequence[Participation]) -> bool:
+    """Whether a client of these was disabled or removed just as its update was taken in.
+
+    An own seat of the round needs no such look: what withdraws it takes the claim away.
+    """
+    clients = [seat.client_id for seat in late]
+    return bool(clients) and Client.objects.filter(pk__in=clients).exclude(enabled=True, removed_at=None).exists()
 
 
 def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> None:

@@ -327,6 +327,15 @@ def test_a_client_is_shown_disabled_and_enabled(operator, enrol, enqueued, djang
     assert operator("PATCH", f"/clients/{anna.pk}", {"enabled": True}).json()["online"] is True
 
 
+def test_a_disabled_clients_update_is_dropped_and_the_round_says_why(operator, open_round, now):
+    session = open_round("anna", "ben").session
+    send("anna", now=now)
+    operator("PATCH", f"/clients/{Client.objects.get(name='anna').pk}", {"enabled": False})
+    (round_,) = operator("GET", f"/sessions/{session.pk}/rounds").json()["items"]
+    told = {seat["client"]["name"]: (seat["status"], seat["reason"]) for seat in round_["participations"]}
+    assert told == {"anna": ("dropped", "The client was disabled."), "ben": ("invited", "")}
+
+
 @pytest.mark.parametrize("body", [{}, {"enabled": "maybe"}, {"enabled": None}, {"enabled": True, "name": "ben"}])
 def test_a_client_is_changed_in_nothing_else(operator, enrol, body):
     (anna,) = enrol("anna")

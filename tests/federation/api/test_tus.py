@@ -8,7 +8,8 @@ from asgiref.sync import sync_to_async
 from federation import storage
 from federation.api import uploads
 from federation.lifecycle import SeatStatus
-from federation.services import sessions
+from federation.models import Client
+from federation.services import clients, sessions, updates
 from tests.federation.api.conftest import application, problem
 from tests.federation.asgi import Answer, request
 from tests.federation.cast import seat_of, send, settle, token_of, update
@@ -337,3 +338,16 @@ def test_what_is_spoken_here_is_told_to_whoever_asks(body, raw):
     assert answer.headers["tus-version"] == "1.0.0"
     assert set(answer.headers["tus-extension"].split(",")) == {"creation", "creation-defer-length", "checksum"}
     assert set(answer.headers["tus-checksum-algorithm"].split(",")) == {"sha1", "sha256"}
+
+
+def test_the_last_part_of_a_client_that_was_disabled_meanwhile_is_refused(body, patch, monkeypatch):
+    assert patch(0, body[:10], headers={"Upload-Length": str(len(body))}).status == 204
+    check = updates.wire.check
+
+    def disabled_meanwhile(*args, **kwargs):
+        clients.set_enabled(Client.objects.get(name="anna"), False, by="alice")
+        return check(*args, **kwargs)
+
+    monkeypatch.setattr(updates.wire, "check", disabled_meanwhile)
+    assert "anna is disabled" in problem(patch(10, body[10:]), 403)
+    assert seat_of("anna").status == SeatStatus.DROPPED and not seat_of("anna").digest

@@ -11,7 +11,7 @@ from federation import storage
 from federation.api import uploads
 from federation.lifecycle import SeatStatus
 from federation.models import Client
-from federation.services import rounds, seats, sessions
+from federation.services import clients, rounds, seats, sessions, updates
 from tests.federation.api.conftest import problem
 from tests.federation.asgi import Answer
 from tests.federation.cast import SIZE, seat_of, send, settle, token_of, update
@@ -44,6 +44,33 @@ def test_an_update_is_accepted_and_whoever_advances_is_told(open_round, put, enq
     assert answer.headers["tus-resumable"] == "1.0.0"
     assert seat_of("anna").status == SeatStatus.REPORTED
     assert enqueued == [("advance", session.pk)]
+
+
+def test_one_whose_client_is_disabled_while_it_is_read_is_refused_and_counts_nowhere(open_round, put, monkeypatch):
+    session = open_round("anna", "ben", quorum=1).session
+    check = updates.wire.check
+
+    def disabled_meanwhile(*args, **kwargs):
+        clients.set_enabled(Client.objects.get(name="anna"), False, by="alice")
+        return check(*args, **kwargs)
+
+    monkeypatch.setattr(updates.wire, "check", disabled_meanwhile)
+    assert "anna is disabled" in problem(put("anna"), 403)
+    assert (seat_of("anna").status, seat_of("anna").reason) == (SeatStatus.DROPPED, "The client was disabled.")
+    assert session.active_round().tally() == {"open_seats": 1, "reported": 0}
+
+
+def test_one_whose_client_is_removed_while_it_is_read_is_refused(open_round, put, now, monkeypatch):
+    open_round("anna", "ben", quorum=1)
+    check, anna = updates.wire.check, Client.objects.get(name="anna")
+
+    def removed_meanwhile(*args, **kwargs):
+        clients.remove(anna, by="alice", now=now)
+        return check(*args, **kwargs)
+
+    monkeypatch.setattr(updates.wire, "check", removed_meanwhile)
+    assert "taken back" in problem(put("anna"), 401)
+    assert anna.seats.get().status == SeatStatus.DROPPED
 
 
 def test_it_may_come_in_pieces(open_round, put):

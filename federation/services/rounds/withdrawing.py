@@ -1,0 +1,94 @@
+"""What a client sent stops to count when the client is disabled or removed, wherever no model was made of it yet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from federation import events
+from federation.lifecycle import ACTIVE, LIVE, OPEN, LatePolicy, RoundStatus, SeatStatus
+from federation.models import Client, Event, Participation, Round
+from federation.services import seats
+from federation.services.rounds.closing import move
+
+STANDING = (*OPEN, SeatStatus.REPORTED)  # seats that count or may still count in their own round
+MAY_BE_LATE = (SeatStatus.DROPPED, SeatStatus.LATE)
+AGAIN: dict[str, Any] = {"lease_token": "", "lease_until": None}  # whoever aggregates now can publish nothing
+
+
+@transaction.atomic
+def withdraw(client: Client, *, reason: str) -> None:
+    """Take out whatever of a client's is in no model yet, for good: enabled again, it begins with its next seat.
+
+    A collecting round goes on without it. One that is being aggregated is aggregated again without it; where the
+    quorum does not hold any more, it is judged again as a collecting one. Call it after the change to the client, in
+    the same transaction: the client gets no new seat meanwhile.
+    """
+    # Locked in one order, before the seats and those before the sessions' logs: as everywhere.
+    touched = list(_touched(client).select_for_update(of=("self",)).select_related("session").order_by("pk"))
+    gone = _take_out(client, touched, reason)
+    for round_ in touched:
+        if round_.status == RoundStatus.AGGREGATING:
+            _judge_again(round_)
+    by_session: defaultdict[int, list[tuple[Event.Kind, dict[str, Any]]]] = defaultdict(list)
+    for seat in gone:
+        payload = seats.describe(seat) | {"reason": reason}
+        by_session[seat.round.session_id].append((Event.Kind.SEAT_DROPPED, payload))
+    for session_id in sorted(by_session):
+        events.record_all(session_id, by_session[session_id])
+
+
+def withdraw_all(seats_: Sequence[Participation]) -> bool:
+    """Withdraw the clients among these seats that are disabled or removed by now. True if there was one.
+
+    For the moment between the taking in of a late update and the change to its client, which see nothing of each
+    other.
+    """
+    gone = {seat.client_id: seat.client for seat in seats_ if not seat.client.counts}
+    for client in gone.values():
+        withdraw(client, reason=reason_of(client))
+    return bool(gone)
+
+
+def reason_of(client: Client) -> str:
+    return "The client was disabled." if client.removed_at is None else "The client was removed."
+
+
+def _touched(client: Client) -> QuerySet[Round]:
+    """The open rounds in which something of the client's counts or may count."""
+    own = Participation.objects.filter(round=OuterRef("pk"), client=client, status__in=STANDING)
+    late = Participation.objects.filter(counted_in=OuterRef("pk"), client=client)
+    return Round.objects.filter(Exists(own) | Exists(late), status__in=ACTIVE)
+
+
+def _take_out(client: Client, touched: Sequence[Round], reason: str) -> list[Participation]:
+    """Mark the seats that are not to count. Returns those that counted or were to count, as they were."""
+    mine = Participation.objects.filter(client=client)
+    own = _locked(mine.filter(round__in=touched, status__in=STANDING))
+    taken = _locked(mine.filter(counted_in__in=touched))
+    # Of the rounds that are over: what waits to count in a later one, and what may still come too late.
+    over = mine.filter(counted_in=None, withdrawn=False, round__session__status__in=LIVE)
+    waiting = _locked(over.filter(status=SeatStatus.LATE, round__session__late_policy=LatePolicy.NEXT_ROUND))
+    to_come = _locked(over.filter(status__in=MAY_BE_LATE))
+    found = own + taken + waiting
+    with_reason = {"withdrawn": True, "reason": reason, "counted_in": None, "staleness": 0}
+    Participation.objects.filter(pk__in=[seat.pk for seat in found]).update(**with_reason)
+    Participation.objects.filter(pk__in=[seat.pk for seat in own]).update(status=SeatStatus.DROPPED)
+    Participation.objects.filter(pk__in=[seat.pk for seat in to_come]).update(withdrawn=True)
+    return found
+
+
+def _locked(seats_: QuerySet[Participation]) -> list[Participation]:
+    return list(seats_.select_for_update(of=("self",)).select_related("client", "round").order_by("pk"))
+
+
+def _judge_again(round_: Round) -> None:
+    """Withdraw the claim. Any worker makes the model anew, of what is left, or finds that the quorum is missed."""
+    if round_.tally()["reported"] >= max(1, round_.session.quorum):
+        Round.objects.filter(pk=round_.pk).update(**AGAIN)
+    else:
+        move(round_, RoundStatus.COLLECTING, collected_at=None, **AGAIN)
