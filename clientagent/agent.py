@@ -90,7 +90,7 @@ class Agent:
             identity.server,
             identity.token,
             Link(terminal.say),
-            instance=instance.describe(state.folder),
+            instance=instance.begin(state.folder),
             take_over=settings.take_over,
         )
         cache = settings.model_cache

@@ -94,6 +94,7 @@ class Client(models.Model):
     instance_host = models.CharField(max_length=253, blank=True, default="")
     instance_pid = models.PositiveIntegerField(null=True, blank=True)
     instance_since = models.DateTimeField(null=True, blank=True)
+    instance_start = models.CharField(max_length=64, blank=True, default="", help_text="The secret of its start.")
 
     came_back = False  # set by the call that ended its absence
 

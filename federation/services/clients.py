@@ -208,7 +208,7 @@ def _why_closed(invitation: Invitation, now: datetime) -> str:
     return f"This join code is used up: it let in {invitation.uses} already. Ask for a new one."
 
 
-_instance = ("instance", "instance_host", "instance_pid", "instance_since")
+_instance = ("instance", "instance_host", "instance_pid", "instance_since", "instance_start")
 _with_token = Select(  # what every call needs; the rest is fetched where somebody asks for it after all
     lambda token_hash: (
         Client.objects.enrolled()

@@ -1,7 +1,12 @@
 """Which agent acts for a client: one at a time, among those that tell who they are (header FL-Agent-Instance).
 
-An agent's id stands for its state folder in its place: a process that comes back there has the same one, a
-copy of the folder has another. So of two with one token the second is refused, and says who was first.
+Each start of an agent draws a secret, its `start`, and keeps it in its state folder. `after` are the starts
+before it in that folder, whose lock proves that they are over. So a process that names the present start in
+`after` succeeds it at once, whatever its host is called and its clock says. Any other one is refused, and told
+who is first, until the present one is silent by the server's clock. A copy of the folder knows that it is one,
+and names no start before its own.
+
+Agents of version 0.1.0 tell no start: of those, a later `since` at the same `id` is the successor.
 """
 
 from __future__ import annotations
@@ -20,9 +25,10 @@ from federation.models import Client
 
 HEADER = "FL-Agent-Instance"
 HELD = "FL-Agent-Held"  # marks the refusal, which ends an agent
-LONGEST_KNOWN = 500  # characters
+LONGEST_KNOWN = 700  # characters
 LONGEST = 2500  # of the longest id and host, each character written as \\uXXXX
-MOST_CHARACTERS = {"id": 64, "host": 253}
+MOST_CHARACTERS = {"id": 64, "host": 253, "start": 64}
+MOST_BEFORE = 8  # starts in `after`
 
 
 class HeldElsewhere(Conflict):
@@ -36,6 +42,8 @@ class Instance:
     pid: int
     since: datetime
     takes_over: bool = False
+    start: str = ""  # of this process; empty for an agent of version 0.1.0
+    after: tuple[str, ...] = ()  # starts in the same folder that are over
 
 
 def parse(header: str) -> Instance:
@@ -49,12 +57,26 @@ def _parsed(header: str) -> Instance:
     try:
         given = json.loads(header)
         since = _in_utc(parse_datetime(given["since"]))
-        made = Instance(given["id"], given["host"], given["pid"], since, given.get("take_over", False))  # type: ignore[arg-type]
+        made = Instance(
+            id=given["id"],
+            host=given["host"],
+            pid=given["pid"],
+            since=since,  # type: ignore[arg-type]
+            takes_over=given.get("take_over", False),
+            start=given.get("start", ""),
+            after=tuple(_listed(given.get("after", []))),
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         raise _invalid() from None
     if not _can_be(made):
         raise _invalid()
     return made
+
+
+def _listed(value: object) -> list[str]:
+    if not isinstance(value, list) or len(value) > MOST_BEFORE:
+        raise TypeError
+    return value
 
 
 def _in_utc(time: datetime | None) -> datetime | None:
@@ -66,9 +88,12 @@ _known = lru_cache(2048)(_parsed)  # an agent sends the same words with each cal
 
 
 def _can_be(given: Instance) -> bool:
+    told = [("id", given.id), ("host", given.host), *(("start", start) for start in given.after)]
+    if given.start != "":
+        told.append(("start", given.start))
     texts = all(
         isinstance(value, str) and value.isprintable() and 1 <= len(value) <= MOST_CHARACTERS[name]
-        for name, value in (("id", given.id), ("host", given.host))
+        for name, value in told
     )
     number = isinstance(given.pid, int) and not isinstance(given.pid, bool) and 0 <= given.pid < 2**31
     return texts and number and given.since is not None and isinstance(given.takes_over, bool)
@@ -76,7 +101,7 @@ def _can_be(given: Instance) -> bool:
 
 def _invalid() -> Invalid:
     needs = 'a JSON object such as {"id": "3f9c", "host": "a.example", "pid": 12, "since": "2026-01-01T00:00:00Z"}'
-    return Invalid((HEADER, f"{HEADER} must be {needs}; take_over may be true in it."))
+    return Invalid((HEADER, f"{HEADER} must be {needs}; take_over may be true in it, start a text, after a list."))
 
 
 def hold(client: Client, instance: Instance, *, now: datetime) -> None:
@@ -90,8 +115,9 @@ def hold(client: Client, instance: Instance, *, now: datetime) -> None:
         "instance_host": instance.host,
         "instance_pid": instance.pid,
         "instance_since": instance.since,
+        "instance_start": instance.start,
     }
-    before = {"instance": client.instance, "instance_since": client.instance_since}
+    before = {name: getattr(client, name) for name in ("instance", "instance_since", "instance_start")}
     won = Client.objects.filter(pk=client.pk, **before).update(**mine)
     client.refresh_from_db(fields=list(mine))
     if not won and not _is_held_by(client, instance):  # two came at once
@@ -99,7 +125,8 @@ def hold(client: Client, instance: Instance, *, now: datetime) -> None:
 
 
 def _is_held_by(client: Client, instance: Instance) -> bool:
-    return (client.instance, client.instance_since) == (instance.id, instance.since)
+    mine = (client.instance, client.instance_start) == (instance.id, instance.start)
+    return mine and (instance.start != "" or client.instance_since == instance.since)
 
 
 def _is_free(client: Client, now: datetime) -> bool:
@@ -107,7 +134,9 @@ def _is_free(client: Client, now: datetime) -> bool:
 
 
 def _succeeds(client: Client, instance: Instance) -> bool:
-    """A later start in the same place: its folder's lock proves that the earlier process is dead."""
+    """Whether this process knows that the one that acts for the client is over."""
+    if client.instance_start and instance.start:
+        return client.instance_start in instance.after
     same = client.instance == instance.id
     return same and client.instance_since is not None and instance.since > client.instance_since
 
