@@ -113,6 +113,8 @@ def _place(client: Client, seat: Participation | None, now: datetime) -> Place:
 
 
 def _doing(client: Client, seat: Participation | None, word: Word, now: datetime) -> str:
+    if word == words.REMOVED:
+        return "it can only come back by a new invitation, as another client"
     if word == words.DISABLED:
         return "takes part in no round"
     if word == words.AWAY:

@@ -51,6 +51,7 @@ ONLINE = Word("Online", "ok", "dot")
 BUSY = Word("Busy", "run", "training")
 AWAY = Word("Away", "wait", "away")
 DISABLED = Word("Disabled", "idle", "minus-circle")
+REMOVED = Word("Removed", "idle", "ban")
 
 
 def of_seat(seat: Participation) -> Word:
@@ -77,6 +78,8 @@ def of_late(seat: Participation, session: TrainingSession) -> str:
 
 def of_client(client: Client, seat: Participation | None, *, online: bool) -> Word:
     """A client's state, given the seat it holds in an active round, if any."""
+    if client.removed_at is not None:
+        return REMOVED
     if not client.enabled:
         return DISABLED
     if not online:

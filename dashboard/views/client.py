@@ -16,16 +16,17 @@ from dashboard import answers, career, invitations, roster, sentences
 from dashboard.context import follow_live, following
 from dashboard.signin import Request
 from federation.models import Client, ClientLog
-from federation.services import clients, tags
+from federation.services import clients, influence, tags
 from federation.services import invitations as codes
 
 PER_PAGE = 25
+MOST_SESSIONS = 10  # whose models it is in
 RECENT = 200  # rounds that the median times are of
 
 
 @require_GET
 def page(request: HttpRequest, client_id: int) -> HttpResponse:
-    client = get(client_id)
+    client = known(client_id)
     frame = following("clients")
     now = timezone.now()
     overlay = career.overlay(client, now=now)
@@ -48,7 +49,7 @@ def _usual(name: str) -> tuple[int, str]:
 
 @require_GET
 def parts(request: HttpRequest, client_id: int) -> HttpResponse:
-    return render(request, "clients/_parts.html", _parts(request, get(client_id)))
+    return render(request, "clients/_parts.html", _parts(request, known(client_id)))
 
 
 def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
         "act": roster.act(seat, now) if seat else "",
         "changes": sentences.changes(client.changes),
         "query": "",
+        "influence": influence.of(client, most=MOST_SESSIONS),
     }
 
 
@@ -88,7 +90,7 @@ def reissue(request: Request, client_id: int) -> HttpResponse:
 
 @require_GET
 def log(request: HttpRequest, client_id: int) -> HttpResponse:
-    return render(request, "clients/_log.html", _log(get(client_id)))
+    return render(request, "clients/_log.html", _log(known(client_id)))
 
 
 def _log(client: Client) -> dict[str, Any]:
@@ -107,6 +109,11 @@ def retag(request: Request, client_id: int) -> HttpResponse:
     said = ", ".join(client.tags) or "none"
     to = reverse("client", args=[client.pk])
     return answers.done(request, f"Tags of {client.name}: {said}.", to=to, icon="check", changed=("clients-changed",))
+
+
+def known(client_id: int) -> Client:
+    """A client, also one that was removed: its page stays, for the rounds that it took part in."""
+    return get_object_or_404(Client, pk=client_id)
 
 
 def get(client_id: int) -> Client:

@@ -20,10 +20,11 @@ from dashboard.signin import Request
 from federation.errors import Conflict, Invalid
 from federation.lifecycle import ACTIVE, OPEN
 from federation.models import Client, Invitation
-from federation.services import clients
+from federation.services import clients, influence
 from federation.services import invitations as codes
 
 PER_PAGE = 50
+MOST_SESSIONS = 3  # whose models are told before a client is disabled
 STATES = {"": "All", "busy": "Busy", "online": "Online", "away": "Away", "disabled": "Disabled"}
 CHANGED = ("clients-changed", "round-changed", "overview-changed")
 
@@ -190,6 +191,7 @@ def _confirm(
     seat = client.seats.filter(status__in=OPEN, round__status__in=ACTIVE).select_related("round__session").first()
     mine = [f"what it did in round {seat.round.number} of {seat.round.session.name} so far"] if seat else []
     about: dict[str, object] = {
+        "influence": influence.of(client, most=MOST_SESSIONS),
         "title": f"{verb} {client.name}?",
         "lead": lead,
         "lost": [*(lost or []), *mine],

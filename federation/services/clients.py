@@ -225,11 +225,9 @@ def authenticate(token: str, *, now: datetime, instance: Instance | None = None)
 
     Raises Unauthorized, Forbidden for a disabled client, HeldElsewhere while another agent acts for it.
     """
-    hashed = tokens.digest(token)
-    client = _with_token.first(hashed)
+    client = _with_token.first(tokens.digest(token))
     if client is None:
         raise Unauthorized(_why_unknown(token))
-    client.token_hash = hashed  # known without reading it; see `require_standing`
     _refuse_disabled(client)
     if instance is not None:
         instances.hold(client, instance, now=now)

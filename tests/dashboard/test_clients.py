@@ -4,7 +4,9 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
+from django.db import connection
 from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
@@ -291,3 +293,85 @@ def test_removing_a_client_on_its_own_page_leads_away_from_it(browser: Browser, 
         headers = HTMX | {"HX-Current-URL": f"http://testserver{at}"}
         answer = browser.post(reverse("client_remove", args=[anna.pk]), headers=headers)
         assert answer.headers.get("HX-Redirect") == goes
+
+
+# ---- what it is in
+
+
+def test_the_page_of_a_client_says_which_models_it_is_in(browser: Browser, running: TrainingSession) -> None:
+    report(running, "anna")
+    report(running, "ben")
+    rounds.finish(running, by="mara", now=timezone.now())
+    finish_round(running)
+    finish_round(running, "anna", "ben", "carl")
+    carl, anna = (Client.objects.get(name=name) for name in ("carl", "anna"))
+    page = browser.get(reverse("client", args=[carl.pk])).content.decode()
+    shown = re.sub(r"<[^>]+>", " ", page[page.index('id="influence"') :])
+    assert re.search(r"v2\s+of\s+first", shown)
+    assert "Start from v1, the last one without it" in shown
+    address = re.search(r'href="([^"]+)">Start from v1', page)
+    assert address and address[1] == f"{reverse('session_new')}?start={running.pk}:1"
+    assert f"{running.pk}:1" in browser.get(address[1]).content.decode()
+    assert "v1 to v2" in browser.get(reverse("client_parts", args=[anna.pk])).content.decode()
+
+
+def test_where_the_file_is_not_kept_nothing_is_offered(browser: Browser, running: TrainingSession) -> None:
+    finish_round(running, "anna", "ben", "carl")
+    running.models.filter(version=0).update(file_status="removed")
+    page = browser.get(reverse("client", args=[Client.objects.get(name="carl").pk])).content.decode()
+    assert "v0 is the last one without it; its file is not kept any more" in page
+    assert "Start from" not in page
+
+
+def test_one_that_is_in_no_model_has_no_such_list(browser: Browser, enrol: Enrol) -> None:
+    (anna,) = enrol("anna")
+    assert 'id="influence"' not in browser.get(reverse("client", args=[anna.pk])).content.decode()
+    question = browser.get(reverse("client_disable", args=[anna.pk]), headers=HTMX).content.decode()
+    assert "Not undone" not in question
+
+
+@pytest.mark.parametrize("act", ["disable", "remove"])
+def test_the_question_says_what_is_not_undone(
+    browser: Browser, running: TrainingSession, create: Callable[..., TrainingSession], act: str
+) -> None:
+    finish_round(running, "anna", "ben", "carl")
+    for number in range(3):
+        create(name=f"later {number}", start_from=(running.pk, 1))
+    anna = Client.objects.get(name="anna")
+    question = browser.get(reverse(f"client_{act}", args=[anna.pk]), headers=HTMX).content.decode()
+    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", question))
+    assert "Not undone: what it sent stays in these models." in shown
+    assert "started from v1 of first, which it is in" in shown
+    assert "And in models of 1 older session." in shown
+
+
+def test_a_removed_client_keeps_its_page(browser: Browser, running: TrainingSession) -> None:
+    finish_round(running, "anna", "ben", "carl")
+    anna = Client.objects.get(name="anna")
+    clients.remove(anna, by="mara", now=timezone.now())
+    page = browser.get(reverse("client", args=[anna.pk])).content.decode()
+    for text in ("Removed", "another client", "It was removed", "Start from v0"):
+        assert text in page
+    for button in ("disable-client", "enable-client", "remove-client", "reissue-client", "client-tags"):
+        assert f'id="{button}"' not in page
+    assert browser.get(reverse("client_parts", args=[anna.pk])).status_code == 200
+    for action in ("client_disable", "client_remove", "client_reissue"):
+        assert browser.get(reverse(action, args=[anna.pk])).status_code == 404
+
+
+def test_the_page_of_a_client_takes_as_many_queries_whatever_it_is_in(
+    browser: Browser, running: TrainingSession, create: Callable[..., TrainingSession]
+) -> None:
+    finish_round(running, "anna", "ben", "carl")
+    address = reverse("client_parts", args=[Client.objects.get(name="anna").pk])
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            browser.get(address)
+        return len(captured)
+
+    create(name="second", start_from=(running.pk, 1))
+    before = queries()
+    for number in range(6):
+        create(name=f"later {number}", start_from=(running.pk, 1))
+    assert queries() == before

@@ -1,0 +1,99 @@
+"""Which models a client's updates are in: those of its rounds, and all that were made from them, in any session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models import F, Max, Min, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
+
+from federation.lifecycle import FileStatus, SeatStatus
+from federation.models import Client, GlobalModel, Participation, TrainingSession
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """A session's models that a client's updates are in: every one from `first` on."""
+
+    session: TrainingSession
+    first: int
+    last: int
+    through: GlobalModel | None  # a model of another session that they are in, where the session started from it
+    without: GlobalModel | None  # the session's last model that they are not in
+
+    @property
+    def can_start(self) -> bool:
+        """Whether a session can be started from the last model without it."""
+        return self.without is not None and self.without.file_status == FileStatus.STORED
+
+
+@dataclass(frozen=True, slots=True)
+class Influences:
+    """By session, the newest first; `more` sessions beyond those."""
+
+    shown: Sequence[Influence]
+    more: int
+
+    def __bool__(self) -> bool:
+        return bool(self.shown)
+
+
+def of(client: Client, *, most: int) -> Influences:
+    """What a client is in, in the `most` newest sessions. Six queries, whatever it did.
+
+    A session of which nothing is known any more, because it was deleted, hands nothing on.
+    """
+    first = _own(client)
+    through = dict(_handed_on(first)) if first else {}
+    newest = sorted(first, reverse=True)
+    shown = {session: first[session] for session in newest[:most]}
+    if not shown:
+        return Influences((), 0)
+    sessions = TrainingSession.objects.filter(pk__in=shown).annotate(last=Max("models__version")).only("name")
+    sources = [through[pk] for pk in shown if pk in through]
+    models = GlobalModel.objects.select_related("session").in_bulk(sources) if sources else {}
+    without = {model.session_id: model for model in _before(shown)}
+    found = [
+        Influence(one, shown[one.pk], one.last, models.get(through.get(one.pk, 0)), without.get(one.pk))
+        for one in sessions.order_by("-pk")
+    ]
+    return Influences(found, len(newest) - len(shown))
+
+
+def _own(client: Client) -> dict[int, int]:
+    """The first version of each session in whose round an update of the client's counted, in time or late."""
+    seats = Participation.objects.filter(client=client).order_by()
+    in_time = seats.filter(status=SeatStatus.AGGREGATED, round__model__isnull=False)
+    late = seats.filter(counted_in__model__isnull=False)
+    first: dict[int, int] = {}
+    for rows in (
+        in_time.values_list("round__session").annotate(Min("round__model__version")),
+        late.values_list("counted_in__session").annotate(Min("counted_in__model__version")),
+    ):
+        for session, version in rows:
+            first[session] = min(version, first.get(session, version))
+    return first
+
+
+def _handed_on(first: dict[int, int]) -> Iterator[tuple[int, int]]:
+    """Add the sessions that started from such a model. Gives each with the model's key.
+
+    In the order of their making: a session is younger than the one it started from.
+    """
+    started = GlobalModel.objects.filter(version=0, parent__isnull=False).order_by("session")
+    for session, source, version, model in started.values_list(
+        "session", "parent__session", "parent__version", "parent"
+    ):
+        if model is not None and version >= first.get(source, version + 1):
+            first[session] = 0
+            yield session, model
+
+
+def _before(first: Mapping[int, int]) -> QuerySet[GlobalModel]:
+    """Each session's last model before the one that is told."""
+    earlier = Q(pk__in=())
+    for session, version in first.items():
+        earlier |= Q(session=session, version__lt=version)
+    nth = Window(RowNumber(), partition_by=F("session"), order_by=F("version").desc())
+    return GlobalModel.objects.filter(earlier).annotate(nth=nth).filter(nth=1).only("session", "version", "file_status")
