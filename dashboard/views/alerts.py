@@ -66,7 +66,7 @@ class RuleForm(forms.ModelForm):
             field.widget.attrs |= {"class": kind, "aria-describedby": f"{tag}-e {tag}-h"}
 
 
-def _index(*_: object) -> str:
+def _index(*_: object, **__: object) -> str:
     return reverse("alerts")
 
 

@@ -29,7 +29,7 @@ STATES = {"": "All", "busy": "Busy", "online": "Online", "away": "Away", "disabl
 CHANGED = ("clients-changed", "round-changed", "overview-changed")
 
 
-def _index(*_: object) -> str:
+def _index(*_: object, **__: object) -> str:
     return reverse("clients")
 
 

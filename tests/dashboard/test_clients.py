@@ -256,6 +256,14 @@ def test_disabling_says_what_follows_and_drops_its_seat(browser: Browser, runnin
     assert browser.get(address, headers=HTMX).status_code == 409
 
 
+def test_what_is_refused_leads_back_to_the_clients_without_scripts_too(browser: Browser, enrol: Enrol) -> None:
+    [anna] = enrol("anna")
+    clients.set_enabled(anna, False, by="mara")
+    answer = browser.get(reverse("client_disable", args=[anna.pk]), follow=True)
+    assert answer.redirect_chain == [(reverse("clients"), 302)]
+    assert "anna is disabled already." in answer.content.decode()
+
+
 def test_a_disabled_client_is_enabled_again(
     browser: Browser, enrol: Enrol, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:

@@ -299,6 +299,8 @@ def test_a_rule_is_made_refused_changed_and_deleted(browser: Browser) -> None:
     browser.post(reverse("rule", args=[rule.pk]), typed | {"minutes": "7"})
     assert AlertRule.objects.get().minutes == 7
     assert browser.post(reverse("rule_test", args=[rule.pk]), headers=HTMX).status_code == 409  # tells the page alone
+    answer = browser.post(reverse("rule_test", args=[rule.pk]))
+    assert (answer.status_code, answer["Location"]) == (302, reverse("alerts"))
     assert "0 alerts" in browser.get(reverse("rule_delete", args=[rule.pk]), headers=HTMX).content.decode()
     browser.post(reverse("rule_delete", args=[rule.pk]))
     assert not AlertRule.objects.exists()

@@ -88,8 +88,10 @@ class Stack:
     """`services`: further processes beside the web server, as arguments of `python`, e.g. a worker.
 
     `web`: what makes the web server's arguments from its port. `killable`: processes look at each point whether
-    they are to die there, which costs a little.
+    they are to die there, which costs a little. `api_key`: of the installation that is in the folder already.
     """
+
+    agent_command: Sequence[str] = ("clientagent/run.py",)
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class Stack:
         services: dict[str, list[str]] | None = None,
         web: Callable[[int], list[str]] = daphne,
         killable: bool = False,
+        api_key: str = "",
     ):
         self.folder, self.port, self.killable = folder, free_port(), killable
         self.url = f"http://127.0.0.1:{self.port}"
@@ -106,7 +109,9 @@ class Stack:
         self.commands = {"web": web(self.port)} | (services or {})
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
-        if "DATABASE_URL" in self.env:
+        if api_key:
+            self.join_code = ""
+        elif "DATABASE_URL" in self.env:
             self.join_code, api_key = _set_up(self.env)
         else:
             made, self.join_code, api_key = _on_sqlite()
@@ -159,7 +164,7 @@ class Stack:
     def agent(self, name: str, *more: str) -> subprocess.Popen[bytes]:
         """A real agent, enrolling at its first start and coming back at later ones."""
         state = self.folder / "agents" / name
-        command = ["clientagent/run.py", "--server", self.url, "--state", str(state)]
+        command = [*self.agent_command, "--server", self.url, "--state", str(state)]
         if not state.exists():
             command += ["--join", self.join_code, "--name", name]
         self.agents[name] = self._process(name, [*command, *more])
