@@ -2,6 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+MOST_ERRORS = 20  # that one answer names
+MOST_SENTENCES = 5  # of them in its summary
+MOST_NAME, MOST_SENTENCE = 100, 500  # characters
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
 
 class Refused(Exception):
     """Base: the request was understood and is not allowed."""
@@ -54,9 +62,21 @@ class Invalid(Refused):
     status = 422
     title = "Values that cannot be accepted"
 
-    def __init__(self, *errors: tuple[str, str]) -> None:
-        super().__init__(" ".join(detail for _, detail in errors))
-        self.errors: Sequence[tuple[str, str]] = errors
+    def __init__(self, *errors: tuple[str, str], more: int = 0) -> None:
+        """more: how many there are that are not given."""
+        named = [(_cut(field, MOST_NAME), _cut(detail, MOST_SENTENCE)) for field, detail in errors[:MOST_ERRORS]]
+        sentences = [detail for _, detail in named[:MOST_SENTENCES]]
+        if more := more + len(errors) - len(sentences):
+            sentences.append(f"{more} more {'value is' if more == 1 else 'values are'} wrong.")
+        super().__init__(" ".join(sentences))
+        self.errors: Sequence[tuple[str, str]] = named
+
+
+class TooMany(Refused):
+    """More requests than one caller may make."""
+
+    status = 429
+    title = "Too many requests"
 
 
 class Locked(Refused):

@@ -19,6 +19,8 @@ from federation.api import health  # noqa: E402
 from federation.api.raw import RawRoutes  # noqa: E402
 from federation.api.urls import RAW_ROUTES  # noqa: E402
 from flsite import embedded, urls  # noqa: E402, F401  urls registers the converter "id"
+from flsite.gate.gate import Gate  # noqa: E402
+from flsite.gate.turns import Turns  # noqa: E402
 from flsite.static import StaticFiles  # noqa: E402
 
 followed = AuthMiddlewareStack(LogConsumer.as_asgi())
@@ -29,11 +31,11 @@ websockets = URLRouter(
         re_path("", nowhere),  # type: ignore[arg-type]
     ]
 )
-application = ProtocolTypeRouter(
-    {
-        "http": RawRoutes(RAW_ROUTES | health.ROUTES, otherwise=StaticFiles(django_application)),
-        "websocket": websockets,
-    }
+pages = StaticFiles(Turns(django_application))
+application = Gate(
+    ProtocolTypeRouter(
+        {"http": RawRoutes(RAW_ROUTES | health.ROUTES, otherwise=pages), "websocket": websockets},
+    )
 )
 
 if settings.FL_EMBEDDED:

@@ -4,12 +4,15 @@ import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from federation import database
 from federation.api import problems
 from federation.errors import Unavailable
+from flsite import hosts
+from flsite.gate import answers
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,30 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+
+
+class KnownHost:
+    """Names the setting to whoever calls the server by a name that it does not know. The headers of every answer."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._refusal(request) or self.get_response(request)
+        names = {name.lower().encode() for name in response.headers}
+        for name, value in answers.missing(request.path, names):
+            response.headers[name.decode()] = value.decode()
+        return response
+
+    def _refusal(self, request: HttpRequest) -> HttpResponse | None:
+        try:
+            request.get_host()
+        except DisallowedHost:
+            unknown = hosts.UnknownHost(request.META.get("HTTP_HOST", ""))
+            if answers.is_api(request.path):
+                return problems.response(unknown)
+            return HttpResponse(f"{unknown.title}. {unknown}\n", status=400, content_type="text/plain; charset=utf-8")
+        return None
 
 
 class ContentSecurityPolicy:

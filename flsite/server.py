@@ -1,14 +1,16 @@
-"""daphne with three changes that decide its memory and speed with weights.
+"""daphne with four changes that decide its memory, its speed with weights and what strangers can do to it.
 
-The body of a PUT or PATCH goes to the application as it arrives, where stock daphne gathers it in a file first;
-`send` waits until the socket can take more, where stock daphne would hold a whole answer in memory for every slow
-reader; and the kernel sends parts of files by itself (ASGI's extension `http.response.zerocopysend`).
+A body goes to the application as it arrives, where stock daphne gathers it in a file first, of whatever size and
+whoever sends it; `send` waits until the socket can take more, where stock daphne would hold a whole answer in memory
+for every slow reader; the kernel sends parts of files by itself (ASGI's extension `http.response.zerocopysend`); and
+connections are bounded in number and time (`flsite.gate.connections`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,19 +20,28 @@ import daphne.server  # first: it installs the reactor
 from daphne import http_protocol, ws_protocol
 from twisted.internet.error import CannotListenError
 
+from federation.api import problems
 from federation.api.raw import SENDFILE, bytes_at_a_time
+from flsite.gate.answers import is_api, missing
+from flsite.gate.channel import Channel
+from flsite.gate.connections import Connections
 from flsite.websockets import MOST_ASKED_BYTES, PacedWebSocket
 
+LARGE = 256 << 10  # bytes of a body that comes in several pieces
 MOST_WAITING = 4  # pieces that the application has not taken yet
 CAN_SEND_FILES = hasattr(os, "sendfile")  # not so on Windows
 
 
 class Inlet(asyncio.Queue[dict[str, Any]]):
-    """A body on its way to the application. The socket is not read while too much of it waits here."""
+    """A body on its way to the application. The socket is not read while too much of it waits here.
+
+    on_demand: called when the application asks for the body and nothing of it has come.
+    """
 
     def __init__(self, socket: Any) -> None:
         super().__init__()
         self._socket, self._paused, self._whole = socket, False, False
+        self.on_demand: Callable[[], None] | None = None
 
     def put_nowait(self, message: dict[str, Any]) -> None:
         # daphne, which sees no body, says that it is empty.
@@ -42,6 +53,10 @@ class Inlet(asyncio.Queue[dict[str, Any]]):
             self._socket.pauseProducing()
 
     async def get(self) -> dict[str, Any]:
+        if self.on_demand is not None:
+            demand, self.on_demand = self.on_demand, None
+            if self.empty():
+                demand()
         message = await super().get()
         if self.qsize() <= MOST_WAITING // 2:
             self.read_on()
@@ -58,17 +73,21 @@ class Inlet(asyncio.Queue[dict[str, Any]]):
     def end(self) -> None:
         self._whole = True
         _arriving.discard(self)
-        self.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+        last = self._queue[-1] if self.qsize() else None  # type: ignore[attr-defined]
+        if last is not None and last["type"] == "http.request":
+            last["more_body"] = False  # one message for a body that came in one piece
+        else:
+            self.put_nowait({"type": "http.request", "body": b"", "more_body": False})
 
 
-_arriving: WeakSet[Inlet] = WeakSet()  # bodies on their way
+_arriving: WeakSet[Inlet] = WeakSet()  # bodies on their way that may be large
 
 
 class PacedRequest(http_protocol.WebRequest):
     """A request whose body is handed on as it arrives and whose answer is a Twisted producer.
 
     A producer is told when the socket is full and when it is not. An answer that is ready before the body is whole
-    is sent at once; what is left of the body is thrown away as it comes, unless the answer closes the connection.
+    is sent at once; what is left of the body is thrown away as it comes, by the channel, within its bounds.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -82,20 +101,27 @@ class PacedRequest(http_protocol.WebRequest):
         self._paced = False
 
     def gotLength(self, length: int | None) -> None:
+        super().gotLength(0)
+        if length == 0:
+            return
         channel = self.channel
-        if not length or channel._command not in (b"PUT", b"PATCH"):
-            super().gotLength(length)
-        else:
-            super().gotLength(0)
-            self.inlet, self._body_is_whole = Inlet(channel.transport), False
+        self.inlet, self._body_is_whole = Inlet(channel.transport), False
+        if length is None or length > LARGE:
             _arriving.add(self.inlet)
             channel.transport.bufferSize = bytes_at_a_time(len(_arriving))
-            super().requestReceived(channel._command, channel._path, channel._version)
+        super().requestReceived(channel._command, channel._path, channel._version)
+
+    def process(self) -> Any:
+        if self.inlet is not None and self.requestHeaders.hasHeader(b"upgrade"):
+            # What follows a change of protocol would be taken for a body by one and for messages by the other.
+            return self.basic_error(400, b"Bad Request", "A request with a body cannot change the protocol.")
+        return super().process()
 
     def handleContentChunk(self, data: bytes) -> None:
-        if self.inlet is None:
-            super().handleContentChunk(data)
-        elif not self._answered:
+        assert self.inlet is not None
+        if self._answered:
+            self.channel.drained(len(data))
+        else:
             self.inlet.arrived(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -155,9 +181,8 @@ class PacedRequest(http_protocol.WebRequest):
             self._answered = True
             self.inlet.read_on()
         if not self._body_is_whole:
-            if self.responseHeaders.getRawHeaders(b"connection") != [b"close"]:
-                return
-            self.channel.persistent = False
+            self.channel.drain(self, last=b"close" in self.responseHeaders.getRawHeaders(b"connection", []))
+            return
         if self._paced:
             self._paced = False
             self.unregisterProducer()  # else the request would never be freed
@@ -170,6 +195,27 @@ class PacedRequest(http_protocol.WebRequest):
         if self._response_started and not (self.finished or self._answered) and self.channel is not None:
             self.channel.transport.abortConnection()
 
+    @property
+    def unsent(self) -> tuple[bool, Any]:
+        """Whether something waits for the reader, and what changes when it takes some of it."""
+        transport = self.channel.transport
+        waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+        waiting += getattr(transport, "_tempDataLen", 0)
+        return bool(waiting) or not self.writable.is_set(), (waiting, self.sentLength)
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """daphne's own answer to what it cannot pass on."""
+        path = self.path.decode("latin-1") if isinstance(self.path, bytes) else ""
+        kind, text = "text/plain; charset=utf-8", f"{body}.\n".encode()
+        if is_api(path):
+            kind, text = problems.CONTENT_TYPE, problems.body(status, f"{body}.")
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(text)).encode())]
+        headers += missing(path, {b"content-type"})
+        if not self._body_is_whole:
+            headers.append((b"connection", b"close"))
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": text})
+
     def connectionLost(self, reason: Any) -> None:
         self.writable.set()
         super().connectionLost(reason)
@@ -179,6 +225,14 @@ http_protocol.WebRequest = PacedRequest  # the one place where daphne's factory 
 
 
 class Factory(http_protocol.HTTPFactory):
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.timeOut = None  # the connections' own clock does it
+        self.connections = Connections(self.reactor.callLater)
+
+    def protocol(self) -> Channel:
+        return Channel(self.connections)
+
     def log(self, request: Any) -> None:
         """Nothing: daphne has its own log, and Twisted would format a line for one that nobody opened."""
 
@@ -203,10 +257,14 @@ class Server(daphne.server.Server):
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if CAN_SEND_FILES and scope["type"] == "http" and not protocol.isSecure():
             scope["extensions"] = {SENDFILE: {}}
+        if scope["type"] == "http":
+            scope["fl.connection"] = protocol.channel
         inlet = getattr(protocol, "inlet", None)
         if inlet is None:
             queue = super().create_application(protocol, scope)
         else:
+            if protocol.channel.expects:
+                inlet.on_demand = protocol.channel.go_on
             scope["asgi"] = {"version": "3.0"}
             running = self.application(scope=scope, receive=inlet.get, send=partial(self.handle_reply, protocol))
             self.connections[protocol]["application_instance"] = asyncio.ensure_future(running)

@@ -25,6 +25,15 @@ FL_MAX_PARAMETERS_BYTES = env.whole("FL_MAX_MODEL_GB", 16, minimum=1, maximum=10
 FL_SOCKETS = env.whole("FL_SOCKETS", 400, minimum=1, maximum=100_000)
 FL_SOCKETS_EACH = env.whole("FL_SOCKETS_EACH", 64, minimum=1, maximum=100_000)
 
+# ---- how much callers may ask for
+FL_REQUESTS_PER_ADDRESS = env.whole("FL_REQUESTS_PER_ADDRESS", 100, minimum=1, maximum=1_000_000)
+FL_REQUESTS_PER_CLIENT = env.whole("FL_REQUESTS_PER_CLIENT", 100, minimum=1, maximum=1_000_000)
+FL_MAX_CONNECTIONS = env.whole("FL_MAX_CONNECTIONS", 0, minimum=0, maximum=1_000_000)
+FL_HEAD_SECONDS = env.whole("FL_HEAD_SECONDS", 10, minimum=1, maximum=3600)
+FL_IDLE_SECONDS = env.whole("FL_IDLE_SECONDS", 60, minimum=1, maximum=3600)
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+DATA_UPLOAD_MAX_NUMBER_FILES = 1  # no page takes files
+
 # ---- how long things are kept
 FL_KEEP_UPDATES = env.whole("FL_KEEP_UPDATES", 5, minimum=1, maximum=100_000)
 FL_KEEP_MODELS = env.fitting(
@@ -58,6 +67,7 @@ INSTALLED_APPS = [
     "dashboard.apps.DashboardConfig",
 ]
 MIDDLEWARE = [
+    "flsite.middleware.KnownHost",
     "django.middleware.security.SecurityMiddleware",
     "flsite.middleware.ContentSecurityPolicy",
     "flsite.middleware.ApiProblems",

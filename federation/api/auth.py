@@ -13,6 +13,7 @@ from django.utils import timezone
 from ninja.security import HttpBearer, SessionAuth
 
 from federation import tokens
+from federation.api.seen import seen
 from federation.errors import Forbidden, Unauthorized
 from federation.models import Client
 from federation.services import apikeys, clients, instances
@@ -29,7 +30,9 @@ def client_of(token: str, instance: str | None = None) -> Client:
     if token.startswith(KEY_PREFIX) and apikeys.user_of(token):
         raise Forbidden("This is for client agents; an API key cannot act as a client.")
     who = instances.parse(instance) if instance else None
-    return clients.authenticate(token, now=timezone.now(), instance=who)
+    client = clients.authenticate(token, now=timezone.now(), instance=who)
+    seen.note(token, ("client", client.pk))
+    return client
 
 
 def client_in(headers: dict[str, str]) -> Client:
@@ -47,6 +50,7 @@ def operator_of(key: str) -> User:
         if not key.startswith(KEY_PREFIX) and client_of(key):
             raise Forbidden("This is for operators; a client's token does not open it.")
         raise Unauthorized("This API key is not known here, or was revoked.")
+    seen.note(key, ("user", user.pk))
     return user
 
 
@@ -64,7 +68,22 @@ def browser_user(headers: dict[str, str]) -> User | None:
     request = HttpRequest()
     request.session = SessionStore(session_key(headers))
     user = get_user(request)
-    return None if isinstance(user, AnonymousUser) else user
+    if isinstance(user, AnonymousUser):
+        return None
+    seen.note(session_key(headers) or "", ("user", user.pk))
+    return user
+
+
+def look_at(headers: dict[str, str]) -> None:
+    """Look whether a request comes from anybody known, before its body is read. Raises Unauthorized or Forbidden."""
+    token = bearer(headers)
+    if token is None:
+        if browser_user(headers) is None:
+            raise Unauthorized("This needs a valid token in the header Authorization: Bearer <token>.")
+    elif token.startswith(KEY_PREFIX):
+        operator_of(token)
+    else:
+        client_of(token)
 
 
 def principal_of(headers: dict[str, str], client: Client | None = None) -> Principal:

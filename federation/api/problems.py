@@ -9,7 +9,8 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from federation.errors import Invalid, Refused
+from federation.api.limits import Limit, check_json
+from federation.errors import MOST_ERRORS, Invalid, Refused
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -40,8 +41,9 @@ def response(refusal: Refused) -> HttpResponse:
     return HttpResponse(of(refusal), status=refusal.status, content_type=CONTENT_TYPE, headers=headers)
 
 
-def json_of(body: bytes) -> Any:
-    """Raises Refused for what is not JSON."""
+def json_of(body: bytes, limit: Limit) -> Any:
+    """Raises Refused for what is not JSON, or more of it than the route takes."""
+    check_json(body, limit)
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -49,8 +51,9 @@ def json_of(body: bytes) -> Any:
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Invalid:
-    """A refusal that names the members that pydantic found wrong."""
-    return Invalid(*((_field(error["loc"]), _sentence(error)) for error in errors))
+    """A refusal that names the first of the members that pydantic found wrong, and counts the others."""
+    named = [(_field(error["loc"]), _sentence(error)) for error in errors[:MOST_ERRORS]]
+    return Invalid(*named, more=len(errors) - len(named))
 
 
 def _field(location: tuple[str | int, ...]) -> str:

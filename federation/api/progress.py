@@ -8,13 +8,14 @@ from typing import Any
 from django.utils import timezone
 from pydantic import ValidationError
 
-from federation.api import problems, schemas
+from federation.api import limits, problems, schemas
 from federation.api.auth import client_in
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.services import metrics, seats
 
-MAX_BODY_BYTES = 4 << 20  # far more than the points of one call take
+LIMIT = limits.of("POST", "/api/v1/participations/1/progress")
+MAX_BODY_BYTES = LIMIT.known  # far more than the points of one call take
 
 
 async def post(exchange: Exchange) -> None:
@@ -27,7 +28,7 @@ async def post(exchange: Exchange) -> None:
 
 def _report(headers: dict[str, str], seat_id: int, body: bytes) -> bool:
     client, now = client_in(headers), timezone.now()
-    given = _parsed(problems.json_of(body))
+    given = _parsed(problems.json_of(body, LIMIT))
     points = [metrics.Point(p.name, p.step, p.value, p.time or now) for p in given.metrics]
     seat = seats.of(client, seat_id)
     return metrics.report(seat, phase=given.phase, fraction=given.fraction, points=points, now=now)
@@ -37,4 +38,4 @@ def _parsed(given: Any) -> schemas.Progress:
     try:
         return schemas.Progress.model_validate(given)
     except ValidationError as error:
-        raise problems.invalid(error.errors()) from None
+        raise problems.invalid(error.errors(include_url=False)) from None

@@ -7,8 +7,9 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.parser import Parser
 
-from federation.api import agents, downloads, openapi, operators, problems, progress, uploads, work
+from federation.api import agents, downloads, limits, openapi, operators, problems, progress, uploads, work
 from federation.errors import NotFound, Refused, Unauthorized
 
 RAW_ROUTES = {
@@ -26,6 +27,11 @@ RAW_ROUTES = {
 }
 
 
+class BoundedParser(Parser):
+    def parse_body(self, request: HttpRequest) -> Any:
+        return problems.json_of(request.body, limits.of(request.method or "", request.path))
+
+
 class Api(NinjaAPI):
     """Ninja's API whose OpenAPI document names the raw routes too."""
 
@@ -41,6 +47,7 @@ api = Api(
     version="1",
     urls_namespace="api",
     docs_url="/docs",
+    parser=BoundedParser(),
     description="Client agents call it with their token; operators with an API key or signed in.",
 )
 api.add_router("", agents.router)
@@ -69,5 +76,7 @@ def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if isinstance(error.__cause__, Refused):  # Ninja makes one 400 of whatever its parser raises
+        return problems.response(error.__cause__)
     body = problems.body(error.status_code, str(error))
     return HttpResponse(body, status=error.status_code, content_type=problems.CONTENT_TYPE)

@@ -53,7 +53,9 @@ def daphne(port: int) -> list[str]:
 def uvicorn(port: int) -> list[str]:
     where = ["--host", "127.0.0.1", "--port", str(port)]
     ending = ["--timeout-graceful-shutdown", "1"]  # or long polls would hold it
-    return ["-m", "uvicorn", "flsite.asgi:application", *where, *ending, "--log-level", "warning"]
+    limits = ["--http", "h11", "--h11-max-incomplete-event-size", "16384", "--timeout-keep-alive", "60"]
+    options = [*ending, *limits, "--no-proxy-headers", "--log-level", "warning"]
+    return ["-m", "uvicorn", "flsite.asgi:application", *where, *options]
 
 
 def _manage(env: dict[str, str], *words: str) -> str:

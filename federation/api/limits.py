@@ -1,0 +1,96 @@
+"""How much a request may carry: bytes by route and method, and for JSON its members and depth."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from federation.errors import Refused, TooLarge
+
+MIB, KIB = 1 << 20, 1 << 10
+MOST_QUERY, MOST_PATH, MOST_HEAD = 8 * KIB, 2 * KIB, 16 * KIB  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What one kind of request may carry.
+
+    known: bytes from a caller whose token, key or session was looked at before. strangers: bytes from anybody
+    else; with 0 such a body is refused with 401 before it is read. streams: the route reads the body by itself, in
+    pieces, and bounds it. values, depth: of JSON, counted before it is parsed into objects.
+    """
+
+    known: int
+    strangers: int = 0
+    streams: bool = False
+    values: int = 5_000
+    depth: int = 32
+
+
+TINY = Limit(KIB, KIB)  # of what needs no body
+FORM = Limit(256 * KIB, 16 * KIB)
+OPERATOR = Limit(256 * KIB)
+ENROL = Limit(128 * KIB, 128 * KIB, values=2_000, depth=16)
+SEAT = r"/api/v1/participations/[0-9]{1,18}"
+ROUTES = [
+    ({"POST"}, r"/api/v1/enroll", ENROL),
+    ({"POST"}, rf"{SEAT}/progress", Limit(4 * MIB, values=60_000, depth=8)),
+    ({"PUT", "PATCH"}, rf"{SEAT}/update", Limit(0, streams=True)),
+    ({"POST"}, rf"{SEAT}/update", Limit(KIB)),
+    ({"POST"}, rf"{SEAT}/fail", Limit(64 * KIB, values=100, depth=4)),
+    ({"POST"}, r"/api/v1/clients/me/info", Limit(64 * KIB, values=2_000, depth=16)),
+    ({"POST"}, r"/api/v1/clients/me/log", Limit(5 * MIB // 2, values=1_000, depth=8)),
+    ({"POST", "PUT", "PATCH", "DELETE"}, r"/api/.*", OPERATOR),
+    ({"POST"}, r"/(?:healthz|readyz|static/.*)", TINY),
+    ({"POST"}, r"/(?:sign-in|admin/login)/", Limit(16 * KIB, 16 * KIB)),
+    ({"POST"}, r"/.*", FORM),
+]
+_COMPILED = [(methods, re.compile(pattern, re.DOTALL), limit) for methods, pattern, limit in ROUTES]
+
+
+def of(method: str, path: str) -> Limit:
+    """The first route that fits decides; what is no route needs no body."""
+    if len(path) > MOST_PATH:
+        return TINY
+    return _of(method, path)
+
+
+@lru_cache(maxsize=512)
+def _of(method: str, path: str) -> Limit:
+    for methods, pattern, limit in _COMPILED:
+        if method in methods and pattern.fullmatch(path):
+            return limit
+    return TINY
+
+
+# One that is not closed reaches to the end, so that a search never begins anew within it.
+STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+def check_json(body: bytes, limit: Limit) -> None:
+    """Bound JSON before it is parsed. Raises TooLarge, or Refused for too many values or too deep a nesting.
+
+    Commas and opening brackets are counted: there are never more values than both together and one. It is mostly
+    over with this; only where they are many are those within strings left out, and the depth counted.
+    """
+    if len(body) > limit.known:
+        raise TooLarge(f"The body has {len(body)} bytes; {limit.known} are allowed here.")
+    opened = body.count(b"{") + body.count(b"[")
+    if opened <= limit.depth and opened + body.count(b",") < limit.values:
+        return
+    bare = STRINGS.sub(b"", body)
+    opened = bare.count(b"{") + bare.count(b"[")
+    if opened + bare.count(b",") >= limit.values:
+        raise Refused(f"The JSON has more than {limit.values} values; so many are not taken here.")
+    if opened > limit.depth and _depth(bare) > limit.depth:
+        raise Refused(f"The JSON is nested more than {limit.depth} deep; so deep is not taken here.")
+
+
+def _depth(bare: bytes) -> int:
+    depth = deepest = 0
+    for bracket in BRACKETS.findall(bare):
+        depth += 1 if bracket in b"{[" else -1
+        deepest = max(deepest, depth)
+    return deepest

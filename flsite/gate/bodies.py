@@ -1,0 +1,102 @@
+"""A body that is taken in whole before the application runs: bounded while it comes, in bytes and in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from federation.api.raw import Disconnected, Receive, Stalled
+from federation.errors import TooLarge, Unavailable
+
+PATIENCE_SECONDS = 30.0
+LEAST_RATE = 4 << 10  # bytes a second that come beyond that
+MOST_OF_STRANGERS, MOST_OF_ALL = 16 << 20, 256 << 20  # bytes in memory at a time
+DRAINED_BYTES = 16 << 20  # a body that the server reads and forgets after a refusal, to keep the connection
+MOST_DIGITS = 18
+
+
+class Held:
+    """How many bytes of bodies are in memory."""
+
+    def __init__(self) -> None:
+        self.strangers = self.all = 0
+
+    def add(self, size: int, *, known: bool) -> None:
+        """Count bytes. Raises Unavailable where there would be too many."""
+        if not known and self.strangers + size > MOST_OF_STRANGERS or self.all + size > MOST_OF_ALL:
+            later = {"Retry-After": "2"}
+            raise Unavailable("Too many requests are being taken in at this moment; try again.", headers=later)
+        self.all += size
+        self.strangers += 0 if known else size
+
+    def release(self, size: int, *, known: bool) -> None:
+        self.all -= size
+        self.strangers -= 0 if known else size
+
+
+class Body:
+    """One request's body, as ASGI messages.
+
+    length: as declared, None where it is not. whole: nothing of it is left with the server.
+    """
+
+    def __init__(self, receive: Receive, held: Held, length: int | None, *, kept: bool) -> None:
+        self.length, self.whole = length, False
+        self.ends_connection = not kept or length is None or length > DRAINED_BYTES
+        self._server, self._held = receive, held
+        self._size, self._known = 0, False
+        self._message: dict[str, Any] | None = None
+        self._until = 0.0
+
+    @classmethod
+    def of(cls, headers: dict[bytes, bytes], receive: Receive, held: Held) -> Body | None:
+        """None where there is no body, as in most requests."""
+        if b"transfer-encoding" in headers:
+            length = None
+        else:
+            declared = headers.get(b"content-length", b"0")
+            length = int(declared) if declared.isdigit() and len(declared) <= MOST_DIGITS else None
+        return None if length == 0 else cls(receive, held, length, kept=b"expect" not in headers)
+
+    async def read(self, most: int, *, known: bool) -> None:
+        """Take it in. Raises TooLarge, Stalled for one that comes too slowly, or Disconnected."""
+        self._known = known
+        self._until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        pieces: list[bytes] = []
+        while not self.whole:
+            piece, more = await self._next()
+            self._held.add(len(piece), known=known)
+            self._size += len(piece)
+            if self._size > most:
+                raise too_large(most)
+            pieces.append(piece)
+            self.whole = not more
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._message = {"type": "http.request", "body": data, "more_body": False}
+
+    async def _next(self) -> tuple[bytes, bool]:
+        try:
+            async with asyncio.timeout_at(self._until + self._size / LEAST_RATE):
+                message = await self._server()
+        except TimeoutError:
+            raise Stalled(f"The body comes too slowly: less than {LEAST_RATE} bytes a second.") from None
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def receive(self) -> dict[str, Any]:
+        """For the application: what was taken in, at once, then what the server says."""
+        if self._message is not None:
+            message, self._message = self._message, None
+            return message
+        message = await self._server()
+        self.whole = self.whole or not message.get("more_body", False)
+        return message
+
+    def release(self) -> None:
+        self._held.release(self._size, known=self._known)
+        self._size = 0
+
+
+def too_large(most: int) -> TooLarge:
+    return TooLarge(f"The body is larger than the {most} bytes that this address takes from you.")

@@ -1,0 +1,78 @@
+"""Who calls: by a credential that was good a moment ago, else by its address."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.conf import settings
+
+from federation.api.raw import Scope
+from federation.api.seen import Who, seen
+
+COOKIE = re.compile(rf"(?:^|;\s*){re.escape(settings.SESSION_COOKIE_NAME)}=([^;\s]+)".encode())
+
+
+@dataclass(slots=True)
+class Caller:
+    """credential: what it showed, good or not. who: whom that stands for, where it was good a moment ago."""
+
+    address: str
+    credential: str
+    who: Who | None
+
+    @property
+    def name(self) -> Who | str:
+        return self.who or self.address
+
+    def look_again(self) -> None:
+        self.who = seen.who(self.credential)
+
+
+def of(scope: Scope, headers: dict[bytes, bytes]) -> Caller:
+    credential = _credential(headers)
+    return Caller(address(scope, headers), credential, seen.who(credential) if credential else None)
+
+
+def _credential(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"authorization")
+    if given is not None:
+        scheme, _, token = given.partition(b" ")
+        return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+    cookies = headers.get(b"cookie")
+    found = COOKIE.search(cookies) if cookies else None
+    return found[1].decode("latin-1") if found else ""
+
+
+def address(scope: Scope, headers: dict[bytes, bytes]) -> str:
+    """Behind a proxy the last hop that it tells. Of IPv6 the network, which is what one site has."""
+    peer = scope.get("client")
+    found = peer[0] if peer else ""
+    if settings.FL_BEHIND_PROXY:
+        told = headers.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip().decode("latin-1")
+        found = told or found
+    return network(found)
+
+
+@lru_cache(maxsize=4096)
+def network(text: str) -> str:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return text[:64]
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped:
+            return str(found.ipv4_mapped)
+        if not found.is_loopback:
+            return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
+
+
+@lru_cache(maxsize=4096)
+def is_loopback(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,43 @@
+"""Turns at Django, which needs a thread for each request: strangers take few, so that others find one free."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from federation.api.raw import Receive, Scope, Send
+from federation.errors import Unavailable
+from flsite.gate.answers import Answer
+
+OF_STRANGERS, OF_OTHERS = 8, 48  # at a time
+LONGEST_LINE = 256  # strangers that wait
+
+
+class Turns:
+    """Lets requests in by turns. `scope["fl.who"]` says who is no stranger."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self._strangers, self._others = asyncio.Semaphore(OF_STRANGERS), asyncio.Semaphore(OF_OTHERS)
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("fl.who"):
+            async with self._others:
+                await self.inner(scope, receive, send)
+        elif self._waiting >= LONGEST_LINE:
+            later = Unavailable("Too many people ask at this moment; try again.", headers={"Retry-After": "2"})
+            await Answer(scope, send).refuse(later)
+        else:
+            await self._in_line(scope, receive, send)
+
+    async def _in_line(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._waiting += 1
+        try:
+            await self._strangers.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            await self.inner(scope, receive, send)
+        finally:
+            self._strangers.release()
