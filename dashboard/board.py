@@ -21,6 +21,7 @@ EXTENSIONS = (10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 12 * 3600, 86_400
 MOST_SEATS = 16  # cells of the quorum meter; above it becomes a bar
 LOOKS = {  # waiting.reason: icon, tone
     "worker_silent": ("warning", "bad"),
+    "retrying": ("warning", "bad"),
     "disk_full": ("disk", "bad"),
     "aggregating": ("layers", "run"),
     "paused": ("pause", "idle"),

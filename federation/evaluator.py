@@ -47,7 +47,11 @@ class Evaluator:
             if key in self._pending or len(self._pending) >= MAX_PENDING:
                 return
             self._pending[key] = Job(request, done)
-            self._write(key, request)
+            try:
+                self._write(key, request)
+            except BaseException:
+                del self._pending[key]  # nobody is at work on it, so that it may be asked for again
+                raise
 
     def stop(self) -> None:
         """End the child process, if one runs."""

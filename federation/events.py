@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from federation import killpoints
 from federation.models import Client, Event, Server, ServerEvent, TrainingSession
+from federation.payloads import storable
 from federation.prepared import Insert
 
 # What the server's log repeats, so that an open overview learns of it without following every session.
@@ -43,7 +44,7 @@ def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, An
         cursor.execute(_COUNT_UP, [len(entries), session_id])
         (last,) = cursor.fetchone()
     now, first = timezone.now(), last - len(entries) + 1
-    _insert((session_id, seq, kind, now, payload) for seq, (kind, payload) in enumerate(entries, start=first))
+    _insert((session_id, seq, kind, now, storable(payload)) for seq, (kind, payload) in enumerate(entries, start=first))
     for kind, payload in entries:
         if kind in ANNOUNCED:
             record_server(ANNOUNCED[kind], session={"id": str(session_id)}, **payload)
@@ -57,7 +58,7 @@ def record_server(kind: ServerEvent.Kind, **payload: Any) -> None:
     if not Server.objects.filter(pk=1).update(last_seq=F("last_seq") + 1):
         Server.objects.get_or_create(pk=1)  # two may write the very first entry at once
         Server.objects.filter(pk=1).update(last_seq=F("last_seq") + 1)
-    ServerEvent.objects.create(seq=Server.objects.get(pk=1).last_seq, kind=kind, payload=payload)
+    ServerEvent.objects.create(seq=Server.objects.get(pk=1).last_seq, kind=kind, payload=storable(payload))
     transaction.on_commit(partial(_wake, {kind}))
 
 

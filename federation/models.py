@@ -174,6 +174,7 @@ class TrainingSession(models.Model):
     seed = models.BigIntegerField(default=1)
     start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
     last_seq = models.PositiveBigIntegerField(default=0)
+    failing = models.JSONField(default=dict, blank=True, help_text="Steps that failed and are tried again.")
     idle_since = models.DateTimeField(null=True, blank=True, help_text="Since when no round is open; decides turns.")
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -295,6 +296,7 @@ class Round(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
+    claims = models.PositiveSmallIntegerField(default=0, help_text="Aggregations that were begun and did not end.")
 
     class Meta:
         ordering = ("session", "number", "attempt")

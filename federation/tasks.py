@@ -1,7 +1,9 @@
 """Celery's tasks: alarm clocks that carry an id. Each may come twice, late or never; the beat makes up for it."""
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from celery import Task, shared_task
@@ -54,13 +56,23 @@ def advance(session_id: int) -> None:
 def advance_all() -> None:
     """The beat's tick, and whenever something changed that may concern any session."""
     now = timezone.now()
-    server.tick(now=now)
-    clients.announce_offline(now=now)
+    _apart(lambda: server.tick(now=now))
+    _apart(lambda: clients.announce_offline(now=now))
     damaged = GlobalModel.objects.filter(session=OuterRef("pk"), file_status=FileStatus.DAMAGED)
     due = TrainingSession.objects.filter(Q(status__in=LIVE) | Exists(damaged))
     for session_id in due.values_list("pk", flat=True):
-        advance.delay(session_id)
+        _apart(partial(advance.delay, session_id))
     models.request_missing(GlobalModel.objects.all())
+
+
+def _apart(do: Callable[[], None]) -> None:
+    """Do one part of a tick; its failure is logged and keeps no other part from being done."""
+    try:
+        do()
+    except Exception as error:
+        if database.is_away(error):
+            raise
+        log.exception("a part of the tick failed")
 
 
 @shared_task(base=Alarm)

@@ -13,6 +13,7 @@ import numpy as np
 
 from federation.fl import compression, streams, weights
 from federation.fl.encodings import INDICES, NONE, PLAIN, SCALE, VALUES, Encoding
+from federation.fl.numbers import bounded
 from federation.fl.streams import Layout
 from federation.fl.weights import DTYPES, FLOATS, Array, Header, Tensor, WeightsError, shown
 
@@ -30,7 +31,7 @@ class UpdateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What is known of a checked update. metrics: final numbers; None where one was not finite."""
+    """What is known of a checked update. metrics: final numbers; None where one was not finite or beyond 10^30."""
 
     digest: str
     num_bytes: int
@@ -177,7 +178,7 @@ def _metric_value(name: str, value: Any) -> float | None:
         number = math.inf
     if not math.isfinite(number):
         raise UpdateError(f"The metric {shown(name)} must be a finite number or null.")
-    return number
+    return bounded(number)
 
 
 # ---- what the values must be: functions that are given a tensor's values in order, a chunk at a time

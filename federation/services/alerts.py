@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,8 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from federation import events, mail
+from federation import database, events, mail
 from federation.errors import Conflict, Invalid
+from federation.fl.numbers import bounded
 from federation.lifecycle import ENDED, LIVE, RoundStatus, SessionStatus
 from federation.models import (
     Alert,
@@ -27,6 +29,8 @@ from federation.models import (
     TrainingSession,
 )
 from federation.services import waiting
+
+log = logging.getLogger(__name__)
 
 RECENT = timedelta(days=1)  # what is longer ago is not told any more
 PAUSES = (10, 60, 300, 1800, 7200)  # seconds before the second try, the third, …; after the last it is given up
@@ -106,7 +110,18 @@ def try_out(rule: AlertRule) -> list[str]:
 
 def evaluate(*, now: datetime) -> int:
     """Raise what the rules find and did not tell yet. Returns how many alerts are new."""
-    return sum(_raise(rule, now) for rule in AlertRule.objects.filter(enabled=True))
+    return sum(_look(rule, now) for rule in AlertRule.objects.filter(enabled=True))
+
+
+def _look(rule: AlertRule, now: datetime) -> int:
+    """What a rule finds; one that cannot look keeps no other from it."""
+    try:
+        return _raise(rule, now)
+    except Exception as error:
+        if database.is_away(error):
+            raise
+        log.exception("alert rule %s cannot look", rule.pk)
+        return 0
 
 
 def _raise(rule: AlertRule, now: datetime) -> int:
@@ -152,8 +167,8 @@ def _worse(rule: AlertRule, session: TrainingSession, now: datetime) -> Iterator
     best: float | None = None
     models = GlobalModel.objects.filter(session=session).order_by("version")
     for model in models.only("version", "metrics", "federated_metrics", "created_at"):
-        loss = model.metrics.get("loss", model.federated_metrics.get("loss"))
-        if not isinstance(loss, int | float):
+        loss = bounded(model.metrics.get("loss", model.federated_metrics.get("loss")))
+        if loss is None:
             continue
         if best is not None and loss > rule.factor * best > 0 and model.created_at >= _since(rule, now):
             yield Finding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,12 @@ from federation import events, killpoints, storage
 from federation.errors import Conflict, Invalid, StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import workloads
+from federation.fl.numbers import bounded
 from federation.lifecycle import LIVE, FileStatus, SessionStatus
 from federation.models import Event, GlobalModel, ModelTag, ServerEvent, TrainingSession
-from federation.services import damage, making, tags
+from federation.payloads import printable, storable
+from federation.services import damage, making, steps, tags
+from federation.services.steps import Step, StepFailed
 
 MAX_NOTE = 4000  # characters
 
@@ -53,10 +57,32 @@ def request_missing(models_of: QuerySet[GlobalModel], *, limit: int = 8) -> None
             "weights": str(storage.path(model.digest)),
             "digest": model.digest,
         }
-        evaluator.submit(f"model {model.pk}", request, partial(_evaluated, model.pk, model.digest))
+        done = partial(_evaluated, model.pk, model.digest)
+        _attempt_evaluation(model, partial(evaluator.submit, f"model {model.pk}", request, done))
 
 
 def _evaluated(model_id: int, digest: str, answer: Answer) -> None:
+    model = GlobalModel.objects.select_related("session").filter(pk=model_id).first()
+    if model is not None:
+        _attempt_evaluation(model, partial(_take_evaluation, model_id, digest, answer))
+
+
+def _attempt_evaluation(model: GlobalModel, do: Callable[[], None]) -> None:
+    """The third time that it fails for no known reason the model stays unmeasured, and says why."""
+
+    def give_up(reason: str) -> None:
+        record_evaluation(model.pk, {}, error=reason, now=timezone.now())
+
+    with suppress(StepFailed):
+        steps.attempt(Step(model.session, f"evaluate model {model}"), partial(_done, do), give_up)
+
+
+def _done(do: Callable[[], None]) -> bool:
+    do()
+    return True
+
+
+def _take_evaluation(model_id: int, digest: str, answer: Answer) -> None:
     if answer.get("damaged"):  # evaluated when it has been made again
         damage.note([digest])
         return
@@ -70,9 +96,23 @@ def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
     """Have version 0 made, from (workload, options, seed) alone. `then` is called when it is there."""
     if not lacks_initial(session):
         return
-    workload = workloads.get(session.workload)
     if storage.is_full():  # the tick asks again
         return
+    _attempt_initial(session, partial(_request_initial, session, then))
+
+
+def _attempt_initial(session: TrainingSession, do: Callable[[], None]) -> None:
+    """The third time that it fails for no known reason the session fails: it has nothing to train."""
+
+    def give_up(reason: str) -> None:
+        fail_initial(session.pk, reason, now=timezone.now())
+
+    with suppress(StepFailed):
+        steps.attempt(Step(session, "make the initial model"), partial(_done, do), give_up)
+
+
+def _request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
+    workload = workloads.get(session.workload)
     if not workload.needs_torch:
         _write_initial(session)
         then()
@@ -94,8 +134,12 @@ def _write_initial(session: TrainingSession) -> None:
 
 
 def _made(session_id: int, file: Path, then: Callable[[], None], answer: Answer) -> None:
-    if answer["ok"]:
-        publish_initial(session_id, file, answer["digest"], now=timezone.now())
+    session = TrainingSession.objects.filter(pk=session_id).first()
+    if session is None:
+        log.info("session %s was deleted while its initial model was made", session_id)
+    elif answer["ok"]:
+        publish = partial(publish_initial, session_id, file, answer["digest"], now=timezone.now())
+        _attempt_initial(session, publish)
     elif storage.is_full():
         log.warning("the initial model of session %s waits: the disk is full", session_id)
     else:
@@ -140,9 +184,11 @@ def fail_initial(session_id: int, reason: str, *, now: datetime) -> None:
 def record_evaluation(model_id: int, metrics: Mapping[str, float], *, error: str = "", now: datetime) -> None:
     """Keep what the central evaluation found, or why it could not be made: it is not tried again."""
     waiting = GlobalModel.objects.filter(pk=model_id, evaluated_at=None)
-    if waiting.update(metrics=dict(metrics), evaluation_error=error[:500], evaluated_at=now):
+    found = {name: number for name, value in metrics.items() if (number := bounded(value)) is not None}
+    error = printable(error, 500)
+    if waiting.update(metrics=storable(found), evaluation_error=error, evaluated_at=now):
         model = GlobalModel.objects.get(pk=model_id)
-        payload = {"version": model.version, "round": model.version or None, "metrics": dict(metrics)}
+        payload = {"version": model.version, "round": model.version or None, "metrics": found}
         events.record(model.session_id, Event.Kind.MODEL_EVALUATED, **payload | ({"error": error} if error else {}))
 
 

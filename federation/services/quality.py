@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from federation.fl.numbers import bounded
 from federation.models import GlobalModel
 
 METRICS = {"accuracy": max, "loss": min}  # of the global model, and which value is the best
@@ -32,5 +33,4 @@ def _loss(model: GlobalModel, of: str) -> float:
 
 def value(model: GlobalModel, of: str, name: str) -> float | None:
     """One number that was found of it. of: `metrics` or `federated_metrics`."""
-    found = getattr(model, of).get(name)
-    return float(found) if isinstance(found, int | float) else None
+    return bounded(getattr(model, of).get(name))

@@ -18,7 +18,8 @@ from federation.fl.aggregation import AggregationError
 from federation.fl.weights import WeightsError
 from federation.lifecycle import FileStatus
 from federation.models import Event, GlobalModel, Participation
-from federation.services import damage, making, rounds
+from federation.services import damage, making, rounds, steps
+from federation.services.steps import Step, StepFailed
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,19 @@ def mend(session_id: int, then: Callable[[], None] = lambda: None) -> bool:
     then: called when one is mended later, on another thread.
     """
     damaged = GlobalModel.objects.filter(session=session_id, file_status=FileStatus.DAMAGED)
-    return any([_mend(model, then) for model in damaged.select_related("session").order_by("version")])
+    return any([_try_to_mend(model, then) for model in damaged.select_related("session").order_by("version")])
+
+
+def _try_to_mend(model: GlobalModel, then: Callable[[], None]) -> bool:
+    return _attempt(model, partial(_mend, model, then))
+
+
+def _attempt(model: GlobalModel, do: Callable[[], bool]) -> bool:
+    """Do something to make a model again; the third time that it fails for no known reason the model is lost."""
+    try:
+        return steps.attempt(Step(model.session, f"make model {model} again"), do, partial(_lost, model))
+    except StepFailed:
+        return False
 
 
 @storage.keeping()
@@ -104,7 +117,7 @@ def _from_seed(model: GlobalModel, made_by: GlobalModel, then: Callable[[], None
 
 def _made(model: GlobalModel, file: Path, then: Callable[[], None], answer: Answer) -> None:
     if answer["ok"]:
-        _take(model, file, answer["digest"])
+        _attempt(model, partial(_take, model, file, answer["digest"]))
     elif not storage.is_full():
         _lost(model, str(answer["error"]))
     file.unlink(missing_ok=True)

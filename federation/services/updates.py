@@ -13,6 +13,7 @@ from federation.fl import encodings, weights
 from federation.fl import updates as wire
 from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
+from federation.payloads import storable
 from federation.prepared import Select, Update
 from federation.services import clients, damage, seats
 
@@ -152,7 +153,7 @@ def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[st
 def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: datetime) -> None:
     seat.status = status
     seat.digest, seat.num_bytes = update.digest, update.num_bytes
-    seat.num_examples, seat.metrics = update.num_examples, update.metrics
+    seat.num_examples, seat.metrics = update.num_examples, storable(update.metrics)
     seat.reason = "" if status == SeatStatus.REPORTED else seat.reason
     seat.fraction, seat.reported_at, seat.progress_at = 1.0, now, now
     seat.trained_at = seat.trained_at or now

@@ -8,7 +8,7 @@ from typing import TypedDict
 from federation import storage
 from federation.lifecycle import LIVE, OPEN, FileStatus, RoundStatus, SessionStatus
 from federation.models import Event, Participation, Round, Server, TrainingSession
-from federation.services import rounds
+from federation.services import rounds, steps
 
 MOST_SILENT = 3  # clients that are named with what they did last
 
@@ -24,6 +24,7 @@ def reasons(session: TrainingSession, *, now: datetime) -> list[Reason]:
         return []
     found = _troubles(now)
     round_ = session.active_round()
+    found += [Reason(reason="retrying", detail=sentence) for sentence in steps.failing(session, round_)]
     base = round_.base_model if round_ else session.last_model()
     if base is not None and base.file_status == FileStatus.DAMAGED:
         detail = f"The file of model {base} is damaged and is being made again. Clients cannot fetch it meanwhile."
@@ -87,7 +88,7 @@ def _silence(seat: Participation, now: datetime) -> str:
 def _of_opening(session: TrainingSession, now: datetime) -> list[Reason]:
     sessions = list(TrainingSession.objects.waiting_for_a_round())
     turn = next((turn for turn in rounds.turns(sessions, rounds.pool(now)) if turn.session == session), None)
-    if turn is None or turn.is_due:  # it opens with the next tick
+    if turn is None or turn.is_due or turn.error:  # it opens with the next tick
         return []
     online, quorum = turn.pool.online, session.quorum
     tagged = f" with the tag {' or '.join(session.client_tags)}" if session.client_tags else ""

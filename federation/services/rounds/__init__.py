@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from federation.lifecycle import OPEN, FileStatus, RoundStatus
-from federation.models import Participation, TrainingSession
+from federation.models import Participation, Round, TrainingSession
 from federation.prepared import Select
-from federation.services import server
+from federation.services import server, steps
 from federation.services.rounds.aggregating import LEASE, Lease, LeaseLost, aggregate, claim, free_leases, reopen
-from federation.services.rounds.closing import cancel_active, close, collect, fail, give_up, move
+from federation.services.rounds.closing import (
+    cancel_active,
+    close,
+    collect,
+    fail,
+    fail_active,
+    fail_unopened,
+    give_up,
+    move,
+)
 from federation.services.rounds.opening import Pool, Turn, next_try, open_for, pool, turns, wanted
 from federation.services.rounds.publishing import federated_metrics, publish
 from federation.services.rounds.steering import MAX_EXTENSION_SECONDS, extend, finish, not_yet, skip
 from federation.services.rounds.withdrawing import withdraw
+from federation.services.steps import Step, StepFailed
 
 __all__ = [
     "LEASE",
@@ -58,13 +70,26 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
     round_ = session.active_round()
     if round_ is None:
         return open_next(now=now)
-    if round_.status == RoundStatus.AGGREGATING:
-        if round_.base_model.file_status == FileStatus.DAMAGED:  # until it is made again
-            return False
-        token = claim(round_, now=now)
-        return token is not None and aggregate(round_, token)
-    # A seat that reported has freed its client, perhaps for another session.
-    return close(round_, now=now) or open_next(now=now)
+    if round_.status != RoundStatus.AGGREGATING:
+        # A seat that reported has freed its client, perhaps for another session.
+        return _attempt("close", round_, partial(close, round_, now=now), now) or open_next(now=now)
+    if round_.base_model.file_status == FileStatus.DAMAGED:  # until it is made again
+        return False
+    return _attempt("aggregate", round_, partial(_claim_and_aggregate, round_, now), now)
+
+
+def _attempt(does: str, round_: Round, do: Callable[[], bool], now: datetime) -> bool:
+    """Do something about a round; the third time that it fails for no known reason the round fails."""
+    step = Step(round_.session, f"{does} {round_}", round_)
+    try:
+        return steps.attempt(step, do, partial(fail_active, round_.pk, now=now))
+    except StepFailed as failure:
+        return failure.gave_up
+
+
+def _claim_and_aggregate(round_: Round, now: datetime) -> bool:
+    token = claim(round_, now=now)
+    return token is not None and aggregate(round_, token)
 
 
 _open_seats = Select(
@@ -87,5 +112,25 @@ def open_next(*, now: datetime) -> bool:
     waiting = list(TrainingSession.objects.waiting_for_a_round())
     if not waiting or not server.may_open(now):
         return False
-    due = next((turn for turn in turns(waiting, pool(now)) if turn.is_due), None)
-    return due is not None and open_for(due.session, due.free, due.asked, now)
+    everyone = pool(now)
+    while waiting:
+        turn = next((turn for turn in turns(waiting, everyone) if turn.is_due or turn.error), None)
+        if turn is None:
+            return False
+        try:
+            return _take_turn(turn, now)
+        except StepFailed as failure:
+            if failure.gave_up:
+                return True
+        waiting.remove(turn.session)  # it holds nobody up
+    return False
+
+
+def _take_turn(turn: Turn, now: datetime) -> bool:
+    def open_it() -> bool:
+        if turn.error is not None:
+            raise turn.error
+        return open_for(turn.session, turn.free, turn.asked, now)
+
+    step = Step(turn.session, "open the next round")
+    return steps.attempt(step, open_it, partial(fail_unopened, turn.session, now=now))

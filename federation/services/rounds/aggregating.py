@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from federation import events, killpoints, storage
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 Payload = dict[str, Any]
 LEASE = timedelta(seconds=10)  # renewed between blocks; a worker that dies loses it
 RENEW = timedelta(seconds=2)
+MOST_CLAIMS = 20  # of one round, by workers that did not live to tell what became of it
 
 
 class LeaseLost(Exception):
@@ -39,7 +40,7 @@ def claim(round_: Round, *, now: datetime) -> str | None:
     token = secrets.token_hex(16)
     free = Q(lease_until=None) | Q(lease_until__lt=now)
     rows = Round.objects.filter(free, pk=round_.pk, status=RoundStatus.AGGREGATING)
-    return token if rows.update(lease_token=token, lease_until=now + LEASE) else None
+    return token if rows.update(lease_token=token, lease_until=now + LEASE, claims=F("claims") + 1) else None
 
 
 def free_leases() -> None:
@@ -68,13 +69,26 @@ class Lease:
 
 def aggregate(round_: Round, token: str) -> bool:
     """Build the next global model from the reported updates and publish it. False if it could not be done now."""
+    if round_.claims >= MOST_CLAIMS:
+        reason = f"{MOST_CLAIMS} times the worker was ended while it aggregated the updates."
+        return fail(round_, reason=reason, now=timezone.now(), lease_token=token)
     try:
         return _aggregate(round_, token)
     except LeaseLost:
         return False
     except StorageFull:
         log.warning("round %s of session %s waits: the disk is full", round_.number, round_.session_id)
+        _ended(round_, token)
         return False
+    except Exception:
+        _ended(round_, token, lease_until=None)
+        raise
+
+
+def _ended(round_: Round, token: str, **fields: None) -> None:
+    """The worker lived to the end of its try, so that it is not one of those that were killed over this round."""
+    ours = Round.objects.filter(pk=round_.pk, status=RoundStatus.AGGREGATING, lease_token=token, claims__gt=0)
+    ours.update(claims=F("claims") - 1, **fields)
 
 
 # What is read of each seat where all goes well; the rest is fetched where something was damaged.
@@ -122,7 +136,7 @@ def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: 
     if of_models := damaged - {seat.digest for seat in of_seats}:
         damage.note(of_models)
     if of_models or not own:
-        Round.objects.filter(pk=round_.pk, lease_token=token).update(lease_until=None)
+        _ended(round_, token, lease_until=None)
         return not of_models  # without the late ones it can be aggregated at once
     return reopen(round_, token, own, now=timezone.now())
 
@@ -131,7 +145,7 @@ def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: 
 def reopen(round_: Round, token: str, damaged: Sequence[Participation], *, now: datetime) -> bool:
     """Collect again, from the clients whose updates were damaged. The others' stay."""
     deadline = max(round_.deadline, now + timedelta(seconds=round_.session.round_seconds))
-    free = {"lease_token": "", "lease_until": None, "collected_at": None, "deadline": deadline}
+    free = {"lease_token": "", "lease_until": None, "collected_at": None, "deadline": deadline, "claims": 0}
     if not move(round_, RoundStatus.COLLECTING, guard={"lease_token": token}, **free):
         return False
     entries, asked = [], []

@@ -20,6 +20,7 @@ from federation.lifecycle import (
 )
 from federation.models import Event, Round, TrainingSession
 from federation.services import late, seats, server
+from federation.services.rounds.opening import next_try
 
 Payload = dict[str, Any]
 MOST_NAMED = 3  # clients, in a reason
@@ -104,6 +105,25 @@ def _fail_session(session: TrainingSession, reason: str, now: datetime) -> None:
     fields = {"status": SessionStatus.FAILED, "reason": reason, "ended_at": now, "idle_since": None}
     if TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(**fields):
         events.record(session.pk, Event.Kind.SESSION_FAILED, reason=reason)
+
+
+@transaction.atomic
+def fail_active(round_id: int, reason: str, *, now: datetime) -> bool:
+    """Fail a round with which nothing can be done, whatever state it is in by now. False if it is over."""
+    round_ = Round.objects.select_for_update().filter(pk=round_id, status__in=ACTIVE).first()
+    return round_ is not None and fail(round_, reason=reason, now=now)
+
+
+@transaction.atomic
+def fail_unopened(session: TrainingSession, reason: str, *, now: datetime) -> bool:
+    """Fail the next round of a session, which could not be opened: without seats, so that nobody is asked."""
+    following, base = next_try(session), session.last_model()
+    if following is None or base is None:
+        return False
+    number, attempt = following
+    times = {"opened_at": now, "deadline": now}
+    round_ = Round.objects.create(session=session, number=number, attempt=attempt, base_model=base, **times)
+    return fail(round_, reason=reason, now=now)
 
 
 @transaction.atomic

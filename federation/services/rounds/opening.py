@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -55,24 +55,33 @@ class Turn:
     asked: int  # clients that the round would have
     free: list[Client]  # but for those that are kept for the sessions before it
     ahead: list[TrainingSession]  # for whom some of its free clients are kept
+    error: Exception | None = None  # why nothing is known of it
 
     @property
     def is_due(self) -> bool:
-        return self.session.quorum <= self.asked <= len(self.free)
+        return self.error is None and self.session.quorum <= self.asked <= len(self.free)
 
 
 def turns(waiting: Sequence[TrainingSession], everyone: Pool) -> Iterator[Turn]:
-    """The turns of these sessions, in their order, up to where one would open a round."""
+    """The turns of these sessions, in their order. One of which nothing can be known holds nobody up."""
     kept: dict[int, TrainingSession] = {}  # for whom, by client
     for session in waiting:
-        candidates = everyone.of(session)
-        asked = wanted(session, candidates.online)
-        free = [client for client in candidates.free if client.pk not in kept]
-        ahead = {one.pk: one for client in candidates.free if (one := kept.get(client.pk))}
-        yield Turn(session, candidates, asked, free, list(ahead.values()))
-        if asked >= session.quorum:
-            for client in candidates.clients:
+        try:
+            turn = _turn(session, everyone, kept)
+        except Exception as error:  # of the session's own settings
+            yield Turn(session, Pool([], []), 0, [], [], error)
+            continue
+        yield turn
+        if turn.asked >= session.quorum:
+            for client in turn.pool.clients:
                 kept.setdefault(client.pk, session)
+
+
+def _turn(session: TrainingSession, everyone: Pool, kept: Mapping[int, TrainingSession]) -> Turn:
+    candidates = everyone.of(session)
+    free = [client for client in candidates.free if client.pk not in kept]
+    ahead = {one.pk: one for client in candidates.free if (one := kept.get(client.pk))}
+    return Turn(session, candidates, wanted(session, candidates.online), free, list(ahead.values()))
 
 
 def next_try(session: TrainingSession) -> tuple[int, int] | None:

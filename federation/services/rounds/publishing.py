@@ -10,6 +10,7 @@ from django.db import transaction
 
 from federation import events
 from federation.fl import aggregation, workloads
+from federation.fl.numbers import bounded
 from federation.lifecycle import RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.prepared import Update
@@ -94,12 +95,12 @@ def _mark_counted(round_: Round, counted: Sequence[Participation], made: aggrega
 def federated_metrics(counted: Sequence[Participation]) -> dict[str, float]:
     """The clients' evaluation of the round's base model on their own held-out data, weighted by their examples.
 
-    Clients report it as `base_val_loss` and `base_val_accuracy`; those that did not are left out.
+    Clients report it as `base_val_loss` and `base_val_accuracy`; those without a usable number are left out.
     """
     found: dict[str, float] = {}
     for name in ("loss", "accuracy"):
-        key = f"base_val_{name}"
-        given = [(s.metrics[key], s.num_examples or 0) for s in counted if s.metrics.get(key) is not None]
+        told = ((bounded(seat.metrics.get(f"base_val_{name}")), seat.num_examples or 0) for seat in counted)
+        given = [(value, examples) for value, examples in told if value is not None]
         total = sum(examples for _, examples in given)
         if total:
             found[name] = sum(value * examples for value, examples in given) / total

@@ -1,0 +1,57 @@
+"""What may stand in a JSON column: made so before it is stored, because one odd value would refuse the whole row."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+LARGEST_INTEGER = 2**63  # beyond it other programs read something else, or nothing
+DEEPEST = 32  # levels
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+# A zero character, half of a surrogate pair, and an integer that may be too large.
+_doubtful = re.compile(r"\\u0000|[\ud800-\udfff]|[0-9]{19}")
+
+
+def storable(payload: Any) -> Any:
+    """The payload as every database takes it; most are, and are returned as they are.
+
+    Numbers that are not finite and integers beyond 64 bits become null, characters that cannot be stored become
+    question marks, what is nested too deeply is left out, and keys and values of other kinds become text.
+    """
+    try:
+        if not _doubtful.search(_encode(payload)):
+            return payload
+    except (TypeError, ValueError, RecursionError):
+        pass
+    return _made_storable(payload, DEEPEST)
+
+
+def printable(text: object, most: int) -> str:
+    """A text from elsewhere, fit for a sentence: on one line, without control characters, and not longer than that."""
+    shown = " ".join(str(text).split())
+    shown = "".join(sign if sign.isprintable() else "?" for sign in shown[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def _made_storable(value: Any, levels: int) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if -LARGEST_INTEGER <= value < LARGEST_INTEGER else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if not levels:
+        return None
+    if isinstance(value, dict):
+        return {_text(str(key)): _made_storable(member, levels - 1) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_made_storable(member, levels - 1) for member in value]
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
+    return value.encode("utf-8", "replace").decode().replace("\0", "?")
