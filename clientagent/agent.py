@@ -43,6 +43,7 @@ def run(settings: Settings) -> int:
     leaving = threading.Event()
     _on_signals(leaving)
     trainer = Trainer(settings)
+    device.require(settings.device)
     state = open_state(settings)
     terminal = display.for_terminal(sys.stdout)
     if settings.send_log:

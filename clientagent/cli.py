@@ -16,6 +16,7 @@ from clientagent.settings import DEVICES, Settings, client_name, line
 from federation.fl.version import __version__
 
 MAX_THREADS = 256
+NOTHING_SHARED = "no-share-histogram"  # what keeps the site's numbers to itself is the default now
 MAX_SEED = 2**31 - 1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -106,8 +107,10 @@ FLAGS = (
     Flag("device", "FL_CLIENT_DEVICE", choice(*DEVICES), f"{', '.join(DEVICES)} (default auto)", "DEVICE"),
     Flag("threads", "FL_CLIENT_THREADS", whole(1, MAX_THREADS), "threads to train with (default 1)", "N"),
     Flag("workload", "FL_CLIENT_WORKLOAD", line, "whose data are counted at enrolment (default digits)", "NAME"),
-    Flag("no-share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "do not tell how many examples each label has, "
-         "nor the data's fingerprint (environment: 0)", field="share_histogram", const="0"),
+    Flag("share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "report how many examples each label has, and the "
+         "data's fingerprint (environment: 1)", const="1"),
+    Flag("insecure", "FL_INSECURE", switch, "use plain http:// to a server beyond this machine, where anybody on the "
+         "way can read the token and the updates (environment: 1)", const="1"),
     Flag("send-log", "FL_CLIENT_SEND_LOG", switch, "send what is said here to the server, for its operators to read "
          "(environment: 1)", const="1"),
     Flag("once", "FL_CLIENT_ONCE", switch, "take part in one round, then leave (environment: 1)", const="1"),
@@ -138,6 +141,9 @@ def parser() -> argparse.ArgumentParser:
             made.add_argument(
                 f"--{flag.name}", dest=flag.target, action="store_const", const=flag.const, help=flag.described
             )
+    made.add_argument(
+        f"--{NOTHING_SHARED}", action="store_true", help="has no effect: nothing is shared without --share-histogram"
+    )
     made.add_argument("--version", action="version", version=f"fl-agent {__version__}")
     return made
 
@@ -153,8 +159,18 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         if text is not None:
             values[flag.target] = _value(flag, text.strip(), source)
     settings = Settings(**values)
+    if given[NOTHING_SHARED.replace("-", "_")]:
+        settings = _nothing_shared(settings)
     if (settings.partition is None) != (settings.shard is None):
         raise Misconfigured("--partition and --shard go together: --partition dirichlet:0.5 --shard 2/4.")
+    return settings
+
+
+def _nothing_shared(settings: Settings) -> Settings:
+    """For those who still say that they want what is the default now. Raises Misconfigured where they say both."""
+    if settings.share_histogram:
+        raise Misconfigured(f"--share-histogram and --{NOTHING_SHARED} contradict each other: give one of them.")
+    print(f"run.py: --{NOTHING_SHARED} has no effect: nothing is shared without --share-histogram.", file=sys.stderr)
     return settings
 
 

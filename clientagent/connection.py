@@ -9,6 +9,7 @@ import base64
 import contextlib
 import errno
 import functools
+import ipaddress
 import json
 import socket
 import ssl
@@ -28,8 +29,6 @@ STALL_SECONDS = 75.0  # without a single byte; a long poll of 30 s must fit
 STALE_SECONDS = 1.0  # a connection that was closed while idle is found out sooner
 BUFFER_BYTES = 512 << 10  # of an answer at a time
 MOST_JSON_BYTES = 16 << 20
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
 STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
@@ -283,11 +282,19 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def is_loopback(host: str) -> bool:
+    """Whether it names this machine itself, whatever a name server says."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _proxy(url: SplitResult) -> SplitResult | None:
     """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for this server. Never for the own machine."""
     host = url.hostname or ""
     address = getproxies().get(url.scheme)
-    if not address or host in LOOPBACK or proxy_bypass(host):
+    if not address or is_loopback(host) or proxy_bypass(host):
         return None
     return urlsplit(address if "//" in address else f"http://{address}")
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import Any
 
-from clientagent.errors import Failed
+from clientagent.errors import Failed, Misconfigured
 from federation.fl.version import __version__
 
 
@@ -36,6 +36,18 @@ def choose(wanted: str) -> str:
         allowed = ", ".join(["auto", *(device for device, there in usable.items() if there)])
         raise Failed(f"--device {wanted}: PyTorch cannot use it on this machine; use one of {allowed}.")
     return wanted
+
+
+def require(wanted: str) -> None:
+    """Raises Misconfigured for a device that was asked for by name and is not usable. Imports torch for that alone."""
+    if wanted in ("auto", "cpu"):
+        return
+    try:
+        choose(wanted)
+    except ImportError as error:
+        raise Misconfigured(f"--device {wanted} needs PyTorch, which cannot be imported: {error}.") from error
+    except Failed as error:
+        raise Misconfigured(str(error)) from error
 
 
 def describe(wanted: str) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import secrets
 from dataclasses import replace
+from urllib.parse import urlsplit
 
+from clientagent.connection import is_loopback
 from clientagent.errors import Misconfigured
 from clientagent.settings import Settings, client_name
 from clientagent.state import Identity, State, default_folder
@@ -19,9 +21,21 @@ def identify(settings: Settings, state: State) -> Identity:
     """The identity to go by, saved. Raises Misconfigured where something is missing or does not fit."""
     known = state.identity()
     mine = _returning(settings, known, state) if known and known.client_id else _new(settings, known, state)
+    if not settings.insecure:
+        _require_privacy(mine.server)
     if mine != known:
         state.save(mine)
     return mine
+
+
+def _require_privacy(server: str) -> None:
+    """Raises Misconfigured where others on the way could read and change what is sent."""
+    url = urlsplit(server)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        raise Misconfigured(
+            f"{server} is not encrypted: anybody on the way can read the token and the updates. Use an https:// "
+            "address, or give --insecure (or FL_INSECURE=1) where the network is trusted."
+        )
 
 
 def _returning(settings: Settings, known: Identity, state: State) -> Identity:

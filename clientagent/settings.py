@@ -24,9 +24,10 @@ class Settings:
     device: str = "auto"
     threads: int = 1
     workload: str = "digits"  # whose data are counted at enrolment
-    share_histogram: bool = True
+    share_histogram: bool = False  # how many examples each label has, and the fingerprint of the data
     once: bool = False
     take_over: bool = False  # from another agent with the same token
+    insecure: bool = False  # plain http:// to a server beyond this machine
     send_log: bool = False  # its own lines, to be read on the server's page
 
 

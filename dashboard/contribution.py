@@ -55,6 +55,10 @@ class Heat:
         return not any(row.cells for row in self.rows)
 
     @property
+    def some_do_not_share(self) -> bool:
+        return any(not row.cells for row in self.rows)
+
+    @property
     def columns(self) -> int:
         return len(self.heads)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from django.db.models import F, Q, QuerySet
@@ -22,10 +23,27 @@ def command(request: HttpRequest, code: str, name: str) -> dict[str, str]:
     """How one client of this name joins."""
     text = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
 .venv/bin/python clientagent/run.py \\
-  --server {_server(request)} \\
+  --server {_server(request)}{_insecure(request)} \\
   --join {code} \\
   --name {shlex.quote(name)}"""
     return {"key": "one", "title": "pip", "text": text}
+
+
+def is_insecure(request: HttpRequest) -> bool:
+    """Whether an agent at this address needs --insecure: others on the way could read what it sends."""
+    url = urlsplit(_server(request))
+    return url.scheme == "http" and not _is_loopback(url.hostname or "")
+
+
+def _insecure(request: HttpRequest) -> str:
+    return " --insecure" if is_insecure(request) else ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _server(request: HttpRequest) -> str:
@@ -35,7 +53,8 @@ def _server(request: HttpRequest) -> str:
 def commands(request: HttpRequest, code: str) -> list[dict[str, str]]:
     """What to run beside the data. The server's address is the one that the browser used."""
     server = _server(request)
-    same = "--network host " if urlsplit(server).hostname in ("localhost", "127.0.0.1") else ""
+    same = "--network host " if _is_loopback(urlsplit(server).hostname or "") else ""
+    server += _insecure(request)
     docker = f"""docker run -it --name my-site {same}\\
   -v "$PWD":/src:ro -v my-site:/state -w /src python:3.12-slim \\
   sh -c "pip install -r clientagent/requirements.txt && \\

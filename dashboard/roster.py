@@ -84,6 +84,12 @@ class Place:
         return f"{kind or 'CPU'}, {cores} cores" if isinstance(cores, int) else kind
 
     @property
+    def shares_labels(self) -> bool:
+        """Whether the site lets its agent report label counts (where its data have labels) and the fingerprint."""
+        info = self.client.info
+        return isinstance(info, dict) and ("label_histogram" in info or "data_fingerprint" in info)
+
+    @property
     def system(self) -> str:
         """'Linux, 128 GiB'."""
         system = str(self.client.info.get("platform") or "").partition(" ")[0]

@@ -81,7 +81,11 @@ def reissue(request: Request, client_id: int) -> HttpResponse:
     if request.method == "GET":
         return render(request, "clients/_reissue.html" if request.htmx else "clients/reissue.html", context)
     invitation, code = codes.reissue(client, by=request.user, now=timezone.now())
-    context |= {"invitation": invitation, "command": invitations.command(request, code, client.name)["text"]}
+    context |= {
+        "invitation": invitation,
+        "command": invitations.command(request, code, client.name)["text"],
+        "insecure": invitations.is_insecure(request),
+    }
     response = render(request, "clients/_reissued.html" if request.htmx else "clients/reissued.html", context)
     response["Cache-Control"] = "no-store"
     response["HX-Trigger"] = "invitations-changed"

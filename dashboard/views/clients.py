@@ -98,7 +98,11 @@ def _invited(request: Request, form: InviteForm) -> HttpResponse:
         by=request.user,
         now=timezone.now(),
     )
-    context = {"invitation": invitation, "commands": invitations.commands(request, code)}
+    context = {
+        "invitation": invitation,
+        "commands": invitations.commands(request, code),
+        "insecure": invitations.is_insecure(request),
+    }
     template = "clients/_invited.html" if request.htmx else "clients/invited.html"
     if request.htmx.target == "invite-panel":
         template = "overview/_invited.html"

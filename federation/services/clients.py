@@ -197,7 +197,10 @@ def _differ(before: object, after: object) -> bool:
 
 
 def _taken(name: str) -> str:
-    return f"The name {name} is taken. Choose another, or start the agent with the state folder it had."
+    return (
+        f"The name {name} is taken. Choose another, or start the agent with the state folder it had. "
+        f"If that is lost, an operator makes a code for this client with *New token* on the client's page."
+    )
 
 
 def _why_closed(invitation: Invitation, now: datetime) -> str:

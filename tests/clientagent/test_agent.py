@@ -44,18 +44,19 @@ def test_a_round_of_digits_streams_every_batch_and_both_evaluations(site: Site, 
 
 def test_enrolment_tells_machine_and_data(site: Site, server: FakeServer):
     server.offer()
-    site.run(workload="digits", samples=50)
+    site.run(workload="digits", samples=50, share_histogram=True)
     (info,) = server.infos
     assert info.keys() >= {"version", "device", "platform", "python", "cores", "memory"}
     assert info["version"] == __version__ and info["device"] == "cpu"
     assert info["num_examples"] == sum(info["label_histogram"].values()) == 50
 
 
-def test_the_histogram_stays_at_the_site_if_its_owner_wants(site: Site, server: FakeServer):
+def test_the_histogram_stays_at_the_site_unless_its_owner_shares_it(site: Site, server: FakeServer):
     server.offer()
-    site.run(workload="digits", share_histogram=False)
+    site.run(workload="digits")
     (info,) = server.infos
     assert "label_histogram" not in info and info["num_examples"] > 1000
+    assert "data_fingerprint" not in info
 
 
 def test_a_site_whose_data_cannot_be_counted_joins_without_numbers(site: Site, server: FakeServer, monkeypatch):
@@ -280,14 +281,14 @@ def _metadata(update: bytes) -> dict[str, str]:
 
 def test_a_returning_agent_tells_what_it_has_now_and_says_what_changed(site: Site, server: FakeServer):
     server.offer()
-    site.run(workload="digits", samples=50)
+    site.run(workload="digits", samples=50, share_histogram=True)
     server.changed = [
         {"what": "num_examples", "before": 50, "after": 40},
         {"what": "data"},
         {"what": "workload", "name": "digits"},
     ]
     server.offer()
-    said = site.run(workload="digits", samples=40)
+    said = site.run(workload="digits", samples=40, share_histogram=True)
     before, after = server.infos
     assert (before["num_examples"], after["num_examples"]) == (50, 40)
     assert before["data_fingerprint"] != after["data_fingerprint"]
@@ -301,7 +302,7 @@ def test_the_same_data_have_the_same_fingerprint_which_is_not_told_against_its_o
     site: Site, server: FakeServer
 ):
     server.offer()
-    site.run(workload="digits")
+    site.run(workload="digits", share_histogram=True)
     for share in (True, False):
         server.offer()
         site.run(workload="digits", share_histogram=share)

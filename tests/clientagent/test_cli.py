@@ -5,8 +5,10 @@ import os
 import pytest
 
 from clientagent import cli
+from clientagent.errors import Misconfigured
+from clientagent.identity import identify, open_state
 from clientagent.settings import Settings
-from clientagent.state import default_folder
+from clientagent.state import Identity, State, default_folder
 from federation.fl.version import __version__
 
 WRONG = [
@@ -113,7 +115,7 @@ def test_every_flag_has_its_place_in_the_settings(tmp_path):
     arguments = (
         f"--server https://fl.example/ --join CODE --name a.b --state {tmp_path}/s --data {tmp_path} "
         f"--model-cache {tmp_path}/m --samples 9 --partition dirichlet:0.5 --shard 2/4 --partition-seed 1 --device cpu "
-        "--threads 2 --workload synthetic --no-share-histogram --once"
+        "--threads 2 --workload synthetic --share-histogram --insecure --once"
     ).split()
     assert cli.read(arguments, {}) == Settings(
         server="https://fl.example",
@@ -129,9 +131,66 @@ def test_every_flag_has_its_place_in_the_settings(tmp_path):
         device="cpu",
         threads=2,
         workload="synthetic",
-        share_histogram=False,
+        share_histogram=True,
+        insecure=True,
         once=True,
     )
+
+
+def test_nothing_is_shared_unless_the_site_says_so(capsys):
+    assert not cli.read([], {}).share_histogram
+    assert cli.read([], {"FL_CLIENT_SHARE_HISTOGRAM": "1"}).share_histogram
+    assert cli.read(["--no-share-histogram"], {"FL_CLIENT_SHARE_HISTOGRAM": "0"}) == Settings()
+    assert "--no-share-histogram has no effect: nothing is shared without --share-histogram" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["--no-share-histogram", "--share-histogram"], {}),
+        (["--no-share-histogram"], {"FL_CLIENT_SHARE_HISTOGRAM": "1"}),
+    ],
+)
+def test_a_site_that_says_both_shares_nothing(arguments, environment):
+    with pytest.raises(Misconfigured, match="contradict each other"):
+        cli.read(arguments, environment)
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["http://fl.example", "http://10.0.0.1:8000", "http://127.0.0.1.example", "http://[2001:db8::1]", "http://0.0.0.0"],
+)
+def test_plain_http_beyond_this_machine_needs_a_word(capsys, tmp_path, server):
+    said = refused(capsys, "--name=a", f"--server={server}", "--join=x")
+    assert f"{server} is not encrypted" in said and "https://" in said
+    assert "--insecure" in said and "FL_INSECURE=1" in said
+    assert not (tmp_path / "fl-agent" / "a" / "identity.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("server", "insecure"),
+    [
+        ("https://fl.example", False),
+        ("http://fl.example", True),
+        ("http://localhost:8000", False),
+        ("http://127.0.0.1:8000", False),
+        ("http://127.8.9.10:8000", False),
+        ("http://[::1]:8000", False),
+    ],
+)
+def test_an_encrypted_or_local_way_needs_none(tmp_path, server, insecure):
+    arguments = ["--name=a", f"--server={server}", "--join=x", *(["--insecure"] if insecure else [])]
+    settings = cli.read(arguments, {})
+    state = open_state(settings)
+    assert identify(settings, state).server == server
+    state.close()
+
+
+def test_a_client_that_joined_over_plain_http_before_needs_the_word_now(capsys, tmp_path):
+    state = State(tmp_path)
+    state.save(Identity("http://fl.example", "a", "ab" * 32, client_id="1"))
+    state.close()
+    assert "--insecure" in refused(capsys, f"--state={tmp_path}")
 
 
 def test_help_names_every_flag_and_variable(capsys):

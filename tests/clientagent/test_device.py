@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from clientagent import device
+from clientagent.errors import Misconfigured
 
 CARD = "NVIDIA H100 80GB HBM3, 81559 MiB"
 
@@ -54,3 +55,22 @@ def test_what_is_asked_for_is_told_as_it_is():
 def test_the_processor_can_always_be_chosen():
     assert device.choose("cpu") == "cpu"
     assert device.choose("auto") in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.skipif(device.choose("auto") != "cpu", reason="this machine has an accelerator")
+@pytest.mark.parametrize("wanted", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_told_at_the_start(wanted: str):
+    with pytest.raises(Misconfigured, match=f"--device {wanted}: PyTorch cannot use it on this machine; use one of"):
+        device.require(wanted)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "cpu"])
+def test_what_is_there_everywhere_costs_no_look(monkeypatch, wanted: str):
+    monkeypatch.setattr(device, "choose", lambda wanted: 1 / 0)
+    device.require(wanted)
+
+
+def test_a_device_without_pytorch_is_told_at_the_start(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(Misconfigured, match="--device cuda needs PyTorch, which cannot be imported"):
+        device.require("cuda")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import pty
+import runpy
 import signal
 import stat
 import subprocess
@@ -100,6 +102,15 @@ def slow_training(tmp_path: Path) -> dict[str, str]:
         "Synthetic.local_update = slow\n"
     )
     return {"PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}"}
+
+
+@pytest.mark.parametrize("version", [(3, 9, 18), (3, 10, 14)])
+def test_an_older_python_gets_a_sentence(monkeypatch, version: tuple[int, int, int]):
+    ast.parse(RUN.read_text(), feature_version=version[:2])
+    monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.setattr(sys, "version", ".".join(map(str, version)) + " (main)")
+    with pytest.raises(SystemExit, match=f"Python 3.11 or newer is needed; this is 3.{version[1]}.{version[2]}."):
+        runpy.run_path(str(RUN), run_name="__main__")
 
 
 def test_it_trains_and_leaves_on_ctrl_c(start, server: FakeServer, until: Until):

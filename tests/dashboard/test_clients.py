@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -216,6 +217,41 @@ def test_the_code_that_is_shown_lets_a_client_in(browser: Browser) -> None:
     assert found
     client, _ = clients.enroll(join_code=found[1], name="anna", info={}, token=None, now=timezone.now())
     assert client.invitation == Invitation.objects.get()
+
+
+@pytest.mark.parametrize(
+    ("host", "secure", "needed"),
+    [
+        ("testserver", False, True),
+        ("testserver", True, False),
+        ("127.0.0.1:8000", False, False),
+        ("localhost:8000", False, False),
+        ("[::1]:8000", False, False),
+        ("10.1.2.3:8000", False, True),
+    ],
+)
+def test_the_commands_say_insecure_where_the_way_to_the_server_is(
+    browser: Browser, settings: Any, enrol: Enrol, host: str, secure: bool, needed: bool
+) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    [anna] = enrol("anna")
+    for path, given in (
+        (reverse("invite"), {"uses": "1", "expires": ""}),
+        (reverse("client_reissue", args=[anna.pk]), {"expires": "3600"}),
+    ):
+        headers = HTMX | {"host": host}
+        page = browser.post(path, given, headers=headers, secure=secure).content.decode()
+        commands = re.findall(r"--server \S+( --insecure)?", page)
+        assert commands and all(bool(found) == needed for found in commands), page
+        assert ("anybody on the way can read" in page) == needed
+
+
+def test_a_client_whose_site_does_not_share_its_labels_says_how_it_would(browser: Browser, enrol: Enrol) -> None:
+    [anna, bert] = enrol("anna", "bert")
+    Client.objects.filter(name="anna").update(info={"data_fingerprint": "ab"})  # its data have no labels
+    said = "This site does not share its histogram"
+    assert said not in browser.get(reverse("client", args=[anna.pk])).content.decode()
+    assert said in browser.get(reverse("client", args=[bert.pk])).content.decode()
 
 
 @pytest.mark.parametrize("uses", ["0", "10001", "many", ""])

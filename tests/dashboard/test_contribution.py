@@ -66,7 +66,7 @@ def test_hostile_labels_and_names_stay_text(browser: Browser, running: TrainingS
 
 def test_empty_places_say_what_brings_something(browser: Browser, create: Create, running: TrainingSession) -> None:
     page = page_of(browser, running)
-    assert "--no-share-histogram" in page
+    assert "<code>--share-histogram</code>" in page
     assert "after the first round that becomes a model" in page
     assert "once a round was opened" in page_of(browser, create(name="draft"))
 

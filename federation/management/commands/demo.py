@@ -99,7 +99,7 @@ class Command(BaseCommand):
     def _start_agent(self, state: Path, shard: str, join: list[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "clientagent/run.py", "--server", f"http://127.0.0.1:{self.port}"]
         command += ["--state", str(state), *join]
-        command += ["--partition", "dirichlet:0.5", "--shard", shard, "--partition-seed", "1"]
+        command += ["--partition", "dirichlet:0.5", "--shard", shard, "--partition-seed", "1", "--share-histogram"]
         return processes.start(command, log=settings.FL_DATA_DIR / "logs" / f"{state.name}.log", cwd=settings.BASE_DIR)
 
     def _wait_for(self, names: list[str]) -> None:

@@ -78,7 +78,7 @@ def test_a_revoked_code_is_refused(invite, join, now):
 def test_a_taken_name_is_refused_in_any_case_and_uses_nothing_up(invite, join, name):
     code = invite(uses=2)
     join(code)
-    with pytest.raises(Conflict, match="taken"):
+    with pytest.raises(Conflict, match=r"taken.*\*New token\* on the client's page"):
         join(code, name)
     assert used() == 1
     assert join(code, "ben")[0].name == "ben"
