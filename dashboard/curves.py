@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
@@ -25,6 +25,7 @@ from federation.thinning import thin
 
 Array = npt.NDArray[Any]
 BATCH = 5000  # rows read from the database at a time
+MOST_NAMED = 5  # of those whose points were left out
 MOST_CLIENTS = 500  # that are known before they take part
 WHOLE = 60_000  # points of a session that are sent as they are
 DRAWN = 90_000  # points of one metric in one answer; a chart is about 1,000 pixels wide
@@ -75,6 +76,13 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
         return answer | {"seats": seats}
     metric = view.metric if view.metric in names else FIRST if FIRST in names else names[0]
     return answer | {"metric": metric} | _one_metric(session, newest, metric, view)
+
+
+def left_out(session: TrainingSession) -> list[dict[str, Any]]:
+    """Whose points were more than the quotas allow, and how many of them were not kept."""
+    seats = Participation.objects.filter(round__session=session, points_left_out__gt=0).order_by("client__ordinal")
+    found = seats.values_list("client__name").annotate(points=Sum("points_left_out"))
+    return [{"client": name, "points": points} for name, points in found[:MOST_NAMED]]
 
 
 def view_of(asked: Mapping[str, str]) -> View:

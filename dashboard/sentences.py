@@ -241,6 +241,19 @@ def _metrics(p: Payload) -> SafeString:
     return format_html("{} sent {} of {}.", _client(p), wording.count(len(points), "point"), names)
 
 
+def _left_out(p: Payload) -> SafeString:
+    kept = [wording.count(int(p.get(name) or 0), what) for name, what in QUOTAS]
+    return format_html(
+        "{} sent more in round {} than is kept: {} and {} a round, {} a session. The rest is left out; it goes on.",
+        _client(p),
+        p.get("round", "?"),
+        *kept,
+    )
+
+
+QUOTAS = (("seat_points", "point"), ("seat_measures", "measure"), ("session_points", "point"))
+
+
 def _reopened(p: Payload) -> SafeString:
     names = wording.listed([str(client.get("name")) for client in p.get("clients") or ()])
     if not names:
@@ -406,6 +419,7 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.MODEL_PUBLISHED: ("models", "ok", _published),
     K.MODEL_EVALUATED: ("star", "ok", _evaluated),
     K.METRICS_REPORTED: ("sessions", "idle", _metrics),
+    K.METRICS_LEFT_OUT: ("sessions", "wait", _left_out),
     K.STORAGE_DAMAGED: ("disk", "bad", _damaged),
     K.STORAGE_REPAIRED: ("disk", "ok", _repaired),
     S.CLIENT_ENROLLED: ("plus", "ok", _enrolled),

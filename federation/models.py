@@ -95,6 +95,10 @@ class Client(models.Model):
     instance_pid = models.PositiveIntegerField(null=True, blank=True)
     instance_since = models.DateTimeField(null=True, blank=True)
     instance_start = models.CharField(max_length=64, blank=True, default="", help_text="The secret of its start.")
+    noted = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Entries of the server's log that it caused since `noted_since`."
+    )
+    noted_since = models.DateTimeField(null=True, blank=True)
 
     came_back = False  # set by the call that ended its absence
 
@@ -373,6 +377,11 @@ class Participation(models.Model):
     )
     staleness = models.PositiveIntegerField(default=0, help_text="Models made between its base and that round's.")
     metrics = models.JSONField(default=dict, blank=True)
+    num_points = models.PositiveIntegerField(default=0, db_default=0)
+    points_left_out = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Points that were not kept, because they were more than a quota allows."
+    )
+    rejections = models.PositiveIntegerField(default=0, db_default=0, help_text="How many updates were refused.")
     norm = models.FloatField(null=True, blank=True, help_text="L2 norm of the update.")
     cosine = models.FloatField(null=True, blank=True, help_text="Cosine of the update to the aggregate.")
 
@@ -469,6 +478,7 @@ class Event(LogEntry):
         MODEL_PUBLISHED = "model.published"
         MODEL_EVALUATED = "model.evaluated"
         METRICS_REPORTED = "metrics.reported"
+        METRICS_LEFT_OUT = "metrics.left_out"
         STORAGE_DAMAGED = "storage.damaged"
         STORAGE_REPAIRED = "storage.repaired"
 

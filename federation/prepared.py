@@ -100,14 +100,22 @@ class Insert:
 class Update:
     """`Update(Event, "kind")([("a", 7)])` sets these fields of rows, each told by its primary key at the end.
 
-    only: the values that a field may have for a row to be changed, such as `{"status": OPEN}`.
+    only: the values that a field may have for a row to be changed, such as `{"status": OPEN}`. adding: those of the
+    fields whose values are added to what the row has.
     """
 
-    def __init__(self, model: type[Model], *names: str, only: Mapping[str, Collection[str]] | None = None) -> None:
+    def __init__(
+        self,
+        model: type[Model],
+        *names: str,
+        only: Mapping[str, Collection[str]] | None = None,
+        adding: Collection[str] = (),
+    ) -> None:
         key = model._meta.pk
         fields = [_field(model, name) for name in names]
         self._adapters = [_adapter(field) for field in (*fields, key)]
-        columns = ", ".join(f'"{field.column}" = %s' for field in fields)
+        more = {field.column: f'"{field.column}" + ' if field.name in adding else "" for field in fields}
+        columns = ", ".join(f'"{column}" = {before}%s' for column, before in more.items())
         self._sql = f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "{key.column}" = %s'
         self._allowed: list[str] = []
         for name, values in (only or {}).items():

@@ -14,7 +14,7 @@ from dashboard import board, contribution, curves, history, log, overview, regis
 from dashboard.context import follow_live, following
 from federation.lifecycle import SessionStatus
 from federation.models import TrainingSession
-from federation.services import deadlines
+from federation.services import deadlines, quotas
 
 PER_PAGE = 25
 
@@ -52,6 +52,7 @@ def page(request: HttpRequest, session_id: int) -> HttpResponse:
     frame = following("sessions", session)  # joined before the rest is read
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
     context |= _timeline(request, session) | _data(request, session) | _settings(session)
+    context |= {"left_out": curves.left_out(session), "quotas": quotas.told()}
     return render(request, "sessions/session.html", context | frame)
 
 

@@ -106,7 +106,14 @@ def raw_paths() -> dict[str, Any]:
         "post": _operation(
             "progress",
             "Say how far this work is, with points of its curves",
-            _answers({"200": 'An object; "continue": false means: drop this work'}, "400", "401", "403", "404", "422"),
+            _answers(
+                {"200": 'An object; "continue": false means: drop this work; "left_out": points beyond a quota'},
+                "400",
+                "401",
+                "403",
+                "404",
+                "422",
+            ),
             requestBody={"required": True, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Progress"}}}},
         ),
         "parameters": [SEAT],

@@ -21,17 +21,19 @@ MAX_BODY_BYTES = LIMIT.known  # far more than the points of one call take
 async def post(exchange: Exchange) -> None:
     """How far a piece of work is, with points of its curves. `continue: false` means: drop it."""
     body = await exchange.body(MAX_BODY_BYTES)
-    goes_on = await in_thread(_report, exchange.headers, int(exchange.path["seat_id"]), body)
-    answer = json.dumps({"continue": goes_on}).encode()
-    await exchange.answer(200, {"Content-Type": "application/json"}, answer)
+    answer = await in_thread(_report, exchange.headers, int(exchange.path["seat_id"]), body)
+    await exchange.answer(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
 
-def _report(headers: dict[str, str], seat_id: int, body: bytes) -> bool:
+def _report(headers: dict[str, str], seat_id: int, body: bytes) -> dict[str, Any]:
     client, now = client_in(headers), timezone.now()
     given = _parsed(problems.json_of(body, LIMIT))
     points = [metrics.Point(p.name, p.step, p.value, p.time or now) for p in given.metrics]
     seat = seats.of(client, seat_id)
-    return metrics.report(seat, phase=given.phase, fraction=given.fraction, points=points, now=now)
+    before = seat.points_left_out
+    goes_on = metrics.report(seat, phase=given.phase, fraction=given.fraction, points=points, now=now)
+    left_out = seat.points_left_out - before
+    return {"continue": goes_on} | ({"left_out": left_out} if left_out else {})
 
 
 def _parsed(given: Any) -> schemas.Progress:

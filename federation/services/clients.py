@@ -32,6 +32,9 @@ DATA = ("label_histogram", "data_fingerprint")  # beside num_examples, what of a
 MOST_CHANGES = 20  # workloads that are named
 LOG_LINES = 300  # kept of what an agent sends
 LOG_TEXT = 500  # characters of a line that are kept
+LOG_CHARACTERS = 60_000  # of all lines together
+NOTED = 240  # entries of the server's log that one client may cause
+NOTED_WITHIN = timedelta(hours=1)
 ENROL_TRIES = 10  # each time one of those who enrol at the same moment gets through
 
 
@@ -164,7 +167,7 @@ def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Chan
     if changes:
         client.changes, client.changed_at = changes, now
         fields += ["changes", "changed_at"]
-        events.record_server(ServerEvent.Kind.CLIENT_CHANGED, client=events.reference(client), changes=changes)
+        _note(client, ServerEvent.Kind.CLIENT_CHANGED, now=now, changes=changes)
     client.save(update_fields=fields)
     return changes
 
@@ -271,8 +274,7 @@ def touch(client: Client, *, now: datetime) -> None:
         # A held poll may outlive its client's removal: that one is not heard of any more.
         Client.objects.enrolled().filter(pk=client.pk).update(last_seen=now)
         if Client.objects.enrolled().filter(pk=client.pk, announced_online=False).update(announced_online=True):
-            events.record_server(ServerEvent.Kind.CLIENT_ONLINE, client=events.reference(client))
-            client.came_back = True
+            client.came_back = _note(client, ServerEvent.Kind.CLIENT_ONLINE, now=now)
     client.announced_online = True
 
 
@@ -286,11 +288,22 @@ def announce_offline(*, now: datetime) -> None:
 
 
 @transaction.atomic
-def leave(client: Client) -> None:
+def leave(client: Client, *, now: datetime | None = None) -> None:
     """A client says goodbye: it is offline until its next call, and its open seats are dropped."""
     Client.objects.filter(pk=client.pk).update(last_seen=None, announced_online=False, instance="", instance_since=None)
     seats.drop_open(client, reason="The client left.")
-    events.record_server(ServerEvent.Kind.CLIENT_LEFT, client=events.reference(client))
+    _note(client, ServerEvent.Kind.CLIENT_LEFT, now=now or timezone.now())
+
+
+def _note(client: Client, kind: ServerEvent.Kind, *, now: datetime, **payload: Any) -> bool:
+    """Log what a client did, at most NOTED times in NOTED_WITHIN. False: that was reached, and nothing is logged."""
+    window = Q(noted_since__gt=now - NOTED_WITHIN, noted_since__lte=now)
+    row = Client.objects.filter(pk=client.pk)
+    within = row.filter(window, noted__lt=NOTED).update(noted=F("noted") + 1)
+    if not (within or row.exclude(window).update(noted=1, noted_since=now)):
+        return False
+    events.record_server(kind, client=events.reference(client), **payload)
+    return True
 
 
 @transaction.atomic
@@ -341,9 +354,19 @@ def add_to_log(client: Client, lines: Iterable[tuple[datetime, str]]) -> None:
     ClientLog.objects.get_or_create(client=client)
     log = ClientLog.objects.select_for_update().get(client=client)
     fresh = [[time.isoformat(), _printable(text)] for time, text in lines]
-    log.lines = [*log.lines, *fresh][-LOG_LINES:]
+    log.lines = _tail([*log.lines, *fresh][-LOG_LINES:])
     log.updated_at = timezone.now()
     log.save(update_fields=["lines", "updated_at"])
+
+
+def _tail(lines: list[list[str]]) -> list[list[str]]:
+    """The last lines that together are not too long."""
+    room = LOG_CHARACTERS
+    for number, (_, text) in enumerate(reversed(lines)):
+        room -= len(text)
+        if room < 0:
+            return lines[-number:]
+    return lines
 
 
 def _printable(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from itertools import compress
 from typing import Any
 
 from django.db import transaction
@@ -14,7 +15,7 @@ from federation import events, killpoints
 from federation.lifecycle import OPEN, RoundStatus
 from federation.models import Event, Metric, Participation, Phase
 from federation.prepared import Insert, Update
-from federation.services import seats
+from federation.services import quotas, seats
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +28,32 @@ class Point:
     time: datetime
 
 
+POINTS_AT_ONCE = 500  # in one event: browsers are sent events as they are
 _insert = Insert(Metric, "session", "participation", "name", "step", "value", "time")
 
 
 def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequence[Point], now: datetime) -> bool:
-    """Note where a client is and add its points, each once. False: the client should drop this work."""
+    """Note where a client is and add its points, each once. False: the client should drop this work.
+
+    Points beyond a quota are left out and counted in `seat.points_left_out`; the client goes on.
+    """
     goes_on = seat.is_open and seat.round.status == RoundStatus.COLLECTING
+    account = quotas.account(seat)
+    once = list({(p.name, p.step): p for p in points}.values())
+    kept = list(compress(once, account.kept(point.name for point in once)))
+    left_out = len(once) - len(kept)
     with transaction.atomic():
-        fresh = _insert_missing(seat, _timed(seat, points, now))
+        fresh = _insert_missing(seat, _timed(seat, kept, now))
         killpoints.reached(killpoints.Point.METRICS_HALF_WRITTEN)
-        moved = goes_on and _move(seat, phase, fraction, now)
-        if fresh or moved:
-            payload = seats.describe(seat) | {"phase": phase.value, "fraction": fraction, "points": _rows(fresh)}
-            events.record(seat.round.session_id, Event.Kind.METRICS_REPORTED, **payload)
+        moved = _write(seat, phase, fraction, now, goes_on=goes_on, fresh=len(fresh), left_out=left_out)
+        told = bool(fresh) or (moved and account.may_tell(now))
+        entries = _reported(seat, phase, fraction, fresh) if told else []
+        if left_out and not seat.points_left_out:
+            entries.append((Event.Kind.METRICS_LEFT_OUT, seats.describe(seat) | quotas.told()))
+        if entries:
+            events.record_all(seat.round.session_id, entries)
+    account.add(len(fresh), {point.name for point in fresh}, at=now if told else None)
+    seat.points_left_out += left_out
     return goes_on
 
 
@@ -53,20 +67,31 @@ def _timed(seat: Participation, points: Sequence[Point], now: datetime) -> Seque
 
 def _insert_missing(seat: Participation, points: Sequence[Point]) -> list[Point]:
     """Those points that the seat did not have yet, which it has now."""
-    once = {(p.name, p.step): p for p in points}
     session_id = seat.round.session_id
-    rows = [(session_id, seat.pk, p.name, p.step, p.value, p.time) for p in once.values()]
+    rows = [(session_id, seat.pk, p.name, p.step, p.value, p.time) for p in points]
     inserted = _insert.missing(rows, "name", "step")
-    return [point for key, point in once.items() if key in inserted]
+    return [point for point in points if (point.name, point.step) in inserted]
+
+
+_COUNTS = ("num_points", "points_left_out")
+_counted = Update(Participation, *_COUNTS, adding=_COUNTS)
 
 
 @cache
 def _moving(*names: str) -> Update:
-    return Update(Participation, *names, only={"status": OPEN})
+    return Update(Participation, *names, only={"status": OPEN}, adding=_COUNTS)
 
 
-def _move(seat: Participation, phase: Phase, fraction: float, now: datetime) -> bool:
-    """Write the seat's phase and fraction. True if the phase changed, or how far its training is: curves show both."""
+def _write(
+    seat: Participation, phase: Phase, fraction: float, now: datetime, *, goes_on: bool, fresh: int, left_out: int
+) -> bool:
+    """Write where the seat is and how many points came. True if there is something to tell beside the points:
+    the phase changed, or how far its training is. Curves show both.
+    """
+    if not goes_on:
+        if fresh or left_out:
+            _counted([(fresh, left_out, seat.pk)])
+        return False
     changed = seat.phase != phase
     further = phase == Phase.TRAINING and seat.fraction != fraction
     fields: dict[str, Any] = {"phase": phase, "fraction": fraction, "progress_at": now}
@@ -76,8 +101,21 @@ def _move(seat: Participation, phase: Phase, fraction: float, now: datetime) -> 
         fields["training_at"] = now
     if phase == Phase.UPLOADING and seat.trained_at is None:
         fields["trained_at"] = now
+    if fresh or left_out:
+        fields |= {"num_points": fresh, "points_left_out": left_out}
     _moving(*fields)([(*fields.values(), seat.pk)])
     return changed or further
+
+
+def _reported(
+    seat: Participation, phase: Phase, fraction: float, fresh: Sequence[Point]
+) -> list[tuple[Event.Kind, dict[str, Any]]]:
+    """The events that tell of progress, one but where there are very many points."""
+    about = seats.describe(seat) | {"phase": phase.value, "fraction": fraction}
+    return [
+        (Event.Kind.METRICS_REPORTED, about | {"points": _rows(fresh[at : at + POINTS_AT_ONCE])})
+        for at in range(0, len(fresh) or 1, POINTS_AT_ONCE)
+    ]
 
 
 def _rows(points: Sequence[Point]) -> list[dict[str, object]]:

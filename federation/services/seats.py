@@ -35,7 +35,19 @@ def _of(related: str, names: Iterable[str]) -> list[str]:
 
 
 # What calls of agents read of a seat and its round; the rest is fetched where somebody asks for it after all.
-_SEAT = ("client", "round", "status", "phase", "fraction", "taken_at", "training_at", "trained_at", "reason")
+_SEAT = (
+    "client",
+    "round",
+    "status",
+    "phase",
+    "fraction",
+    "taken_at",
+    "training_at",
+    "trained_at",
+    "reason",
+    "num_points",
+    "points_left_out",
+)
 _ROUND = ("number", "attempt", "status", "deadline", "session", "base_model")
 _BASE = ("version", "digest", "num_bytes")
 _UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")

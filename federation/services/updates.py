@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from django.db import transaction
+from django.db.models import F
 
 from federation import events, killpoints, storage
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
@@ -17,6 +18,8 @@ from federation.payloads import storable
 from federation.prepared import Select, Update
 from federation.services import clients, damage, seats
 
+REASON_LENGTH = 500
+TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
 # Fields of a seat: what others may change while its update is on its way, and what an update changes.
 STATE = ("status", "digest", "reason", "trained_at")
 SETTLED = (*STATE, "num_bytes", "num_examples", "metrics", "fraction", "reported_at", "progress_at")
@@ -182,8 +185,12 @@ def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: 
 
 @transaction.atomic
 def _reject(seat: Participation, reason: str) -> None:
-    """Note why an update was refused. The seat stays open for a better one."""
-    if Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(reason=reason[:500]):
+    """Note why an update was refused. The seat stays open for a better one. The log tells so many times of a seat."""
+    reason = reason[:REASON_LENGTH]
+    mine = Participation.objects.filter(pk=seat.pk, status__in=OPEN)
+    if not mine.update(reason=reason, rejections=F("rejections") + 1):
+        return
+    if mine.filter(rejections__lte=TOLD_REJECTIONS).exists():
         events.record(seat.round.session_id, Event.Kind.UPDATE_REJECTED, **seats.describe(seat), reason=reason)
 
 

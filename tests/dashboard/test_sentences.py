@@ -73,6 +73,12 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
         "ben sent 20 points of train_loss.",
     ),
     ("metrics.reported", CLIENT | {"phase": "uploading", "points": []}, "ben is uploading in round 3."),
+    (
+        "metrics.left_out",
+        CLIENT | {"seat_points": 100_000, "seat_measures": 1000, "session_points": 1_000_000},
+        "ben sent more in round 3 than is kept: 100\u202f000 points and 1\u202f000 measures a round, "
+        "1\u202f000\u202f000 points a session. The rest is left out; it goes on.",
+    ),
     ("client.enrolled", CLIENT, "ben joined."),
     ("client.online", CLIENT, "ben is online."),
     ("client.offline", CLIENT, "ben went silent."),
