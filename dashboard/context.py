@@ -9,6 +9,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from dashboard.plotly import MAP_STYLE_ID
+from dashboard.signin import caller
+from federation import access
+from federation.access import Act
 from federation.lifecycle import LIVE
 from federation.models import Alert, Client, Server, TrainingSession
 from federation.services import health
@@ -55,8 +58,19 @@ class Shell:
         return MAP_STYLE_ID
 
 
+class May:
+    """What the viewer may do, for templates: {% if may.invite %}. Error pages have nobody, who may do nothing."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def __getitem__(self, name: str) -> bool:
+        user = getattr(self._request, "user", None)
+        return bool(user and user.is_authenticated) and access.allowed(caller(self._request), Act(name))
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
-    return {"shell": Shell(request)}
+    return {"shell": Shell(request), "may": May(request)}
 
 
 def following(section: str, session: TrainingSession | None = None) -> dict[str, Any]:

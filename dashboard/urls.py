@@ -1,8 +1,8 @@
-"""Addresses of the dashboard. Everything but signing in needs somebody who is signed in."""
+"""Addresses of the dashboard, and what one has to be allowed there. All but signing in need somebody signed in."""
 
 from django.urls import URLPattern, path
 
-from dashboard.signin import View, signed_in
+from dashboard.signin import ActOf, View, guarded
 from dashboard.views import (
     account,
     activity,
@@ -17,27 +17,29 @@ from dashboard.views import (
     sessions,
     steering,
 )
+from federation.access import Act
 
 
-def page(route: str, view: View, name: str) -> URLPattern:
-    return path(route, signed_in(view), name=name)
+def page(route: str, view: View, name: str, act: ActOf = Act.SEE) -> URLPattern:
+    """act: what one has to be allowed, to look at the question as to do it."""
+    return path(route, guarded(view, act), name=name)
 
 
 urlpatterns = [
     path("sign-in/", account.SignIn.as_view(), name="login"),
     path("sign-out/", account.SignOut.as_view(), name="logout"),
-    page("password/", account.ChangePassword.as_view(), name="password"),
+    page("password/", account.ChangePassword.as_view(), name="password", act=Act.OWN_ACCOUNT),
     page("", overview.page, name="overview"),
     page("overview/parts/", overview.parts, name="overview_parts"),
-    page("overview/launch/", overview.launch, name="first_launch"),
+    page("overview/launch/", overview.launch, name="first_launch", act=Act.STEER_SESSIONS),
     path("health/", health.banner, name="health"),
     page("find/", overview.find, name="find"),
     page("sessions/", sessions.index, name="sessions"),
     page("sessions/rows/", sessions.rows, name="session_rows"),
-    page("sessions/new/", new_session.page, name="session_new"),
-    page("sessions/new/check/", new_session.check, name="session_check"),
-    page("sessions/new/who/", new_session.who, name="session_who"),
-    page("sessions/new/estimate/", new_session.estimated, name="session_estimate"),
+    page("sessions/new/", new_session.page, name="session_new", act=Act.STEER_SESSIONS),
+    page("sessions/new/check/", new_session.check, name="session_check", act=Act.STEER_SESSIONS),
+    page("sessions/new/who/", new_session.who, name="session_who", act=Act.STEER_SESSIONS),
+    page("sessions/new/estimate/", new_session.estimated, name="session_estimate", act=Act.STEER_SESSIONS),
     page("sessions/<id:session_id>/", sessions.page, name="session"),
     page("sessions/<id:session_id>/head/", sessions.head, name="session_head"),
     page("sessions/<id:session_id>/round/", sessions.round_now, name="session_round"),
@@ -47,29 +49,29 @@ urlpatterns = [
     page("sessions/<id:session_id>/events/", sessions.events, name="session_events"),
     page("sessions/<id:session_id>/settings/", sessions.settings, name="session_settings"),
     page("sessions/<id:session_id>/points/", sessions.points, name="session_points"),
-    page("sessions/<id:session_id>/start/", steering.start, name="session_start"),
-    page("sessions/<id:session_id>/pause/", steering.pause, name="session_pause"),
-    page("sessions/<id:session_id>/resume/", steering.resume, name="session_resume"),
-    page("sessions/<id:session_id>/cancel/", steering.cancel, name="session_cancel"),
-    page("sessions/<id:session_id>/delete/", steering.delete, name="session_delete"),
-    page("sessions/<id:session_id>/more/", steering.more, name="session_more"),
-    page("sessions/<id:session_id>/again/", steering.again, name="session_again"),
-    page("sessions/<id:session_id>/round/finish/", steering.finish, name="round_finish"),
-    page("sessions/<id:session_id>/round/extend/", steering.extend, name="round_extend"),
-    page("sessions/<id:session_id>/round/skip/", steering.skip, name="round_skip"),
+    page("sessions/<id:session_id>/start/", steering.start, name="session_start", act=Act.STEER_SESSIONS),
+    page("sessions/<id:session_id>/pause/", steering.pause, name="session_pause", act=Act.STEER_SESSIONS),
+    page("sessions/<id:session_id>/resume/", steering.resume, name="session_resume", act=Act.STEER_SESSIONS),
+    page("sessions/<id:session_id>/cancel/", steering.cancel, name="session_cancel", act=Act.STEER_SESSIONS),
+    page("sessions/<id:session_id>/delete/", steering.delete, name="session_delete", act=Act.DELETE_SESSIONS),
+    page("sessions/<id:session_id>/more/", steering.more, name="session_more", act=Act.STEER_SESSIONS),
+    page("sessions/<id:session_id>/again/", steering.again, name="session_again", act=Act.STEER_SESSIONS),
+    page("sessions/<id:session_id>/round/finish/", steering.finish, name="round_finish", act=Act.STEER_SESSIONS),
+    page("sessions/<id:session_id>/round/extend/", steering.extend, name="round_extend", act=Act.STEER_SESSIONS),
+    page("sessions/<id:session_id>/round/skip/", steering.skip, name="round_skip", act=Act.STEER_SESSIONS),
     page("clients/", clients.page, name="clients"),
     page("clients/rows/", clients.rows, name="client_rows"),
     page("clients/invitations/", clients.open_invitations, name="invitations"),
-    page("clients/invite/", clients.invite, name="invite"),
-    page("clients/invitations/<id:invitation_id>/revoke/", clients.revoke, name="invitation_revoke"),
+    page("clients/invite/", clients.invite, name="invite", act=Act.INVITE),
+    page("clients/invitations/<id:invitation_id>/revoke/", clients.revoke, name="invitation_revoke", act=Act.INVITE),
     page("clients/<id:client_id>/", client.page, name="client"),
     page("clients/<id:client_id>/parts/", client.parts, name="client_parts"),
     page("clients/<id:client_id>/log/", client.log, name="client_log"),
-    page("clients/<id:client_id>/tags/", client.retag, name="client_retag"),
-    page("clients/<id:client_id>/reissue/", client.reissue, name="client_reissue"),
-    page("clients/<id:client_id>/enable/", clients.enable, name="client_enable"),
-    page("clients/<id:client_id>/disable/", clients.disable, name="client_disable"),
-    page("clients/<id:client_id>/remove/", clients.remove, name="client_remove"),
+    page("clients/<id:client_id>/tags/", client.retag, name="client_retag", act=Act.MANAGE_CLIENTS),
+    page("clients/<id:client_id>/reissue/", client.reissue, name="client_reissue", act=Act.REISSUE_TOKENS),
+    page("clients/<id:client_id>/enable/", clients.enable, name="client_enable", act=Act.MANAGE_CLIENTS),
+    page("clients/<id:client_id>/disable/", clients.disable, name="client_disable", act=Act.MANAGE_CLIENTS),
+    page("clients/<id:client_id>/remove/", clients.remove, name="client_remove", act=Act.REMOVE_CLIENTS),
     page("compare/", compare.page, name="compare"),
     page("compare/parts/", compare.parts, name="compare_parts"),
     page("models/", models.index, name="models"),
@@ -77,17 +79,17 @@ urlpatterns = [
     page("models/compare/", models.compare, name="model_compare"),
     page("models/<id:model_id>/", models.page, name="model"),
     page("models/<id:model_id>/tags/", models.tagged, name="model_tagged"),
-    page("models/<id:model_id>/tag/", models.tag, name="model_tag"),
-    page("models/<id:model_id>/untag/", models.untag, name="model_untag"),
-    page("models/<id:model_id>/note/", models.note, name="model_note"),
+    page("models/<id:model_id>/tag/", models.tag, name="model_tag", act=models.act_of_tag),
+    page("models/<id:model_id>/untag/", models.untag, name="model_untag", act=models.act_of_tag),
+    page("models/<id:model_id>/note/", models.note, name="model_note", act=Act.TAG_MODELS),
     page("activity/", activity.page, name="activity"),
     page("activity/rows/", activity.rows, name="activity_rows"),
     page("alerts/", alerts.page, name="alerts"),
     page("alerts/parts/", alerts.parts, name="alert_parts"),
     page("alerts/count/", alerts.count, name="alert_count"),
-    page("alerts/acknowledge/", alerts.acknowledge, name="alert_acknowledge"),
-    page("alerts/rules/new/", alerts.edit, name="rule_new"),
-    page("alerts/rules/<id:rule_id>/", alerts.edit, name="rule"),
-    page("alerts/rules/<id:rule_id>/test/", alerts.test, name="rule_test"),
-    page("alerts/rules/<id:rule_id>/delete/", alerts.delete, name="rule_delete"),
+    page("alerts/acknowledge/", alerts.acknowledge, name="alert_acknowledge", act=Act.MANAGE_ALERTS),
+    page("alerts/rules/new/", alerts.edit, name="rule_new", act=alerts.act_of_rule),
+    page("alerts/rules/<id:rule_id>/", alerts.edit, name="rule", act=alerts.act_of_rule),
+    page("alerts/rules/<id:rule_id>/test/", alerts.test, name="rule_test", act=alerts.act_of_rule),
+    page("alerts/rules/<id:rule_id>/delete/", alerts.delete, name="rule_delete", act=alerts.act_of_rule),
 ]

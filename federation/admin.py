@@ -93,9 +93,11 @@ class InvitationAdmin(Actions):
 
 @admin.register(models.ApiKey)
 class ApiKeyAdmin(Actions):
-    list_display = ("__str__", "user", "created_at", "revoked_at")
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "user")
-    search_fields = ("hint", "user__username")
+    list_display = (
+        "__str__", "name", "user", "may_administer", "created_at", "last_used_at", "expires_at", "revoked_at",
+    )  # fmt: skip
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "may_administer", "user")
+    search_fields = ("hint", "name", "user__username")
     exclude = ("key_hash",)
     actions = ("revoke",)
 
@@ -103,6 +105,13 @@ class ApiKeyAdmin(Actions):
     def revoke(self, request: HttpRequest, rows: QuerySet[models.ApiKey]) -> None:
         now = timezone.now()
         self.each(request, rows, lambda row: apikeys.revoke(row, now=now), "revoked")
+
+
+@admin.register(models.SignIn)
+class SignInAdmin(ReadOnly):
+    list_display = ("time", "outcome", "username", "address", "browser")
+    list_filter = ("outcome", "time")
+    search_fields = ("username", "address")
 
 
 @admin.register(models.TrainingSession)

@@ -1,6 +1,13 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig as DjangoAdminConfig
 
 
 class FederationConfig(AppConfig):
     name = "federation"
     verbose_name = "Federation"
+
+
+class AdminConfig(DjangoAdminConfig):
+    """Django's admin behind the same door as the pages."""
+
+    default_site = "dashboard.administration.Site"

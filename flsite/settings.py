@@ -56,7 +56,7 @@ X_FRAME_OPTIONS = "DENY"
 INSTALLED_APPS = [
     "federation.apps.FederationConfig",  # before daphne: its runserver stands on daphne's
     "daphne",
-    "django.contrib.admin",
+    "federation.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "ninja",
+    "axes",
     "dashboard.apps.DashboardConfig",
 ]
 MIDDLEWARE = [
@@ -79,6 +80,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "flsite.urls"
 ASGI_APPLICATION = "flsite.asgi.application"
@@ -153,10 +155,21 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "federation.passwords.Backend"]
+AXES_HANDLER = "federation.passwords.Handler"
+AXES_CLIENT_IP_CALLABLE = "federation.services.signins.address_of"
+AXES_LOCKOUT_CALLABLE = "dashboard.views.account.locked_out"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # and by address, see federation.services.signins
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_NAME = "fl_session"
+SESSION_COOKIE_AGE = 3600 * env.whole("FL_SIGNED_IN_HOURS", 24, minimum=1, maximum=720)
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_NAME = "fl_csrf"
 
 # ---- words and files

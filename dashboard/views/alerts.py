@@ -15,7 +15,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from dashboard import answers, wording
 from dashboard.context import following
-from dashboard.signin import Request
+from dashboard.signin import Request, caller
+from federation import access
+from federation.access import Act
 from federation.errors import Conflict, Invalid
 from federation.models import Alert, AlertRule
 from federation.services import alerts
@@ -101,6 +103,13 @@ def _lists(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def act_of_rule(request: HttpRequest, rule_id: int | None = None) -> Act:
+    """A rule with a webhook, or that is to get one, makes this server call an address: for staff."""
+    asked = request.POST.get("webhook_url", "").strip()
+    has_one = rule_id is not None and AlertRule.objects.filter(pk=rule_id).exclude(webhook_url="").exists()
+    return Act.SET_WEBHOOKS if asked or has_one else Act.MANAGE_ALERTS
+
+
 @require_http_methods(["GET", "POST"])
 def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
     """Make a rule, of the kind that is asked for if any, or change one."""
@@ -108,6 +117,8 @@ def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
     new = AlertRule(kind=kind) if kind in KINDS else AlertRule()
     rule = get_object_or_404(AlertRule, pk=rule_id) if rule_id else new
     form = RuleForm(request.POST if request.method == "POST" else None, instance=rule)
+    if not access.allowed(caller(request), Act.SET_WEBHOOKS):
+        del form.fields["webhook_url"]
     if request.method == "POST" and form.is_valid():
         try:
             alerts.save_rule(form.instance, by=request.user.get_username())

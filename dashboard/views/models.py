@@ -14,7 +14,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from dashboard import answers, comparison, registry
 from dashboard.context import follow_live, following
-from dashboard.signin import Request
+from dashboard.signin import Request, caller
+from federation import access
+from federation.access import Act
 from federation.models import GlobalModel, ModelTag, TrainingSession
 from federation.services import models
 
@@ -65,7 +67,7 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
 def page(request: HttpRequest, model_id: int) -> HttpResponse:
     model = get(model_id)
     frame = following("models", model.session)
-    return render(request, "models/model.html", _details(model) | frame)
+    return render(request, "models/model.html", _details(request, model) | frame)
 
 
 def get(model_id: int) -> GlobalModel:
@@ -73,7 +75,7 @@ def get(model_id: int) -> GlobalModel:
     return get_object_or_404(known, pk=model_id)
 
 
-def _details(model: GlobalModel) -> dict[str, Any]:
+def _details(request: HttpRequest, model: GlobalModel) -> dict[str, Any]:
     carried = {tag.name for tag in model.tags.all()}
     held = ModelTag.objects.filter(workload=model.session.workload, name=ModelTag.PRODUCTION)
     return {
@@ -82,7 +84,8 @@ def _details(model: GlobalModel) -> dict[str, Any]:
         "ingredients": registry.ingredients(model),
         "lineage": registry.lineage(model),
         "is_stored": registry.is_stored(model),
-        "offered_tags": [name for name in USUAL_TAGS if name not in carried],
+        "tags": [(tag.name, _may_tag(request, tag.name)) for tag in model.tags.all()],
+        "offered_tags": [name for name in USUAL_TAGS if name not in carried and _may_tag(request, name)],
         "in_production": held.exclude(model=model).select_related("model__session").first(),
         "others": model.session.models.exclude(pk=model.pk).order_by("-version")[:50],
     }
@@ -90,7 +93,21 @@ def _details(model: GlobalModel) -> dict[str, Any]:
 
 @require_GET
 def tagged(request: HttpRequest, model_id: int) -> HttpResponse:
-    return render(request, "models/_tags.html", _details(get(model_id)))
+    return render(request, "models/_tags.html", _details(request, get(model_id)))
+
+
+def act_of_tag(request: HttpRequest, *_: object, **__: object) -> Act:
+    """What the tag that is asked for takes."""
+    return _act_of((request.POST if request.method == "POST" else request.GET).get("tag", ""))
+
+
+def _act_of(tag: str) -> Act:
+    """Which model is in production is for staff; other tags are for every operator."""
+    return Act.TAG_PRODUCTION if tag.strip().lower() == ModelTag.PRODUCTION else Act.TAG_MODELS
+
+
+def _may_tag(request: HttpRequest, tag: str) -> bool:
+    return access.allowed(caller(request), _act_of(tag))
 
 
 @require_POST

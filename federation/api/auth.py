@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from django.conf import settings
@@ -12,11 +13,13 @@ from django.http import HttpRequest, parse_cookie
 from django.utils import timezone
 from ninja.security import HttpBearer, SessionAuth
 
-from federation import tokens
+from federation import access, tokens
+from federation.access import Act
 from federation.api.seen import seen
 from federation.errors import Forbidden, Unauthorized
 from federation.models import Client
-from federation.services import apikeys, clients, instances
+from federation.passwords import WrongTooOften
+from federation.services import apikeys, clients, instances, people, signins
 from federation.services.standing import Agent, Browser, Principal, Script
 
 KEY_PREFIX = "flk_"
@@ -43,15 +46,18 @@ def client_in(headers: dict[str, str]) -> Client:
     return client_of(token, headers.get(instances.HEADER.lower()))
 
 
-def operator_of(key: str) -> User:
-    """The user behind an API key. Raises Unauthorized, or Forbidden for a client's token."""
-    user = apikeys.user_of(key)
-    if user is None:
-        if not key.startswith(KEY_PREFIX) and client_of(key):
+def operator_of(secret: str, act: Act = Act.SEE) -> User:
+    """The user behind an API key. Raises Unauthorized, or Forbidden for a client's token and for what it may not do."""
+    key = apikeys.find(secret, now=timezone.now())
+    if key is None:
+        if not secret.startswith(KEY_PREFIX) and client_of(secret):
             raise Forbidden("This is for operators; a client's token does not open it.")
         raise Unauthorized("This API key is not known here, or was revoked.")
-    seen.note(key, ("user", user.pk))
-    return user
+    seen.note(secret, ("user", key.user.pk))
+    caller = people.caller(key.user, key)
+    if not access.allowed(caller, act):
+        raise Forbidden(access.refusal(caller, act))
+    return key.user
 
 
 def bearer(headers: dict[str, str]) -> str | None:
@@ -102,18 +108,46 @@ class ClientAuth(HttpBearer):
 
 
 class KeyAuth(HttpBearer):
-    """For operators' scripts. `request.auth` is the user."""
+    """For operators' scripts that do one kind of act. `request.auth` is the user."""
+
+    def __init__(self, act: Act) -> None:
+        super().__init__()
+        self.act = act
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        return operator_of(token)
+        try:
+            return operator_of(token, self.act)
+        except Unauthorized as refusal:
+            left = signins.note_wrong_key(request, now=timezone.now())
+            if left is None:
+                raise
+            after = {"Retry-After": str(math.ceil(left.total_seconds()))}
+            raise WrongTooOften(f"{refusal} Too many such keys came from this address.", headers=after) from None
 
 
 class BrowserAuth(SessionAuth):
-    """For signed-in browsers; checks the CSRF token of unsafe methods."""
+    """For signed-in browsers that do one kind of act; checks the CSRF token of unsafe methods."""
+
+    def __init__(self, act: Act) -> None:
+        super().__init__()
+        self.act = act
 
     def __call__(self, request: HttpRequest) -> Any:
         # Who is not signed in lacks a token (401); its CSRF token (403) does not matter.
         return super().__call__(request) if request.user.is_authenticated else None
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
-        return request.user
+        user = request.user
+        assert isinstance(user, User)
+        caller = people.caller(user)
+        if not access.allowed(caller, self.act):
+            raise Forbidden(access.refusal(caller, self.act))
+        entered = signins.entered_at(request.session)
+        if self.act in access.ADMINISTRATIVE and not access.is_recent(entered, timezone.now()):
+            raise Forbidden(f"To {access.WORDS[self.act]}, sign in again: the password was entered too long ago.")
+        return user
+
+
+def operators(act: Act) -> list[KeyAuth | BrowserAuth]:
+    """For `auth=`: API keys and signed-in browsers of whoever may do this."""
+    return [KeyAuth(act), BrowserAuth(act)]

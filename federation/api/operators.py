@@ -15,13 +15,14 @@ from django.utils import timezone
 from ninja import Query, Router, Status
 
 from federation import feed, tasks
+from federation.access import Act
 from federation.api import rows, schemas
-from federation.api.auth import BrowserAuth, KeyAuth
+from federation.api.auth import operators
 from federation.errors import NotFound
 from federation.models import Client, Event, Invitation, Metric, Participation, TrainingSession
 from federation.services import clients, invitations, rounds, sessions
 
-router = Router(tags=["operators"], auth=[KeyAuth(), BrowserAuth()])
+router = Router(tags=["operators"], auth=operators(Act.SEE))
 Row = TypeVar("Row", bound=Model)
 
 
@@ -32,7 +33,7 @@ class OperatorRequest(HttpRequest):
 # ---- sessions
 
 
-@router.post("/sessions", response={201: schemas.SessionOut})
+@router.post("/sessions", auth=operators(Act.STEER_SESSIONS), response={201: schemas.SessionOut})
 def create_session(request: OperatorRequest, body: schemas.NewSession) -> Status[dict[str, Any]]:
     """Make a session, and start it unless `start` is false."""
     now = timezone.now()
@@ -79,42 +80,42 @@ def get_session(request: OperatorRequest, session_id: int) -> dict[str, Any]:
     return rows.session(_session(session_id), now=timezone.now())
 
 
-@router.delete("/sessions/{id:session_id}", response={204: None})
+@router.delete("/sessions/{id:session_id}", auth=operators(Act.DELETE_SESSIONS), response={204: None})
 def delete_session(request: OperatorRequest, session_id: int) -> Status[None]:
     """Remove a session that has ended, or a draft, with all that only it needs."""
     sessions.delete(_session(session_id), by=request.auth)
     return Status(204, None)
 
 
-@router.post("/sessions/{id:session_id}/start", response=schemas.SessionOut)
+@router.post("/sessions/{id:session_id}/start", auth=operators(Act.STEER_SESSIONS), response=schemas.SessionOut)
 def start(request: OperatorRequest, session_id: int) -> dict[str, Any]:
     session = _session(session_id)
     sessions.start(session, by=request.auth, now=timezone.now())
     return _moved(session)
 
 
-@router.post("/sessions/{id:session_id}/pause", response=schemas.SessionOut)
+@router.post("/sessions/{id:session_id}/pause", auth=operators(Act.STEER_SESSIONS), response=schemas.SessionOut)
 def pause(request: OperatorRequest, session_id: int) -> dict[str, Any]:
     session = _session(session_id)
     sessions.pause(session, by=request.auth)
     return _moved(session)
 
 
-@router.post("/sessions/{id:session_id}/resume", response=schemas.SessionOut)
+@router.post("/sessions/{id:session_id}/resume", auth=operators(Act.STEER_SESSIONS), response=schemas.SessionOut)
 def resume(request: OperatorRequest, session_id: int) -> dict[str, Any]:
     session = _session(session_id)
     sessions.resume(session, by=request.auth, now=timezone.now())
     return _moved(session)
 
 
-@router.post("/sessions/{id:session_id}/cancel", response=schemas.SessionOut)
+@router.post("/sessions/{id:session_id}/cancel", auth=operators(Act.STEER_SESSIONS), response=schemas.SessionOut)
 def cancel(request: OperatorRequest, session_id: int) -> dict[str, Any]:
     session = _session(session_id)
     sessions.cancel(session, by=request.auth, now=timezone.now())
     return _moved(session)
 
 
-@router.post("/sessions/{id:session_id}/round/finish", response=schemas.SessionOut)
+@router.post("/sessions/{id:session_id}/round/finish", auth=operators(Act.STEER_SESSIONS), response=schemas.SessionOut)
 def finish_round(request: OperatorRequest, session_id: int) -> dict[str, Any]:
     """Close the open round now, with the updates that are in. 409 below the quorum."""
     session = _session(session_id)
@@ -122,14 +123,14 @@ def finish_round(request: OperatorRequest, session_id: int) -> dict[str, Any]:
     return _moved(session)
 
 
-@router.post("/sessions/{id:session_id}/round/extend", response=schemas.SessionOut)
+@router.post("/sessions/{id:session_id}/round/extend", auth=operators(Act.STEER_SESSIONS), response=schemas.SessionOut)
 def extend_round(request: OperatorRequest, session_id: int, body: schemas.Extension) -> dict[str, Any]:
     session = _session(session_id)
     rounds.extend(session, seconds=body.seconds, by=request.auth.get_username())
     return _moved(session)
 
 
-@router.post("/sessions/{id:session_id}/round/skip", response=schemas.SessionOut)
+@router.post("/sessions/{id:session_id}/round/skip", auth=operators(Act.STEER_SESSIONS), response=schemas.SessionOut)
 def skip_client(request: OperatorRequest, session_id: int, body: schemas.Skip) -> dict[str, Any]:
     session = _session(session_id)
     rounds.skip(session, int(body.participation), by=request.auth.get_username())
@@ -203,7 +204,7 @@ def list_clients(request: OperatorRequest, paging: Query[schemas.Paging]) -> dic
     return _page(Client.objects.enrolled().order_by("pk"), paging, lambda row: rows.client(row, now=now))
 
 
-@router.patch("/clients/{id:client_id}", response=schemas.ClientOut)
+@router.patch("/clients/{id:client_id}", auth=operators(Act.MANAGE_CLIENTS), response=schemas.ClientOut)
 def change_client(request: OperatorRequest, client_id: int, body: schemas.ClientChange) -> dict[str, Any]:
     client = _client(client_id)
     if body.tags is not None:
@@ -214,7 +215,7 @@ def change_client(request: OperatorRequest, client_id: int, body: schemas.Client
     return rows.client(client, now=timezone.now())
 
 
-@router.post("/invitations", response={201: schemas.Invited})
+@router.post("/invitations", auth=operators(Act.INVITE), response={201: schemas.Invited})
 def create_invitation(request: OperatorRequest, body: schemas.NewInvitation) -> Status[dict[str, Any]]:
     """Make a join code. It is told this once."""
     invitation, code = invitations.create(
@@ -223,7 +224,7 @@ def create_invitation(request: OperatorRequest, body: schemas.NewInvitation) -> 
     return Status(201, _invited(invitation, code))
 
 
-@router.post("/clients/{id:client_id}/reissue", response={201: schemas.Invited})
+@router.post("/clients/{id:client_id}/reissue", auth=operators(Act.REISSUE_TOKENS), response={201: schemas.Invited})
 def reissue_client(request: OperatorRequest, client_id: int, body: schemas.Reissue) -> Status[dict[str, Any]]:
     """Make a code that lets this client in again with a new token. Its old one is good until the code is used."""
     invitation, code = invitations.reissue(

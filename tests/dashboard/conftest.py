@@ -31,7 +31,7 @@ def quick_passwords(settings: Any) -> None:
 
 @pytest.fixture
 def mara(db: None) -> User:
-    return User.objects.create_user("mara", password="correct-horse")
+    return User.objects.create_user("mara", password="correct-horse", is_staff=True)
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.test import Client as Browser
 from django.utils import timezone
 
+from federation import passwords
 from federation.models import Server
 from federation.services import health
 
@@ -42,7 +42,7 @@ def test_an_open_page_is_told_that_the_database_is_away(browser: Browser, monkey
     def away(*_: object, **__: object) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(get_user_model()._default_manager, "get", away)
+    monkeypatch.setattr(passwords.Backend, "get_user", away)
     answer = browser.get("/health/?shown=")
     assert answer.status_code == 200
     assert 'data-trouble="database"' in answer.content.decode()

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from federation import tasks
-from federation.models import Client, Round, TrainingSession
+from federation.models import ApiKey, Client, Round, TrainingSession
 from federation.services import apikeys, clients, invitations, models, rounds, sessions
 from federation.services.sessions import Spec
 from tests.federation.cast import SIZE, token_of
@@ -52,13 +52,15 @@ def now() -> datetime:
 
 @pytest.fixture
 def alice(db: None) -> User:
-    return User.objects.create_user("alice")
+    return User.objects.create_user("alice", is_staff=True)
 
 
 @pytest.fixture
 def key(alice: User) -> str:
     """Alice's API key."""
-    return apikeys.create(alice)[1]
+    key, secret = apikeys.create(alice, may_administer=True)
+    ApiKey.objects.filter(pk=key.pk).update(last_used_at=timezone.now())  # it was in use before
+    return secret
 
 
 @pytest.fixture

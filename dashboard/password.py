@@ -1,0 +1,79 @@
+"""The password, asked for again before an act that only staff may do. What was sent goes along and is not lost.
+
+The form is sent to the very address that was asked for. Where that was a question (GET), the answer leads back to it;
+where it was the act itself (POST), the act is done with what was sent at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.contrib.auth import authenticate
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django_htmx.http import reswap, retarget
+from django_htmx.middleware import HtmxDetails
+
+from federation import access, passwords
+from federation.access import Act
+from federation.errors import Refused
+from federation.services import signins
+
+FIELD = "password-again"
+LOOKED = "password-then-look"  # sent along where the address was looked at, not acted on
+OWN = (FIELD, LOOKED, "csrfmiddlewaretoken")
+
+
+def question(request: HttpRequest, act: Act) -> HttpResponse | None:
+    """None where the password was entered lately; else the answer that asks for it, or that leads on to a question."""
+    now = timezone.now()
+    if FIELD not in request.POST:
+        return None if access.is_recent(signins.entered_at(request.session), now) else ask(request, act)
+    try:
+        right = check(request)
+    except Refused as refusal:
+        return ask(request, act, wrong=str(refusal), status=refusal.status, headers=refusal.headers)
+    if not right:
+        return ask(request, act, wrong="This is not your password. It tells capital letters apart.", status=422)
+    if LOOKED in request.POST:
+        return HttpResponse(status=303, headers={"Location": request.get_full_path()})
+    return None
+
+
+def check(request: HttpRequest) -> bool:
+    """Whether the password that came along is right; counted and braked as a sign-in is. Raises Refused."""
+    name = request.user.get_username()
+    if refusal := passwords.locked_out(request, name):
+        raise refusal
+    found = authenticate(request, username=name, password=request.POST[FIELD])
+    if found is None or found.pk != request.user.pk:
+        return False
+    signins.record(signins.Outcome.CONFIRMED, request, username=name)
+    signins.mark_entered(request.session, now=timezone.now())
+    return True
+
+
+def ask(
+    request: HttpRequest, act: Act, *, wrong: str = "", status: int = 403, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    htmx: HtmxDetails = getattr(request, "htmx")  # noqa: B009  set by its middleware
+    context = {
+        "words": access.WORDS[act],
+        "minutes": int(access.RECENT.total_seconds() // 60),
+        "address": request.get_full_path(),
+        "field": FIELD,
+        "looked": LOOKED if request.method == "GET" or LOOKED in request.POST else "",
+        "sent": [(name, value) for name, values in request.POST.lists() if name not in OWN for value in values],
+        "wrong": wrong,
+        "back": (htmx.current_url_abs_path if htmx else None) or reverse("overview"),
+    }
+    template = "account/_password_again.html" if htmx else "account/password_again.html"
+    # htmx shows an answer only where it succeeded, or where the form's values are refused.
+    response = render(request, template, context, status=status if not htmx or status == 422 else 200)
+    for name, value in {"Cache-Control": "no-store", **(headers or {})}.items():
+        response[name] = value
+    if not htmx:
+        return response
+    return reswap(retarget(response, "#dialog-body"), "innerHTML")

@@ -1,0 +1,119 @@
+"""Who came in and who tried: what is kept of it, and who has to wait after too many wrong passwords."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from federation.models import SignIn
+
+if TYPE_CHECKING:
+    from django.contrib.sessions.backends.base import SessionBase
+    from django.http import HttpRequest
+
+log = logging.getLogger(__name__)
+
+COOL_OFF = timedelta(minutes=15)
+WRONG_OF_ONE = 5  # wrong passwords for one name from one address
+WRONG_OF_ADDRESS = 50  # wrong passwords, or wrong API keys, from one address
+KEPT, KEPT_FOR = 20_000, timedelta(days=90)
+PRUNED_EVERY = 500  # rows
+ENTERED = "password_entered_at"  # in the session
+
+Outcome = SignIn.Outcome
+RIGHT = (Outcome.SIGNED_IN, Outcome.CONFIRMED)
+
+
+def address_of(request: HttpRequest) -> str:
+    """Where a request comes from: of an IPv6 address the network, for who has one has 2^64 addresses.
+
+    Behind a proxy it is the last address of X-Forwarded-For, which the proxy wrote; the others can be made up.
+    """
+    told = str(request.META.get("REMOTE_ADDR") or "")
+    if settings.FL_BEHIND_PROXY:
+        told = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or told
+    try:
+        found = ipaddress.ip_address(told.strip("[]").partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
+
+
+def record(outcome: SignIn.Outcome, request: HttpRequest, *, username: str = "", now: datetime | None = None) -> None:
+    """Note it in the table and in the log."""
+    address = address_of(request)
+    browser = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")[:200]
+    row = SignIn.objects.create(
+        time=now or timezone.now(), outcome=outcome, username=username[:150], address=address, browser=browser
+    )
+    level = logging.INFO if outcome in (*RIGHT, Outcome.SIGNED_OUT) else logging.WARNING
+    log.log(level, "%s: %r from %s", outcome.label, row.username, address or "an unknown address")
+    if row.pk % PRUNED_EVERY == 0:
+        prune(now=row.time)
+
+
+def waits(username: str, address: str, *, now: datetime) -> timedelta | None:
+    """How long this name has to wait at this address after too many wrong passwords; None: it may try.
+
+    Only the pair is locked, so that no stranger keeps somebody out from elsewhere; an address that tries many names
+    is locked for all of them.
+    """
+    wrong = SignIn.objects.filter(address=address, outcome=Outcome.WRONG, time__gt=now - COOL_OFF)
+    mine = wrong.filter(username=username)
+    right = SignIn.objects.filter(address=address, username=username, outcome__in=RIGHT)
+    if last := right.values_list("pk", flat=True).first():
+        mine = mine.filter(pk__gt=last)
+    times = [_nth(mine, WRONG_OF_ONE), _nth(wrong, WRONG_OF_ADDRESS)]
+    ends = [time + COOL_OFF for time in times if time is not None]
+    return max(ends) - now if ends else None
+
+
+def _nth(rows: QuerySet[SignIn], number: int) -> datetime | None:
+    """When the n-th newest happened: as long as that is recent, there are too many."""
+    return rows.order_by("-time").values_list("time", flat=True)[number - 1 : number].first()
+
+
+def note_wrong_key(request: HttpRequest, *, now: datetime) -> timedelta | None:
+    """Count an API key that opened nothing. Returns how long to wait where there were too many from this address.
+
+    A key that is right is never refused for it.
+    """
+    wrong = SignIn.objects.filter(address=address_of(request), outcome=Outcome.WRONG_KEY, time__gt=now - COOL_OFF)
+    if (since := _nth(wrong, WRONG_OF_ADDRESS)) is not None:
+        return since + COOL_OFF - now
+    record(Outcome.WRONG_KEY, request, now=now)
+    return None
+
+
+def prune(*, now: datetime) -> int:
+    """Remove what is old or too much. Returns how many rows went."""
+    old = SignIn.objects.filter(time__lt=now - KEPT_FOR)
+    newest = SignIn.objects.order_by("-pk").values_list("pk", flat=True)
+    last = newest[KEPT : KEPT + 1].first()
+    count, _ = old.delete()
+    if last is not None:
+        count += SignIn.objects.filter(pk__lte=last).delete()[0]
+    return count
+
+
+# ---- the password, entered again
+
+
+def mark_entered(session: SessionBase, *, now: datetime) -> None:
+    session[ENTERED] = now.timestamp()
+
+
+def entered_at(session: SessionBase) -> datetime | None:
+    """When whoever is signed in here entered the password last."""
+    entered = session.get(ENTERED)
+    return datetime.fromtimestamp(entered, tz=timezone.get_default_timezone()) if isinstance(entered, float) else None
