@@ -104,6 +104,14 @@ def test_a_goodbye_that_a_stranger_took_was_not_said(site: Site, server: FakeSer
     assert server.left == 0
 
 
+@pytest.mark.parametrize("answer", STRANGERS.values(), ids=STRANGERS)
+def test_lines_of_the_log_that_a_stranger_took_are_sent_again(api: Api, server: FakeServer, answer: Action):
+    lines = [{"time": "2026-01-01T00:00:00Z", "text": "Waiting for work."}]
+    server.script("POST", "/log", answer, answer, lambda handler: handler.json(200, {}))
+    api.log(lines)
+    assert server.all_played
+
+
 # ---- an update in parts
 
 
