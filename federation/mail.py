@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from smtplib import SMTPException
 from urllib.parse import urlsplit
 
@@ -12,7 +11,8 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.validators import validate_email
 
-SECONDS = 5.0  # that a webhook may take to connect, and to answer
+from federation import outbound
+
 MAX_URL = 500
 
 
@@ -29,6 +29,7 @@ def check_url(url: str) -> str:
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url.strip():
         raise ValueError(f"{allowed}, up to {MAX_URL} characters of plain ASCII")
     _ = parts.port  # raises ValueError where it is no number
+    outbound.check_host(parts.hostname)
     return url.strip()
 
 
@@ -42,17 +43,11 @@ def check_addresses(text: str) -> list[str]:
 
 def webhook(url: str, text: str) -> None:
     """POST `{"text": …}`, which Slack, Mattermost and many others take. Redirects are not followed. Raises NotSent."""
-    parts = urlsplit(check_url(url))
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    parts = urlsplit(url)
     try:
-        connection.request("POST", target, json.dumps({"text": text}), {"Content-Type": "application/json"})
-        status = connection.getresponse().status
-    except (OSError, HTTPException, ValueError) as error:
-        raise NotSent(f"{parts.hostname} did not take it: {str(error) or type(error).__name__}.") from error
-    finally:
-        connection.close()
+        status = outbound.post(urlsplit(check_url(url)), json.dumps({"text": text}))
+    except (outbound.NotReached, ValueError) as error:
+        raise NotSent(f"{error}.") from error
     if not 200 <= status < 300:
         raise NotSent(f"{parts.hostname} answered with status {status}.")
 

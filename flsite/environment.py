@@ -3,12 +3,15 @@
 import os
 import re
 import secrets
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
 LOCATION = re.compile(r"/(?:[\w.~-]+/)+", re.ASCII)
 
 
@@ -41,6 +44,29 @@ def fitting(name: str, default: str, pattern: str, allowed: str) -> str:
 def names(name: str, default: list[str]) -> list[str]:
     """A comma-separated list."""
     return [part.strip() for part in text(name).split(",") if part.strip()] or default
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Hosts by name, and networks of addresses."""
+
+    names: frozenset[str]
+    networks: tuple[IPv4Network | IPv6Network, ...]
+
+
+def hosts(name: str) -> Hosts:
+    """A comma-separated list of host names, addresses and networks (10.0.0.0/8)."""
+    known, networks = set(), []
+    for part in names(name, []):
+        try:
+            networks.append(ip_network(part.strip("[]")))
+        except ValueError:
+            if not HOST.fullmatch(part):
+                raise ImproperlyConfigured(
+                    f"{name}: {part!r} is not valid. Use names of hosts, addresses, or networks as 10.0.0.0/8."
+                ) from None
+            known.add(part.lower().rstrip("."))
+    return Hosts(frozenset(known), tuple(networks))
 
 
 def url(name: str, *schemes: str) -> str:

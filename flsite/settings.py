@@ -148,6 +148,9 @@ vars().update(env.email(FL_EMAIL_URL))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("FL_EMAIL_FROM", "control-room@localhost")
 
+# ---- webhooks, for alerts: into private networks only where these are listed
+FL_WEBHOOK_HOSTS = env.hosts("FL_WEBHOOK_HOSTS")
+
 # ---- people
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

@@ -16,7 +16,7 @@ from ninja.security import HttpBearer, SessionAuth
 from federation import access, tokens
 from federation.access import Act
 from federation.api.seen import seen
-from federation.errors import Forbidden, Unauthorized
+from federation.errors import Forbidden, Refused, Unauthorized
 from federation.models import Client
 from federation.passwords import WrongTooOften
 from federation.services import apikeys, clients, instances, people, signins
@@ -90,6 +90,18 @@ def look_at(headers: dict[str, str]) -> None:
         operator_of(token)
     else:
         client_of(token)
+
+
+def is_operator(headers: dict[str, str]) -> bool:
+    """Whether a person or a person's script asks, who may see everything."""
+    token = bearer(headers)
+    if token is None:
+        return session_key(headers) is not None and browser_user(headers) is not None
+    try:
+        operator_of(token)
+    except Refused:
+        return False
+    return True
 
 
 def principal_of(headers: dict[str, str], client: Client | None = None) -> Principal:

@@ -83,7 +83,7 @@ def _on_sqlite() -> tuple[Path, str, str]:
 
 def _env(folder: Path) -> dict[str, str]:
     given = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
-    return given | {"FL_DATA_DIR": str(folder), "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+    return given | {"FL_DATA_DIR": str(folder), "FL_WEBHOOK_HOSTS": "127.0.0.1", "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
 
 
 class Stack:

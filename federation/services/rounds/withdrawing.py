@@ -17,7 +17,11 @@ from federation.services.rounds.closing import move
 
 STANDING = (*OPEN, SeatStatus.REPORTED)  # seats that count or may still count in their own round
 MAY_BE_LATE = (SeatStatus.DROPPED, SeatStatus.LATE)
-AGAIN: dict[str, Any] = {"lease_token": "", "lease_until": None, "claims": 0}  # whoever aggregates now can publish nothing
+AGAIN: dict[str, Any] = {
+    "lease_token": "",
+    "lease_until": None,
+    "claims": 0,
+}  # whoever aggregates now can publish nothing
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_network
 from socketserver import StreamRequestHandler, TCPServer
 
 import pytest
@@ -13,6 +14,7 @@ from federation.errors import Conflict, Invalid
 from federation.lifecycle import RoundStatus
 from federation.models import Alert, AlertRule, Client, Delivery, GlobalModel, Phase, Round, TrainingSession
 from federation.services import alerts, metrics
+from flsite.environment import Hosts
 from tests.federation.cast import seat_of, server_kinds
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +33,12 @@ def rule(now):
 
 
 @pytest.fixture
-def hook():
+def loopback_is_listed(settings):
+    settings.FL_WEBHOOK_HOSTS = Hosts(frozenset(), (ip_network("127.0.0.0/8"),))
+
+
+@pytest.fixture
+def hook(loopback_is_listed):
     """A webhook on this machine: its address, what it got, and the status that it answers with."""
     got = []
 
@@ -132,6 +139,9 @@ def test_a_rule_that_is_off_finds_nothing(open_round, rule, now):
         ({"webhook_url": "http://user:secret@example.org/"}, "webhook_url"),
         ({"webhook_url": "http://example.org/\r\nHost: x"}, "webhook_url"),
         ({"webhook_url": "http://example.org:many/"}, "webhook_url"),
+        ({"webhook_url": "http://127.0.0.1:8000/"}, "webhook_url"),
+        ({"webhook_url": "http://[::ffff:10.0.0.1]/"}, "webhook_url"),
+        ({"webhook_url": "https://localhost/"}, "webhook_url"),
         ({"emails": "nobody"}, "emails"),
     ],
 )
@@ -222,7 +232,7 @@ def test_a_test_says_where_it_went_or_what_failed(rule, hook):
         alerts.try_out(made)
 
 
-def test_a_webhook_that_nobody_answers_is_a_reason():
+def test_a_webhook_that_nobody_answers_is_a_reason(loopback_is_listed):
     with pytest.raises(mail.NotSent, match="did not take it"):
         mail.webhook("http://127.0.0.1:9/", "hello")
 
