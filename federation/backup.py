@@ -10,28 +10,25 @@ import hashlib
 import io
 import json
 import os
-import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from federation import dump, killpoints, storage
+from federation import archive, dump, killpoints, storage
+from federation.archive import FORMAT, MANIFEST, SECRET, Manifest
 from federation.dump import Dump, Unusable
 from federation.fl.version import __version__
 
-FORMAT = 1
-MANIFEST, SECRET = "manifest.json", "secret_key"
 COPY_BYTES = 1 << 20
 IN_THE_MAKING = ".fl-backup-"  # begins the name of a folder beside the backup that a killed process may leave
-MEMBER = re.compile(rf"database/(?P<part>[a-z0-9_]+\.(sqlite3|csv))|weights/(?P<digest>[0-9a-f]{{64}})|{SECRET}")
 
 OnBytes = Callable[[int], None]  # so many more are done
 
@@ -150,13 +147,20 @@ class _Hashing:
 
 
 def verify(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes = lambda _: None) -> Contents:
-    """Read a backup through: every digest, the database's own check, and that nothing it needs is missing."""
+    """Read a backup through: every digest, the database's own check, and that nothing it needs is missing.
+
+    Raises Unusable for what is no backup at all, OSError.
+    """
+    manifest = archive.survey(source)
     with tempfile.TemporaryDirectory(dir=source.parent, prefix=".verify-") as folder:
         on_total(source.stat().st_size)
-        contents, manifest, weights = _read(source, Path(folder), lambda digest, file: _copy(file, None, on_bytes))
+        contents, found = _contents(source, manifest), _read_database(source, Path(folder), on_bytes)
+        found |= _read_weights(source, lambda _, file: _copy(file, None, on_bytes))
+        contents.faults = _differences(manifest, found)
         copy = _copy_of(manifest, Path(folder), contents)
+        _count(found, contents)
         if copy is not None:
-            _find_missing(copy, weights, contents)
+            _find_missing(copy, _whole(found), contents)
         return contents
 
 
@@ -164,76 +168,97 @@ def restore(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes 
     """Bring a server back from a backup, its weight files first: until the database is there, nothing is in use.
 
     Weight files that do not fit are left out and named in `faults`. Raises Unusable where the database cannot be
-    had from it.
+    had from it; nothing of it is kept then.
     """
-
-    def keep(digest: str, file: IO[bytes]) -> str:
-        with storage.scratch() as made:
-            found = _copy(file, made, on_bytes)
-            if found == digest:
-                storage.put(made, digest)
-        return found
-
+    manifest = archive.survey(source)
     settings.FL_SCRATCH_DIR.mkdir(parents=True, exist_ok=True)
-    with storage.keeping(), tempfile.TemporaryDirectory(dir=settings.FL_SCRATCH_DIR) as folder:
+    with storage.keeping(), tempfile.TemporaryDirectory(dir=settings.FL_SCRATCH_DIR) as made:
+        folder, contents = Path(made), _contents(source, manifest)
         on_total(source.stat().st_size)
-        contents, manifest, weights = _read(source, Path(folder), keep)
-        copy = _copy_of(manifest, Path(folder), contents)
+        found = _read_database(source, folder, on_bytes)
+        contents.faults = _differences(_of_database(manifest), found)
+        copy = _copy_of(manifest, folder, contents)
         if copy is None:
             raise Unusable(" ".join(contents.faults))
-        _find_missing(copy, weights, contents)
-        killpoints.reached(killpoints.Point.HALF_RESTORED)
-        copy.load()
-        if (secret := Path(folder) / SECRET).exists():
+        with _keeping_if_whole() as keep:
+            found |= _read_weights(source, lambda digest, file: keep(digest, file, on_bytes))
+            contents.faults = _differences(manifest, found)
+            _count(found, contents)
+            _find_missing(copy, _whole(found), contents)
+            killpoints.reached(killpoints.Point.HALF_RESTORED)
+            copy.load()
+        if (secret := folder / SECRET).exists():
             _keep_secret(secret)
     return contents
 
 
-def _read(
-    source: Path, folder: Path, weights: Callable[[str, IO[bytes]], str]
-) -> tuple[Contents, dict[str, Any], set[str]]:
-    """Go through an archive: the database's parts into a folder, each weight file to `weights`, which says its digest.
+@contextmanager
+def _keeping_if_whole() -> Iterator[Callable[[str, IO[bytes], OnBytes], str]]:
+    """Puts weight files into the store; where the rest is refused, those that were not there are taken out again."""
+    new: list[str] = []
 
-    Returns what was found, the manifest (empty where there is none) and the weight files that are whole.
-    """
-    contents, found, manifest = Contents(num_bytes=source.stat().st_size), dict[str, str](), dict[str, Any]()
+    def keep(digest: str, file: IO[bytes], on_bytes: OnBytes) -> str:
+        with storage.scratch() as made:
+            found = _copy(file, made, on_bytes)
+            if found == digest:
+                if not storage.exists(digest):
+                    new.append(digest)
+                storage.put(made, digest)
+        return found
+
     try:
-        with tarfile.open(source, "r:") as tar:
-            for member in tar:
-                file, kind = tar.extractfile(member), MEMBER.fullmatch(member.name)
-                if file is None or (kind is None and member.name != MANIFEST):
-                    contents.faults.append(f"{member.name[:200]!r} does not belong into a backup.")
-                elif kind is None:
-                    manifest = json.loads(file.read())
-                elif digest := kind["digest"]:
-                    found[member.name] = weights(digest, file)
-                else:
-                    found[member.name] = _copy(file, folder / (kind["part"] or SECRET), lambda _: None)
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        contents.faults.append(f"It cannot be read to its end: {error}.")
-    contents.made_at = str(manifest.get("made_at", ""))
-    contents.faults += _differences(manifest, found)
-    whole = {name.removeprefix("weights/") for name, digest in found.items() if name == f"weights/{digest}"}
-    contents.files = len(whole)
-    return contents, manifest, whole
+        yield keep
+    except (Unusable, OSError):
+        for digest in new:
+            storage.path(digest).unlink(missing_ok=True)
+        raise
 
 
-def _differences(manifest: dict[str, Any], found: dict[str, str]) -> list[str]:
-    if manifest.get("format") != FORMAT:
-        return ["It has no manifest that this version reads: it was cut off, or is no backup of this server."]
-    told: dict[str, str] = manifest["members"]
+def _contents(source: Path, manifest: Manifest) -> Contents:
+    return Contents(num_bytes=source.stat().st_size, made_at=manifest.made_at)
+
+
+def _read_database(source: Path, folder: Path, on_bytes: OnBytes) -> dict[str, str]:
+    """The database's parts and the secret key, into a folder. Returns each one's digest."""
+    return {
+        kind.string: _copy(file, folder / (kind["part"] or SECRET), on_bytes)
+        for kind, file in archive.members(source)
+        if not kind["digest"]
+    }
+
+
+def _read_weights(source: Path, read: Callable[[str, IO[bytes]], str]) -> dict[str, str]:
+    """Each weight file to `read`, which says its digest."""
+    found = archive.members(source)
+    return {kind.string: read(kind["digest"], file) for kind, file in found if kind["digest"]}
+
+
+def _of_database(manifest: Manifest) -> Manifest:
+    told = {name: digest for name, digest in manifest.members.items() if not name.startswith("weights/")}
+    return replace(manifest, members=told)
+
+
+def _whole(found: dict[str, str]) -> set[str]:
+    return {name.removeprefix("weights/") for name, digest in found.items() if name == f"weights/{digest}"}
+
+
+def _count(found: dict[str, str], contents: Contents) -> None:
+    contents.files = len(_whole(found))
+
+
+def _differences(manifest: Manifest, found: dict[str, str]) -> list[str]:
+    told = manifest.members
     faults = [f"{name} is missing." for name in sorted(told.keys() - found.keys())]
     faults += [f"{name} is not in the manifest." for name in sorted(found.keys() - told.keys())]
     return faults + [f"{name} is damaged." for name in sorted(told.keys() & found) if told[name] != found[name]]
 
 
-def _copy_of(manifest: dict[str, Any], folder: Path, contents: Contents) -> Dump | None:
+def _copy_of(manifest: Manifest, folder: Path, contents: Contents) -> Dump | None:
     """The copy of the database, or None where it is not whole; `faults` says why."""
-    kind = dump.KINDS.get(str(manifest.get("database")))
-    if kind is None or any(fault.startswith("database/") for fault in contents.faults):
+    if any(fault.startswith("database/") for fault in contents.faults):
         return None
-    copy = kind(folder)
-    faults = copy.faults()
+    copy = dump.KINDS[manifest.database](folder)
+    faults = copy.faults() or copy.misfits()
     contents.faults += faults
     return None if faults else copy
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from django.apps import apps
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.core.management.color import no_style
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -23,6 +24,12 @@ from federation.lifecycle import FileStatus
 PAGES_AT_ONCE = 4096
 COPY_BYTES = 1 << 20
 CONTENT = ("auth_user", "federation_client", "federation_trainingsession", "federation_invitation")
+
+
+MOST_SAID = 300  # characters of what a database says
+DIGEST = re.compile(r"[0-9a-f]{64}")
+NOT_OURS = "type IN ('view', 'trigger') OR sql LIKE 'CREATE VIRTUAL%'"
+FAILURES = (sqlite3.Error, DatabaseError, InterfaceError)  # Django's own are raised on PostgreSQL, by COPY too
 
 
 class Unusable(Exception):
@@ -45,19 +52,54 @@ class Dump(ABC):
         """Some columns of every row of a table."""
 
     @abstractmethod
-    def faults(self) -> list[str]:
+    def _faults(self) -> list[str]:
         """What is wrong with the copy itself."""
 
     @abstractmethod
     def _load(self) -> None:
         """Put the copy in the place of the database's rows. Its tables are as the copy's."""
 
+    @abstractmethod
+    def _undo(self) -> None:
+        """Leave an empty database behind where reading in failed in its middle."""
+
+    def faults(self) -> list[str]:
+        """What is wrong with the copy itself."""
+        return self._said(self._faults)
+
+    def misfits(self) -> list[str]:
+        """What of the copy is not as it is in this server's database, as far as a restore reads it."""
+
+        def read() -> list[str]:
+            self.digests()
+            self.migrations()
+            return []
+
+        return self._said(read)
+
+    @staticmethod
+    def _said(look: Callable[[], list[str]]) -> list[str]:
+        try:
+            found = look()
+        except (*FAILURES, csv.Error, LookupError, TypeError, ValueError, OSError) as error:
+            found = [f"The database is damaged: {str(error)[:MOST_SAID].strip()}."]
+        return found
+
     def digests(self) -> set[str]:
         """The weight files that the copy needs."""
         models = self.rows("federation_globalmodel", ("file_status", "digest", "slots_digest"))
         seats = self.rows("federation_participation", ("file_status", "digest"))
-        found = {digest for rows in (models, seats) for kept, *of in rows if kept == FileStatus.STORED for digest in of}
-        return found - {""}
+        found = {
+            digest
+            for rows in (models, seats)
+            for kept, *of in rows
+            if kept == FileStatus.STORED
+            for digest in of
+            if digest
+        }
+        if odd := [digest for digest in found if not isinstance(digest, str) or not DIGEST.fullmatch(digest)]:
+            raise ValueError(f"a digest is {str(odd[0])[:80]!r}")
+        return found
 
     def migrations(self) -> set[tuple[str, str]]:
         return {(app, name) for app, name in self.rows("django_migrations", ("app", "name"))}
@@ -75,8 +117,12 @@ class Dump(ABC):
         known = set(MigrationExecutor(connection).loader.disk_migrations)
         if newer := self.migrations() - known:
             raise Unusable(f"It is of a newer version, which has {'.'.join(min(newer))}. Install that one first.")
-        self._load()
-        call_command("migrate", verbosity=0)
+        try:
+            self._load()
+            call_command("migrate", verbosity=0)
+        except (*FAILURES, CommandError, LookupError, ValueError) as error:
+            self._undo()
+            raise Unusable(f"Its database cannot be read in: {str(error)[:MOST_SAID].strip()}.") from error
 
 
 def has_content() -> bool:
@@ -109,18 +155,23 @@ class Sqlite(Dump):
         with closing(_open(self.file)) as copy:
             yield from copy.execute(f"SELECT {', '.join(columns)} FROM {table}")
 
-    def faults(self) -> list[str]:
-        try:
-            with closing(_open(self.file)) as copy:
-                found = [row[0] for row in copy.execute("PRAGMA integrity_check(5)")]
-        except sqlite3.DatabaseError as error:
-            found = [str(error)]
+    def _faults(self) -> list[str]:
+        with closing(_open(self.file)) as copy:
+            found = [row[0] for row in copy.execute("PRAGMA integrity_check(5)")]
+            odd = copy.execute(f"SELECT count(*) FROM sqlite_master WHERE {NOT_OURS}").fetchone()[0]
+        if odd:  # what would run as the tables are read and written
+            return ["The database has views, triggers or virtual tables, which are none of this server's."]
         return [] if found == ["ok"] else [f"The database is damaged: {fault}." for fault in found]
 
     def _load(self) -> None:
         connections.close_all()
         with closing(_open(self.file)) as source, closing(_open(connection.settings_dict["NAME"])) as target:
             source.backup(target)
+
+    def _undo(self) -> None:
+        connections.close_all()
+        with closing(_open(":memory:")) as empty, closing(_open(connection.settings_dict["NAME"])) as target:
+            empty.backup(target)
 
 
 def _open(file: str | Path) -> sqlite3.Connection:
@@ -145,7 +196,7 @@ class Postgresql(Dump):
         with self._file(table).open(newline="", encoding="utf-8") as file:
             yield from (tuple(row[name] for name in columns) for row in csv.DictReader(file))
 
-    def faults(self) -> list[str]:
+    def _faults(self) -> list[str]:
         """Their digests say whether the files are whole; what is looked at here is that none is missing."""
         needed = ("django_migrations", "federation_globalmodel", "federation_participation")
         return [f"The database's table {name} is missing." for name in needed if not self._file(name).exists()]
@@ -160,6 +211,9 @@ class Postgresql(Dump):
             models: list[Any] = [*apps.get_models(include_auto_created=True), MigrationRecorder.Migration]
             for statement in connection.ops.sequence_reset_sql(no_style(), models):
                 cursor.execute(statement)
+
+    def _undo(self) -> None:
+        """Nothing: rows are read in by one transaction."""
 
     def _load_table(self, cursor: Any, table: str) -> None:
         with self._file(table).open("rb") as file:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from federation import backup
+from federation import backup, dump
 from flsite.progress_bar import bar
 
 
@@ -20,8 +20,10 @@ class Command(BaseCommand):
         try:
             with bar("Verifying") as (total, more):
                 contents = backup.verify(file.absolute(), total, more)
+        except dump.Unusable as error:
+            raise CommandError(f"{file} is no backup that can be restored: {error}") from error
         except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+            raise CommandError(f"{file} cannot be read: {error.strerror or error}.") from error
         if contents.faults:
             raise CommandError("\n".join([f"{file} is not whole:", *contents.faults]))
         self.stdout.write(f"{file} is whole: {contents.files} weight files and the database, of {contents.made_at}.")
