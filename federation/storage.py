@@ -277,9 +277,9 @@ def has_room_again() -> bool:
     return free_bytes() >= SPARE_BYTES * 5 // 4
 
 
-def require_room() -> None:
-    """Raises StorageFull where the rest of the disk is needed for what goes on."""
-    if is_full():
+def require_room(num_bytes: int = 0) -> None:
+    """Raises StorageFull where the rest of the disk, without so many bytes more, is needed for what goes on."""
+    if free_bytes() - num_bytes < SPARE_BYTES:
         raise StorageFull(FULL)
 
 

@@ -55,12 +55,19 @@ class Inlet(asyncio.Queue[dict[str, Any]]):
     async def get(self) -> dict[str, Any]:
         if self.on_demand is not None:
             demand, self.on_demand = self.on_demand, None
-            if self.empty():
+            if self.empty() and not self._whole:
                 demand()
         message = await super().get()
         if self.qsize() <= MOST_WAITING // 2:
             self.read_on()
         return message
+
+    def take_whole(self) -> bytes | None:
+        """The body, where all of it is here in one piece."""
+        if not self._whole or self.qsize() != 1:
+            return None
+        body: bytes = self.get_nowait()["body"]
+        return body
 
     def read_on(self) -> None:
         if self._paused:
@@ -265,7 +272,7 @@ class Server(daphne.server.Server):
         else:
             if protocol.channel.expects:
                 inlet.on_demand = protocol.channel.go_on
-            scope["asgi"] = {"version": "3.0"}
+            scope |= {"asgi": {"version": "3.0"}, "fl.whole": inlet.take_whole}
             running = self.application(scope=scope, receive=inlet.get, send=partial(self.handle_reply, protocol))
             self.connections[protocol]["application_instance"] = asyncio.ensure_future(running)
             queue = inlet

@@ -14,9 +14,39 @@ DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
+METHODS = ("get", "put", "post", "patch", "delete", "head", "options")
+COMMON: dict[str, Any] = {
+    status: {"description": text, "content": PROBLEM}
+    for status, text in {
+        "400": "No JSON, more values or a deeper nesting than is taken here, or an unknown host",
+        "401": "No valid token",
+        "403": "A valid token that may not",
+        "404": "Nothing here, or of somebody else",
+        "405": "Another method",
+        "408": "The body comes too slowly",
+        "413": "The body is too large",
+        "414": "The address is too long",
+        "429": "Too many requests; Retry-After says when to come again",
+        "503": "Not now; Retry-After says when to come again",
+    }.items()
+}
+
+
 def _answers(good: dict[str, str], *refusals: str) -> dict[str, Any]:
     answers: dict[str, Any] = {status: {"description": text} for status, text in good.items()}
     return answers | {status: {"description": "Refused", "content": PROBLEM} for status in refusals}
+
+
+def add_common(paths: dict[str, Any]) -> None:
+    """What any call may be answered before it is looked at closely, in each operation that does not tell it itself."""
+    for operations in paths.values():
+        for method, operation in operations.items():
+            if method in METHODS:
+                operation["responses"] = COMMON | _keyed_by_text(operation["responses"])
+
+
+def _keyed_by_text(answers: dict[Any, Any]) -> dict[str, Any]:
+    return {str(status): answer for status, answer in answers.items()}
 
 
 def _operation(name: str, summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -82,13 +82,14 @@ def _going_on(exchange: Exchange, seat: Participation) -> AbstractContextManager
 async def _save(exchange: Exchange, file: Path) -> int:
     """Write the body to a file. Returns its size."""
     size, more = 0, True
-    storage.require_room()
+    storage.require_room(_declared(exchange))
     with storage.refusing_when_full(), file.open("wb") as out:
         while more:
             data, more = await exchange.chunk()
             size += len(data)
             if size > settings.FL_MAX_PUT_BYTES:
                 raise _too_large_to_put(size)
+            storage.require_room(len(data))
             out.write(data)
     return size
 
@@ -198,7 +199,9 @@ async def _append(
     """
     digest = checksum.algorithm() if checksum else None
     at, more = start, True
-    storage.require_room()
+    if start + _declared(exchange) > limit:
+        raise _beyond(limit)
+    storage.require_room(_declared(exchange))
     with storage.refusing_when_full():
         while more:
             try:
@@ -206,7 +209,8 @@ async def _append(
             except Disconnected:
                 return (start if digest else at), True
             if at + len(data) > limit:
-                raise TooLarge(f"The part goes beyond the {limit} bytes that the upload may have.")
+                raise _beyond(limit)
+            storage.require_room(len(data))
             upload.write(data, at)
             killpoints.reached(killpoints.Point.PART_HALF_WRITTEN)
             at += len(data)
@@ -215,6 +219,15 @@ async def _append(
     if digest and checksum and digest.digest() != checksum.value:
         raise ChecksumMismatch("The part does not fit its Upload-Checksum; nothing of it was kept.")
     return at, False
+
+
+def _declared(exchange: Exchange) -> int:
+    """How large the body is to be; 0 where nobody said so."""
+    return parsing.whole(exchange.headers.get("content-length", "")) or 0
+
+
+def _beyond(limit: int) -> TooLarge:
+    return TooLarge(f"The part goes beyond the {limit} bytes that the upload may have.")
 
 
 async def _finish(seat: Participation, upload: Upload, digest: str | None) -> None:

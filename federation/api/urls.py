@@ -39,6 +39,7 @@ class Api(NinjaAPI):
         schema = super().get_openapi_schema(**kwargs)
         schema["paths"] |= openapi.raw_paths()
         schema["components"]["schemas"] |= openapi.raw_schemas()
+        openapi.add_common(schema["paths"])
         return schema
 
 

@@ -21,6 +21,7 @@ NOT_KEPT: Header = (b"cache-control", b"no-store")
 CLOSE: Header = (b"connection", b"close")
 
 
+BEHIND_PROXY: bool = settings.FL_BEHIND_PROXY  # read once: each answer asks for it
 HEALTH = ("/healthz", "/readyz")
 
 
@@ -28,14 +29,16 @@ def is_api(path: str) -> bool:
     return path.startswith("/api/") or path in HEALTH
 
 
+_WANTED = {
+    (api, https): [*ALWAYS, NOT_KEPT] + [OURS] * api + [BY_HTTPS] * https
+    for api in (False, True)
+    for https in (False, True)
+}
+
+
 def missing(path: str, names: set[bytes]) -> list[Header]:
     """The headers that an answer needs beside those named."""
-    wanted = [*ALWAYS, NOT_KEPT]
-    if is_api(path):
-        wanted.append(OURS)
-    if settings.FL_BEHIND_PROXY:
-        wanted.append(BY_HTTPS)
-    return [header for header in wanted if header[0] not in names]
+    return [header for header in _WANTED[is_api(path), BEHIND_PROXY] if header[0] not in names]
 
 
 class Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from federation.api.raw import Disconnected, Receive, Stalled
@@ -58,21 +59,35 @@ class Body:
             length = int(declared) if declared.isdigit() and len(declared) <= MOST_DIGITS else None
         return None if length == 0 else cls(receive, held, length, kept=b"expect" not in headers)
 
-    async def read(self, most: int, *, known: bool) -> None:
-        """Take it in. Raises TooLarge, Stalled for one that comes too slowly, or Disconnected."""
+    async def read(self, most: int, *, known: bool, whole: Callable[[], bytes | None] | None = None) -> None:
+        """Take it in. Raises TooLarge, Stalled for one that comes too slowly, or Disconnected.
+
+        whole: gives the body where all of it came with its head already, as most do. No clock need be set for those.
+        """
         self._known = known
+        data = whole() if whole else None
+        if data is None:
+            data = await self._gather(most)
+        else:
+            self._count(len(data), most)
+            self.whole = True
+        self._message = {"type": "http.request", "body": data, "more_body": False}
+
+    def _count(self, size: int, most: int) -> None:
+        self._held.add(size, known=self._known)
+        self._size += size
+        if self._size > most:
+            raise too_large(most)
+
+    async def _gather(self, most: int) -> bytes:
         self._until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         pieces: list[bytes] = []
         while not self.whole:
             piece, more = await self._next()
-            self._held.add(len(piece), known=known)
-            self._size += len(piece)
-            if self._size > most:
-                raise too_large(most)
+            self._count(len(piece), most)
             pieces.append(piece)
             self.whole = not more
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self._message = {"type": "http.request", "body": data, "more_body": False}
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _next(self) -> tuple[bytes, bool]:
         try:

@@ -12,6 +12,7 @@ from django.conf import settings
 from federation.api.raw import Scope
 from federation.api.seen import Who, seen
 
+BEHIND_PROXY: bool = settings.FL_BEHIND_PROXY  # read once: each request asks for it
 COOKIE = re.compile(rf"(?:^|;\s*){re.escape(settings.SESSION_COOKIE_NAME)}=([^;\s]+)".encode())
 
 
@@ -50,7 +51,7 @@ def address(scope: Scope, headers: dict[bytes, bytes]) -> str:
     """Behind a proxy the last hop that it tells. Of IPv6 the network, which is what one site has."""
     peer = scope.get("client")
     found = peer[0] if peer else ""
-    if settings.FL_BEHIND_PROXY:
+    if BEHIND_PROXY:
         told = headers.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip().decode("latin-1")
         found = told or found
     return network(found)

@@ -8,9 +8,6 @@ routes that read it in pieces by themselves. What needs no body, which is most, 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -53,7 +50,7 @@ class Gate:
         self._known = Buckets(settings.FL_REQUESTS_PER_CLIENT, BURST_SECONDS * settings.FL_REQUESTS_PER_CLIENT)
         self._sign_ins = Buckets(*SIGN_INS)
         self._held = Held()
-        self._under_way: Counter[Who] = Counter()
+        self._under_way: dict[Who, int] = {}
         self._hosts: set[bytes] = set()  # that were looked at and are ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,9 +76,8 @@ class Gate:
                 receive = body.receive
             elif caller.who is None and caller.credential and b"cookie" in headers:
                 await _know(scope, caller)
-            with self._counted(caller):
-                scope["fl.who"] = caller.who
-                await self.inner(scope, receive, answer.send)
+            scope["fl.who"] = caller.who
+            await self._pass_on(caller.who, scope, receive, answer.send)
         except Refused as refusal:
             await answer.refuse(refusal)
         except Disconnected:
@@ -141,28 +137,26 @@ class Gate:
         most = limit.strangers if caller.who is None else limit.known
         if body.length is not None and body.length > most:
             raise too_large(most)
-        await body.read(most, known=caller.who is not None)
+        await body.read(most, known=caller.who is not None, whole=scope.get("fl.whole"))
 
     # ---- while it is answered and afterwards
 
-    @contextmanager
-    def _counted(self, caller: Caller) -> Iterator[None]:
-        """Count what a known caller has under way. Raises TooMany."""
-        who = caller.who
+    async def _pass_on(self, who: Who | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """To the application, counting what a known caller has under way. Raises TooMany."""
         if who is None:
-            yield
+            await self.inner(scope, receive, send)
             return
-        if self._under_way[who] >= AT_A_TIME[who[0]]:
-            raise TooMany(
-                f"So many requests are under way for you already ({AT_A_TIME[who[0]]}).", headers={"Retry-After": "1"}
-            )
-        self._under_way[who] += 1
+        under_way, most = self._under_way, AT_A_TIME[who[0]]
+        count = under_way.get(who, 0)
+        if count >= most:
+            raise TooMany(f"{most} of your requests are under way; so many are allowed.", headers={"Retry-After": "1"})
+        under_way[who] = count + 1
         try:
-            yield
+            await self.inner(scope, receive, send)
         finally:
-            self._under_way[who] -= 1
-            if not self._under_way[who]:
-                del self._under_way[who]
+            under_way[who] -= 1
+            if not under_way[who]:
+                del under_way[who]
 
     def _learn(self, caller: Caller, status: int) -> None:
         if status in (401, 403) and caller.credential:
