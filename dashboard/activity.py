@@ -71,4 +71,4 @@ def _kinds(area: str) -> list[str]:
 
 
 def _who(event: Event | ServerEvent) -> str:
-    return str(event.payload.get("by") or "")
+    return str(event.payload.get("by") or "") if isinstance(event.payload, dict) else ""

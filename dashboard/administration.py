@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from dashboard import password
+from dashboard import asked, password
 from dashboard.signin import caller
 from federation import access
 from federation.access import Act
@@ -33,7 +33,7 @@ class Site(AdminSite):
         if request.user.is_authenticated:
             sentence = access.refusal(caller(request), Act.MANAGE_PEOPLE)
             return render(request, "403.html", {"sentence": sentence}, status=403)
-        back = request.GET.get("next") or reverse("admin:index")
+        back = asked.of(request).text("next", longest=2000) or reverse("admin:index")
         return redirect(f"{reverse('login')}?{urlencode({'next': back})}")
 
     def admin_view(self, view: V, cacheable: bool = False) -> V:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django_htmx.http import trigger_client_event
-from django_htmx.middleware import HtmxDetails
 
+from dashboard import asked
 from dashboard.signin import Request
 from federation import tasks
 from federation.errors import Refused
@@ -48,8 +47,7 @@ def done(
 
 def _is_the_page(request: HttpRequest) -> bool:
     """Whether what was asked for is the very page that one is on."""
-    htmx: HtmxDetails | None = getattr(request, "htmx", None)
-    return bool(htmx and urlsplit(htmx.current_url_abs_path or "").path == request.path)
+    return asked.standing_on(request).partition("?")[0] == request.path
 
 
 def toast(response: HttpResponse, sentence: str, icon: str, tone: str) -> HttpResponse:

@@ -322,9 +322,9 @@ def doing(lane: Lane) -> str:
     if lane.seat.status == SeatStatus.INVITED:
         return "has not taken the work yet"
     if lane.seat.phase == Phase.UPLOADING:
-        return f"is sending it: {ui.share(lane.seat.fraction)}{rest}"
+        return f"is sending it: {ui.share(lane.seat.done)}{rest}"
     if lane.seat.phase == Phase.TRAINING:
-        done = f": {ui.share(lane.seat.fraction)} done" if lane.seat.fraction >= 0.01 else ""
+        done = f": {ui.share(lane.seat.done)} done" if lane.seat.done >= 0.01 else ""
         return f"is training{done}{rest}"
     if lane.seat.phase == Phase.EVALUATING:
         return "is evaluating"

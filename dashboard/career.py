@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 
 from dashboard import words
 from dashboard.words import Word
+from federation import parsing
 from federation.lifecycle import OPEN
 from federation.models import Client, Participation
 
@@ -80,7 +81,7 @@ def overlay(client: Client, *, now: datetime) -> dict[str, Any]:
 
 
 def _series(seats: Sequence[Participation], number: int, now: datetime) -> dict[str, Any]:
-    names = sorted({name for seat in seats for name in seat.metrics})
+    names = sorted({name for seat in seats for name in _metrics(seat)})
     return {
         "name": seats[0].round.session.name,
         "colour": f"run-{number}",
@@ -89,13 +90,13 @@ def _series(seats: Sequence[Participation], number: int, now: datetime) -> dict[
             "round": [seat.round.number for seat in seats],
             "time": [-_hours(seat, now) for seat in seats],
         },
-        "y": {name.replace("_", " "): [_number(seat.metrics.get(name)) for seat in seats] for name in names},
+        "y": {name.replace("_", " "): [parsing.number(_metrics(seat).get(name)) for seat in seats] for name in names},
     }
+
+
+def _metrics(seat: Participation) -> Mapping[str, object]:
+    return seat.metrics if isinstance(seat.metrics, dict) else {}
 
 
 def _hours(seat: Participation, now: datetime) -> float:
     return (now - seat.reported_at).total_seconds() / 3600 if seat.reported_at else 0.0
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None

@@ -16,6 +16,7 @@ from federation.models import GlobalModel, Participation, TrainingSession
 from federation.services import quality
 
 MOST = 8  # sessions at a time: as many as there are colours
+MOST_WANTED = 100  # that an address may name
 MOST_POINTS = 1500  # of one line; of more, every n-th and the last
 HOW = {"metrics": "central", "federated_metrics": "by the clients"}
 AXES = {"round": "Round", "time": "Time", "bytes": "Bytes"}
@@ -78,9 +79,9 @@ class Setting:
         return len(set(self.values)) > 1
 
 
-def chosen(ids: Iterable[str]) -> tuple[list[TrainingSession], int]:
+def chosen(ids: Iterable[int]) -> tuple[list[TrainingSession], int]:
     """The sessions that an address names, in its order, each once; and how many of them are not there."""
-    wanted = list(dict.fromkeys(int(text) for text in ids if text.isdecimal() and len(text) < 19))
+    wanted = list(dict.fromkeys(ids))[:MOST_WANTED]
     found = TrainingSession.objects.select_related("start_from__session").in_bulk(wanted)
     there = [found[pk] for pk in wanted if pk in found]
     return there[:MOST], len(wanted) - len(there)
@@ -135,18 +136,13 @@ def _series(line: Line) -> dict[str, Any]:
             "bytes": [bytes_by_version[model.version] for model in models],
         },
         "y": {
-            key: [_number(getattr(model, of).get(name)) for model in models]
-            for key, (of, name) in measures([line]).items()
+            key: [quality.value(model, of, name) for model in models] for key, (of, name) in measures([line]).items()
         },
     }
 
 
 def _minutes(model: GlobalModel, began: Any) -> float:
     return max(0.0, (model.created_at - began).total_seconds() / 60) if began and model.version else 0.0
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def measures(shown: Iterable[Line]) -> dict[str, tuple[str, str]]:
@@ -156,8 +152,8 @@ def measures(shown: Iterable[Line]) -> dict[str, tuple[str, str]]:
         for line in shown
         for model in line.models
         for of in HOW
-        for name, value in getattr(model, of).items()
-        if isinstance(value, int | float)
+        for name in quality.measured(model, of)
+        if quality.value(model, of, name) is not None
     }
     order = list(quality.METRICS)
     known = sorted(found, key=lambda pair: (order.index(pair[0]) if pair[0] in order else 9, list(HOW).index(pair[1])))

@@ -14,8 +14,10 @@ from django.utils.safestring import SafeString
 from dashboard import registry, wording
 from dashboard.registry import Ingredient
 from dashboard.templatetags import ui
+from federation import parsing
 from federation.lifecycle import SeatStatus
 from federation.models import Client, GlobalModel, Participation, TrainingSession
+from federation.services import info as infos
 
 MOST_CLIENTS = 30  # rows
 MOST_LABELS = 20  # columns; the rarest share the last one
@@ -96,7 +98,7 @@ def of(session: TrainingSession, measure: str = "") -> Contribution:
 
 def _odd(shares: Sequence[Ingredient]) -> list[Ingredient]:
     """Whose update points another way than those of the others."""
-    known = [(one, one.seat.cosine) for one in shares if one.seat.cosine is not None]
+    known = [(one, cosine) for one in shares if (cosine := parsing.number(one.seat.cosine)) is not None]
     if len(known) < 3:
         return []
     least = ODD * statistics.median(cosine for _, cosine in known)
@@ -127,14 +129,8 @@ def labels(session: TrainingSession) -> Heat:
 
 
 def _histogram(client: Client) -> Counter[str] | None:
-    """Sites choose what they send: what is no count is left out."""
-    sent = client.info.get("label_histogram")
-    if not isinstance(sent, dict):
-        return None
-    found = {
-        str(label)[:40]: n for label, n in sent.items() if isinstance(n, int) and not isinstance(n, bool) and n >= 0
-    }
-    return Counter(found) if sum(found.values()) else None
+    found = infos.of(client.info).label_histogram
+    return Counter(found) if found and sum(found.values()) else None
 
 
 def _heads(whole: Counter[str]) -> list[str]:
@@ -188,17 +184,21 @@ def _apart(own: Counter[str], others: Counter[str]) -> tuple[float, str, float, 
 # ---- by client and round
 
 
+def _short(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 100_000 else f"{value:.0e}"
+
+
 def by_round(session: TrainingSession, measure: str) -> Heat:
     """One measure of the updates of the newest rounds, as they were aggregated."""
     rounds = list(session.round_set.filter(model__isnull=False).order_by("-number")[:MOST_ROUNDS])[::-1]
     seats = Participation.objects.filter(Q(status=SeatStatus.AGGREGATED), round__in=rounds).select_related("client")
     values: dict[Client, dict[int, float]] = {}
     for seat in seats.order_by("client__ordinal"):
-        value = {"norm": seat.norm, "cosine": seat.cosine, "examples": seat.num_examples}[measure]
+        value = parsing.number({"norm": seat.norm, "cosine": seat.cosine, "examples": seat.num_examples}[measure])
         if value is not None:
             values.setdefault(seat.client, {})[seat.round_id] = value
     largest = max((value for found in values.values() for value in found.values()), default=1.0) or 1.0
-    say: Callable[[float], str] = wording.number if measure == "examples" else lambda value: f"{value:.2f}"
+    say: Callable[[float], str] = wording.number if measure == "examples" else _short
     rows = [
         HeatRow(
             client,

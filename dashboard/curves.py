@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,8 @@ import numpy.typing as npt
 from django.db import connection
 from django.db.models import QuerySet, Sum
 
+from dashboard.asked import Asked
+from federation import parsing
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
 from federation.thinning import thin
@@ -33,6 +35,9 @@ BLOCK = 64  # values that the smoothing takes in one multiplication
 ROW = np.dtype([("seat", np.int64), ("step", np.int64), ("value", np.float64)])
 TIMED = np.dtype([*ROW.descr, ("time", np.float64)])
 FIRST = "train_loss"
+DRAWABLE = 1e100  # a larger value is a gap: no chart bears it beside others. static/js/points.js has the same
+LEAST_DONE = 1e-6  # a share below it tells nothing of the whole
+LONGEST = 2.0**63  # steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +90,16 @@ def left_out(session: TrainingSession) -> list[dict[str, Any]]:
     return [{"client": name, "points": points} for name, points in found[:MOST_NAMED]]
 
 
-def view_of(asked: Mapping[str, str]) -> View:
+def view_of(asked: Asked) -> View:
     """What a browser asks for; what it says that makes no sense counts as not said."""
-    weight, ends = _number(asked.get("smooth")), (_number(asked.get("from")), _number(asked.get("to")))
-    ids = (part for part in asked.get("clients", "").split(",") if part.isdecimal() and len(part) < 19)
+    weight, ends = asked.number("smooth"), (asked.number("from"), asked.number("to"))
     return View(
-        metric=asked.get("metric", FIRST),
+        metric=asked.text("metric") or FIRST,
         weight=weight if weight is not None and 0 <= weight < 1 else 0.6,
         span=(ends[0], ends[1]) if ends[0] is not None and ends[1] is not None else None,
-        clients=frozenset(map(int, ids)),
-        timed=asked.get("timed") == "1",
+        clients=frozenset(asked.wholes("clients")[:MOST_CLIENTS]),
+        timed=bool(asked.choice("timed", ("1",))),
     )
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 NAMES = """
@@ -157,7 +153,7 @@ def _series(session: TrainingSession, seats: set[int]) -> dict[int, dict[str, li
         if seat in seats:
             steps, values, times = series[seat].setdefault(name, [[], [], []])
             steps.append(step)
-            values.append(value)
+            values.append(parsing.number(value, most=DRAWABLE))
             times.append(_seconds(time))
     return series
 
@@ -189,8 +185,8 @@ def _seconds(time: datetime) -> float:
 
 def _total_steps(seat: Participation, last: int) -> float:
     """How many steps the seat's whole work has; while it trains, from how far it says it is."""
-    if seat.status in OPEN and seat.phase == Phase.TRAINING and 0 < seat.fraction < 1:
-        return estimated(last, seat.fraction)
+    if seat.status in OPEN and seat.phase == Phase.TRAINING and 0 < seat.done < 1:
+        return estimated(last, seat.done)
     return last
 
 
@@ -200,7 +196,9 @@ def estimated(last: int, fraction: float) -> float:
     From these two alone and on a grid, so that a page that saw every point and one that was just opened agree
     (static/js/points.js has the same), and a curve is not laid out anew for every point.
     """
-    raw = last / fraction
+    raw = min(last / max(fraction, LEAST_DONE), LONGEST)
+    if raw < 1:
+        return last  # nothing was reported but a point at step 0
     grain = 2.0 ** (math.floor(math.log2(raw)) - 6)
     return max(last, math.floor(raw / grain + 0.5) * grain)
 
@@ -251,6 +249,7 @@ def _table(session: TrainingSession, newest: dict[int, Participation], metric: s
     known, index = np.unique(rows["seat"], return_inverse=True)
     order = np.array([place.get(pk, -1) for pk in known.tolist()], np.int64)[index]
     rows, order = rows[order >= 0], order[order >= 0]
+    rows["value"][~(np.abs(rows["value"]) <= DRAWABLE)] = np.nan
     return rows[np.lexsort((rows["step"], order))]
 
 

@@ -12,6 +12,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from dashboard import overview, wording
+from federation import parsing
 from federation.errors import Invalid
 from federation.fl.encodings import ENCODINGS
 from federation.fl.options import Option
@@ -19,11 +20,12 @@ from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import LatePolicy, RoundFailure
 from federation.models import GlobalModel, TrainingSession
-from federation.services import sessions, tags
+from federation.services import quality, sessions, tags
 from federation.services.sessions import Spec
 
 UNITS = {"s": ("seconds", 1), "min": ("minutes", 60), "h": ("hours", 3600), "d": ("days", 86_400)}
 LIMITS_OF_TIME = "1 second to 30 days"
+NOWHERE = (0, 0)  # no session has this number
 PAST = 20  # sessions whose models are offered to start from
 PLACED = {  # where the template shows them; what is not here comes last
     "name", "workload", "start_from", "rounds", "round_time", "round_unit", "auto_deadline", "cohort_size",
@@ -274,7 +276,7 @@ class NewSessionForm(forms.Form):
             late_policy=typed.get("late_policy") or plain.late_policy,
             train={o.name: value for o in sessions.TRAIN if (value := typed.get(o.name)) is not None},
             seed=number("seed", plain.seed),
-            start_from=pair(typed["start_from"]) if typed.get("start_from") else None,
+            start_from=(pair(typed["start_from"]) or NOWHERE) if typed.get("start_from") else None,
         )
 
     def _options(self, kind: str, declared: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,11 +287,10 @@ class NewSessionForm(forms.Form):
         return {key: value for key, value in values.items() if value not in (None, "")}
 
 
-def pair(text: str) -> tuple[int, int]:
-    """'7:3' as (session 7, version 3); (0, 0), which is nowhere, for what is not of this form."""
-    session, _, version = text.partition(":")
-    numbers = [int(part) if part.isdecimal() and len(part) < 19 else 0 for part in (session, version)]
-    return numbers[0], numbers[1]
+def pair(text: str) -> tuple[int, int] | None:
+    """'7:3' as (session 7, version 3); None for what is not of this form."""
+    session, version = map(parsing.whole, text.partition(":")[::2])
+    return None if session is None or version is None else (session, version)
 
 
 def _starting_models(chosen: str) -> list[tuple[str, str]]:
@@ -302,7 +303,7 @@ def _starting_models(chosen: str) -> list[tuple[str, str]]:
                 best = model is result.best
                 pairs.setdefault(_key(model), _label(model, result.session, best=best))
     if chosen and chosen not in pairs:
-        start = pair(chosen)
+        start = pair(chosen) or NOWHERE
         found = GlobalModel.objects.select_related("session").filter(session=start[0], version=start[1]).first()
         pairs[chosen] = _label(found, found.session, best=False) if found else f"v{start[1]}, session {start[0]}"
     return list(pairs.items())
@@ -313,8 +314,8 @@ def _key(model: GlobalModel) -> str:
 
 
 def _label(model: GlobalModel, session: TrainingSession, *, best: bool) -> str:
-    accuracy = model.metrics.get("accuracy")
-    result = f", accuracy {accuracy:.3f}" if isinstance(accuracy, int | float) else ""
+    accuracy = quality.value(model, "metrics", "accuracy")
+    result = "" if accuracy is None else f", accuracy {wording.metric(accuracy)}"
     return f"{session.name}, v{model.version}{' (best)' if best else ''}{result}"
 
 

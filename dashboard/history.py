@@ -63,7 +63,7 @@ class Version:
     @property
     def by_clients(self) -> bool:
         """Measured by the clients alone: there is no central test set."""
-        return not self.model.metrics and bool(self.model.federated_metrics)
+        return not quality.measured(self.model, "metrics") and bool(quality.measured(self.model, "federated_metrics"))
 
     @property
     def is_gone(self) -> bool:
@@ -93,7 +93,7 @@ class History:
         return any(version.model.metrics for version in self.versions)
 
 
-def of(session: TrainingSession, *, rows: int = ROWS, opened: str = "") -> History:
+def of(session: TrainingSession, *, rows: int = ROWS, opened: int | None = None) -> History:
     """The newest rounds and models, and the figure of all models. opened: the version that is shown in detail."""
     models = list(session.models.order_by("-version").defer("slots_digest")[:MOST_MODELS])
     best = quality.best([model for model in models if model.version])
@@ -108,7 +108,7 @@ def of(session: TrainingSession, *, rows: int = ROWS, opened: str = "") -> Histo
             updates.get(model.pk) if model.version else None,
             model == best,
             late.get(model.pk, 0),
-            str(model.version) == opened,
+            model.version == opened,
         )
         for model in shown
     ]
@@ -215,7 +215,7 @@ class Summary:
 
     def _result(self, name: str) -> dict[str, Any] | None:
         for of, how in (("metrics", "central"), ("federated_metrics", "by the clients")):
-            values = [_number(getattr(model, of).get(name)) for model in (self.last, self.before) if model]
+            values = [quality.value(model, of, name) for model in (self.last, self.before) if model]
             if values and values[0] is not None:
                 change = values[0] - values[1] if len(values) > 1 and values[1] is not None else None
                 if change is not None and abs(change) < 0.0005:  # nothing that is shown
@@ -231,10 +231,6 @@ class Summary:
                     "since": since,
                 }
         return None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def summary(session: TrainingSession, *, now: datetime) -> Summary:

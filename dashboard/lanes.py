@@ -10,10 +10,12 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from dashboard import wording, words
 from dashboard.words import Word
+from federation import parsing
 from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import Client, Metric, Participation, Phase, Round
 
 MOST = 100  # lanes on a page
+LEAST_DONE = 1e-6  # a share below it tells nothing of the whole
 SOON = 2.0  # seconds; an estimate below it is not worth its words
 QUIET = 5.0  # seconds without progress from which on a pace counts them too
 ROOM = {"start": (0.04, 0.2), "middle": (0.13, 0.13), "end": (0.2, 0.04)}  # around now, as in static/js/times.js
@@ -179,12 +181,12 @@ def _left(seat: Participation, now: datetime) -> float | None:
 
     A client that stops in the middle does not come nearer: after a while without progress its pace falls.
     """
-    if seat.phase not in (Phase.TRAINING, Phase.UPLOADING) or not 0.03 < seat.fraction < 1:
+    if seat.phase not in (Phase.TRAINING, Phase.UPLOADING) or not 0.03 < seat.done < 1:
         return None
     if seat.phase_at is None or seat.progress_at is None:
         return None
     spent, since = (seat.progress_at - seat.phase_at).total_seconds(), (now - seat.progress_at).total_seconds()
-    to_come = (1 - seat.fraction) / seat.fraction
+    to_come = (1 - seat.done) / seat.done
     a_step = spent / (getattr(seat, "last_step", None) or 1)
     if since > min(STALLED, max(QUIET, 3 * a_step)):
         return (spent + since) * to_come
@@ -235,8 +237,8 @@ def _detail(seat: Participation, round_: Round, left: float | None, silent: bool
         return ", ".join(part for part in parts if part)
     if seat.status in COUNTED:
         after = f"after {wording.duration(seat.reported_at - round_.opened_at)}" if seat.reported_at else ""
-        loss = seat.metrics.get("train_loss")
-        return after + (f", loss {wording.metric(loss)}" if isinstance(loss, int | float) else "")
+        loss = parsing.number(seat.metrics.get("train_loss") if isinstance(seat.metrics, dict) else None)
+        return after + ("" if loss is None else f", loss {wording.metric(loss)}")
     if seat.status == SeatStatus.LATE:
         return words.of_late(seat, round_.session)
     return seat.reason.rstrip(".")
@@ -247,10 +249,10 @@ def _how_far(seat: Participation) -> str:
         if not seat.upload_length:
             return ""
         whole, unit = wording.size(seat.upload_length)
-        return f"{float(whole) * seat.upload_offset / seat.upload_length:.1f} of {whole} {unit}"
+        return f"{float(whole) * min(1.0, seat.upload_offset / seat.upload_length):.1f} of {whole} {unit}"
     step = getattr(seat, "last_step", None)
     if seat.phase == Phase.TRAINING and step:
-        total = round(step / seat.fraction) if seat.fraction > 0 else 0
+        total = round(step / seat.done) if seat.done > LEAST_DONE else 0
         return f"step {step}" + (f" of {total}" if total >= step else "")
     return ""
 
@@ -294,7 +296,8 @@ def _scale(seconds: float) -> float:
 
 
 def _ticks(scale: float) -> list[tuple[float, str]]:
-    step = next((tick for tick in TICKS if scale / tick <= 6), TICKS[-1])
+    longest = TICKS[-1] * -(-scale // (6 * TICKS[-1]))
+    step = next((tick for tick in TICKS if scale / tick <= 6), longest)
     unit, divisor = ("s", 1) if scale <= 120 else ("min", 60) if scale <= 7200 else ("h", 3600)
     marks = []
     for n in range(int(scale // step) + 1):

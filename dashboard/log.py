@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from html import unescape
 from itertools import islice
@@ -12,6 +12,7 @@ from django.utils.html import strip_tags
 from django.utils.http import urlencode
 
 from dashboard import sentences, wording
+from dashboard.asked import Asked
 from dashboard.sentences import Line
 from federation.models import Client, Event, TrainingSession
 
@@ -54,16 +55,16 @@ class Wanted:
         return replace(self, deep=True)
 
 
-def wanted(query: Mapping[str, str]) -> Wanted:
+def wanted(asked: Asked) -> Wanted:
     """Read from an address."""
-    show, kind, client, lines = (query.get(name, "") for name in ("show", "kind", "client", "lines"))
+    client = asked.whole("client")
     return Wanted(
-        show=show if show in SHOWS else "",
-        kind=kind if kind in Event.Kind.values else "",
-        client=client if client.isdecimal() and len(client) < 19 else "",
-        text=query.get("find", "")[:100],
-        lines=min(MOST_LINES, max(LINES, int(lines))) if lines.isdecimal() and len(lines) < 9 else LINES,
-        deep=query.get("deep") == "1",
+        show=asked.choice("show", SHOWS),
+        kind=asked.choice("kind", Event.Kind.values),
+        client="" if client is None else str(client),
+        text=asked.text("find", longest=100),
+        lines=asked.clamped("lines", least=LINES, most=MOST_LINES),
+        deep=bool(asked.choice("deep", ("1",))),
     )
 
 

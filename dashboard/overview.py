@@ -23,6 +23,7 @@ from dashboard.board import Board
 from dashboard.history import Progress
 from dashboard.sentences import Line
 from dashboard.words import Word
+from federation import parsing
 from federation.fl.version import __version__
 from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
 from federation.models import (
@@ -147,11 +148,17 @@ def _lately(session: TrainingSession) -> list[float]:
     told = Event.objects.filter(session=session, kind=Event.Kind.METRICS_REPORTED).order_by("-seq")
     found = []
     for payload in told.values_list("payload", flat=True)[:SPARK]:
-        points = payload.get("points", ())
-        losses = [p["value"] for p in points if p["name"] == curves.FIRST and p["value"] is not None]
+        losses = [value for value in _told(payload) if value is not None]
         if losses:
             found.append(statistics.fmean(losses))
     return found[::-1]
+
+
+def _told(payload: object) -> list[float | None]:
+    """The training losses of one report."""
+    points = payload.get("points") if isinstance(payload, dict) else None
+    known = [p for p in points if isinstance(p, dict)] if isinstance(points, list) else []
+    return [parsing.number(p.get("value")) for p in known if p.get("name") == curves.FIRST]
 
 
 def recent() -> list[Result]:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django_htmx.http import reswap, retarget
 from django_htmx.middleware import HtmxDetails
 
+from dashboard import asked
 from federation import access, passwords
 from federation.access import Act
 from federation.errors import Refused
@@ -67,7 +68,7 @@ def ask(
         "looked": LOOKED if request.method == "GET" or LOOKED in request.POST else "",
         "sent": [(name, value) for name, values in request.POST.lists() if name not in OWN for value in values],
         "wrong": wrong,
-        "back": (htmx.current_url_abs_path if htmx else None) or reverse("overview"),
+        "back": asked.standing_on(request) or reverse("overview"),
     }
     template = "account/_password_again.html" if htmx else "account/password_again.html"
     # htmx shows an answer only where it succeeded, or where the form's values are refused.

@@ -13,7 +13,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
 
 from dashboard import charts
-from federation import storage
+from federation import parsing, storage
 from federation.fl.strategies.strategy import discount
 from federation.models import GlobalModel, Participation
 from federation.services import making, quality
@@ -73,7 +73,7 @@ class Ingredient:
 
 def ingredients(model: GlobalModel) -> list[Ingredient]:
     seats = list(making.counted(model.round)) if model.round else []
-    counts = discount(np.array([seat.staleness for seat in seats])) * [seat.num_examples or 0 for seat in seats]
+    counts = discount(np.array([seat.staleness for seat in seats])) * [max(0, seat.num_examples or 0) for seat in seats]
     shares = (counts / (counts.sum() or 1)).tolist()
     return [Ingredient(seat, share) for seat, share in zip(seats, shares, strict=True)]
 
@@ -228,11 +228,11 @@ class Measure:
 def measures(models: Sequence[GlobalModel]) -> list[Measure]:
     """Everything that was measured of any of two models."""
     given: list[Mapping[str, Any]] = [
-        {**{f"{k}, by the clients": v for k, v in m.federated_metrics.items()}, **m.metrics} for m in models
+        {
+            **{f"{k}, by the clients": v for k, v in quality.measured(m, "federated_metrics").items()},
+            **quality.measured(m, "metrics"),
+        }
+        for m in models
     ]
     names = sorted({name for one in given for name in one})
-    return [Measure(name, [_number(one.get(name)) for one in given]) for name in names]
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return [Measure(name, [parsing.number(one.get(name)) for one in given]) for name in names]

@@ -16,6 +16,8 @@ from dashboard import lanes, wording, words
 from dashboard.words import Word
 from federation.lifecycle import ACTIVE, COUNTED, OPEN, RoundStatus, SeatStatus
 from federation.models import Client, Participation, Phase
+from federation.services import info as infos
+from federation.services.info import Info
 
 LAST = 14  # rounds that a client's bars show
 SORTS = {
@@ -59,6 +61,14 @@ class Place:
     dropped: int = 0  # its seat was given up: skipped, silent at the deadline, disabled
     median_seconds: float | None = None
     bars: list[Bar] = field(default_factory=list)
+    _info: Info | None = None
+
+    @property
+    def info(self) -> Info:
+        """What of its machine and data can be used."""
+        if self._info is None:
+            self._info = infos.of(self.client.info)
+        return self._info
 
     @property
     def state(self) -> str:
@@ -75,13 +85,11 @@ class Place:
     @property
     def device(self) -> str:
         """'NVIDIA A40', or 'CPU, 16 cores'."""
-        info = self.client.info
-        gpu = str(info.get("gpu") or "").partition(",")[0]
-        if gpu and info.get("device") != "cpu":
+        gpu = self.info.gpu.partition(",")[0]
+        if gpu and self.info.device != "cpu":
             return gpu
-        kind = {"mps": "Apple GPU", "cuda": "GPU", "cpu": "CPU"}.get(str(info.get("device") or ""), "")
-        cores = info.get("cores")
-        return f"{kind or 'CPU'}, {cores} cores" if isinstance(cores, int) else kind
+        kind = {"mps": "Apple GPU", "cuda": "GPU", "cpu": "CPU"}.get(self.info.device, "")
+        return f"{kind or 'CPU'}, {self.info.cores} cores" if self.info.cores else kind
 
     @property
     def shares_labels(self) -> bool:
@@ -92,14 +100,13 @@ class Place:
     @property
     def system(self) -> str:
         """'Linux, 128 GiB'."""
-        system = str(self.client.info.get("platform") or "").partition(" ")[0]
-        memory = self.client.info.get("memory")
-        held = f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else ""
+        system, memory = self.info.platform.partition(" ")[0], self.info.memory
+        held = "" if memory is None else f"{memory / 2**30:.0f} GiB"
         return ", ".join(part for part in (system, held) if part)
 
     @property
     def version(self) -> str:
-        return str(self.client.info.get("version") or "")
+        return self.info.version
 
 
 def places(clients: Sequence[Client], *, now: datetime) -> list[Place]:
@@ -144,7 +151,7 @@ def act(seat: Participation, now: datetime) -> str:
         return f"no word for {wording.minutes(since)}"
     if seat.status == SeatStatus.INVITED:
         return "offered work"
-    done = f" {seat.fraction:.0%}".replace("%", f"{wording.THIN}%") if seat.phase and seat.fraction else ""
+    done = f" {seat.done:.0%}".replace("%", f"{wording.THIN}%") if seat.phase and seat.done else ""
     return f"{seat.phase or Phase.DOWNLOADING}{done}"
 
 

@@ -1,5 +1,6 @@
 """Events in words: names first, one fact and what follows from it."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from dashboard import wording
 from dashboard.templatetags import ui
 from federation.models import Event, LogEntry, ServerEvent
 
+log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
 K = Event.Kind
 S = ServerEvent.Kind
@@ -61,7 +63,17 @@ class Line:
 def line(event: LogEntry, kind: str) -> Line:
     """An entry of either log. Never raises: what a payload lacks is left out of the sentence."""
     icon, tone, say = SAYINGS.get(kind, ("info", "idle", _unknown))
-    return Line(event.seq, kind, event.time, icon, tone, say({"kind": kind, **event.payload}))
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    return Line(event.seq, kind, event.time, icon, tone, _said(say, {**payload, "kind": kind}))
+
+
+def _said(say: Callable[[Payload], SafeString], payload: Payload) -> SafeString:
+    """The sentence; only the kind, where a payload holds what was never written by this server's services."""
+    try:
+        return say(payload)
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError):
+        log.warning("an event of the kind %s could not be put into words", payload["kind"], exc_info=True)
+        return _unreadable(payload)
 
 
 def lines(events: Iterable[Event | ServerEvent]) -> list[Line]:
@@ -115,6 +127,10 @@ def _moment(text: object) -> SafeString | str:
 
 def _unknown(p: Payload) -> SafeString:
     return format_html("{}", p["kind"])
+
+
+def _unreadable(p: Payload) -> SafeString:
+    return format_html("{}; its details could not be shown.", wording.capital(str(p["kind"]).replace(".", " ")))
 
 
 def _created(p: Payload) -> SafeString:
@@ -314,8 +330,9 @@ def _client_changed(p: Payload) -> SafeString:
 
 def changes(found: Iterable[Mapping[str, Any]] | None) -> str:
     """What of a client's data or workloads changed: 'has other data: 80 examples instead of 100'."""
-    parts = [_change(one) for one in found or () if one.get("what") != "workload"]
-    sources = [str(one.get("name")) for one in found or () if one.get("what") == "workload"]
+    known = [one for one in found if isinstance(one, dict)] if isinstance(found, list | tuple) else []
+    parts = [_change(one) for one in known if one.get("what") != "workload"]
+    sources = [str(one.get("name")) for one in known if one.get("what") == "workload"]
     if sources:
         parts.append(f"has another source of {'the workload' if len(sources) == 1 else 'the workloads'} ")
         parts[-1] += wording.listed(sources)

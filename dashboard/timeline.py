@@ -131,11 +131,10 @@ class Timeline:
         return f"round {first}" if first == last else f"rounds {first} to {last}"
 
 
-def of(session: TrainingSession, upto: str = "") -> Timeline | None:
+def of(session: TrainingSession, upto: int | None = None) -> Timeline | None:
     """Up to 20 closed rounds that end with the one whose id is `upto`, or with the newest."""
     closed = session.round_set.exclude(closed_at=None).order_by("-pk")
-    asked = int(upto) if upto.isdecimal() and len(upto) < 19 else None
-    found = list((closed.filter(pk__lte=asked) if asked else closed)[: ROUNDS + 1])
+    found = list((closed.filter(pk__lte=upto) if upto else closed)[: ROUNDS + 1])
     if not found:
         return None
     shown = found[:ROUNDS][::-1]

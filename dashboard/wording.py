@@ -1,10 +1,12 @@
 """Numbers, durations and lists, as one would say them."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from federation import parsing
 from federation.services import waiting
 
 THIN = "\u202f"  # a narrow space that does not break
@@ -55,6 +57,7 @@ def size(num_bytes: float) -> tuple[str, str]:
 
 def metric(value: float | None) -> str:
     """A loss or an accuracy to three places; powers for what is small or huge. static/js/dom.js writes them alike."""
+    value = parsing.number(value, most=sys.float_info.max)
     if value is None:
         return "not finite"
     if value and (abs(value) < 0.001 or abs(value) >= 100_000):

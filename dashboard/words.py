@@ -61,8 +61,8 @@ def of_seat(seat: Participation) -> Word:
     if seat.status != SeatStatus.TRAINING or not seat.phase:
         return SEAT[SeatStatus(seat.status)]
     word = PHASE[Phase(seat.phase)]
-    if seat.phase in (Phase.DOWNLOADING, Phase.UPLOADING) and 0 < seat.fraction < 1:
-        return replace(word, text=f"{word.text} {seat.fraction:.0%}".replace("%", "\u202f%"))
+    if seat.phase in (Phase.DOWNLOADING, Phase.UPLOADING) and 0 < seat.done < 1:
+        return replace(word, text=f"{word.text} {seat.done:.0%}".replace("%", "\u202f%"))
     return word
 
 

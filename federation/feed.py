@@ -264,7 +264,8 @@ def _rows(log_id: int, after: int, count: int) -> Sequence[Event | ServerEvent]:
 
 def as_json(event: Event | ServerEvent) -> dict[str, Any]:
     """An event as the API and the websockets show it."""
-    return {"seq": event.seq, "kind": event.kind, "time": event.time.isoformat(), "payload": event.payload}
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    return {"seq": event.seq, "kind": event.kind, "time": event.time.isoformat(), "payload": payload}
 
 
 feed = Feed()

@@ -433,6 +433,11 @@ class Participation(models.Model):
     def is_open(self) -> bool:
         return self.status in OPEN
 
+    @property
+    def done(self) -> float:
+        """How far the client says its phase is, from 0 to 1 whatever it said."""
+        return min(1.0, self.fraction) if self.fraction > 0 else 0.0  # which is also where NaN ends
+
 
 class Metric(models.Model):
     """A point of a curve, as a client reported it. `value` is null where it was not finite."""

@@ -28,6 +28,13 @@ def decimal(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def number(value: object, *, most: float = 1e100) -> float | None:
+    """A number of JSON as a float that arithmetic bears, or None: for text, what is not finite and what is huge."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -most <= value <= most else None
+
+
 def label(text: str, *, longest: int) -> str | None:
     """A short text in one line: normalised (NFC) and stripped. None if it is empty, too long or not printable.
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
@@ -64,6 +65,19 @@ class ContentSecurityPolicy:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+class WithoutNul:
+    """400 for an address or a cookie with a NUL: PostgreSQL takes none, and nothing that we make has one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        address = f"{request.path_info}?{unquote(request.META.get('QUERY_STRING', ''))}"
+        if "\0" in address or any("\0" in value for value in request.COOKIES.values()):
+            return render(request, "400.html", status=400)
+        return self.get_response(request)
 
 
 class ApiProblems:

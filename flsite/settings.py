@@ -73,6 +73,7 @@ MIDDLEWARE = [
     "flsite.middleware.ContentSecurityPolicy",
     "flsite.middleware.ApiProblems",
     "flsite.middleware.DatabaseAway",
+    "flsite.middleware.WithoutNul",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

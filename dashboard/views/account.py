@@ -10,10 +10,13 @@ from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils import timezone
 
+from dashboard import asked
 from dashboard.context import following
 from federation import passwords
 from federation.errors import Refused
 from federation.services import signins
+
+LONGEST_NAME = 150  # of a user, as Django has it
 
 
 class SignIn(auth.LoginView):
@@ -29,7 +32,7 @@ class SignIn(auth.LoginView):
 
 def locked_out(request: HttpRequest, response: HttpResponse, *_: object) -> HttpResponse:
     """The answer to who entered too many wrong passwords; django-axes asks for it."""
-    refusal = passwords.locked_out(request, request.POST.get("username", ""))
+    refusal = passwords.locked_out(request, asked.form(request).text("username", longest=LONGEST_NAME))
     if refusal is None:  # the time was just over
         return response
     return _not_now(request, refusal)
@@ -38,8 +41,8 @@ def locked_out(request: HttpRequest, response: HttpResponse, *_: object) -> Http
 def _not_now(request: HttpRequest, refusal: Refused) -> HttpResponse:
     """The sign-in page with why not, and when to come again."""
     context = {
-        "form": {"username": {"value": request.POST.get("username", "")}},
-        "next": request.POST.get("next", ""),
+        "form": {"username": {"value": asked.form(request).text("username", longest=LONGEST_NAME)}},
+        "next": asked.form(request).text("next", longest=2000),
         "refusal": str(refusal),
     }
     response = render(request, "account/sign_in.html", context, status=refusal.status)

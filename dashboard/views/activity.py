@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
-from dashboard import activity
+from dashboard import activity, asked
 from dashboard.context import follow_live, following
 
 
@@ -26,15 +26,14 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 def _rows(request: HttpRequest) -> dict[str, Any]:
     follow = follow_live()
-    area, by, asked = (request.GET.get(name, "") for name in ("area", "by", "page"))
-    area = area if area in activity.AREAS else ""
-    number = int(asked) if asked.isdecimal() and len(asked) < 6 else 1
+    query = asked.of(request)
+    area, by = query.choice("area", activity.AREAS), query.text("by")
     return {
         "follow": follow,
         "area": area,
         "by": by,
         "areas": activity.AREAS,
         "people": list(User.objects.order_by("username").values_list("username", flat=True)[:200]),
-        "page": activity.page(area=area, by=by, number=number),
+        "page": activity.page(area=area, by=by, number=query.page()),
         "query": urlencode({"area": area, "by": by}),
     }

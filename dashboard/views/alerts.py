@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, wording
+from dashboard import answers, asked, wording
 from dashboard.context import following
 from dashboard.signin import Request, caller
 from federation import access
@@ -89,13 +89,13 @@ def parts(request: HttpRequest) -> HttpResponse:
 
 
 def _lists(request: HttpRequest) -> dict[str, Any]:
-    show = "all" if request.GET.get("show") == "all" else ""
+    show = asked.of(request).choice("show", ("all",))
     found = Alert.objects.select_related("rule", "session", "client").prefetch_related("deliveries")
     if not show:
         found = found.filter(acknowledged_at=None)
     return {
         "show": show,
-        "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(found, PER_PAGE).get_page(asked.of(request).page()),
         "open": Alert.objects.filter(acknowledged_at=None).count(),
         "rules": [(rule, KINDS[AlertRule.Kind(rule.kind)]) for rule in AlertRule.objects.all()],
         "kinds": KINDS,
@@ -105,17 +105,17 @@ def _lists(request: HttpRequest) -> dict[str, Any]:
 
 def act_of_rule(request: HttpRequest, rule_id: int | None = None) -> Act:
     """A rule with a webhook, or that is to get one, makes this server call an address: for staff."""
-    asked = request.POST.get("webhook_url", "").strip()
+    given = asked.form(request).text("webhook_url", longest=1000)
     has_one = rule_id is not None and AlertRule.objects.filter(pk=rule_id).exclude(webhook_url="").exists()
-    return Act.SET_WEBHOOKS if asked or has_one else Act.MANAGE_ALERTS
+    return Act.SET_WEBHOOKS if given or has_one else Act.MANAGE_ALERTS
 
 
 @require_http_methods(["GET", "POST"])
 def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
     """Make a rule, of the kind that is asked for if any, or change one."""
-    kind = request.GET.get("kind", "")
-    new = AlertRule(kind=kind) if kind in KINDS else AlertRule()
-    rule = get_object_or_404(AlertRule, pk=rule_id) if rule_id else new
+    kind = asked.of(request).choice("kind", AlertRule.Kind.values)
+    new = AlertRule(kind=kind) if kind else AlertRule()
+    rule = new if rule_id is None else get_object_or_404(AlertRule, pk=rule_id)
     form = RuleForm(request.POST if request.method == "POST" else None, instance=rule)
     if not access.allowed(caller(request), Act.SET_WEBHOOKS):
         del form.fields["webhook_url"]
@@ -168,14 +168,9 @@ def delete(request: Request, rule_id: int) -> HttpResponse:
 @answers.act(back=_index)
 def acknowledge(request: Request) -> HttpResponse:
     """One alert, or with `all` every open one."""
-    asked = request.POST.get("alert", "")
-    ids = (
-        Alert.objects.filter(acknowledged_at=None).values_list("pk", flat=True)
-        if "all" in request.POST
-        else [int(asked)]
-        if asked.isdecimal() and len(asked) < 19
-        else []
-    )
+    form = asked.form(request)
+    open_ones = Alert.objects.filter(acknowledged_at=None).values_list("pk", flat=True)
+    ids = open_ones if form.has("all") else form.wholes("alert")[:1]
     count = alerts.acknowledge(ids, by=request.user.get_username(), now=timezone.now())
     if not count:
         raise Conflict("This alert is not open any more.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -12,7 +14,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, career, invitations, roster, sentences
+from dashboard import answers, asked, career, invitations, roster, sentences
 from dashboard.context import follow_live, following
 from dashboard.signin import Request
 from federation.models import Client, ClientLog
@@ -35,8 +37,8 @@ def page(request: HttpRequest, client_id: int) -> HttpResponse:
         "overlay": overlay,
         "measures": measures,
         "axes": career.AXES,
-        "axis": request.GET.get("x") if request.GET.get("x") in career.AXES else "round",
-        "metric": request.GET.get("metric", ""),
+        "axis": asked.of(request).choice("x", career.AXES, "round"),
+        "metric": asked.of(request).choice("metric", measures),
         **_log(client),
     }
     return render(request, "clients/client.html", _parts(request, client) | context | frame)
@@ -56,7 +58,7 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
     follow, now = follow_live(), timezone.now()
     (place,) = roster.with_numbers([client], now=now)
     seat = career.open_seat(client)
-    page = Paginator(career.turns(client), PER_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(career.turns(client), PER_PAGE).get_page(asked.of(request).page())
     return {
         "follow": follow,
         "client": client,
@@ -99,8 +101,18 @@ def log(request: HttpRequest, client_id: int) -> HttpResponse:
 
 def _log(client: Client) -> dict[str, Any]:
     kept = ClientLog.objects.filter(client=client).first()
-    lines = [(parse_datetime(time), text) for time, text in kept.lines] if kept else []
-    return {"client": client, "log": kept, "log_lines": lines}
+    lines = kept.lines if kept and isinstance(kept.lines, list) else []
+    return {"client": client, "log": kept, "log_lines": [found for line in lines if (found := _log_line(line))]}
+
+
+def _log_line(line: object) -> tuple[datetime, str] | None:
+    """A line as it was kept: [time, text]. None for what is none."""
+    match line:
+        case [str(time), str(text)]:
+            with suppress(ValueError):
+                if moment := parse_datetime(time):
+                    return moment, text
+    return None
 
 
 @require_POST
@@ -108,7 +120,7 @@ def _log(client: Client) -> dict[str, Any]:
 def retag(request: Request, client_id: int) -> HttpResponse:
     """Put it into groups, as typed: gpu, hospital."""
     client = get(client_id)
-    clients.set_tags(client, tags.split(request.POST.get("tags", "")), by=request.user.get_username())
+    clients.set_tags(client, tags.split(asked.form(request).text("tags", longest=2000)), by=request.user.get_username())
     answers.advance_all()
     said = ", ".join(client.tags) or "none"
     to = reverse("client", args=[client.pk])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, invitations, roster, wording
+from dashboard import answers, asked, invitations, roster, wording
 from dashboard.context import follow_live, following
 from dashboard.forms import InviteForm
 from dashboard.signin import Request
@@ -22,6 +22,7 @@ from federation.lifecycle import ACTIVE, OPEN
 from federation.models import Client, Invitation
 from federation.services import clients, influence
 from federation.services import invitations as codes
+from federation.services.info import MOST_COUNT
 
 PER_PAGE = 50
 MOST_SESSIONS = 3  # whose models are told before a client is disabled
@@ -52,12 +53,14 @@ def open_invitations(request: HttpRequest) -> HttpResponse:
 
 def _rows(request: HttpRequest) -> dict[str, Any]:
     follow = follow_live()
-    now, query, state = timezone.now(), request.GET.get("q", "").strip(), request.GET.get("state", "")
-    sort = request.GET.get("sort", "")
+    now, address = timezone.now(), asked.of(request)
+    query, state, sort = address.text("q"), address.choice("state", STATES), address.choice("sort", roster.SORTS)
     found = roster.ordered(roster.matching(query).filter(roster.in_state(state, now)), sort)
-    part = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    part = Paginator(found, PER_PAGE).get_page(address.page())
     tally = roster.tally(now)
-    examples = Client.objects.enrolled().aggregate(sum=Sum("num_examples"))["sum"]
+    examples = Client.objects.enrolled().aggregate(
+        sum=Sum("num_examples", filter=Q(num_examples__range=(0, MOST_COUNT)))
+    )["sum"]
     return {
         "follow": follow,
         "page": part,
@@ -65,10 +68,10 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
         "tally": tally,
         "examples": examples,
         "states": STATES,
-        "state": state if state in STATES else "",
+        "state": state,
         "query": query,
         "sorts": roster.SORTS,
-        "sort": sort if sort in roster.SORTS else "",
+        "sort": sort,
         "pager_query": urlencode({"q": query, "state": state, "sort": sort}),
     }
 
@@ -174,7 +177,7 @@ def remove(request: Request, client_id: int) -> HttpResponse:
         clients.remove(client, by=request.user.get_username(), now=timezone.now())
         answers.advance_all()
         sentence = f"{client.name} is removed. It can only come back by a new invitation."
-        on_its_page = bool(request.htmx) and request.htmx.current_url_abs_path == reverse("client", args=[client_id])
+        on_its_page = asked.standing_on(request) == reverse("client", args=[client_id])
         return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=CHANGED, leave=on_its_page)
     rounds = client.seats.count()
     kept = f"Kept: the {wording.count(rounds, 'round')} it took part in, under the name {client.name}."

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from dashboard import comparison
+from dashboard import asked, comparison
 from dashboard.context import follow_live, following
 from federation.models import TrainingSession
 
@@ -28,11 +28,10 @@ def parts(request: HttpRequest) -> HttpResponse:
 
 
 def _compared(request: HttpRequest) -> dict[str, Any]:
-    follow = follow_live()
-    sessions, gone = comparison.chosen(request.GET.getlist("s"))
+    follow, address = follow_live(), asked.of(request)
+    sessions, gone = comparison.chosen(address.wholes("s"))
     shown = comparison.lines(sessions)
     measures = list(comparison.measures(shown))
-    metric, axis = request.GET.get("metric", ""), request.GET.get("x", "")
     others = TrainingSession.objects.exclude(pk__in=[session.pk for session in sessions])
     return {
         "follow": follow,
@@ -40,9 +39,9 @@ def _compared(request: HttpRequest) -> dict[str, Any]:
         "gone": gone,
         "overlay": comparison.overlay(shown),
         "measures": measures,
-        "metric": metric if metric in measures else next(iter(measures), ""),
+        "metric": address.choice("metric", measures, next(iter(measures), "")),
         "axes": comparison.AXES,
-        "axis": axis if axis in comparison.AXES else "round",
+        "axis": address.choice("x", comparison.AXES, "round"),
         "settings": comparison.settings(sessions),
         "others": others.only("name")[:OFFERED] if len(sessions) < comparison.MOST else [],
         "most": comparison.MOST,

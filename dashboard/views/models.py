@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, comparison, registry
+from dashboard import answers, asked, comparison, registry
 from dashboard.context import follow_live, following
 from dashboard.signin import Request, caller
 from federation import access
@@ -21,6 +21,7 @@ from federation.models import GlobalModel, ModelTag, TrainingSession
 from federation.services import models
 
 PER_PAGE = 50
+LONGEST_NOTE = 100_000  # that is read; the service says how long one may be
 USUAL_TAGS = ("candidate", "production")
 
 
@@ -41,23 +42,24 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 def _rows(request: HttpRequest) -> dict[str, Any]:
     follow = follow_live()
-    asked = {name: request.GET.get(name, "").strip() for name in ("q", "workload", "tag", "sort")}
-    sort = asked["sort"] if asked["sort"] in registry.SORTS else "new"
-    found = registry.found(query=asked["q"], workload=asked["workload"], tag=asked["tag"], sort=sort)
+    address = asked.of(request)
+    narrowed = {name: address.text(name) for name in ("q", "workload", "tag")}
+    sort = address.choice("sort", registry.SORTS, "new")
+    found = registry.found(query=narrowed["q"], workload=narrowed["workload"], tag=narrowed["tag"], sort=sort)
     rows = TrainingSession.objects.filter(models__isnull=False).order_by("workload")
     workloads = list(rows.values_list("workload", flat=True).distinct())
-    best_of = workloads[0] if len(workloads) == 1 else asked["workload"]
+    best_of = workloads[0] if len(workloads) == 1 else narrowed["workload"]
     return {
-        **asked,
+        **narrowed,
         "follow": follow,
         "sort": sort,
         "sorts": registry.SORTS,
-        "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(found, PER_PAGE).get_page(address.page()),
         "best": registry.best(best_of) if best_of else {},
         "best_of": best_of,
         "workloads": workloads,
         "tags": list(ModelTag.objects.order_by("name").values_list("name", flat=True).distinct()),
-        "pager_query": urlencode({**asked, "sort": sort}),
+        "pager_query": urlencode({**narrowed, "sort": sort}),
         "any": GlobalModel.objects.exists(),
         "retention": registry.retention(),
     }
@@ -98,7 +100,12 @@ def tagged(request: HttpRequest, model_id: int) -> HttpResponse:
 
 def act_of_tag(request: HttpRequest, *_: object, **__: object) -> Act:
     """What the tag that is asked for takes."""
-    return _act_of((request.POST if request.method == "POST" else request.GET).get("tag", ""))
+    return _act_of(_tag_of(request))
+
+
+def _tag_of(request: HttpRequest) -> str:
+    """The tag that is asked for, as every rule about it reads it."""
+    return (asked.form(request) if request.method == "POST" else asked.of(request)).text("tag").lower()
 
 
 def _act_of(tag: str) -> Act:
@@ -113,7 +120,7 @@ def _may_tag(request: HttpRequest, tag: str) -> bool:
 @require_POST
 @answers.act(back=_page)
 def tag(request: Request, model_id: int) -> HttpResponse:
-    model, name = get(model_id), request.POST.get("tag", "").strip().lower()
+    model, name = get(model_id), _tag_of(request)
     models.tag(model, name, by=request.user.get_username())
     return _changed(request, model, f"v{model.version} of {model.session.name} is tagged {name}. Its file is kept.")
 
@@ -122,7 +129,7 @@ def tag(request: Request, model_id: int) -> HttpResponse:
 @answers.act(back=_page)
 def untag(request: Request, model_id: int) -> HttpResponse:
     model = get(model_id)
-    name = (request.POST if request.method == "POST" else request.GET).get("tag", "")
+    name = _tag_of(request)
     if request.method == "GET":
         return answers.ask(request, _lost_by_untagging(model, name))
     models.untag(model, name, by=request.user.get_username())
@@ -151,7 +158,7 @@ def _lost_by_untagging(model: GlobalModel, name: str) -> dict[str, object]:
 @answers.act(back=_page)
 def note(request: Request, model_id: int) -> HttpResponse:
     model = get(model_id)
-    models.note(model, request.POST.get("note", ""), by=request.user.get_username())
+    models.note(model, asked.form(request).text("note", longest=LONGEST_NOTE), by=request.user.get_username())
     return _changed(request, model, "The note is kept." if model.note else "The note is taken away.")
 
 
@@ -162,8 +169,7 @@ def _changed(request: Request, model: GlobalModel, sentence: str) -> HttpRespons
 @require_GET
 def compare(request: HttpRequest) -> HttpResponse:
     """Two models beside each other, chosen by ?m=1&m=2."""
-    ids = [int(text) for text in request.GET.getlist("m") if text.isdecimal() and len(text) < 19]
-    two = [get(pk) for pk in dict.fromkeys(ids)][:2]
+    two = [get(pk) for pk in asked.of(request).wholes("m")[:2]]
     context: dict[str, Any] = {"models": two, "now": timezone.now()}
     if len(two) == 2:
         differing = [row for row in comparison.settings([model.session for model in two]) if row.differs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from django.contrib.auth.models import User
@@ -13,7 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, estimate, forms, presets, roster, wording
+from dashboard import answers, asked, estimate, forms, presets, roster, wording
+from dashboard.asked import Asked
 from dashboard.context import follow_live, following
 from dashboard.forms import NewSessionForm
 from dashboard.signin import Request
@@ -22,6 +22,7 @@ from federation.services import deadlines, rounds, sessions, tags
 from federation.services.sessions import Spec
 
 LOOKED_AT = 3  # past sessions that a time for a round is learnt from
+MOST_TYPED = 10**9  # clients asked for, beyond which a number is a slip
 MOST_NAMED = 30  # clients that are listed as taking part
 
 
@@ -35,7 +36,7 @@ def page(request: Request) -> HttpResponse:
     form = NewSessionForm(request.POST, initial=forms.initial_of(presets.default_spec()))
     if not form.is_valid():
         return _show(request, form, frame, status=422)
-    if "draft" in request.POST:
+    if asked.form(request).has("draft"):
         draft = sessions.create(form.spec, by=request.user, now=timezone.now())
         to = reverse("session", args=[draft.pk])
         return answers.done(request, f"{draft.name} is kept as a draft.", to=to, icon="draft", tone="idle", leave=True)
@@ -56,12 +57,13 @@ def launched(spec: Spec, *, by: User) -> TrainingSession:
 
 def _asked_for(request: HttpRequest) -> Spec:
     """A preset's settings; or with ?from=ID that session's, with ?start=ID:VERSION that model to begin with."""
-    source, start = request.GET.get("from", ""), request.GET.get("start", "")
-    if source.isdecimal() and len(source) < 19:
+    address = asked.of(request)
+    source, start = address.whole("from"), address.text("start")
+    if source is not None:
         session = get_object_or_404(TrainingSession.objects.select_related("start_from"), pk=source)
         return forms.another(session)
     if start:
-        pair = forms.pair(start)
+        pair = forms.pair(start) or forms.NOWHERE
         model = get_object_or_404(
             GlobalModel.objects.select_related("session__start_from"), session=pair[0], version=pair[1]
         )
@@ -71,21 +73,20 @@ def _asked_for(request: HttpRequest) -> Spec:
 
 def _chosen(request: HttpRequest) -> str:
     """The name of the preset that fills the form; empty: something else does."""
-    if request.GET.get("from") or request.GET.get("start"):
+    address = asked.of(request)
+    if address.whole("from") is not None or address.text("start"):
         return ""
-    asked = request.GET.get("preset", presets.FIRST)
-    return asked if asked in presets.PRESETS else presets.FIRST
+    return address.choice("preset", presets.PRESETS, presets.FIRST)
 
 
 def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], status: int = 200) -> HttpResponse:
-    asked = {name: str(form[name].value() or "") for name in ("cohort_size", "quorum", "client_tags")}
-    who = _who(asked)
+    who = _who(Asked({name: str(form[name].value() or "") for name in ("cohort_size", "quorum", "client_tags")}))
     context = {
         "form": form,
         "suggestion": _suggestion(str(form["workload"].value() or "")),
         "presets": presets.PRESETS.values(),
         "past": TrainingSession.objects.order_by("-pk")[: forms.PAST],
-        "source": request.GET.get("from", ""),
+        "source": str(asked.of(request).whole("from") or ""),
         "estimate": estimate.of(form.typed_or_initial(), int(str(who["asked"]))),
         **who,
     }
@@ -115,24 +116,24 @@ def check(request: HttpRequest) -> JsonResponse:
 @require_GET
 def who(request: HttpRequest) -> HttpResponse:
     """Who would take part in the first round, as things are."""
-    return render(request, "sessions/_who.html", _who(request.GET))
+    return render(request, "sessions/_who.html", _who(asked.of(request)))
 
 
 @require_POST
 def estimated(request: HttpRequest) -> HttpResponse:
     """What the session would cost, as it is typed now."""
-    asked = int(str(_who(request.POST)["asked"]))
-    found = estimate.of(NewSessionForm(request.POST).typed_or_initial(), asked)
+    number = int(str(_who(asked.form(request))["asked"]))
+    found = estimate.of(NewSessionForm(request.POST).typed_or_initial(), number)
     return render(request, "sessions/_estimate.html", {"estimate": found})
 
 
-def _who(typed: Mapping[str, str]) -> dict[str, object]:
+def _who(typed: Asked) -> dict[str, object]:
     follow, now = follow_live(), timezone.now()
-    size = _number(typed.get("cohort_size", ""))
-    wanted = TrainingSession(cohort_size=size, client_tags=list(tags.split(typed.get("client_tags", ""))))
+    size = typed.whole("cohort_size", most=MOST_TYPED)
+    wanted = TrainingSession(cohort_size=size, client_tags=list(tags.split(typed.text("client_tags"))))
     pool = rounds.pool(now).of(wanted)
     clients = [one for one in Client.objects.enrolled().filter(enabled=True) if may_be_asked(wanted, one)]
-    asked, needed = rounds.wanted(wanted, pool.online), _number(typed.get("quorum", "")) or 1
+    asked, needed = rounds.wanted(wanted, pool.online), typed.whole("quorum", most=MOST_TYPED) or 1
     return {
         "follow": follow,
         "places": roster.places(clients[:MOST_NAMED], now=now),
@@ -151,7 +152,3 @@ def _who(typed: Mapping[str, str]) -> dict[str, object]:
 
 def may_be_asked(session: TrainingSession, client: Client) -> bool:
     return not session.client_tags or bool(set(session.client_tags).intersection(client.tags))
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 10 else None

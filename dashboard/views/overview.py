@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from dashboard import answers, invitations, overview, presets, roster
+from dashboard import answers, asked, invitations, overview, presets, roster
 from dashboard.context import follow_live, following
 from dashboard.signin import Request
 from federation.errors import Conflict
@@ -28,7 +28,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_GET
 def parts(request: HttpRequest) -> HttpResponse:
     """What changes on the overview, as one fragment; a first start that is over becomes the overview."""
-    if "first" not in request.GET:
+    if not asked.of(request).has("first"):
         return render(request, "overview/_parts.html", _overview())
     if TrainingSession.objects.exists():
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard import board, contribution, curves, history, log, overview, registry, timeline, wording, words
+from dashboard import asked, board, contribution, curves, history, log, overview, registry, timeline, wording, words
 from dashboard.context import follow_live, following
 from federation.lifecycle import SessionStatus
 from federation.models import TrainingSession
@@ -31,11 +31,12 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 
 def _list(request: HttpRequest) -> dict[str, Any]:
-    follow, status = follow_live(), request.GET.get("status", "")
+    follow, address = follow_live(), asked.of(request)
+    status = address.choice("status", SessionStatus.values)
     found = TrainingSession.objects.all()
-    if status in SessionStatus.values:
+    if status:
         found = found.filter(status=status)
-    page = Paginator(found.order_by("-pk"), PER_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(found.order_by("-pk"), PER_PAGE).get_page(address.page())
     return {
         "follow": follow,
         "page": page,
@@ -108,7 +109,7 @@ def settings(request: HttpRequest, session_id: int) -> HttpResponse:
 @require_GET
 def points(request: HttpRequest, session_id: int) -> JsonResponse:
     """The points of the live curves, with the number of the event after which to go on."""
-    return JsonResponse(curves.of(get(session_id), curves.view_of(request.GET)))
+    return JsonResponse(curves.of(get(session_id), curves.view_of(asked.of(request))))
 
 
 def _head(session: TrainingSession) -> dict[str, Any]:
@@ -127,9 +128,9 @@ def _round(session: TrainingSession) -> dict[str, Any]:
 
 
 def _history(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    asked = request.GET.get("rows", "")
-    rows = min(history.MOST_ROWS, max(history.ROWS, int(asked))) if asked.isdecimal() else history.ROWS
-    found = history.of(session, rows=rows, opened=request.GET.get("model", ""))
+    address = asked.of(request)
+    rows = address.clamped("rows", least=history.ROWS, most=history.MOST_ROWS)
+    found = history.of(session, rows=rows, opened=address.whole("model"))
     context = {"session": session, "history": found, "rows": rows}
     if found.opened is not None:
         context["opened"] = {"model": found.opened, "ingredients": registry.ingredients(found.opened)}
@@ -137,11 +138,11 @@ def _history(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
 
 
 def _timeline(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    return {"session": session, "timeline": timeline.of(session, request.GET.get("upto", ""))}
+    return {"session": session, "timeline": timeline.of(session, asked.of(request).whole("upto"))}
 
 
 def _data(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    return {"session": session, "data": contribution.of(session, request.GET.get("by", ""))}
+    return {"session": session, "data": contribution.of(session, asked.of(request).choice("by", contribution.MEASURES))}
 
 
 def _settings(session: TrainingSession) -> dict[str, Any]:
@@ -154,4 +155,4 @@ def _settings(session: TrainingSession) -> dict[str, Any]:
 
 
 def _log(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    return {"session": session, "log": log.of(session, log.wanted(request.GET))}
+    return {"session": session, "log": log.of(session, log.wanted(asked.of(request)))}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import answers, board, wording
+from dashboard import answers, asked, board, wording
+from dashboard.asked import Asked
 from dashboard.forms import MoreForm
 from dashboard.signin import Request
 from dashboard.views.sessions import get
@@ -145,7 +146,7 @@ def finish(request: Request, session_id: int) -> HttpResponse:
 @_act
 def extend(request: Request, session_id: int) -> HttpResponse:
     session = get(session_id)
-    seconds = _number(request.POST, "seconds")
+    seconds = _number(asked.form(request), "seconds")
     rounds.extend(session, seconds=seconds, by=request.user.get_username())
     return _did(request, session, f"The deadline moved by {wording.span(seconds)}.", "clock-plus", "run")
 
@@ -155,18 +156,18 @@ def extend(request: Request, session_id: int) -> HttpResponse:
 def skip(request: Request, session_id: int) -> HttpResponse:
     session = get(session_id)
     if request.method == "POST":
-        seat_id = _number(request.POST, "participation")
+        seat_id = _number(asked.form(request), "participation")
         rounds.skip(session, seat_id, by=request.user.get_username())
         client = get_object_or_404(Participation.objects.select_related("client"), pk=seat_id).client
         return _did(request, session, f"{client.name} is skipped in this round. It is asked again in the next.", "skip")
-    return _confirm(request, session, _lost_by_skipping(session, _number(request.GET, "participation")))
+    return _confirm(request, session, _lost_by_skipping(session, _number(asked.of(request), "participation")))
 
 
-def _number(values: QueryDict, name: str) -> int:
-    text = str(values.get(name, ""))
-    if not text.isdecimal() or len(text) > 18:
+def _number(asked: Asked, name: str) -> int:
+    number = asked.whole(name)
+    if number is None:
         raise Invalid((name, f"{name} must be a whole number."))
-    return int(text)
+    return number
 
 
 # ---- what is lost and what is kept

@@ -66,7 +66,9 @@ def bearer(headers: dict[str, str]) -> str | None:
 
 
 def session_key(headers: dict[str, str]) -> str | None:
-    return parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
+    """The key of a browser's session, if it is one that can have been given out."""
+    key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
+    return key if key.isalnum() else None
 
 
 def browser_user(headers: dict[str, str]) -> User | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, OuterRef, Subquery
 
+from federation import parsing
 from federation.lifecycle import ACTIVE, RoundFailure
 from federation.models import Client, GlobalModel, Metric, Participation, Round, TrainingSession
 from federation.services import waiting
@@ -92,7 +94,7 @@ def _seat(row: Participation) -> dict[str, Any]:
         "digest": row.digest or None,
         "counted_in": row.counted_in.number if row.counted_in else None,
         "phase": row.phase,
-        "fraction": row.fraction,
+        "fraction": row.done,
         "taken_at": row.taken_at,
         "reported_at": row.reported_at,
     }
@@ -105,9 +107,18 @@ def model(row: GlobalModel) -> dict[str, Any]:
         "num_bytes": row.num_bytes,
         "parent": row.parent.digest if row.parent else None,
         "round": row.version or None,
-        "metrics": row.metrics,
-        "federated_metrics": row.federated_metrics,
+        "metrics": _numbers(row.metrics),
+        "federated_metrics": _numbers(row.federated_metrics),
     }
+
+
+def _numbers(measured: object) -> dict[str, float]:
+    found = measured.items() if isinstance(measured, dict) else ()
+    return {name: number for name, value in found if (number := _finite(value)) is not None}
+
+
+def _finite(value: object) -> float | None:
+    return parsing.number(value, most=sys.float_info.max)
 
 
 def metric(row: Metric) -> dict[str, Any]:
@@ -118,7 +129,7 @@ def metric(row: Metric) -> dict[str, Any]:
         "attempt": row.participation.round.attempt,
         "name": row.name,
         "step": row.step,
-        "value": row.value,
+        "value": _finite(row.value),
         "time": row.time,
     }
 

@@ -24,7 +24,8 @@ LABEL_LENGTH = 40
 
 def _text(longest: int) -> BeforeValidator:
     def read(value: Any) -> str:
-        found = parsing.label(value, longest=longest) if isinstance(value, str) else None
+        text = str(value) if type(value) is int and abs(value) <= parsing.LARGEST else value
+        found = parsing.label(text, longest=longest) if isinstance(text, str) else None
         if found is None:
             raise PydanticCustomError("text", f"must be 1 to {longest} printable characters")
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from federation.fl.numbers import bounded
 from federation.models import GlobalModel
@@ -33,4 +33,10 @@ def _loss(model: GlobalModel, of: str) -> float:
 
 def value(model: GlobalModel, of: str, name: str) -> float | None:
     """One number that was found of it. of: `metrics` or `federated_metrics`."""
-    return bounded(getattr(model, of).get(name))
+    return bounded(measured(model, of).get(name))
+
+
+def measured(model: GlobalModel, of: str) -> Mapping[str, object]:
+    """Everything that was found of it. Nothing where the database holds no object."""
+    found = getattr(model, of)
+    return found if isinstance(found, dict) else {}

@@ -81,7 +81,7 @@ def _silence(seat: Participation, now: datetime) -> str:
     name, seen = seat.client.name, seat.client.last_seen
     if seen is None:
         return f"{name} left."
-    doing = f" while {seat.phase}, {round(100 * seat.fraction)} %" if seat.phase else ""
+    doing = f" while {seat.phase}, {round(100 * seat.done)} %" if seat.phase else ""
     return f"{name} was last seen {span(round((now - seen).total_seconds()))} ago{doing}."
 
 

@@ -1,6 +1,9 @@
 // The points of the curves, each once. A point is known by (client, round, attempt, metric, step); a later attempt of a
 // round replaces the earlier one. No drawing here.
 
+const DRAWABLE = 1e100; // a larger value is a gap, as in dashboard/curves.py: no chart bears it beside others
+const drawable = (value) => (Math.abs(value) <= DRAWABLE ? value : NaN);
+
 /** Numbers in a typed array that grows. */
 export class Column {
   constructor(values = []) { this.data = Float64Array.from(values, (v) => v ?? NaN); this.length = values.length; }
@@ -39,26 +42,29 @@ class Series {
     if (step <= this.until) return "";
     const { data, length } = this.steps;
     if (!length || step > data[length - 1]) {
-      this.steps.push(step); this.values.push(value ?? NaN); this.times.push(time);
+      this.steps.push(step); this.values.push(drawable(value ?? NaN)); this.times.push(time);
       this.whole += 1;
       return "end";
     }
     let low = 0, high = length;
     while (low < high) { const mid = (low + high) >> 1; if (data[mid] < step) low = mid + 1; else high = mid; }
     if (data[low] === step) return "";
-    this.steps.insert(low, step); this.values.insert(low, value ?? NaN); this.times.insert(low, time);
+    this.steps.insert(low, step); this.values.insert(low, drawable(value ?? NaN)); this.times.insert(low, time);
     this.smooth = null;
     this.whole += 1;
     return "between";
   }
 }
 
+const LEAST_DONE = 1e-6, LONGEST = 2 ** 63;
 /**
  * How long a seat's work is, from the last step it reported and the share that this is, to within 1 %: the same here and
  * in dashboard/curves.py, whoever saw which points.
  */
 export function estimated(last, fraction) {
-  const raw = last / fraction, grain = 2 ** (Math.floor(Math.log2(raw)) - 6);
+  const raw = Math.min(last / Math.max(fraction, LEAST_DONE), LONGEST);
+  if (raw < 1) return last; // nothing was reported but a point at step 0
+  const grain = 2 ** (Math.floor(Math.log2(raw)) - 6);
   return Math.max(last, Math.floor(raw / grain + 0.5) * grain);
 }
 

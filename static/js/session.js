@@ -16,7 +16,7 @@ const TITLES = {
   base_val_loss: "Received model's loss", base_val_accuracy: "Received model's accuracy",
 };
 const ORDER = Object.keys(TITLES);
-const named = (metric) => TITLES[metric] ?? metric;
+const named = (metric) => (Object.hasOwn(TITLES, metric) ? TITLES[metric] : metric);
 
 const points = new Points();
 const curves = new Curves(plot, points, { readout: $("[data-readout]"), legend, epochs: Number(card.dataset.epochs) || 1 });

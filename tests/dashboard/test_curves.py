@@ -8,6 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from dashboard import curves
+from dashboard.asked import Asked
 from dashboard.curves import View
 from federation.models import TrainingSession
 from tests.dashboard.cast import stream
@@ -113,7 +114,7 @@ def test_only_the_clients_that_are_asked_for_are_sent(running: TrainingSession, 
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_counts_as_not_said(asked: dict[str, str], expected: View) -> None:
-    assert curves.view_of(asked) == expected
+    assert curves.view_of(Asked(asked)) == expected
 
 
 def test_the_browser_gets_what_it_asks_for(

@@ -10,11 +10,13 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.http import QueryDict
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import activity, comparison, registry
+from dashboard.asked import Asked
 from federation.errors import Conflict
 from federation.models import Alert, AlertRule, Client, GlobalModel, ModelTag, TrainingSession
 from federation.services import clients, models, rounds, sessions, tags
@@ -63,7 +65,8 @@ def test_a_list_is_refreshed_as_it_was_asked_for(
 
 
 def test_an_address_names_sessions_each_once_and_says_what_is_gone(trained: TrainingSession) -> None:
-    found, gone = comparison.chosen([str(trained.pk), str(trained.pk), "999", "x", "9" * 30])
+    asked = Asked(QueryDict(f"s={trained.pk}&s={trained.pk}&s=999&s=x&s={'9' * 30}"))
+    found, gone = comparison.chosen(asked.wholes("s"))
     assert (found, gone) == ([trained], 1)
 
 

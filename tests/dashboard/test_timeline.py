@@ -6,6 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import timeline
+from dashboard.asked import Asked
 from dashboard.timeline import Bar, Row, Timeline
 from federation.models import Client, Participation, Round, TrainingSession
 from tests.dashboard.cast import HTMX, fail_round, finish_round
@@ -35,7 +36,7 @@ def past(session: TrainingSession, *rounds: dict[str, int | str]) -> None:
             )  # fmt: skip
 
 
-def drawn(session: TrainingSession, upto: str = "") -> Timeline:
+def drawn(session: TrainingSession, upto: int | None = None) -> Timeline:
     found = timeline.of(session, upto)
     assert found is not None
     return found
@@ -107,12 +108,12 @@ def test_rounds_are_shown_twenty_at_a_time(running: TrainingSession) -> None:
         return found.slots[0].round.number, found.slots[-1].round.number
 
     newest = drawn(running)
-    before = drawn(running, str(newest.older))
-    first = drawn(running, str(before.older))
+    before = drawn(running, newest.older)
+    first = drawn(running, before.older)
     assert [numbers(found) for found in (newest, before, first)] == [(26, 45), (6, 25), (1, 5)]
     assert (newest.newer, newest.upto, first.older) == (None, None, None)
-    assert numbers(drawn(running, str(before.newer))) == (26, 45)
-    assert numbers(drawn(running, "nonsense")) == (26, 45)
+    assert numbers(drawn(running, before.newer)) == (26, 45)
+    assert numbers(drawn(running, Asked({"upto": "nonsense"}).whole("upto"))) == (26, 45)
 
 
 def test_of_many_clients_those_that_kept_rounds_open_are_drawn(
