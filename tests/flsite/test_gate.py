@@ -117,6 +117,8 @@ def test_strangers_take_turns_and_leave_others_theirs(anna: str):
 
         tried = Gate(Turns(hold))
         strangers = [asyncio.ensure_future(request(tried, "GET", "/")) for _ in range(30)]
+        for _ in range(20):
+            await asyncio.sleep(0)
         known = await request(tried, "GET", "/", token=anna)
         entered = inside
         waits.set()
