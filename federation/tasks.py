@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 from federation import database, storage
 from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
-from federation.services import alerts, clients, models, repair, retention, rounds, server
+from federation.services import alerts, clients, models, repair, retention, rounds, server, signins
 
 log = logging.getLogger(__name__)
 messengers = ThreadPoolExecutor(2, "messenger")  # a slow webhook holds up neither rounds nor the tick
@@ -103,4 +103,6 @@ def expire() -> None:
 def prune() -> None:
     """Once an hour: what killed processes left, and what is kept no longer."""
     storage.sweep()
-    retention.prune(now=timezone.now())
+    now = timezone.now()
+    retention.prune(now=now)
+    signins.prune(now=now)

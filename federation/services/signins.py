@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 COOL_OFF = timedelta(minutes=15)
 WRONG_OF_ONE = 5  # wrong passwords for one name from one address
 WRONG_OF_ADDRESS = 50  # wrong passwords, or wrong API keys, from one address
+NAME_CHARACTERS = 150
 KEPT, KEPT_FOR = 20_000, timedelta(days=90)
 PRUNED_EVERY = 500  # rows
 ENTERED = "password_entered_at"  # in the session
@@ -54,7 +55,11 @@ def record(outcome: SignIn.Outcome, request: HttpRequest, *, username: str = "",
     address = address_of(request)
     browser = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")[:200]
     row = SignIn.objects.create(
-        time=now or timezone.now(), outcome=outcome, username=username[:150], address=address, browser=browser
+        time=now or timezone.now(),
+        outcome=outcome,
+        username=username[:NAME_CHARACTERS],
+        address=address,
+        browser=browser,
     )
     level = logging.INFO if outcome in (*RIGHT, Outcome.SIGNED_OUT) else logging.WARNING
     log.log(level, "%s: %r from %s", outcome.label, row.username, address or "an unknown address")
@@ -69,6 +74,7 @@ def waits(username: str, address: str, *, now: datetime) -> timedelta | None:
     is locked for all of them.
     """
     wrong = SignIn.objects.filter(address=address, outcome=Outcome.WRONG, time__gt=now - COOL_OFF)
+    username = username[:NAME_CHARACTERS]
     mine = wrong.filter(username=username)
     right = SignIn.objects.filter(address=address, username=username, outcome__in=RIGHT)
     if last := right.values_list("pk", flat=True).first():

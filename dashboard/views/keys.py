@@ -1,0 +1,124 @@
+"""API keys: one's own to make and to revoke, and for staff those of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from dashboard import answers
+from dashboard.context import following
+from dashboard.signin import Request, caller
+from federation import access
+from federation.access import Act
+from federation.errors import Conflict, Invalid
+from federation.models import ApiKey
+from federation.services import apikeys
+
+
+class KeyForm(forms.Form):
+    """What a new key is for, how long it is good, and whether it may administer."""
+
+    name = forms.CharField(label="What for", max_length=apikeys.NAME_CHARACTERS, help_text="To know it by later.")
+    days = forms.IntegerField(
+        label="Days",
+        min_value=apikeys.DAYS[0],
+        max_value=apikeys.DAYS[1],
+        initial=apikeys.USUAL_DAYS,
+        help_text="After them it opens nothing any more.",
+    )
+    may_administer = forms.BooleanField(
+        label="May administer",
+        required=False,
+        help_text="Invite, remove and reissue clients, and delete sessions, without a password.",
+    )
+
+    def __init__(self, *args: Any, administers: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not administers:
+            del self.fields["may_administer"]
+        for name, field in self.fields.items():
+            tag = self[name].auto_id
+            kind = "check" if name == "may_administer" else "input"
+            field.widget.attrs |= {"class": kind, "aria-describedby": f"{tag}-e {tag}-h"}
+
+
+def act_of_new_key(request: HttpRequest, *_: object, **__: object) -> Act:
+    """A key that may administer outlives the ten minutes of a password, so making one takes as much."""
+    return Act.MANAGE_PEOPLE if request.POST.get("may_administer") else Act.OWN_KEYS
+
+
+def act_of_key(request: HttpRequest, key_id: int) -> Act:
+    """One's own keys are one's own; those of others are for staff."""
+    mine = ApiKey.objects.filter(pk=key_id, user=request.user.pk).exists()
+    return Act.OWN_KEYS if mine else Act.MANAGE_PEOPLE
+
+
+def _index(*_: object) -> str:
+    return reverse("keys")
+
+
+@require_GET
+def page(request: Request) -> HttpResponse:
+    return _show(request, KeyForm(administers=_administers(request)))
+
+
+def _administers(request: Request) -> bool:
+    return access.allowed(caller(request), Act.MANAGE_PEOPLE)
+
+
+def _show(request: Request, form: KeyForm, *, secret: str = "", status: int = 200) -> HttpResponse:
+    now = timezone.now()
+    context = {
+        "form": form,
+        "secret": secret,
+        "now": now,
+        "mine": apikeys.of(request.user, now=now),
+        "others": apikeys.of_others(request.user, now=now) if _administers(request) else [],
+    }
+    response = render(request, "account/keys.html", context | following(""), status=status)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+@answers.act(back=_index)
+def create(request: Request) -> HttpResponse:
+    """Make a key of one's own. It is shown in this answer and never again."""
+    form = KeyForm(request.POST, administers=_administers(request))
+    if not form.is_valid():
+        return _show(request, form, status=422)
+    try:
+        _, secret = apikeys.create(request.user, **form.cleaned_data)
+    except Invalid as refusal:
+        for field, sentence in refusal.errors:
+            form.add_error(field, sentence)
+        return _show(request, form, status=422)
+    return _show(request, KeyForm(administers=_administers(request)), secret=secret, status=201)
+
+
+@require_http_methods(["GET", "POST"])
+@answers.act(back=_index)
+def revoke(request: Request, key_id: int) -> HttpResponse:
+    key = get_object_or_404(ApiKey.objects.select_related("user"), pk=key_id)
+    if key.revoked_at is not None:
+        raise Conflict(f"The key {key} was revoked before.")
+    if request.method == "POST":
+        apikeys.revoke(key, now=timezone.now())
+        return answers.done(request, f"The key {key} is revoked.", to=_index(), icon="ban", tone="idle", leave=True)
+    about: dict[str, object] = {
+        "title": f"Revoke the key {key.name or key}?",
+        "lead": "Scripts that use it are refused from now on. What they have open ends within a second.",
+        "lost": [],
+        "kept": "Kept: what they did.",
+        "stay": "Keep it",
+        "act": "Revoke it",
+        "action": reverse("key_revoke", args=[key.pk]),
+        "back": _index(),
+    }
+    return answers.ask(request, about)
