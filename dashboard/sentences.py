@@ -316,6 +316,10 @@ def _client_tagged(p: Payload) -> SafeString:
 def _enrolled(p: Payload) -> SafeString:
     if p.get("again"):
         return format_html("{} joined again with a new token; the old one is not good any more.", _client(p))
+    alike = p.get("looks_like")
+    if isinstance(alike, list) and alike:
+        names = wording.listed([str(name) for name in alike])
+        return format_html("{} joined. Its name looks like that of {}: make sure which is which.", _client(p), names)
     return format_html("{} joined.", _client(p))
 
 

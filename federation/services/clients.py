@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Q
 from django.utils import timezone
 
-from federation import events, tokens
+from federation import events, lookalikes, tokens
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.models import Client, ClientLog, Invitation, ServerEvent
 from federation.prepared import Select
@@ -29,6 +29,7 @@ NAME_SIGNS = " .@+-_"  # beside letters, their marks and digits
 TOKEN = re.compile(r"[0-9a-f]{64}")
 TOUCH = timedelta(seconds=10)  # "last seen" is written at most this often
 DATA = ("label_histogram", "data_fingerprint")  # beside num_examples, what of an agent's info is of its data
+MOST_ALIKE = 5  # names that are told as looking like a new one
 MOST_CHANGES = 20  # workloads that are named
 LOG_LINES = 300  # kept of what an agent sends
 LOG_TEXT = 500  # characters of a line that are kept
@@ -91,7 +92,7 @@ def _can_be(name: str) -> bool:
 def _check(name: str, token: str | None) -> None:
     errors = []
     if not _can_be(name):
-        errors.append(("name", f"The name {name!r} cannot be: use 1 to 64 letters, digits, spaces or . _ @ + -."))
+        errors.append(("name", f"{name!r} is not a valid name. Use 1 to 64 letters, digits, spaces or . _ @ + -."))
     if token is not None and not TOKEN.fullmatch(token):
         errors.append(("token", "An agent's own token is 32 random bytes as 64 lower-case hexadecimal digits."))
     if errors:
@@ -104,8 +105,7 @@ def _again(invitation: Invitation, name: str, token: str) -> Client | None:
 
 @transaction.atomic
 def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: str, now: datetime) -> Client:
-    if Client.objects.enrolled().filter(name__iexact=name).exists():
-        raise Conflict(_taken(name))
+    alike = _alike(name)
     _refuse_known(token)
     _use(invitation, now)
     told = _understood(name, info)
@@ -120,8 +120,17 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
         last_seen=now,
         announced_online=True,
     )
-    events.record_server(ServerEvent.Kind.CLIENT_ENROLLED, client=events.reference(client))
+    looks: dict[str, Any] = {"looks_like": alike} if alike else {}
+    events.record_server(ServerEvent.Kind.CLIENT_ENROLLED, client=events.reference(client), **looks)
     return client
+
+
+def _alike(name: str) -> list[str]:
+    """Names that a person would take for this one. Raises Conflict where one of them is this one in another case."""
+    names = list(Client.objects.enrolled().values_list("name", flat=True))
+    if name.casefold() in {other.casefold() for other in names}:  # databases fold the case of ASCII alone
+        raise Conflict(_taken(name))
+    return lookalikes.of(name, names)[:MOST_ALIKE]
 
 
 @transaction.atomic

@@ -168,7 +168,7 @@ export class Points {
 
   /** How many points of a metric each client has. */
   counts(name) {
-    const out = {};
+    const out = Object.create(null); // a client may have any name
     for (const { name: client, rounds } of this.clients.values()) {
       let n = 0;
       for (const { series } of rounds.values()) n += series.get(name)?.whole ?? 0;

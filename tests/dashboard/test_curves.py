@@ -1,17 +1,21 @@
 """Large sessions: what is left out of their curves, and what never is."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import timezone
 
 from dashboard import curves
 from dashboard.asked import Asked
 from dashboard.curves import View
-from federation.models import TrainingSession
-from tests.dashboard.cast import stream
+from federation.models import Phase, TrainingSession
+from federation.services import metrics
+from federation.services.metrics import Point
+from tests.dashboard.cast import seat_of, stream
 
 
 def naive(values: list[float], weight: float) -> list[float]:
@@ -124,3 +128,17 @@ def test_the_browser_gets_what_it_asks_for(
     address = reverse("session_points", args=[running.pk])
     assert browser.get(address, {"metric": "train_loss", "smooth": "0"}).json()["thinned"] is True
     assert browser.get(address, {"metric": "nothing", "smooth": "no"}).json()["metric"] == "train_loss"
+
+
+@pytest.mark.parametrize("step", [0, 2**53 + 1, 2**63 - 1])
+@pytest.mark.parametrize("fraction", [0.0, 5e-324, 0.5, 1.0])
+def test_a_lone_point_at_any_step_is_drawn_beside_the_curves_of_others(
+    browser: Browser, running: TrainingSession, step: int, fraction: float
+) -> None:
+    stream(running, "anna", [2.0, 1.0])
+    seat = seat_of(running, "ben")
+    point = Point("train_loss", step, 1.0, timezone.now())
+    metrics.report(seat, phase=Phase.TRAINING, fraction=fraction, points=[point], now=timezone.now())
+    seats = browser.get(reverse("session_points", args=[running.pk])).json()["seats"]
+    assert [seat["series"]["train_loss"][1] for seat in seats] == [[2.0, 1.0], [1.0]]
+    assert all(math.isfinite(seat["steps"]) for seat in seats)

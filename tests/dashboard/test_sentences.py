@@ -80,6 +80,11 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
         "1\u202f000\u202f000 points a session. The rest is left out; it goes on.",
     ),
     ("client.enrolled", CLIENT, "ben joined."),
+    (
+        "client.enrolled",
+        CLIENT | {"looks_like": ["Ben", "bеn"]},
+        "ben joined. Its name looks like that of Ben and bеn: make sure which is which.",
+    ),
     ("client.online", CLIENT, "ben is online."),
     ("client.offline", CLIENT, "ben went silent."),
     ("client.left", CLIENT, "ben left."),

@@ -118,6 +118,25 @@ def test_names_of_all_languages_are_welcome(invite, join, name):
     assert join(invite(), name)[0].name == name
 
 
+@pytest.mark.parametrize("pair", [("Zürich", "ZÜRICH"), ("Straße", "STRASSE"), ("ΑΘΗΝΑ", "αθηνα"), ("Ёлка", "ёлка")])
+def test_names_that_differ_by_case_alone_are_the_same_in_every_script(invite, join, pair):
+    code = invite(uses=2)
+    join(code, pair[0])
+    with pytest.raises(Conflict, match="taken"):
+        join(code, pair[1])
+    assert used() == 1
+
+
+@pytest.mark.parametrize("alike", ["аnna", "ann\u0430", "\u0430nn\u0430", "ａｎｎａ", "ANNΑ"])
+def test_a_name_that_looks_like_another_may_join_and_is_told(invite, join, alike):
+    code = invite(uses=3)
+    join(code, "anna")
+    join(code, alike)
+    assert ServerEvent.objects.latest("seq").payload["looks_like"] == ["anna"]
+    join(code, "ben")
+    assert "looks_like" not in ServerEvent.objects.latest("seq").payload
+
+
 def test_a_name_is_kept_in_one_way_of_writing_its_letters(invite, join):
     code = invite(uses=2)
     assert join(code, "Zu\u0308rich")[0].name == "Z\u00fcrich"

@@ -1,0 +1,26 @@
+"""Names that a person takes for one another: letters of different scripts that are drawn alike."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+# After Unicode's confusables (UTS 39): the Cyrillic and Greek letters, and the digits, that look like Latin ones.
+DRAWN_ALIKE = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁһԛԝ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαιονρυ" + "01I",
+    "ABESIJKMHOPCTYXaesijopcyxdhqw" + "ABEZHIKMNOPTYXaiovpu" + "oll",
+)
+
+
+@lru_cache(20_000)  # each enrolment compares with all names
+def skeleton(name: str) -> str:
+    """Equal for names that look alike, whatever their case and the widths of their letters."""
+    drawn = unicodedata.normalize("NFKC", name).translate(DRAWN_ALIKE)
+    return drawn.casefold().translate(DRAWN_ALIKE).replace("i", "l")
+
+
+def of(name: str, others: Iterable[str]) -> list[str]:
+    """Those of the others that a person would take for this name."""
+    looks = skeleton(name)
+    return [other for other in others if skeleton(other) == looks and other.casefold() != name.casefold()]
