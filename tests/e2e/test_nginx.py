@@ -8,7 +8,7 @@ import pytest
 import requests
 from websockets.sync.client import connect
 
-from tests.e2e import nginx
+from tests.e2e import lines, nginx
 from tests.e2e.stack import Stack, running, until
 
 pytestmark = pytest.mark.skipif(nginx.NGINX is None, reason="nginx is not installed")
@@ -80,6 +80,32 @@ def test_who_may_not_have_it_is_refused_and_cannot_go_round_the_server(site: Sit
     assert (refused.status_code, refused.headers["Content-Type"]) == (401, "application/problem+json")
     path = f"/protected/{site.digest[:2]}/{site.digest}.safetensors"
     assert requests.get(site.url + path, headers=headers, timeout=30).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [
+        ("/api/v1/enroll", 6 << 20),
+        ("/sign-in/", 20 << 10),
+        ("/nothing", 6 << 20),
+        ("/api/v1/participations/1/update", 17 << 20),
+    ],
+)
+def test_what_is_larger_than_its_address_takes_does_not_reach_the_server(site: Site, path: str, size: int):
+    head = lines.head("POST", path, int(site.url.rpartition(":")[2]), Content_Length=str(size))
+    reply = lines.ask(int(site.url.rpartition(":")[2]), head)
+    assert reply.status == 413 and "server: nginx" in reply.head
+
+
+def test_a_caller_is_counted_by_its_own_address_and_not_by_what_it_says(site: Site):
+    headers = {"Origin": site.url}
+    answers = [
+        requests.post(
+            f"{site.url}/sign-in/", data={"a": "b"}, timeout=30, headers=headers | {"X-Forwarded-For": f"9.9.9.{n}"}
+        )
+        for n in range(70)
+    ]
+    assert 429 in {answer.status_code for answer in answers}
 
 
 def test_agents_and_browsers_get_through(site: Site):
