@@ -206,6 +206,7 @@ class TrainingSession(models.Model):
     max_retries = models.PositiveSmallIntegerField(default=2)
     on_round_failure = models.CharField(max_length=12, choices=RoundFailure.choices, default=RoundFailure.RETRY)
     late_policy = models.CharField(max_length=12, choices=LatePolicy.choices, default=LatePolicy.DROP)
+    defences = models.JSONField(default=list, blank=True, help_text="Against single bad updates; see fl.defences.")
     train = models.JSONField(help_text="epochs, batch_size, learning_rate")
     seed = models.BigIntegerField(default=1)
     start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
@@ -396,6 +397,9 @@ class Participation(models.Model):
     num_bytes = models.PositiveBigIntegerField(default=0)
     file_status = models.CharField(max_length=12, choices=FileStatus.choices, default=FileStatus.STORED)
     num_examples = models.BigIntegerField(null=True, blank=True)
+    counted_examples = models.BigIntegerField(
+        null=True, blank=True, help_text="What it counts for, where that is not what it claims."
+    )
     counted_in = models.ForeignKey(
         Round,
         models.SET_NULL,
@@ -414,6 +418,10 @@ class Participation(models.Model):
         default=0, db_default=0, help_text="Points that were not kept, because they were more than a quota allows."
     )
     rejections = models.PositiveIntegerField(default=0, db_default=0, help_text="How many updates were refused.")
+    flags = models.JSONField(default=list, blank=True, help_text="What was odd about its update: codes with numbers.")
+    update_norm = models.FloatField(
+        null=True, blank=True, help_text="L2 norm, measured when the update was accepted: what the defences go by."
+    )
     norm = models.FloatField(null=True, blank=True, help_text="L2 norm of the update.")
     cosine = models.FloatField(null=True, blank=True, help_text="Cosine of the update to the aggregate.")
 
@@ -437,6 +445,11 @@ class Participation(models.Model):
     def done(self) -> float:
         """How far the client says its phase is, from 0 to 1 whatever it said."""
         return min(1.0, self.fraction) if self.fraction > 0 else 0.0  # which is also where NaN ends
+
+    @property
+    def weight(self) -> int:
+        """The examples that its update counts for."""
+        return (self.num_examples if self.counted_examples is None else self.counted_examples) or 0
 
 
 class Metric(models.Model):

@@ -63,6 +63,7 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
         max_retries=body.max_retries,
         on_round_failure=body.on_round_failure,
         late_policy=body.late_policy,
+        defences=body.defences,
         train=body.train,
         seed=body.seed,
         start_from=(int(start.session), start.version) if start else None,

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from federation import parsing
+from federation.fl.defences import Defence
 from federation.models import Phase
 
 T = TypeVar("T")
@@ -180,6 +181,7 @@ class NewSession(Strict):
     max_retries: int = 2
     on_round_failure: Annotated[str, StringConstraints(max_length=24), Storable] = "retry"
     late_policy: Annotated[str, StringConstraints(max_length=24), Storable] = "drop"
+    defences: Annotated[list[Defence], Field(max_length=len(Defence))] = list(Defence)
     train: dict[str, Any] = {}
     seed: int = 1
     start_from: StartFrom | None = None
@@ -260,6 +262,7 @@ class SessionOut(Schema):
     max_retries: int
     on_round_failure: str
     late_policy: str
+    defences: list[str]
     seed: int
     last_seq: int
     model: ModelReference | None
@@ -280,6 +283,8 @@ class SeatOut(Schema):
     status: str
     reason: str
     num_examples: int | None
+    counted_examples: int | None
+    flags: list[dict[str, Any]]
     digest: str | None
     counted_in: int | None
     phase: str

@@ -8,8 +8,7 @@ off by 209,715 float32 ulp where terms cancel.
 """
 
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +17,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from federation.fl import parallel, streams, weights
+from federation.fl import blame, norms, parallel, streams, weights
+from federation.fl.defences import Clipping, Defence, clipping
 from federation.fl.deltas import DeltaReader
 from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates, weighted_sum
 from federation.fl.streams import Layout, Reader, Span, Writer
@@ -31,23 +31,35 @@ class AggregationError(ValueError):
     """The updates cannot be aggregated. str(error) is a sentence for a person, and names the tensor."""
 
 
+class SpoiltModel(AggregationError):
+    """The model would hold what cannot be stored. rows: the updates to blame; without them it may be well."""
+
+    def __init__(self, sentence: str, rows: Sequence[int] = ()) -> None:
+        super().__init__(sentence)
+        self.rows = tuple(rows)
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateFile:
-    """One accepted update. num_examples: 1 or more; staleness: versions behind; metrics: final numbers."""
+    """One accepted update. num_examples: 1 or more; staleness: versions behind; metrics: final numbers.
+
+    norm: as it was measured when the update was accepted, for the defence against large ones.
+    """
 
     path: Path
     num_examples: int
     staleness: int = 0
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregated:
     """What was written, and how the updates compare, in seat order.
 
-    norms: each update's L2 norm. cosines: of the angle between it and the step that the model took;
-    0.0 where undefined. Both are over all float tensors, for people to look at, and computed in
-    the tensors' own precision.
+    norms: each update's L2 norm, as it was before it was clipped. cosines: of the angle between it
+    and the step that the model took; 0.0 where undefined. Both are over all float tensors, for
+    people to look at, and computed in the tensors' own precision.
     """
 
     digest: str
@@ -55,6 +67,7 @@ class Aggregated:
     slots_digest: str | None
     norms: list[float]
     cosines: list[float]
+    clipped: Clipping | None = None
 
 
 def aggregate(
@@ -67,6 +80,7 @@ def aggregate(
     out_slots: Path,
     seed: int,
     population: int | None = None,
+    defences: Collection[str] = (),
     on_block: Callable[[], None],
 ) -> Aggregated:
     """Write the next model to ``out`` and, if the strategy has slots, these to ``out_slots``.
@@ -75,17 +89,21 @@ def aggregate(
     base_slots: what the same strategy wrote with ``base``; None starts from zeros. Slots are float64,
     so that what is stored is what was computed, in one tensor "<slot>/<tensor>" for each float tensor.
     seed: of the strategy's ``block.rng``. population: how many clients could have been asked.
+    defences: names of `Defence`s. With `norms`, updates whose norm exceeds 100 times the median are multiplied by what
+    brings them down to it, integer tensors as well. With `finite`, an update is to blame that would make the model so
+    that it cannot be stored, were it alone; without, only one that does.
     on_block: called between blocks; what it raises aborts.
 
     Integer tensors move by the mean of their deltas, weighted by the plan's shares in float64 and
     rounded half to even. Raises AggregationError for a file that does not fit the base, or a result
-    that is not finite or does not fit its integer type. After any error nothing is left at ``out``
-    and ``out_slots``.
+    that is not finite or does not fit its integer type (SpoiltModel, with the updates to blame).
+    After any error nothing is left at ``out`` and ``out_slots``.
     """
     if not updates or any(update.num_examples < 1 for update in updates):
         raise AggregationError("There must be an update, and each must count at least one example.")
     with _all_or_nothing(out, out_slots), ExitStack() as stack:
         tensors = streams.layout(weights.read_header(base))
+        clipped = clipping([update.norm for update in updates]) if Defence.NORMS in defences else None
         inputs = _Inputs(
             tensors,
             stack.enter_context(Reader([(base, "")], tensors)),
@@ -94,6 +112,8 @@ def aggregate(
             strategy.slots,
             len(updates),
             seed,
+            clipped,
+            Defence.FINITE in defences,
             on_block,
         )
         plan = strategy.prepare(_summary(updates, population, inputs))
@@ -110,8 +130,9 @@ def aggregate(
             model.digest(on_block),
             model.num_bytes,
             slots.digest(on_block) if slots is not None else None,
-            _norms(compared),
+            _norms(compared, updates, clipped),
             _cosines(compared),
+            clipped,
         )
 
 
@@ -126,6 +147,8 @@ class _Inputs:
     slot_names: tuple[str, ...]
     num_updates: int
     seed: int
+    clipped: Clipping | None
+    each_alone: bool  # must leave the model finite
     on_block: Callable[[], None]
 
     def spans(self) -> Iterator[Span]:
@@ -140,6 +163,11 @@ class _Inputs:
     def block(self, span: Span) -> Block:
         base = weights.widen(self.base.read(span)[0], span.dtype).astype(np.float64)
         deltas = self.updates.read(span)
+        if self.clipped is not None:
+            for row in self.clipped.rows:  # in float64, rounded once
+                np.multiply(
+                    deltas[row], self.clipped.scale[row], out=deltas[row], dtype=np.float64, casting="same_kind"
+                )
         slots = self.slots.read(span) if self.slots else np.zeros((len(self.slot_names), len(base)))
         seed = (self.seed, span.index, span.start)
         return Block(span.name, base, deltas, dict(zip(self.slot_names, slots, strict=True)), seed)
@@ -170,12 +198,17 @@ def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
         return _Made(span, _integers(inputs, span, plan.share), {}, np.zeros((3, inputs.num_updates)))
     block = inputs.block(span)
     new, new_slots = strategy.step(plan, block)
-    return _Made(
-        span,
-        _finite(weights.narrow(new, span.dtype), span.dtype, span.name),
-        {slot: _finite(new_slots[slot], "F64", span.name) for slot in strategy.slots},
-        _compare(block.deltas, new - block.base),
-    )
+    stored, compared = weights.narrow(new, span.dtype), _compare(block.deltas, new - block.base)
+    if inputs.each_alone and (rows := blame.alone(block, span.dtype, compared[0])):
+        raise SpoiltModel(_not_finite(span.name), rows)
+    for values, dtype in ((stored, span.dtype), *((new_slots[slot], "F64") for slot in strategy.slots)):
+        if not weights.all_finite(values, dtype):
+            raise SpoiltModel(_not_finite(span.name), blame.together(block.deltas, plan.share, values, dtype))
+    return _Made(span, stored, {slot: new_slots[slot] for slot in strategy.slots}, compared)
+
+
+def _not_finite(tensor: str) -> str:
+    return f"{shown(tensor)} would hold a value that is not finite."
 
 
 def _compare(deltas: Array, step: Array) -> Array:
@@ -192,8 +225,11 @@ def _compare(deltas: Array, step: Array) -> Array:
     return products
 
 
-def _norms(compared: Array) -> list[float]:
-    return [min(math.sqrt(square), sys.float_info.max) for square in compared[0].tolist()]
+def _norms(compared: Array, updates: Sequence[UpdateFile], clipped: Clipping | None) -> list[float]:
+    found = [norms.norm(square) for square in compared[0].tolist()]
+    for row in clipped.rows if clipped else ():
+        found[row] = updates[row].norm or 0.0
+    return found
 
 
 def _cosines(compared: Array) -> list[float]:
@@ -236,21 +272,18 @@ def _summary(updates: Sequence[UpdateFile], population: int | None, inputs: _Inp
     )
 
 
-def _finite(stored: Array, dtype: str, tensor: str) -> Array:
-    if not weights.all_finite(stored, dtype):
-        raise AggregationError(f"{shown(tensor)} would hold a value that is not finite.")
-    return stored
-
-
 def _integers(inputs: _Inputs, span: Span, share: Array) -> Array:
     """The new values of an integer block, in its own type."""
-    base = inputs.base.read(span)[0]
-    step = np.rint(weighted_sum(inputs.updates.read(span), share))
+    base, deltas = inputs.base.read(span)[0], inputs.updates.read(span)
+    share = share if inputs.clipped is None else share * inputs.clipped.scale
+    step = np.rint(weighted_sum(deltas, share))
     limits = np.iinfo(base.dtype)
     # 2.0**63 and 2.0**31 are floats exactly, the largest int64 is not: hence "<" above and ">=" below.
     if not ((step >= float(limits.min)) & (step < -float(limits.min))).all():
-        raise AggregationError(f"{shown(span.name)} would move further than {base.dtype} can hold.")
+        sentence = f"{shown(span.name)} would move further than {base.dtype} can hold."
+        raise SpoiltModel(sentence, blame.integers(base, deltas, share))
     new: Array = base + step.astype(base.dtype)
     if ((new < base) != (step < 0)).any():
-        raise AggregationError(f"{shown(span.name)} would become larger than {base.dtype} can hold.")
+        sentence = f"{shown(span.name)} would become larger than {base.dtype} can hold."
+        raise SpoiltModel(sentence, blame.integers(base, deltas, share))
     return new

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from federation.fl import compression, streams, weights
+from federation.fl import compression, norms, streams, weights
 from federation.fl.encodings import INDICES, NONE, PLAIN, SCALE, VALUES, Encoding
 from federation.fl.numbers import bounded
 from federation.fl.streams import Layout
@@ -37,6 +37,8 @@ class Update:
     num_bytes: int
     num_examples: int
     metrics: dict[str, float | None]
+    norm: float = 0.0  # L2, over all float tensors as they are decoded
+    unusable: tuple[str, ...] = ()  # the metrics whose numbers were beyond 10^30
 
 
 def check(path: Path, *, base: Header, base_digest: str, encoding: Encoding = NONE) -> Update:
@@ -52,11 +54,30 @@ def check(path: Path, *, base: Header, base_digest: str, encoding: Encoding = NO
         header = weights.read_header(path, max_header_bytes=_header_allowance(base))
     except WeightsError as error:
         raise UpdateError(str(error)) from error
-    tests = _encoded(header, base, encoding) if _is_encoded(header.metadata, encoding) else _plain(header, base)
+    size = _Size()
+    is_encoded = _is_encoded(header.metadata, encoding)
+    tests = _encoded(header, base, encoding, size) if is_encoded else _plain(header, base, size)
     num_examples = _num_examples(header.metadata)
     _check_base(header.metadata, base_digest)
-    metrics = _metrics(header.metadata)
-    return Update(_digest_of_good(path, header, tests), header.num_bytes, num_examples, metrics)
+    told = _metrics(header.metadata)
+    metrics = {name: bounded(value) for name, value in told.items()}
+    unusable = tuple(name for name, value in told.items() if value is not None and metrics[name] is None)
+    digest = _digest_of_good(path, header, tests)
+    return Update(digest, header.num_bytes, num_examples, metrics, size.norm(), unusable)
+
+
+class _Size:
+    """Adds up an update's squared norm, part by part. A part's scale may come before it or after it."""
+
+    def __init__(self) -> None:
+        self.squares: dict[str, float] = {}
+        self.scales: dict[str, float] = {}
+
+    def add(self, part: str, square: float) -> None:
+        self.squares[part] = self.squares.get(part, 0.0) + square
+
+    def norm(self) -> float:
+        return norms.norm(sum(square * self.scales.get(part, 1.0) ** 2 for part, square in self.squares.items()))
 
 
 def _header_allowance(base: Header) -> int:
@@ -73,23 +94,23 @@ def _is_encoded(metadata: Mapping[str, str], encoding: Encoding) -> bool:
     return given != PLAIN
 
 
-def _plain(header: Header, base: Header) -> Tests:
+def _plain(header: Header, base: Header, size: _Size) -> Tests:
     _check_tensors(header.tensors, streams.layout(base), "model")
-    return {name: _all_finite(name, tensor.dtype) for name, tensor in header.tensors.items()}
+    return {name: _all_finite(name, tensor.dtype, size) for name, tensor in header.tensors.items()}
 
 
-def _encoded(header: Header, base: Header, encoding: Encoding) -> Tests:
+def _encoded(header: Header, base: Header, encoding: Encoding, size: _Size) -> Tests:
     parts = encoding.layout(streams.layout(base))
     if encoding.sparse:
         parts |= _shortened(header.tensors, base, parts)
     _check_tensors(header.tensors, parts, f"{encoding.name} encoding")
-    tests = {name: _all_finite(name, tensor.dtype) for name, tensor in header.tensors.items()}
+    tests = {name: _all_finite(name, tensor.dtype, size) for name, tensor in header.tensors.items()}
     for name, tensor in base.tensors.items():
         if tensor.dtype not in encoding.dtypes:
             continue
         if SCALE + name in parts:
-            tests[SCALE + name] = _a_scale(SCALE + name)
-            tests[VALUES + name] = _levels(VALUES + name)
+            tests[SCALE + name] = _a_scale(name, size)
+            tests[VALUES + name] = _levels(VALUES + name, size)
         if INDICES + name in parts:
             tests[INDICES + name] = _ascending(INDICES + name, tensor.size)
     return tests
@@ -178,32 +199,36 @@ def _metric_value(name: str, value: Any) -> float | None:
         number = math.inf
     if not math.isfinite(number):
         raise UpdateError(f"The metric {shown(name)} must be a finite number or null.")
-    return bounded(number)
+    return number
 
 
 # ---- what the values must be: functions that are given a tensor's values in order, a chunk at a time
 
 
-def _all_finite(name: str, dtype: str) -> Test:
+def _all_finite(name: str, dtype: str, size: _Size) -> Test:
     def test(stored: Array) -> None:
         if not weights.all_finite(stored, dtype):
             raise UpdateError(f"{shown(name)} holds a value that is not finite.")
+        size.add(name, norms.squared(stored, dtype))
 
     return test if dtype in FLOATS else lambda stored: None
 
 
-def _a_scale(name: str) -> Test:
+def _a_scale(name: str, size: _Size) -> Test:
     def test(stored: Array) -> None:
         if not 0 <= stored[0] <= compression.MAX_SCALE:
-            raise UpdateError(f"{shown(name)} is {stored[0]:g}: it must be from 0 to {compression.MAX_SCALE:g}.")
+            allowed = f"it must be from 0 to {compression.MAX_SCALE:g}"
+            raise UpdateError(f"{shown(SCALE + name)} is {stored[0]:g}: {allowed}.")
+        size.scales[VALUES + name] = float(stored[0])
 
     return test
 
 
-def _levels(name: str) -> Test:
+def _levels(name: str, size: _Size) -> Test:
     def test(stored: Array) -> None:
         if stored.min() < -compression.LEVELS:
             raise UpdateError(f"{shown(name)} holds {stored.min()}: int8 goes from -127 to 127 here.")
+        size.add(name, norms.squared(stored, "I8"))
 
     return test
 

@@ -228,7 +228,7 @@ _with_token = Select(  # what every call needs; the rest is fetched where somebo
     lambda token_hash: (
         Client.objects.enrolled()
         .filter(token_hash=token_hash)
-        .only("name", "token_hash", "enabled", "last_seen", "announced_online", *_instance)
+        .only("name", "num_examples", "token_hash", "enabled", "last_seen", "announced_online", *_instance)
         .order_by()
     ),
     str,

@@ -44,6 +44,7 @@ def make(
         out=out,
         out_slots=out_slots,
         seed=sampling.client_seed(session.seed, round_.number, "server"),
+        defences=session.defences,
         on_block=on_block,
     )
 
@@ -60,4 +61,4 @@ def initial_request(session: TrainingSession, out: Path) -> dict[str, Any]:
 
 
 def _file(seat: Participation) -> UpdateFile:
-    return UpdateFile(storage.path(seat.digest), seat.num_examples or 0, seat.staleness, seat.metrics)
+    return UpdateFile(storage.path(seat.digest), seat.weight, seat.staleness, seat.metrics, seat.update_norm)

@@ -21,6 +21,9 @@ FRESH: dict[str, Any] = {  # what a seat has before its client works
     "num_bytes": 0,
     "num_examples": None,
     "metrics": {},
+    "counted_examples": None,
+    "update_norm": None,
+    "flags": [],
     "reported_at": None,
     "phase": "",
     "fraction": 0.0,
@@ -51,7 +54,7 @@ _SEAT = (
 _ROUND = ("number", "attempt", "status", "deadline", "session", "base_model")
 _BASE = ("version", "digest", "num_bytes")
 _UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")
-_SESSION = ("compression", "compression_options")
+_SESSION = ("compression", "compression_options", "defences")
 _WORK = ("name", "seed", "workload", "workload_digest", "workload_options", "train", "strategy", "strategy_options")
 _READ = (*_SEAT, *_of("round", _ROUND), *_of("round__base_model", _BASE), *_of("round__session", _SESSION))
 

@@ -14,6 +14,7 @@ from federation import events, storage
 from federation.errors import Conflict, Invalid
 from federation.fl import encodings, strategies, workloads
 from federation.fl import options as declared
+from federation.fl.defences import Defence
 from federation.fl.options import Option, OptionError
 from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, FileStatus, LatePolicy, RoundFailure, SessionStatus
 from federation.models import Event, GlobalModel, Participation, ServerEvent, TrainingSession
@@ -62,6 +63,7 @@ class Spec:
     max_retries: int = 2
     on_round_failure: str = RoundFailure.RETRY
     late_policy: str = LatePolicy.DROP
+    defences: Sequence[str] = tuple(Defence)
     train: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 1
     start_from: tuple[int, int] | None = None
@@ -80,6 +82,10 @@ def check(spec: Spec) -> Spec:
         if (chosen := getattr(spec, one)) not in choices.values:
             errors.append((one, f"{one} is {chosen!r}: choose one of {', '.join(choices.values)}."))
     client_tags = _tags(spec, errors)
+    if unknown := [name for name in spec.defences if name not in set(Defence)]:
+        errors.append(
+            ("defences", f"There is no defence {unknown[0]!r}: choose some of {', '.join(Defence)}, or none.")
+        )
     workload_options, train = dict(spec.workload_options), dict(spec.train)
     strategy_options = dict(spec.strategy_options)
     try:
@@ -102,6 +108,7 @@ def check(spec: Spec) -> Spec:
         spec,
         name=name,
         client_tags=client_tags,
+        defences=tuple(defence.value for defence in Defence if defence in spec.defences),
         train=train,
         workload_options=workload_options,
         strategy_options=strategy_options,
@@ -190,6 +197,7 @@ def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
         max_retries=spec.max_retries,
         on_round_failure=spec.on_round_failure,
         late_policy=spec.late_policy,
+        defences=list(spec.defences),
         train=spec.train,
         seed=spec.seed,
         start_from=_model(spec.start_from) if spec.start_from else None,
@@ -222,6 +230,7 @@ def spec_of(session: TrainingSession) -> Spec:
         max_retries=session.max_retries,
         on_round_failure=session.on_round_failure,
         late_policy=session.late_policy,
+        defences=tuple(session.defences),
         train=session.train,
         seed=session.seed,
         start_from=(start.session_id, start.version) if start else None,

@@ -12,17 +12,21 @@ from federation import events, killpoints, storage
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
 from federation.fl import encodings, weights
 from federation.fl import updates as wire
+from federation.fl.defences import Defence, counted_examples
 from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.payloads import storable
 from federation.prepared import Select, Update
-from federation.services import clients, damage, seats
+from federation.services import clients, damage, flags, seats
 
 REASON_LENGTH = 500
 TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
 # Fields of a seat: what others may change while its update is on its way, and what an update changes.
 STATE = ("status", "digest", "reason", "trained_at")
-SETTLED = (*STATE, "num_bytes", "num_examples", "metrics", "fraction", "reported_at", "progress_at")
+SETTLED = (
+    *(*STATE, "num_bytes", "num_examples", "counted_examples", "update_norm", "metrics", "flags"),
+    *("fraction", "reported_at", "progress_at"),
+)
 
 STANDING = ("client__name", "client__enabled", "client__token_hash")
 
@@ -157,10 +161,22 @@ def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: dat
     seat.status = status
     seat.digest, seat.num_bytes = update.digest, update.num_bytes
     seat.num_examples, seat.metrics = update.num_examples, storable(update.metrics)
+    _weigh(seat, update)
     seat.reason = "" if status == SeatStatus.REPORTED else seat.reason
     seat.fraction, seat.reported_at, seat.progress_at = 1.0, now, now
     seat.trained_at = seat.trained_at or now
     _settled([(*(getattr(seat, name) for name in SETTLED), seat.pk)])
+
+
+def _weigh(seat: Participation, update: wire.Update) -> None:
+    """Note what its update counts for, and what is odd about it, for good: whatever the client tells later."""
+    seat.update_norm, seat.counted_examples, seat.flags = update.norm, None, flags.of_update(update)
+    if Defence.EXAMPLES not in seat.round.session.defences:
+        return
+    counted = counted_examples(update.num_examples, seat.client.num_examples)
+    if counted != update.num_examples:
+        seat.counted_examples = counted
+        seat.flags = [*seat.flags, flags.examples_capped(update.num_examples, counted)]
 
 
 def counts_later(seat: Participation) -> bool:
@@ -179,6 +195,7 @@ def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: 
             "digest": update.digest,
             "metrics": update.metrics,
         }
+        | ({"flags": seat.flags} if seat.flags else {})
     )
     events.record(seat.round.session_id, kind, **payload)
 

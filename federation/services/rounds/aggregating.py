@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from federation import events, killpoints, storage
 from federation.errors import StorageFull
-from federation.fl import aggregation, weights
 from federation.killpoints import Point
 from federation.lifecycle import RoundStatus
 from federation.models import Event, Participation, Round
 from federation.services import damage, late, making, seats, server
+from federation.services.rounds import leaving_out
 from federation.services.rounds.closing import fail, move
 from federation.services.rounds.publishing import publish
 from federation.services.rounds.withdrawing import withdraw_all
@@ -93,7 +93,8 @@ def _ended(round_: Round, token: str, **fields: None) -> None:
 
 # What is read of each seat where all goes well; the rest is fetched where something was damaged.
 _COUNTED = (
-    *("status", "digest", "num_examples", "staleness", "metrics", "counted_in"),
+    *("status", "digest", "num_examples", "counted_examples", "staleness", "metrics", "counted_in"),
+    *("update_norm", "flags"),
     *("client__name", "client__enabled", "client__removed_at", "round__number", "round__attempt", "round__session"),
 )
 
@@ -103,29 +104,34 @@ def _aggregate(round_: Round, token: str) -> bool:
     counted, began, lease = list(making.counted(round_).only(*_COUNTED)), timezone.now(), Lease(round_, token)
     if withdraw_all(counted):
         return True
-    made, failure = None, ""
     with (
         storage.scratch() as out,
         storage.scratch() as out_slots,
         storage.Check(making.files(round_, counted)) as check,
     ):
-        try:
-            with storage.refusing_when_full():
-                made = making.make(round_, counted, out, out_slots, lease.renew)
-        except (aggregation.AggregationError, weights.WeightsError, FileNotFoundError) as error:
-            failure = str(error)
+        result = leaving_out.make(round_, counted, out, out_slots, lease.renew)
         if damaged := check.damaged(lease.renew):
             return _mend(round_, token, counted, damaged)
+        made = result.made
         if made is None:
-            return fail(round_, reason=failure, now=timezone.now(), lease_token=token)
+            return _fail(round_, token, result)
         with storage.keeping():
             storage.put(out, made.digest)
             if made.slots_digest:
                 storage.put(out_slots, made.slots_digest)
             killpoints.reached(Point.AGGREGATED)
-            published = publish(round_, token, counted, made, began=began, now=timezone.now())
+            published = publish(round_, token, result.counted, made, result.left_out, began=began, now=timezone.now())
     killpoints.reached(Point.PUBLISHED)
     return published
+
+
+@transaction.atomic
+def _fail(round_: Round, token: str, result: leaving_out.Result) -> bool:
+    leaving_out.record(round_, result.left_out)
+    failed = fail(round_, reason=result.failure, now=timezone.now(), lease_token=token)
+    if not failed:  # another worker has the claim, and decides for itself
+        transaction.set_rollback(True)
+    return failed
 
 
 def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: set[str]) -> bool:

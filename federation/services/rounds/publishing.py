@@ -14,8 +14,10 @@ from federation.fl.numbers import bounded
 from federation.lifecycle import RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.prepared import Update
-from federation.services import seats
+from federation.services import flags, seats
+from federation.services.rounds import leaving_out
 from federation.services.rounds.closing import complete_or_go_on, move
+from federation.services.rounds.leaving_out import LeftOut
 
 Payload = dict[str, Any]
 
@@ -26,6 +28,7 @@ def publish(
     token: str,
     counted: Sequence[Participation],
     made: aggregation.Aggregated,
+    left_out: Sequence[LeftOut] = (),
     *,
     began: datetime,
     now: datetime,
@@ -39,11 +42,15 @@ def publish(
         return False
     _keep_model(round_, made, now)
     _mark_counted(round_, counted, made)
+    clipped = _flag_clipped(counted, made)
+    leaving_out.record(round_, left_out)
     federated = federated_metrics(own)  # late ones measured an older model
     GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
     work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
     if len(own) < len(counted):
         work["late"] = [seats.describe(seat) | {"staleness": seat.staleness} for seat in counted[len(own) :]]
+    if clipped:
+        work["clipped"] = [seats.describe(seat) | {"flags": seat.flags} for seat in clipped]
     where: Payload = {"round": round_.number, "attempt": round_.attempt}
     model: Payload = {"version": round_.number, "digest": made.digest, "num_bytes": made.num_bytes}
     entries = [
@@ -84,6 +91,17 @@ def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> N
 _set_counted = Update(Participation, "status", "norm", "cosine")
 
 
+def _flag_clipped(counted: Sequence[Participation], made: aggregation.Aggregated) -> list[Participation]:
+    """Note whose updates were scaled down. Returns their seats."""
+    if made.clipped is None:
+        return []
+    clipped = [counted[row] for row in made.clipped.rows]
+    for seat in clipped:
+        seat.flags = [*seat.flags, flags.norm_clipped(seat.update_norm or 0.0, made.clipped)]
+        Participation.objects.filter(pk=seat.pk).update(flags=seat.flags)
+    return clipped
+
+
 def _mark_counted(round_: Round, counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
     """Note what became of each update. A late one stays late: `counted_in` says where it counts."""
     _set_counted(
@@ -99,7 +117,7 @@ def federated_metrics(counted: Sequence[Participation]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for name in ("loss", "accuracy"):
-        told = ((bounded(seat.metrics.get(f"base_val_{name}")), seat.num_examples or 0) for seat in counted)
+        told = ((bounded(seat.metrics.get(f"base_val_{name}")), seat.weight) for seat in counted)
         given = [(value, examples) for value, examples in told if value is not None]
         total = sum(examples for _, examples in given)
         if total:

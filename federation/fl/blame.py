@@ -1,0 +1,54 @@
+"""Which updates are to blame where a block of the next model cannot be stored. What it says depends on the files alone.
+
+All of it is seldom needed: a block that is well costs one look at norms that are known anyway.
+"""
+
+import numpy as np
+
+from federation.fl import weights
+from federation.fl.strategies.strategy import Block
+from federation.fl.weights import Array
+
+LARGEST = {  # float, by dtype
+    "F64": float(np.finfo(np.float64).max),
+    "F32": float(np.finfo(np.float32).max),
+    "F16": 65504.0,
+    "BF16": 3.3895313892515355e38,
+}
+
+
+def alone(block: Block, dtype: str, squares: Array) -> list[int]:
+    """The updates that would leave a value that is not finite if they were the only one: base + delta.
+
+    squares: (n,) of the rows' norms, within this block. No value is larger than the norm, so that hardly any row
+    has to be looked at.
+    """
+    farthest = np.sqrt(block.base @ block.base) + np.sqrt(squares)
+    doubtful = np.flatnonzero(~(farthest < LARGEST[dtype] / 2))
+    return [int(row) for row in doubtful if not _is_finite(block.base + block.deltas[row], dtype)]
+
+
+def together(deltas: Array, share: Array, values: Array, dtype: str) -> list[int]:
+    """The update that weighs most in those values that are not finite; none where nobody moves them."""
+    finite = (values & 0x7F80) != 0x7F80 if dtype == "BF16" else np.isfinite(values)
+    weighed = np.abs(deltas[:, ~finite].astype(np.float64)) * share[:, np.newaxis]
+    return _largest(np.nan_to_num(weighed, nan=np.inf, posinf=np.inf).max(axis=1))
+
+
+def integers(base: Array, deltas: Array, share: Array) -> list[int]:
+    """The updates that leave an integer tensor's range alone; else the one that moves it most."""
+    with np.errstate(all="ignore"):
+        after = base + deltas
+        outside = ((after < base) != (deltas < 0)).any(axis=1)
+    if outside.any():
+        return [int(row) for row in np.flatnonzero(outside)]
+    return _largest((np.abs(deltas.astype(np.float64)) * share[:, np.newaxis]).max(axis=1))
+
+
+def _largest(weighed: Array) -> list[int]:
+    row = int(np.argmax(weighed))
+    return [row] if weighed[row] > 0 else []
+
+
+def _is_finite(values: Array, dtype: str) -> bool:
+    return weights.all_finite(weights.narrow(values, dtype), dtype)

@@ -1,0 +1,31 @@
+"""Flags: what was odd about an update and what was done about it, as codes with numbers. Pages make words of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federation.fl.defences import Clipping
+from federation.fl.updates import Update
+
+Flag = dict[str, Any]
+EXAMPLES_CAPPED = "examples_capped"  # claimed, counted
+METRICS_UNUSABLE = "metrics_unusable"  # names
+NORM_CLIPPED = "norm_clipped"  # norm, median, limit
+LEFT_OUT = "left_out"  # round; why stands in the seat's reason
+
+
+def of_update(update: Update) -> list[Flag]:
+    """What the update alone shows."""
+    return [{"code": METRICS_UNUSABLE, "names": list(update.unusable)}] if update.unusable else []
+
+
+def examples_capped(claimed: int, counted: int) -> Flag:
+    return {"code": EXAMPLES_CAPPED, "claimed": claimed, "counted": counted}
+
+
+def norm_clipped(norm: float, clipping: Clipping) -> Flag:
+    return {"code": NORM_CLIPPED, "norm": norm, "median": clipping.median, "limit": clipping.limit}
+
+
+def left_out(round_number: int) -> Flag:
+    return {"code": LEFT_OUT, "round": round_number}

@@ -1,0 +1,89 @@
+"""A model is made without the updates that would spoil it, as long as the quorum holds; their clients are named.
+
+Who is left out depends on the files alone, so that a worker that is killed in between and the next one decide alike,
+and a model that is made again is made of the same updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from federation import events, storage
+from federation.fl.aggregation import Aggregated, AggregationError, SpoiltModel
+from federation.fl.defences import Defence
+from federation.fl.weights import WeightsError
+from federation.lifecycle import SeatStatus
+from federation.models import Event, Participation, Round
+from federation.services import flags, making, seats
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An update that is not counted, and why: a sentence."""
+
+    seat: Participation
+    why: str
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of the updates. made is None where `failure` says why there is no model."""
+
+    counted: list[Participation]
+    left_out: list[LeftOut] = field(default_factory=list)
+    made: Aggregated | None = None
+    failure: str = ""
+
+
+def make(
+    round_: Round, seats_: Sequence[Participation], out: Path, out_slots: Path, on_block: Callable[[], None]
+) -> Result:
+    """Aggregate, and again without those who are to blame where the model could not be stored.
+
+    Each time there is at least one update less. Only where the session's defences say so: else the round fails.
+    """
+    result = Result(list(seats_))
+    while result.made is None and not result.failure:
+        try:
+            with storage.refusing_when_full():
+                result.made = making.make(round_, result.counted, out, out_slots, on_block)
+        except SpoiltModel as error:
+            _leave_out(round_, result, error)
+        except (AggregationError, WeightsError, FileNotFoundError) as error:
+            result.failure = str(error)
+    return result
+
+
+def _leave_out(round_: Round, result: Result, error: SpoiltModel) -> None:
+    blamed = [result.counted[row] for row in error.rows]
+    result.failure = str(error)
+    if not blamed:
+        return
+    names = ", ".join(seat.client.name for seat in blamed)
+    if Defence.FINITE not in round_.session.defences:
+        result.failure += f" That comes of the update of {names}."
+        return
+    result.left_out += [LeftOut(seat, f"The update was left out: {error}") for seat in blamed]
+    result.counted = [seat for seat in result.counted if seat not in blamed]
+    own = sum(seat.round_id == round_.pk for seat in result.counted)
+    needed = max(1, round_.session.quorum)
+    if own >= needed:
+        result.failure = ""
+        return
+    everybody = ", ".join(one.seat.client.name for one in result.left_out)
+    are = "update is" if own == 1 else "updates are"
+    result.failure += f" Without the update of {everybody} {own} {are} left, and {needed} are needed."
+
+
+def record(round_: Round, left_out: Sequence[LeftOut]) -> None:
+    """Refuse these updates for good. Call inside the transaction that publishes the model or fails the round."""
+    entries = []
+    for seat, why in ((one.seat, one.why) for one in left_out):
+        told = [*seat.flags, flags.left_out(round_.number)]
+        fields = {"status": SeatStatus.REJECTED, "reason": why, "flags": told, "counted_in": None, "staleness": 0}
+        if Participation.objects.filter(pk=seat.pk, status=seat.status).update(**fields):
+            entries.append((Event.Kind.UPDATE_REJECTED, seats.describe(seat) | {"reason": why, "flags": told}))
+    if entries:
+        events.record_all(round_.session_id, entries)
