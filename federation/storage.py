@@ -248,15 +248,19 @@ def upload_path(seat_id: int) -> Path:
 
 def sweep() -> None:
     """Remove what a killed process left in the making a day ago."""
-    for folder in (settings.FL_SCRATCH_DIR, settings.FL_UPLOADS_DIR):
-        remove_abandoned(folder.glob("*"))
+    remove_abandoned(settings.FL_SCRATCH_DIR.glob("*"))
+    sweep_uploads()
 
 
-def remove_abandoned(made: Iterable[Path]) -> None:
-    """Those files and folders that nobody wrote to for a day."""
+def sweep_uploads(*, abandoned_seconds: float = ABANDONED_SECONDS) -> None:
+    remove_abandoned(settings.FL_UPLOADS_DIR.glob("*"), abandoned_seconds=abandoned_seconds)
+
+
+def remove_abandoned(made: Iterable[Path], *, abandoned_seconds: float = ABANDONED_SECONDS) -> None:
+    """Those files and folders that nobody wrote to for so long."""
     for path in made:
         with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
+            if time.time() - path.stat().st_mtime < abandoned_seconds:
                 continue
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

@@ -15,10 +15,13 @@ from kombu.exceptions import OperationalError as BrokerAway
 from federation import database, storage
 from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
-from federation.services import alerts, clients, models, repair, retention, rounds, server, signins
+from federation.services import alerts, clients, conversions, models, repair, retention, rounds, server, signins
 
 log = logging.getLogger(__name__)
 messengers = ThreadPoolExecutor(2, "messenger")  # a slow webhook holds up neither rounds nor the tick
+
+
+HALF_UPLOAD_SECONDS = 600.0  # a half upload that nobody wrote to for so long goes where the disk is full
 
 
 class Alarm(Task):
@@ -97,12 +100,16 @@ def _deliver(delivery_id: int) -> None:
 def expire() -> None:
     """Once a minute: the files that sessions at work need no longer."""
     retention.expire(TrainingSession.objects.filter(status__in=LIVE))
+    if storage.is_full():  # what can be had again, or was given up, makes room first
+        conversions.sweep(unused_seconds=0)
+        storage.sweep_uploads(abandoned_seconds=HALF_UPLOAD_SECONDS)
 
 
 @shared_task(base=Alarm)
 def prune() -> None:
     """Once an hour: what killed processes left, and what is kept no longer."""
     storage.sweep()
+    conversions.sweep()
     now = timezone.now()
     retention.prune(now=now)
     signins.prune(now=now)

@@ -17,7 +17,7 @@ from django.urls import path, re_path  # noqa: E402
 from dashboard.consumers import LogConsumer, nowhere  # noqa: E402
 from federation.api import health  # noqa: E402
 from federation.api.raw import RawRoutes  # noqa: E402
-from federation.api.urls import RAW_ROUTES  # noqa: E402
+from federation.api.urls import RAW_ROUTES, TABLES  # noqa: E402
 from flsite import embedded, urls  # noqa: E402, F401  urls registers the converter "id"
 from flsite.gate.gate import Gate  # noqa: E402
 from flsite.gate.turns import Turns  # noqa: E402
@@ -34,7 +34,7 @@ websockets = URLRouter(
 pages = StaticFiles(Turns(django_application))
 application = Gate(
     ProtocolTypeRouter(
-        {"http": RawRoutes(RAW_ROUTES | health.ROUTES, otherwise=pages), "websocket": websockets},
+        {"http": RawRoutes(RAW_ROUTES | TABLES | health.ROUTES, otherwise=pages), "websocket": websockets},
     )
 )
 

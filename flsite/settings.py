@@ -14,6 +14,7 @@ FL_DATA_DIR = env.folder("FL_DATA_DIR", BASE_DIR / "var")
 FL_WEIGHTS_DIR = FL_DATA_DIR / "weights"
 FL_SCRATCH_DIR = FL_DATA_DIR / "scratch"
 FL_UPLOADS_DIR = FL_DATA_DIR / "uploads"
+FL_CONVERTED_DIR = FL_DATA_DIR / "converted"
 
 # ---- how the federation behaves
 FL_ONLINE = timedelta(seconds=env.whole("FL_ONLINE_SECONDS", 45, minimum=1, maximum=86_400))

@@ -17,15 +17,15 @@ from django.db.models import Exists
 from federation import killpoints, storage, tasks
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of, principal_of
 from federation.api.raw import Exchange, bytes_at_a_time
-from federation.api.threads import at_length, in_thread
+from federation.api.threads import at_length, in_thread, one_by_one
 from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
-from federation.fl import torch_file
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel, Participation
 from federation.prepared import Select
-from federation.services import damage
+from federation.services import conversions, damage
 from federation.services.standing import Principal
 
+MOST_WAITING = 8  # callers at a time for whom a model is to be converted
 SENDFILE_BYTES = 1 << 20  # at a time, so that other connections get their turn
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
@@ -56,6 +56,40 @@ async def get_model(exchange: Exchange) -> None:
         where = file.relative_to(settings.FL_WEIGHTS_DIR).as_posix()
         await exchange.answer(200, headers | {"X-Accel-Redirect": f"{settings.FL_ACCEL_REDIRECT}{where}"})
         return
+    await _send(exchange, caller, file, etag, headers)
+
+
+async def get_state_dict(exchange: Exchange) -> None:
+    """The same weights as a PyTorch state_dict, which is made once."""
+    digest = exchange.path["digest"]
+    _, caller = await _permitted(exchange.headers, digest)
+    with exchange.going_on_as(caller):
+        file = await in_thread(conversions.kept, digest) or await _converted(digest)
+    etag = f'"{digest}-pt"'
+    exchange.extra_headers = {"ETag": etag, "Accept-Ranges": "bytes"}
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f'attachment; filename="model-{digest[:12]}.pt"',
+    }
+    await _send(exchange, caller, file, etag, headers)
+
+
+async def _converted(digest: str) -> Path:
+    global _waiting
+    if _waiting >= MOST_WAITING:
+        raise Unavailable("Many models are being converted; try again.", headers={"Retry-After": "5"})
+    _waiting += 1
+    try:
+        return await one_by_one(conversions.make, digest)
+    finally:
+        _waiting -= 1
+
+
+_waiting = 0  # for a conversion
+
+
+async def _send(exchange: Exchange, caller: Principal, file: Path, etag: str, headers: dict[str, str]) -> None:
+    """A file, or the part of it that is asked for."""
     size = file.stat().st_size
     start, stop, partial = _range(exchange.headers, etag, size)
     headers["Content-Length"] = str(stop - start)
@@ -67,21 +101,6 @@ async def get_model(exchange: Exchange) -> None:
     else:
         with exchange.going_on_as(caller):
             await _stream(exchange, file, start, stop)
-
-
-async def get_state_dict(exchange: Exchange) -> None:
-    """The same weights as a PyTorch state_dict, made for this answer and removed after it."""
-    digest = exchange.path["digest"]
-    file, caller = await _permitted(exchange.headers, digest)
-    with storage.scratch() as made, exchange.going_on_as(caller):
-        await at_length(torch_file.write, file, made)
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Length": str(made.stat().st_size),
-            "Content-Disposition": f'attachment; filename="model-{digest[:12]}.pt"',
-        }
-        await exchange.begin(200, headers)
-        await _stream(exchange, made, 0, made.stat().st_size)
 
 
 _streaming: set[Exchange] = set()

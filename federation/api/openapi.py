@@ -119,7 +119,8 @@ def raw_paths() -> dict[str, Any]:
         "get": _operation(
             "get_state_dict",
             "A model as a PyTorch state_dict, for torch.load(path, weights_only=True)",
-            _answers({"200": "The file"}, "401", "404"),
+            _answers({"200": "The file", "206": "A part of it"}, "401", "403", "404", "410", "416", "503", "507"),
+            parameters=[_header("Range"), _header("If-Range")],
             security=[*TOKEN, {"KeyAuth": []}, {"BrowserAuth": []}],
         ),
         "parameters": [DIGEST],

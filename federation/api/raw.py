@@ -117,6 +117,10 @@ class Exchange:
         return b"".join(pieces)
 
 
+class Elsewhere(Exception):
+    """What is asked for is Django's to answer."""
+
+
 Handler = Callable[[Exchange], Awaitable[None]]
 
 
@@ -140,8 +144,11 @@ class RawRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         for pattern, handlers in self.routes:
             if match := pattern.fullmatch(scope["path"]):
-                await self._serve(Exchange(scope, receive, send, **match.groupdict()), handlers)
-                return
+                try:
+                    await self._serve(Exchange(scope, receive, send, **match.groupdict()), handlers)
+                    return
+                except Elsewhere:
+                    break
         await self.otherwise(scope, receive, send)
 
     async def _serve(self, exchange: Exchange, handlers: Mapping[str, Handler]) -> None:
@@ -151,6 +158,8 @@ class RawRoutes:
                 allowed = ", ".join(handlers)
                 raise NotAllowed(f"{exchange.method} is not known here; use {allowed}.", headers={"Allow": allowed})
             await handler(exchange)
+        except Elsewhere:
+            raise
         except Disconnected:
             if exchange.stalled:
                 silence = f"Nothing came for {settings.FL_STALL_SECONDS} s; go on from where the upload stands."

@@ -74,7 +74,7 @@ def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
 
 
 _short = Threads(1 if connection.vendor == "sqlite" else 6)
-_aside = Threads(1)
+_aside, _one_by_one = Threads(1), Threads(1)
 _long = ThreadPoolExecutor(4, thread_name_prefix="files")
 
 
@@ -86,6 +86,11 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
 async def aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """The same on a thread of its own, for what is not to wait behind the calls of clients, however many there are."""
     return await _aside.run(lambda: _run(function, *args, **kwargs))
+
+
+async def one_by_one(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The same for what takes long and is to be done one at a time."""
+    return await _one_by_one.run(lambda: _run(function, *args, **kwargs))
 
 
 async def at_length(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -14,8 +14,8 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -111,6 +111,7 @@ async def create(exchange: Exchange) -> None:
     if length is None and exchange.headers.get("upload-defer-length") != "1":
         raise Invalid(("Upload-Length", "Say the size in Upload-Length, or Upload-Defer-Length: 1."))
     _check_length(seat, length)
+    storage.require_room(length or 0)
     async with _locked(seat) as upload:
         await in_thread(_begin, seat, upload, length)
     location = f"/api/v1/participations/{seat.pk}/update"
@@ -151,6 +152,8 @@ async def _take_part(exchange: Exchange, seat: Participation, checksum: Checksum
             await _nothing_left(exchange, stands)
             return
         length = _agreed_length(seat, exchange.headers)
+        if not stands:
+            await in_thread(_give_up_others, seat)
         limit = length if length is not None else _largest(seat)
         stands, cut = await _append(exchange, upload, stands, limit, checksum)
         if cut or stands != length:
@@ -202,7 +205,7 @@ async def _append(
     if start + _declared(exchange) > limit:
         raise _beyond(limit)
     storage.require_room(_declared(exchange))
-    with storage.refusing_when_full():
+    with upload.without_a_rest(start), storage.refusing_when_full():
         while more:
             try:
                 data, more = await exchange.chunk()
@@ -271,6 +274,15 @@ class Upload:
             written = os.pwrite(self.handle, data, at)
             data, at = data[written:], at + written
 
+    @contextmanager
+    def without_a_rest(self, start: int) -> Iterator[None]:
+        """Where what is written meanwhile is refused, nothing of it stays on the disk."""
+        try:
+            yield
+        except Refused:
+            os.ftruncate(self.handle, start)
+            raise
+
 
 @asynccontextmanager
 async def _locked(seat: Participation) -> AsyncIterator[Upload]:
@@ -308,8 +320,19 @@ def _offset(seat: Participation) -> int:
 
 
 def _begin(seat: Participation, upload: Upload, length: int | None) -> None:
+    _give_up_others(seat)
     _note(seat, 0, length)
     os.ftruncate(upload.handle, 0)
+
+
+def _give_up_others(seat: Participation) -> None:
+    """A client sends one update at a time: what it began for other seats and left half sent makes room."""
+    others = Participation.objects.filter(client=seat.client_id, upload_offset__gt=0).exclude(pk=seat.pk)
+    left = list(others.exclude(status__in=COUNTED).values_list("pk", flat=True))
+    if left:
+        Participation.objects.filter(pk__in=left).update(upload_offset=0, upload_length=None)
+        for pk in left:
+            storage.upload_path(pk).unlink(missing_ok=True)
 
 
 def _note(seat: Participation, offset: int, length: int | None) -> None:

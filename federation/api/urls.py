@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.parser import Parser
 
-from federation.api import agents, downloads, limits, openapi, operators, problems, progress, uploads, work
+from federation.api import agents, downloads, limits, openapi, operators, problems, progress, tables, uploads, work
 from federation.errors import NotFound, Refused, Unauthorized
 
 RAW_ROUTES = {
@@ -30,6 +30,10 @@ RAW_ROUTES = {
 class BoundedParser(Parser):
     def parse_body(self, request: HttpRequest) -> Any:
         return problems.json_of(request.body, limits.of(request.method or "", request.path))
+
+
+# Where only one form of the answer is raw.
+TABLES = {r"/api/v1/sessions/(?P<session_id>[0-9]{1,18})/metrics": {"GET": tables.get_metrics}}
 
 
 class Api(NinjaAPI):

@@ -32,6 +32,7 @@ def stores(settings: Any, tmp_path: Path) -> None:
     settings.FL_WEIGHTS_DIR = tmp_path / "weights"
     settings.FL_SCRATCH_DIR = tmp_path / "scratch"
     settings.FL_UPLOADS_DIR = tmp_path / "uploads"
+    settings.FL_CONVERTED_DIR = tmp_path / "converted"
 
 
 @pytest.fixture(autouse=True)

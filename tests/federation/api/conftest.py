@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.test import Client as Browser
 
 from federation.api.raw import RawRoutes
-from federation.api.urls import RAW_ROUTES
+from federation.api.urls import RAW_ROUTES, TABLES
 from tests.federation.asgi import Answer, request
 from tests.federation.cast import token_of
 
@@ -47,7 +47,7 @@ async def django(*_: Any) -> None:
     raise AssertionError("not a raw route")
 
 
-application = RawRoutes(RAW_ROUTES, otherwise=django)
+application = RawRoutes(RAW_ROUTES | TABLES, otherwise=django)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from django.test import Client as Browser
 from federation import storage, tasks
 from federation.api import downloads
 from federation.api.raw import bytes_at_a_time
-from federation.fl import weights
+from federation.fl import torch_file, weights
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel
 from federation.services import clients
@@ -231,3 +231,21 @@ def test_a_download_costs_two_queries(open_round, django_assert_num_queries):
 @pytest.mark.parametrize(("transfers", "each"), [(0, 256 << 10), (1, 256 << 10), (10, 209_715), (40, 64 << 10)])
 def test_many_transfers_move_less_at_a_time(transfers: int, each: int):
     assert bytes_at_a_time(transfers) == each
+
+
+def test_a_state_dict_is_made_once_and_has_parts(model, raw, monkeypatch):
+    made = []
+    honest = torch_file.write
+    monkeypatch.setattr(torch_file, "write", lambda *files: (made.append(files), honest(*files)))
+    url = f"/api/v1/models/{model.digest}/state_dict"
+    whole, again = raw("GET", url, by="anna"), raw("GET", url, by="anna")
+    assert whole.body == again.body and len(made) == 1
+    part = raw("GET", url, by="anna", headers={"Range": "bytes=10-19", "If-Range": whole.headers["etag"]})
+    assert (part.status, part.body) == (206, whole.body[10:20])
+    assert not list(storage.settings.FL_SCRATCH_DIR.glob("*"))
+
+
+def test_where_many_wait_for_conversions_one_more_is_asked_to_come_again(model, raw, monkeypatch):
+    monkeypatch.setattr(downloads, "_waiting", downloads.MOST_WAITING)
+    answer = raw("GET", f"/api/v1/models/{model.digest}/state_dict", by="anna")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")

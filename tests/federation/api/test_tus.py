@@ -9,7 +9,7 @@ from federation import storage
 from federation.api import uploads
 from federation.lifecycle import SeatStatus
 from federation.models import Client
-from federation.services import clients, sessions, updates
+from federation.services import clients, rounds, sessions, updates
 from tests.federation.api.conftest import application, problem
 from tests.federation.asgi import Answer, request
 from tests.federation.cast import seat_of, send, settle, token_of, update
@@ -351,3 +351,47 @@ def test_the_last_part_of_a_client_that_was_disabled_meanwhile_is_refused(body, 
     monkeypatch.setattr(updates.wire, "check", disabled_meanwhile)
     assert "anna is disabled" in problem(patch(10, body[10:]), 403)
     assert seat_of("anna").status == SeatStatus.DROPPED and not seat_of("anna").digest
+
+
+def test_while_a_part_arrives_the_disk_keeps_its_reserve(body, patch, stands, monkeypatch):
+    honest = storage.require_room
+    asked = []
+
+    def require_room(num_bytes=0):
+        asked.append(num_bytes)
+        monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60 if len(asked) > 2 else 0)
+        honest(num_bytes)
+
+    monkeypatch.setattr(storage, "require_room", require_room)
+    problem(patch(0, [body[:50], body[50:100], body[100:]]), 507)
+    assert asked == [0, 50, 50]
+    monkeypatch.undo()
+    assert stands() == 0 and storage.upload_path(seat_of("anna").pk).stat().st_size == 0
+    assert patch(0, body, headers={"Upload-Length": str(len(body))}).status == 204
+
+
+def test_an_upload_that_cannot_fit_is_refused_at_its_creation(body, create, monkeypatch):
+    monkeypatch.setattr(storage, "SPARE_BYTES", storage.free_bytes() - 10)
+    monkeypatch.setattr(storage, "free_bytes", lambda: storage.SPARE_BYTES + 10)
+    problem(create(Upload_Length=str(len(body))), 507)
+    assert create(Upload_Length="5").status == 201
+
+
+@pytest.mark.parametrize("way", ["create", "patch"])
+def test_a_client_has_one_half_upload_and_another_one_makes_it_go(body, patch, create, raw, alice, running, now, way):
+    assert patch(0, body[:100]).status == 204
+    first = seat_of("anna")
+    assert storage.upload_path(first.pk).stat().st_size == 100
+    rounds.skip(first.round.session, first.pk, by="alice")
+    sessions.cancel(first.round.session, by=alice, now=now)
+    session = running(quorum=1, cohort_size=1, name="second", seed=2)
+    while seat_of("anna").pk == first.pk:
+        assert rounds.advance(session, now=now)
+    assert storage.upload_path(first.pk).exists()
+    if way == "create":
+        assert create(Upload_Length=str(len(body))).status == 201
+    else:
+        assert patch(0, body[:10]).status == 204
+    assert not storage.upload_path(first.pk).exists()
+    first.refresh_from_db()
+    assert first.upload_offset == 0
