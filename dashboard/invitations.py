@@ -23,8 +23,8 @@ def command(request: HttpRequest, code: str, name: str) -> dict[str, str]:
     """How one client of this name joins."""
     text = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
 .venv/bin/python clientagent/run.py \\
-  --server {_server(request)}{_insecure(request)} \\
-  --join {code} \\
+  --server {_server(request)} \\
+{_insecure(request, "  ")}--join {code} \\
   --name {shlex.quote(name)}"""
     return {"key": "one", "title": "pip", "text": text}
 
@@ -35,8 +35,9 @@ def is_insecure(request: HttpRequest) -> bool:
     return url.scheme == "http" and not _is_loopback(url.hostname or "")
 
 
-def _insecure(request: HttpRequest) -> str:
-    return " --insecure" if is_insecure(request) else ""
+def _insecure(request: HttpRequest, indent: str) -> str:
+    """The flag on a line of its own, where it is needed."""
+    return f"{indent}--insecure \\\n{indent}" if is_insecure(request) else indent
 
 
 def _is_loopback(host: str) -> bool:
@@ -54,17 +55,16 @@ def commands(request: HttpRequest, code: str) -> list[dict[str, str]]:
     """What to run beside the data. The server's address is the one that the browser used."""
     server = _server(request)
     same = "--network host " if _is_loopback(urlsplit(server).hostname or "") else ""
-    server += _insecure(request)
     docker = f"""docker run -it --name my-site {same}\\
   -v "$PWD":/src:ro -v my-site:/state -w /src python:3.12-slim \\
   sh -c "pip install -r clientagent/requirements.txt && \\
     python clientagent/run.py --server {server} \\
-      --join {code} --name my-site --state /state\""""
+{_insecure(request, "      ")}--join {code} --name my-site --state /state\""""
     several = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
 (trap "kill 0" INT; for n in 1 2 3 4; do
   .venv/bin/python clientagent/run.py \\
     --server {server} \\
-    --join {code} \\
+{_insecure(request, "    ")}--join {code} \\
     --name laptop-$n \\
     --partition dirichlet:0.5 --shard $n/4 &
 done; wait)"""

@@ -241,7 +241,7 @@ def test_the_commands_say_insecure_where_the_way_to_the_server_is(
     ):
         headers = HTMX | {"host": host}
         page = browser.post(path, given, headers=headers, secure=secure).content.decode()
-        commands = re.findall(r"--server \S+( --insecure)?", page)
+        commands = re.findall(r"--server \S+ \\\n +(--insecure \\\n +)?--join", page)
         assert commands and all(bool(found) == needed for found in commands), page
         assert ("anybody on the way can read" in page) == needed
 
