@@ -1,4 +1,4 @@
-"""The raw routes, described for the OpenAPI document."""
+"""The OpenAPI document: the raw routes, and every refusal with what brings it about."""
 
 from __future__ import annotations
 
@@ -7,46 +7,100 @@ from typing import Any
 from federation.api import schemas
 
 SCHEMAS = "#/components/schemas/"
+METHODS = ("get", "put", "post", "patch", "delete", "head")
 TOKEN: list[dict[str, list[str]]] = [{"ClientAuth": []}]  # Ninja names a scheme after its class
-PROBLEM = {"application/problem+json": {"schema": {"type": "object"}}}
 SEAT = {"name": "seat_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}
 DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+FILE = {"description": "The file, or the part of it that was asked for", "content": BYTES}
 
 
-METHODS = ("get", "put", "post", "patch", "delete", "head", "options")
-COMMON: dict[str, Any] = {
-    status: {"description": text, "content": PROBLEM}
-    for status, text in {
-        "400": "No JSON, more values or a deeper nesting than is taken here, or an unknown host",
-        "401": "No valid token",
-        "403": "A valid token that may not",
-        "404": "Nothing here, or of somebody else",
-        "405": "Another method",
-        "408": "The body comes too slowly",
-        "413": "The body is too large",
-        "414": "The address is too long",
-        "429": "Too many requests; Retry-After says when to come again",
-        "503": "Not now; Retry-After says when to come again",
-    }.items()
+# ---- refusals
+
+REFUSALS = {  # what a status says
+    "400": "No JSON, more values or a deeper nesting than is taken here, an invalid header, or an unknown host",
+    "401": "No valid token, API key or session",
+    "403": "Not allowed to this caller; for a browser also: no valid CSRF token",
+    "404": "Not there, or another's",
+    "405": "Another method",
+    "408": "The body comes too slowly",
+    "409": "The state does not allow it now",
+    "410": "The round is closed, or the file is not kept",
+    "412": "Another version of tus: send Tus-Resumable: 1.0.0",
+    "413": "The body is too large",
+    "414": "The address is too long",
+    "415": "A PATCH must carry application/offset+octet-stream",
+    "416": "The file has no such range",
+    "422": "A value is invalid; errors names each one",
+    "423": "Another part of this upload is on its way",
+    "429": "Too many requests, or too many of something",
+    "431": "The headers are too large",
+    "460": "The bytes do not fit the checksum",
+    "503": "Not now: the server is busy or its database is away",
+    "507": "The server's disk is full",
+}
+ALWAYS = ("400", "401", "403", "405", "408", "413", "414", "429", "431", "503")  # whatever is asked for
+WRITES = ("409", "422", "507")
+RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 0}}
+LATER = ("409", "423", "429", "503", "507")  # may say when to come again
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "A sentence for a person"},
+        "errors": {
+            "type": "array",
+            "description": "Of a 422: the values that are invalid",
+            "items": {"type": "object", "properties": {"field": {"type": "string"}, "detail": {"type": "string"}}},
+        },
+    },
 }
 
 
-def _answers(good: dict[str, str], *refusals: str) -> dict[str, Any]:
-    answers: dict[str, Any] = {status: {"description": text} for status, text in good.items()}
-    return answers | {status: {"description": "Refused", "content": PROBLEM} for status in refusals}
+def document(schema: dict[str, Any]) -> dict[str, Any]:
+    """Ninja's document with the raw routes and with every refusal of every operation."""
+    schema["paths"] |= raw_paths()
+    schema["components"]["schemas"] |= raw_schemas() | {"Problem": PROBLEM}
+    schema["components"]["responses"] = {status: _refusal(status) for status in REFUSALS}
+    for path, operations in schema["paths"].items():
+        for method in METHODS:
+            if operation := operations.get(method):
+                _add_refusals(path, method, operation)
+    return schema
 
 
-def add_common(paths: dict[str, Any]) -> None:
-    """What any call may be answered before it is looked at closely, in each operation that does not tell it itself."""
-    for operations in paths.values():
-        for method, operation in operations.items():
-            if method in METHODS:
-                operation["responses"] = COMMON | _keyed_by_text(operation["responses"])
+def _refusal(status: str) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    headers = {"headers": {"Retry-After": RETRY_AFTER}} if status in LATER else {}
+    return {"description": REFUSALS[status], "content": content} | headers
 
 
-def _keyed_by_text(answers: dict[Any, Any]) -> dict[str, Any]:
-    return {str(status): answer for status, answer in answers.items()}
+def _add_refusals(path: str, method: str, operation: dict[str, Any]) -> None:
+    answers = {str(status): answer for status, answer in operation["responses"].items()}
+    found = {*ALWAYS, *(status for status, answer in answers.items() if answer is None)}
+    found |= {"409"} if TOKEN[0] in operation.get("security", ()) else set()  # another agent acts for this client
+    found |= {"404"} if "{" in path else set()
+    found |= {"422"} if operation.get("parameters") else set()
+    found |= set(WRITES) if method not in ("get", "head") else set()
+    refusals = {status: {"$ref": f"#/components/responses/{status}"} for status in sorted(found)}
+    operation["responses"] = answers | refusals
+
+
+# ---- the raw routes
+
+
+def _answers(good: dict[str, Any], *refusals: str) -> dict[str, Any]:
+    """good: a description by status, or a whole answer. refusals: those that are not any operation's."""
+    answers = {status: {"description": text} if isinstance(text, str) else text for status, text in good.items()}
+    return answers | dict.fromkeys(refusals)
+
+
+def _json(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": {"type": "object"}}}}
 
 
 def _operation(name: str, summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -69,29 +123,27 @@ def raw_paths() -> dict[str, Any]:
         "put": _operation(
             "put_update",
             "Send a whole update of up to 8 MiB",
-            _answers({"204": "Accepted"}, "401", "404", "409", "410", "413", "422", "507"),
+            _answers({"204": "Accepted"}, "410"),
             requestBody={"required": True, "content": BYTES},
             parameters=[_header("Content-Digest")],
         ),
         "post": _operation(
             "create_upload",
             "Begin an upload (tus 1.0 creation)",
-            _answers(
-                {"201": "Created; the update URL is in Location"}, "401", "404", "410", "412", "413", "422", "423"
-            ),
+            _answers({"201": "Created; the update URL is in Location"}, "410", "412", "423"),
             parameters=[_header("Upload-Length", "integer"), _header("Upload-Defer-Length", "integer")],
         ),
         "head": _operation(
             "get_upload_offset",
             "Where an upload stands (tus 1.0 core)",
-            _answers({"200": "Upload-Offset and Upload-Length or Upload-Defer-Length"}, "401", "404", "410", "412"),
+            _answers({"200": "Upload-Offset and Upload-Length or Upload-Defer-Length"}, "410", "412"),
         ),
         "patch": _operation(
             "patch_update",
             "Send the next part (tus 1.0 core and checksum)",
             _answers(
                 {"204": "Kept; the last part is answered as the PUT is"},
-                *("401", "404", "409", "410", "412", "413", "415", "422", "423", "460", "507"),
+                *("410", "412", "415", "423", "460"),
             ),
             requestBody={
                 "required": True,
@@ -109,7 +161,7 @@ def raw_paths() -> dict[str, Any]:
         "get": _operation(
             "get_model",
             "A model's weights as safetensors",
-            _answers({"200": "The file", "206": "A part of it", "304": "Known already"}, "401", "404", "416"),
+            _answers({"200": FILE, "206": FILE, "304": "Known already"}, "410", "416"),
             parameters=[_header("Range"), _header("If-None-Match"), _header("If-Range")],
             security=[*TOKEN, {"KeyAuth": []}, {"BrowserAuth": []}],
         ),
@@ -119,7 +171,7 @@ def raw_paths() -> dict[str, Any]:
         "get": _operation(
             "get_state_dict",
             "A model as a PyTorch state_dict, for torch.load(path, weights_only=True)",
-            _answers({"200": "The file", "206": "A part of it"}, "401", "403", "404", "410", "416", "503", "507"),
+            _answers({"200": FILE, "206": FILE}, "410", "416", "507"),
             parameters=[_header("Range"), _header("If-Range")],
             security=[*TOKEN, {"KeyAuth": []}, {"BrowserAuth": []}],
         ),
@@ -129,7 +181,7 @@ def raw_paths() -> dict[str, Any]:
         "get": _operation(
             "get_work",
             "Ask for work; held until there is some, for `wait` seconds at most",
-            _answers({"200": "Work", "204": "None now"}, "401", "403", "422"),
+            _answers({"200": _json("Work"), "204": "None now"}),
             parameters=[wait],
         )
     }
@@ -138,12 +190,7 @@ def raw_paths() -> dict[str, Any]:
             "progress",
             "Say how far this work is, with points of its curves",
             _answers(
-                {"200": 'An object; "continue": false means: drop this work; "left_out": points beyond a quota'},
-                "400",
-                "401",
-                "403",
-                "404",
-                "422",
+                {"200": _json('An object; "continue": false means: drop this work; "left_out": points beyond a quota')}
             ),
             requestBody={"required": True, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Progress"}}}},
         ),

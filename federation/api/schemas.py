@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
+from django.db.models import TextChoices
 from ninja import Schema
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
+    StrictBool,
     StringConstraints,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -24,7 +27,9 @@ from pydantic_core import PydanticCustomError
 
 from federation import parsing
 from federation.fl.defences import Defence
+from federation.lifecycle import LatePolicy, RoundFailure
 from federation.models import Phase
+from federation.services import invitations, rounds, sessions
 
 T = TypeVar("T")
 
@@ -146,11 +151,36 @@ class Empty(Schema):
 # ---- operators
 
 
+def _whole_number(value: Any) -> Any:
+    """Refuse what pydantic would make a number of."""
+    if isinstance(value, bool | str):
+        raise PydanticCustomError("whole", "Write a whole number")
+    return value
+
+
+def _within(limits: tuple[int, int]) -> Any:
+    """What the document says of limits. The service looks at them, and refuses in a sentence of its own."""
+    low, high = limits
+    return Field(json_schema_extra={"minimum": low, "maximum": high})
+
+
+def _one_of(kind: type[TextChoices]) -> Any:
+    return Field(json_schema_extra={"enum": list(kind.values)})
+
+
+Whole = Annotated[int, BeforeValidator(_whole_number)]
+Word = Annotated[str, StringConstraints(max_length=24), Storable]
+Expiry = Annotated[Whole, _within((1, invitations.MAX_SECONDS))]
+Seconds = Annotated[Whole, _within(sessions.LIMITS["round_seconds"])]
+Tags = list[Annotated[str, StringConstraints(max_length=64), Storable]]
+Options = dict[str, Any]
+
+
 class Choice(Strict):
     """A workload, a strategy or a compression with its options."""
 
     name: Annotated[str, StringConstraints(max_length=64)]
-    options: dict[str, Any] = {}
+    options: Options = {}
 
 
 def _number_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -160,36 +190,36 @@ def _number_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         raise PydanticCustomError("seconds", 'Write a whole number of seconds, or "auto" to have it learnt') from None
 
 
-RoundSeconds = Annotated[int | Literal["auto"], WrapValidator(_number_or_auto)]
+RoundSeconds = Annotated[Seconds | Literal["auto"], WrapValidator(_number_or_auto)]
 
 
 class StartFrom(Strict):
     session: Id
-    version: Annotated[int, Field(ge=0, lt=2**31)]
+    version: Annotated[Whole, Field(ge=0, lt=2**31)]
 
 
 class NewSession(Strict):
     name: Annotated[str, StringConstraints(max_length=100), Storable]
     workload: Choice
-    rounds: int = 10
+    rounds: Annotated[Whole, _within(sessions.LIMITS["rounds"])] = 10
     strategy: Choice = Choice(name="fedavg")
     compression: Choice = Choice(name="none")
-    cohort_size: int | None = None
-    client_tags: list[Annotated[str, StringConstraints(max_length=64), Storable]] = []
-    quorum: int = 1
+    cohort_size: Annotated[Whole, _within(sessions.LIMITS["cohort_size"])] | None = None
+    client_tags: Tags = []
+    quorum: Annotated[Whole, _within(sessions.LIMITS["quorum"])] = 1
     round_seconds: RoundSeconds = 600
-    max_retries: int = 2
-    on_round_failure: Annotated[str, StringConstraints(max_length=24), Storable] = "retry"
-    late_policy: Annotated[str, StringConstraints(max_length=24), Storable] = "drop"
+    max_retries: Annotated[Whole, _within(sessions.LIMITS["max_retries"])] = 2
+    on_round_failure: Annotated[Word, _one_of(RoundFailure)] = "retry"
+    late_policy: Annotated[Word, _one_of(LatePolicy)] = "drop"
     defences: Annotated[list[Defence], Field(max_length=len(Defence))] = list(Defence)
-    train: dict[str, Any] = {}
-    seed: int = 1
+    train: Options = {}
+    seed: Annotated[Whole, _within(sessions.LIMITS["seed"])] = 1
     start_from: StartFrom | None = None
-    start: bool = True
+    start: StrictBool = True
 
 
 class Extension(Strict):
-    seconds: int
+    seconds: Annotated[Whole, _within((1, rounds.MAX_EXTENSION_SECONDS))]
 
 
 class Skip(Strict):
@@ -197,12 +227,12 @@ class Skip(Strict):
 
 
 class NewInvitation(Strict):
-    uses: int = 1
-    expires_in_seconds: int | None = 7 * 86_400
+    uses: Annotated[Whole, _within((1, invitations.MAX_USES))] = 1
+    expires_in_seconds: Expiry | None = 7 * 86_400
 
 
 class Reissue(Strict):
-    expires_in_seconds: int | None = 86_400
+    expires_in_seconds: Expiry | None = 86_400
 
 
 class Invited(Schema):
@@ -215,8 +245,8 @@ class Invited(Schema):
 class ClientChange(Strict):
     """What is left out stays as it is; one member is needed."""
 
-    enabled: bool | None = None
-    tags: list[Annotated[str, StringConstraints(max_length=64), Storable]] | None = None
+    enabled: StrictBool | None = None
+    tags: Tags | None = None
 
     @model_validator(mode="after")
     def _something(self) -> ClientChange:

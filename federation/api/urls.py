@@ -40,11 +40,7 @@ class Api(NinjaAPI):
     """Ninja's API whose OpenAPI document names the raw routes too."""
 
     def get_openapi_schema(self, **kwargs: Any) -> Any:
-        schema = super().get_openapi_schema(**kwargs)
-        schema["paths"] |= openapi.raw_paths()
-        schema["components"]["schemas"] |= openapi.raw_schemas()
-        openapi.add_common(schema["paths"])
-        return schema
+        return openapi.document(super().get_openapi_schema(**kwargs))
 
 
 api = Api(

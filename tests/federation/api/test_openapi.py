@@ -5,6 +5,9 @@ import pytest
 from django.test import Client as Browser
 
 from federation.api.urls import RAW_ROUTES
+from federation.errors import Refused
+from federation.lifecycle import LatePolicy
+from federation.services import invitations, sessions
 
 CONTRACT = {
     "/enroll": {"post"},
@@ -84,3 +87,35 @@ def test_the_docs_page_loads_without_a_token_and_runs_nothing_that_the_csp_forbi
     scripts = page.split("<script")[1:]
     assert all("src=" in script.split(">")[0] or "application/json" in script.split(">")[0] for script in scripts)
     assert "script-src 'self'" in answer["Content-Security-Policy"]
+
+
+def all_refusals(kind=Refused):
+    for below in kind.__subclasses__():
+        yield from (below, *all_refusals(below))
+
+
+def test_every_refusal_that_the_server_knows_has_a_meaning_in_the_document(document):
+    told = document["components"]["responses"]
+    known = {str(kind.status) for kind in all_refusals() if kind.__module__.startswith(("federation", "flsite"))}
+    assert {"401", "409", "422", "460", "507"} <= known
+    assert known <= told.keys()
+
+
+def test_every_operation_names_what_it_may_refuse(document):
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method in METHODS:
+                told = operation["responses"].keys()
+                assert {"400", "401", "403", "408", "413", "429", "503"} <= told, (method, path)
+                assert "{" not in path or "404" in told, (method, path)
+                assert method in ("get", "head") or {"409", "422"} <= told, (method, path)
+                assert any(status < "400" for status in told), (method, path)
+
+
+def test_limits_are_in_the_document(document):
+    members = document["components"]["schemas"]["NewSession"]["properties"]
+    for name, (low, high) in sessions.LIMITS.items():
+        (whole,) = [one for one in members[name].get("anyOf", [members[name]]) if one.get("type") == "integer"]
+        assert (whole["minimum"], whole["maximum"]) == (low, high), name
+    assert set(members["late_policy"]["enum"]) == set(LatePolicy.values)
+    assert document["components"]["schemas"]["NewInvitation"]["properties"]["uses"]["maximum"] == invitations.MAX_USES

@@ -425,3 +425,34 @@ def test_an_error_of_ours_is_as_long_as_it_says(operator, open_round, monkeypatc
         answer = operator("GET", f"/sessions/{session.pk}/rounds")
         assert answer.status_code == 500 and answer.json()["status"] == 500
         assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
+# ---- numbers are numbers
+
+
+@pytest.mark.parametrize("odd", [True, False, "3", "", 2.5, [], {}, 10**30])
+@pytest.mark.parametrize(
+    "name", ["rounds", "cohort_size", "quorum", "round_seconds", "max_retries", "seed", "start_from.version"]
+)
+def test_a_number_of_a_session_is_no_truth_value_and_no_text(operator, name, odd):
+    outer, _, inner = name.partition(".")
+    value = {"session": "1", inner: odd} if inner else odd
+    problem(operator("POST", "/sessions", SPEC | {outer: value}), 422, field=name)
+    assert not TrainingSession.objects.exists()
+
+
+@pytest.mark.parametrize("odd", [True, False, "3", 2.5, [], 10**30])
+@pytest.mark.parametrize("name", ["uses", "expires_in_seconds"])
+def test_a_number_of_an_invitation_is_no_truth_value_and_no_text(operator, name, odd):
+    problem(operator("POST", "/invitations", {name: odd}), 422, field=name)
+
+
+@pytest.mark.parametrize("odd", [0, 1, "true", "no", []])
+def test_a_truth_value_is_no_number_and_no_text(operator, odd, enrol):
+    [anna] = enrol("anna")
+    problem(operator("PATCH", f"/clients/{anna.pk}", {"enabled": odd}), 422, field="enabled")
+    problem(operator("POST", "/sessions", SPEC | {"start": odd}), 422, field="start")
+
+
+def test_a_whole_number_may_be_written_with_a_point(operator):
+    assert operator("POST", "/sessions", SPEC | {"rounds": 5.0, "start": False}).json()["rounds"] == 5
