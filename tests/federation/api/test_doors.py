@@ -112,3 +112,13 @@ def test_any_number_and_any_time_is_taken_in_its_range_or_refused(
         assert seat.taken_at is None or seat.taken_at <= point.time
     for what in ("metrics", "events", "metrics?format=csv"):
         assert operator("GET", f"/sessions/{seat.round.session_id}/{what}").status_code == 200
+
+
+def test_a_reason_turns_no_text_around(open_round, call):
+    open_round("anna", "ben")
+    seat = seat_of("anna")
+    answer = call(
+        "POST", f"/participations/{seat.pk}/fail", {"reason": "\u202eno\x07 disk\nat all"}, token=token_of("anna")
+    )
+    assert answer.status_code == 200
+    assert seat_of("anna").reason == "?no? disk\nat all"
