@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import lanes, wording, words
+from dashboard import lanes, protection, wording, words
 from dashboard.lanes import Lane, Lanes
 from dashboard.templatetags import ui
 from dashboard.words import Word
@@ -301,6 +301,8 @@ def _out(board: Board) -> list[Why]:
     for lane in board.all_lanes:
         seat, name = lane.seat, lane.client.name
         reason = seat.reason.rstrip(".")
+        if told := protection.of_flags(seat.flags):
+            found.append(Why("flagged", "warning", "wait", format_html("{}: {}", name, told)))
         if seat.status in OPEN and reason:
             found.append(Why("refused", "ban", "bad", format_html("{}: {}. It may send another.", name, reason)))
         elif seat.status == SeatStatus.FAILED:

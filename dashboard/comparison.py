@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
-from dashboard import charts, wording, words
+from dashboard import charts, protection, wording, words
 from dashboard.words import Word
 from federation.lifecycle import SessionStatus
 from federation.models import GlobalModel, Participation, TrainingSession
@@ -185,6 +185,7 @@ def _described(session: TrainingSession) -> dict[str, str]:
         "Retries of a failed round": str(session.max_retries),
         "If a round fails": session.get_on_round_failure_display(),
         "If an update is late": session.get_late_policy_display(),
+        "Protection": protection.listed(session.defences),
         **_options(session.train),
         "Seed": str(session.seed),
         "Started from": f"{start.session.name}, v{start.version}" if start else "fresh weights",

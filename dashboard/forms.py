@@ -11,9 +11,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from dashboard import overview, wording
+from dashboard import overview, protection, wording
 from federation import parsing
 from federation.errors import Invalid
+from federation.fl.defences import Defence
 from federation.fl.encodings import ENCODINGS
 from federation.fl.options import Option
 from federation.fl.strategies import STRATEGIES
@@ -30,6 +31,7 @@ PAST = 20  # sessions whose models are offered to start from
 PLACED = {  # where the template shows them; what is not here comes last
     "name", "workload", "start_from", "rounds", "round_time", "round_unit", "auto_deadline", "cohort_size",
     "client_tags", "quorum", "seed", "strategy", "compression", "max_retries", "on_round_failure", "late_policy",
+    "defences",
     *(option.name for option in sessions.TRAIN),
 }  # fmt: skip
 DECLARED: Mapping[str, Mapping[str, Any]] = {"workload": WORKLOADS, "strategy": STRATEGIES, "compression": ENCODINGS}
@@ -92,6 +94,17 @@ def _field(option: Option, **kwargs: Any) -> forms.Field:
     return Number(**about) if option.kind is float else forms.CharField(**about)
 
 
+class Switches(forms.CheckboxSelectMultiple):
+    """Check boxes with an empty value beside them, which tells that they were there although none is on.
+
+    Several values may come in one, with spaces between them.
+    """
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        given = super().value_from_datadict(data, files, name) or ()
+        return (given if isinstance(given, str) else " ".join(given)).split()
+
+
 class NewSessionForm(forms.Form):
     """Everything that a session is made from, each with a line that explains it."""
 
@@ -138,6 +151,15 @@ class NewSessionForm(forms.Form):
         help_text="In the next round it counts the less, the older the model that it was trained from.",
     )
 
+    defences = forms.MultipleChoiceField(
+        label="Protection against a bad update",
+        choices=[(defence.value, protection.SWITCHES[defence][0]) for defence in Defence],
+        initial=" ".join(Defence),
+        widget=Switches,
+        required=False,
+        help_text="Whatever one client sends, the others' work is kept. Each case is shown beside its client.",
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for option in sessions.TRAIN:
@@ -174,6 +196,16 @@ class NewSessionForm(forms.Form):
     def other_fields(self) -> list[forms.BoundField]:
         """Settings that have no place of their own in the template."""
         return [self[name] for name in self.fields if "." not in name and name not in PLACED]
+
+    @property
+    def switches(self) -> list[dict[str, Any]]:
+        """The defences, each with what it does and whether it is on."""
+        given = self["defences"].value() or ""
+        on = given.split() if isinstance(given, str) else given
+        return [
+            {"value": one.value, "title": title, "help": help_, "is_on": one.value in on}
+            for one, (title, help_) in protection.SWITCHES.items()
+        ]
 
     @property
     def train_fields(self) -> list[forms.BoundField]:
@@ -274,6 +306,7 @@ class NewSessionForm(forms.Form):
             max_retries=number("max_retries", plain.max_retries),
             on_round_failure=typed.get("on_round_failure") or plain.on_round_failure,
             late_policy=typed.get("late_policy") or plain.late_policy,
+            defences=tuple(typed.get("defences", ())) if "defences" in self.data else plain.defences,
             train={o.name: value for o in sessions.TRAIN if (value := typed.get(o.name)) is not None},
             seed=number("seed", plain.seed),
             start_from=(pair(typed["start_from"]) or NOWHERE) if typed.get("start_from") else None,
@@ -350,6 +383,7 @@ def initial_of(spec: Spec) -> dict[str, Any]:
         "max_retries": spec.max_retries,
         "on_round_failure": spec.on_round_failure,
         "late_policy": spec.late_policy,
+        "defences": " ".join(spec.defences),
         **spec.train,
         **options,
     }

@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import wording
+from dashboard import protection, wording
 from dashboard.templatetags import ui
 from federation.models import Event, LogEntry, ServerEvent
 
@@ -165,7 +165,14 @@ def _opened(p: Payload) -> SafeString:
 def _aggregated(p: Payload) -> SafeString:
     took = wording.duration(float(p.get("aggregation_seconds") or 0))
     updates = wording.count(p.get("updates") or 0, "update")
-    return format_html("{} aggregated {} in {}{}.", _round(p), updates, took, _of_late(p.get("late")))
+    return format_html(
+        "{} aggregated {} in {}{}.{}", _round(p), updates, took, _of_late(p.get("late")), _of_clipped(p.get("clipped"))
+    )
+
+
+def _of_clipped(clipped: Iterable[Payload] | None) -> str:
+    """' carl: its norm of 3e+06 was clipped to 100.'"""
+    return "".join(f" {one['client']['name']}: {protection.of_flags(one.get('flags'))}" for one in clipped or ())
 
 
 def _of_late(late: Iterable[Payload] | None) -> str:
@@ -219,7 +226,9 @@ def _skipped(p: Payload) -> SafeString:
 def _received(p: Payload) -> SafeString:
     results = _results(p.get("metrics"), {"train_loss": "loss", "val_accuracy": "own accuracy"})
     examples = wording.count(p.get("num_examples") or 0, "example")
-    return format_html("{} reported: {}{}.", _client(p), examples, f", {results}" if results else "")
+    odd = protection.of_flags(p.get("flags"))
+    rest = f", {results}" if results else ""
+    return format_html("{} reported: {}{}.{}", _client(p), examples, rest, f" {odd}" if odd else "")
 
 
 def _rejected(p: Payload) -> SafeString:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import wording
+from dashboard import protection, wording
 from dashboard.words import Word
 from federation.models import Client, GlobalModel
 
@@ -104,6 +104,18 @@ def left(moment: datetime) -> SafeString:
 
 
 # ---- numbers
+
+
+@register.filter
+def flags(found: object) -> str:
+    """What was odd about an update, in sentences."""
+    return protection.of_flags(found)
+
+
+@register.filter(name="protection")
+def protection_(defences: object) -> str:
+    """What protects a session, in a few words."""
+    return protection.listed(defences)
 
 
 @register.filter

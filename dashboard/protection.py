@@ -1,0 +1,63 @@
+"""What protects a session against a bad update, and what was odd about one, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dashboard import wording
+from federation.fl.defences import MOST_MEDIANS, Defence
+from federation.services import flags
+
+SWITCHES: Mapping[Defence, tuple[str, str]] = {  # title, help
+    Defence.EXAMPLES: (
+        "Cap the number of examples",
+        "An update that claims more than twice what its client told counts for what was told.",
+    ),
+    Defence.NORMS: (
+        "Clip very large updates",
+        f"An update larger than {MOST_MEDIANS} times the median is scaled down to that. It needs three updates.",
+    ),
+    Defence.FINITE: (
+        "Leave out what spoils the model",
+        "An update that would make the model infinite is not counted; the round goes on if the quorum holds.",
+    ),
+}
+SHORT = {Defence.EXAMPLES: "examples capped", Defence.NORMS: "norms clipped", Defence.FINITE: "model kept finite"}
+
+
+def listed(defences: object) -> str:
+    """A session's protection in a few words."""
+    known = [SHORT[one] for one in Defence if isinstance(defences, list) and one in defences]
+    return ", ".join(known) or "none"
+
+
+def of_flags(found: object) -> str:
+    """What was odd about an update and what was done about it: one or more sentences, empty where nothing was."""
+    given: Iterable[Any] = found if isinstance(found, list) else ()
+    return " ".join(sentence for flag in given if isinstance(flag, dict) and (sentence := _of_flag(flag)))
+
+
+def _of_flag(flag: Mapping[str, Any]) -> str:
+    match flag.get("code"):
+        case flags.EXAMPLES_CAPPED:
+            claimed, counted = (_number(flag.get(name)) for name in ("claimed", "counted"))
+            return f"It claims {claimed} examples and counts for {counted}."
+        case flags.NORM_CLIPPED:
+            norm, limit = (_measure(flag.get(name)) for name in ("norm", "limit"))
+            return f"Its norm of {norm} was clipped to {limit}."
+        case flags.METRICS_UNUSABLE:
+            names = flag.get("names")
+            listed_ = ", ".join(map(str, names)) if isinstance(names, list) else "?"
+            return f"Numbers too large to be measured: {listed_}."
+        case flags.LEFT_OUT:
+            return f"It was left out of round {_number(flag.get('round'))}."
+    return ""
+
+
+def _number(value: object) -> str:
+    return wording.number(value) if isinstance(value, int) else "?"
+
+
+def _measure(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else "?"
