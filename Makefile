@@ -4,7 +4,7 @@ ARGS ?=
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check clean screenshots
+.PHONY: help install install-locked demo test lint lock audit check clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -23,6 +23,9 @@ help: ## list the targets
 
 install: .venv/installed ## make .venv and install what the server and the agents need
 
+install-locked: .venv/bin/python ## the same, and what tests need, in the very files that requirements.lock knows by their hashes
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+
 demo: install ## a server, four clients and a session on real data; ARGS="--exit --port 8123" passes arguments on
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
@@ -36,8 +39,24 @@ lint: .venv/installed-dev ## formatting, lint, types, import contracts, missing 
 test: lint ## from nothing to a verdict: lint and every test, in servers, agents and Chromium too
 	$(BIN)/python tests/run.py $(ARGS)
 
+.venv-audit/installed: requirements-audit.txt
+	@$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check -r requirements-audit.txt
+	@touch $@
+
+lock: .venv-audit/installed ## write requirements.lock anew, from the ranges in requirements*.txt
+	.venv-audit/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links requirements.txt requirements-dev.txt -o requirements.lock
+
+audit: .venv/installed .venv-audit/installed ## bandit, the licences, and a bill of materials in var/sbom.json
+	.venv-audit/bin/bandit --quiet --severity-level medium --recursive federation dashboard clientagent flsite
+	.venv-audit/bin/pip-licenses --python=$(BIN)/python --summary
+	@mkdir -p var
+	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --output-file var/sbom.json
+	@echo "Known vulnerabilities were NOT looked up: that needs an index that answers. Give var/sbom.json to a scanner."
+
 screenshots: .venv/installed-dev ## fresh pictures for docs/tour.md, from real sessions
 	$(BIN)/python docs/screenshots.py
 
 clean: ## remove .venv and caches; var/ is kept
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache

@@ -26,7 +26,7 @@ ANNOUNCED = {
 on_commit: list[Callable[[Collection[str]], None]] = []
 
 
-_COUNT_UP = f'UPDATE "{TrainingSession._meta.db_table}" SET last_seq = last_seq + %s WHERE id = %s RETURNING last_seq'
+_COUNT_UP = f'UPDATE "{TrainingSession._meta.db_table}" SET last_seq = last_seq + %s WHERE id = %s RETURNING last_seq'  # nosec B608  a name of ours
 _insert = Insert(Event, "session", "seq", "kind", "time", "payload")
 
 

@@ -77,7 +77,7 @@ class Insert:
         fields = [_field(model, name) for name in names]
         self._adapters = [_adapter(field) for field in fields]
         columns = ", ".join(f'"{field.column}"' for field in fields)
-        self._into = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES '
+        self._into = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES '  # nosec B608  names of ours
         self._places = f"({', '.join(['%s'] * len(names))})"
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -116,7 +116,7 @@ class Update:
         self._adapters = [_adapter(field) for field in (*fields, key)]
         more = {field.column: f'"{field.column}" + ' if field.name in adding else "" for field in fields}
         columns = ", ".join(f'"{column}" = {before}%s' for column, before in more.items())
-        self._sql = f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "{key.column}" = %s'
+        self._sql = f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "{key.column}" = %s'  # nosec B608  names of ours
         self._allowed: list[str] = []
         for name, values in (only or {}).items():
             self._sql += f' AND "{_field(model, name).column}" IN ({", ".join(["%s"] * len(values))})'

@@ -187,7 +187,7 @@ def _check(clients: int, rounds: int, port: int) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/openapi.json", timeout=2):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/openapi.json", timeout=2):  # nosec B310  http
             return True
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
