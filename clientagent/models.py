@@ -35,7 +35,7 @@ class ModelCache:
         self._model_seconds, self._part_seconds = (600.0, 86_400.0) if shared else (0.0, 0.0)
         self._verified: set[str] = set()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Misconfigured(f"The folder for models {folder} cannot be used: {error.strerror}.") from error
 

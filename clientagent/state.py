@@ -49,7 +49,7 @@ class State:
         self.residuals = Residuals(folder / "residuals")
         try:
             for each in (folder, self.updates, self.models, folder / "residuals"):
-                each.mkdir(parents=True, exist_ok=True)
+                each.mkdir(mode=0o700, parents=True, exist_ok=True)
                 each.chmod(0o700)
             self._lock = try_lock(folder / "lock")
         except OSError as error:
@@ -86,7 +86,7 @@ class State:
         """Keep it, whole or not at all. Raises Misconfigured where nothing can be written."""
         temporary = self._identity.with_suffix(".tmp")
         try:
-            with temporary.open("w") as file:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 json.dump(asdict(identity), file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())  # losing the token would lose the client's name with it

@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from federation import archive, dump, killpoints, storage
+from federation import archive, dump, killpoints, private, storage
 from federation.archive import FORMAT, MANIFEST, SECRET, Manifest
 from federation.dump import Dump, Unusable
 from federation.fl.version import __version__
@@ -171,7 +171,7 @@ def restore(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes 
     had from it; nothing of it is kept then.
     """
     manifest = archive.survey(source)
-    settings.FL_SCRATCH_DIR.mkdir(parents=True, exist_ok=True)
+    private.make_folder(settings.FL_SCRATCH_DIR)
     with storage.keeping(), tempfile.TemporaryDirectory(dir=settings.FL_SCRATCH_DIR) as made:
         folder, contents = Path(made), _contents(source, manifest)
         on_total(source.stat().st_size)

@@ -20,6 +20,7 @@ from typing import Self
 
 from django.conf import settings
 
+from federation import private
 from federation.errors import StorageFull
 
 SPARE_BYTES = 64 << 20  # below this much free space nothing new is taken in
@@ -44,7 +45,9 @@ def exists(digest: str) -> bool:
 def put(source: Path, digest: str) -> None:
     """Move a finished file into the store. The same content again is the same file."""
     target = path(digest)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_store()
+    private.make_stored_folder(target.parent)
+    private.share(source, private.FILE)
     with refusing_when_full():
         os.replace(source, target)
     _saw_whole(digest, _mark(target))
@@ -78,12 +81,17 @@ def deleting() -> Iterator[bool]:
 @contextmanager
 def _lock_file() -> Iterator[int]:
     """In the store, so that whoever shares it shares the lock. Closing it gives the lock up."""
-    settings.FL_WEIGHTS_DIR.mkdir(parents=True, exist_ok=True)
+    _make_store()
     handle = os.open(settings.FL_WEIGHTS_DIR / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         yield handle
     finally:
         os.close(handle)
+
+
+def _make_store() -> None:
+    private.make_folder(settings.FL_DATA_DIR)
+    private.make_stored_folder(settings.FL_WEIGHTS_DIR)
 
 
 def _try_exclusive(handle: int) -> bool:
@@ -226,7 +234,7 @@ def set_aside(digest: str) -> None:
 
 def scratch_path() -> Path:
     """A new path for a file in the making, on the same disk as the store."""
-    settings.FL_SCRATCH_DIR.mkdir(parents=True, exist_ok=True)
+    private.make_folder(settings.FL_SCRATCH_DIR)
     return settings.FL_SCRATCH_DIR / secrets.token_hex(12)
 
 
@@ -242,7 +250,7 @@ def scratch() -> Iterator[Path]:
 
 def upload_path(seat_id: int) -> Path:
     """Where the parts of an unfinished upload are gathered."""
-    settings.FL_UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
+    private.make_folder(settings.FL_UPLOADS_DIR)
     return settings.FL_UPLOADS_DIR / f"{seat_id}.part"
 
 

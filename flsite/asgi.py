@@ -15,6 +15,7 @@ from django.conf import settings  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 
 from dashboard.consumers import LogConsumer, nowhere  # noqa: E402
+from federation import private  # noqa: E402
 from federation.api import health  # noqa: E402
 from federation.api.raw import RawRoutes  # noqa: E402
 from federation.api.urls import RAW_ROUTES, TABLES  # noqa: E402
@@ -22,6 +23,8 @@ from flsite import embedded, urls  # noqa: E402, F401  urls registers the conver
 from flsite.gate.gate import Gate  # noqa: E402
 from flsite.gate.turns import Turns  # noqa: E402
 from flsite.static import StaticFiles  # noqa: E402
+
+private.begin()
 
 followed = AuthMiddlewareStack(LogConsumer.as_asgi())
 websockets = URLRouter(

@@ -1,5 +1,6 @@
 """Readers for settings from the environment that refuse nonsense instead of guessing."""
 
+import grp
 import os
 import re
 import secrets
@@ -107,12 +108,26 @@ def folder(name: str, default: Path) -> Path:
     """A folder that exists (it is made) and can be written."""
     path = Path(text(name) or default).expanduser().absolute()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ImproperlyConfigured(f"{name}: the folder {path} cannot be made: {error.strerror}.") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise ImproperlyConfigured(f"{name}: no permission to write in {path}.")
     return path
+
+
+def group(name: str) -> int | None:
+    """The id of a group that this process may give files to, or None where the variable is not set."""
+    value = text(name)
+    if not value:
+        return None
+    try:
+        found = grp.getgrnam(value).gr_gid
+    except KeyError:
+        raise ImproperlyConfigured(f"{name}={value!r}: this machine has no such group.") from None
+    if os.geteuid() != 0 and found not in (os.getegid(), *os.getgroups()):
+        raise ImproperlyConfigured(f"{name}={value!r}: the server's user is not in this group.")
+    return found
 
 
 def kept_secret(path: Path) -> str:

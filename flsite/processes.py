@@ -19,8 +19,8 @@ def start(
     command: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Start a process in a group of its own (Ctrl-C in the terminal does not reach it), its output in a file."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as out:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

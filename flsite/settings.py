@@ -15,6 +15,7 @@ FL_WEIGHTS_DIR = FL_DATA_DIR / "weights"
 FL_SCRATCH_DIR = FL_DATA_DIR / "scratch"
 FL_UPLOADS_DIR = FL_DATA_DIR / "uploads"
 FL_CONVERTED_DIR = FL_DATA_DIR / "converted"
+FL_DATA_GROUP = env.group("FL_DATA_GROUP")  # may read the weights: a web server that sends them
 
 # ---- how the federation behaves
 FL_ONLINE = timedelta(seconds=env.whole("FL_ONLINE_SECONDS", 45, minimum=1, maximum=86_400))

@@ -132,7 +132,7 @@ def save(path: Path, weights: Mapping[str, Array], metadata: Mapping[str, str] |
     costs less than new pages do. Raises as ``dump`` does.
     """
     sha = hashlib.sha256()
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b") as file:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b") as file:
         for part in _parts(weights, metadata):
             file.write(part)
             sha.update(part)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from federation import storage
+from federation import private, storage
 from federation.fl import torch_file
 
 MOST_FILES = 8
@@ -77,7 +77,7 @@ def _marks() -> Iterator[tuple[float, int, Path]]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    settings.FL_CONVERTED_DIR.mkdir(parents=True, exist_ok=True)
+    private.make_folder(settings.FL_CONVERTED_DIR)
     handle = os.open(settings.FL_CONVERTED_DIR / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

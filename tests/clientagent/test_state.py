@@ -45,6 +45,19 @@ def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path):
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
+def test_what_is_made_is_for_this_user_alone_whatever_the_umask(tmp_path: Path):
+    before = os.umask(0)
+    try:
+        state = State(tmp_path / "state")
+        enrolled(state)
+    finally:
+        os.umask(before)
+    state.close()
+    made = [state.folder, *state.folder.rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o600}
+
+
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(Misconfigured, match="cannot be used: Not a directory"):

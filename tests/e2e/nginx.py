@@ -16,6 +16,7 @@ from flsite import processes
 from tests.e2e.stack import ROOT, Stack, free_port, until
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+OWN_USER = "www-data"  # and its group, as Debian has it
 MAIN = """
 {user}daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx-errors.log;
 events {{ worker_connections 256; }}
@@ -33,7 +34,7 @@ def before(stack: Stack, *, stall_seconds: int = 60) -> Iterator[str]:
     """nginx passes on to the server. Gives its address."""
     folder, port = stack.folder / "nginx", free_port()
     folder.mkdir()
-    user = "user root;" if os.geteuid() == 0 else ""  # else it could not read a test's folder
+    user = f"user {_user(stack)};" if os.geteuid() == 0 else ""
     server = documented_block(stack, port, stall_seconds)
     (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=user, server=server))
     assert NGINX is not None
@@ -45,6 +46,11 @@ def before(stack: Stack, *, stall_seconds: int = 60) -> Iterator[str]:
         yield url
     finally:
         processes.stop([process], signal.SIGTERM, patience=5)
+
+
+def _user(stack: Stack) -> str:
+    """The web server's own where the stack lets its group read, else one that can read every folder of a test."""
+    return OWN_USER if stack.env.get("FL_DATA_GROUP") == OWN_USER else "root"
 
 
 def documented_block(stack: Stack, port: int, stall_seconds: int) -> str:

@@ -1,8 +1,12 @@
 """Behind nginx the models are sent by nginx, to whom the server lets have them."""
 
+import grp
 import hashlib
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import requests
@@ -29,9 +33,22 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    env = {"FL_ACCEL_REDIRECT": "/protected/"}
-    with running(tmp_path_factory.mktemp("site"), env=env) as stack, nginx.before(stack) as url:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A data folder and the group that may read its models: nginx's own where this user may give it files."""
+    above = Path(tempfile.gettempdir()).resolve()
+    passable = all(folder.stat().st_mode & 0o001 for folder in (above, *above.parents))
+    if os.geteuid() == 0 and passable and nginx.OWN_USER in {group.gr_name for group in grp.getgrall()}:
+        with tempfile.TemporaryDirectory(prefix="fl-nginx-") as folder:
+            yield Path(folder), nginx.OWN_USER
+    else:
+        yield tmp_path_factory.mktemp("site"), grp.getgrgid(os.getegid()).gr_name
+
+
+@pytest.fixture(scope="module")
+def site(place: tuple[Path, str]) -> Iterator[Site]:
+    folder, group = place
+    env = {"FL_ACCEL_REDIRECT": "/protected/", "FL_DATA_GROUP": group}
+    with running(folder, env=env) as stack, nginx.before(stack) as url:
         workload = {"name": "synthetic", "options": {"num_parameters": 300_000}}
         session = stack.session(workload=workload, rounds=2, quorum=1)
         model = until(lambda: stack.get(f"/sessions/{session}/models")["items"], why="the first model")[0]

@@ -1,0 +1,121 @@
+"""Who may read what the server writes: its own user alone, and the stored weights a group that FL_DATA_GROUP names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from django.conf import settings
+
+UMASK = 0o077
+TOP, FOLDER, FILE = 0o710, 0o750, 0o640  # with a group; without one nothing of it is for others
+DATABASE_PARTS = ("", "-wal", "-shm", "-journal")
+SYSTEM_FOLDERS = frozenset(
+    map(
+        Path, ("/", "/etc", "/home", "/media", "/mnt", "/opt", "/run", "/srv", "/usr", "/usr/local", "/var", "/var/lib")
+    )
+)
+log = logging.getLogger(__name__)
+
+
+@cache
+def begin() -> None:
+    """Whatever this process writes is private; so is, from now on, what an older version left readable.
+
+    The outermost folder counts: behind it nobody comes to the files, however many there are.
+    """
+    os.umask(UMASK)
+    if settings.FL_ACCEL_REDIRECT and settings.FL_DATA_GROUP is None:
+        log.warning(
+            "FL_ACCEL_REDIRECT is set and FL_DATA_GROUP is not: a web server can read %s only as this server's user.",
+            settings.FL_WEIGHTS_DIR,
+        )
+    try:
+        _close_what_is_there()
+    except OSError as error:
+        log.warning("What lies in %s cannot be closed to others: %s", settings.FL_DATA_DIR, error)
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def make_stored_folder(path: Path) -> None:
+    """A folder of the store, in one that is there."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        share(path, FOLDER)
+
+
+def share(path: Path, mode: int) -> None:
+    """Let the group that FL_DATA_GROUP names read it; nobody else, whatever it was before."""
+    with suppress(PermissionError):  # a file system that knows no modes: nothing that is stored depends on them
+        if settings.FL_DATA_GROUP is not None:
+            os.chown(path, -1, settings.FL_DATA_GROUP)
+            path.chmod(mode)
+        else:
+            path.chmod(mode & 0o700)
+
+
+def _close_what_is_there() -> None:
+    data: Path = settings.FL_DATA_DIR
+    if _is_ours_alone(data):
+        share(data, TOP)
+        inside = set(data.iterdir())
+    else:
+        log.warning(
+            "FL_DATA_DIR=%s is shared or belongs to another user and keeps its mode. What the server writes there is "
+            "closed to others; better is a folder of its own.",
+            data,
+        )
+        inside = set()
+    for path in (inside | set(_named())) - {settings.FL_WEIGHTS_DIR}:
+        _close(path)
+    make_folder(settings.FL_WEIGHTS_DIR)
+    _share_store(settings.FL_WEIGHTS_DIR)
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    found, where = folder.stat(), folder.resolve()
+    shared = where in SYSTEM_FOLDERS or where in (settings.BASE_DIR, *settings.BASE_DIR.parents)
+    return found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX and not shared
+
+
+def _named() -> Iterator[Path]:
+    """What the server writes in the top folder, and its database wherever it is."""
+    data: Path = settings.FL_DATA_DIR
+    yield from (settings.FL_SCRATCH_DIR, settings.FL_UPLOADS_DIR, settings.FL_CONVERTED_DIR)
+    yield from (data / "logs", data / "agents")
+    yield from (data / "secret_key", data / "admin-password", *data.glob("celerybeat*"))
+    database = settings.DATABASES["default"]
+    if "sqlite" in database["ENGINE"]:
+        yield from (Path(f"{database['NAME']}{part}") for part in DATABASE_PARTS)
+
+
+def _close(path: Path) -> None:
+    """Take a file or folder of ours from others. It is not opened: that would end SQLite's locks on it."""
+    with suppress(FileNotFoundError):
+        found = path.lstat()
+        ours = found.st_uid == os.geteuid() and (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
+        if ours and found.st_mode & UMASK:
+            path.chmod(stat.S_IMODE(found.st_mode) & ~UMASK)
+
+
+def _share_store(weights: Path) -> None:
+    """Its own mode comes last and says that the files have theirs, so that they are gone through once."""
+    found = weights.lstat()
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+        return
+    if settings.FL_DATA_GROUP is not None:
+        done = (stat.S_IMODE(found.st_mode), found.st_gid) == (FOLDER, settings.FL_DATA_GROUP)
+        for folder in weights.glob("[0-9a-f][0-9a-f]"):
+            for file in () if done else folder.glob("*.safetensors"):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    share(file, FILE)
+            share(folder, FOLDER)
+    share(weights, FOLDER)
