@@ -10,7 +10,7 @@ from functools import partial
 from django.db.models import Q, QuerySet
 
 from federation import storage
-from federation.lifecycle import ACTIVE, FileStatus
+from federation.lifecycle import ACTIVE, FileStatus, SeatStatus
 from federation.models import GlobalModel, Participation
 from federation.services import damage, repair, retention
 
@@ -99,7 +99,7 @@ def _settle(digest: str) -> tuple[str, bool]:
         return "It was made again.", False
     asked = False
     for seat in seats.select_related("client", "round"):
-        if seat.round.status in ACTIVE:
+        if seat.status == SeatStatus.REPORTED and seat.round.status in ACTIVE:
             asked = True
         else:
             damage.lose(seat, missing=not storage.exists(digest))

@@ -4,10 +4,10 @@ import pytest
 from django.core.management import call_command
 
 from federation import storage
-from federation.lifecycle import FileStatus, RoundStatus, SessionStatus
+from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, Participation
-from federation.services import inspection, retention
-from tests.federation.cast import damage_file, kinds, seat_of, send, settle
+from federation.services import clients, inspection, retention
+from tests.federation.cast import damage_file, kinds, last_payload, seat_of, send, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +97,19 @@ def test_an_update_of_the_open_round_is_asked_for_again_by_the_round(session, ch
     assert Event.Kind.ROUND_REOPENED in kinds(session)
     send("ben", now=now, value=0.7)
     assert settle(session, now=now).status == SessionStatus.COMPLETED
+
+
+def test_an_update_of_the_open_round_that_counts_no_longer_is_lost(session, check):
+    """Its client was disabled, so that nobody is asked for it."""
+    seat = seat_of("ben")
+    clients.set_enabled(seat.client, False, by="alice")
+    damage_file(seat.digest)
+    status, text = check("--repair")
+    assert status == 1 and "It is lost" in text and "asked again" not in text
+    seat.refresh_from_db()
+    assert (seat.status, seat.file_status) == (SeatStatus.DROPPED, FileStatus.LOST)
+    assert last_payload(session, Event.Kind.STORAGE_DAMAGED)["then"] == "lost"
+    assert check()[0] == 0
 
 
 def test_an_optimizer_state_is_made_again_with_its_model(open_round, check, now):

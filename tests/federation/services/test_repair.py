@@ -8,7 +8,7 @@ from federation import storage, tasks
 from federation.fl.workloads.synthetic import Synthetic
 from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, GlobalModel, Participation
-from federation.services import clients, damage, models, repair, rounds, seats
+from federation.services import clients, damage, inspection, models, repair, rounds, seats
 from tests.federation.cast import damage_file, kinds, last_payload, seat_of, send, settle
 
 pytestmark = pytest.mark.django_db
@@ -80,21 +80,63 @@ def test_a_client_has_the_time_of_a_round_to_send_again(closed, now):
     assert round_.deadline >= now + timedelta(seconds=600)
 
 
-@pytest.mark.parametrize("cannot", ["busy", "disabled"])
-def test_where_the_client_cannot_be_asked_again_the_quorum_decides(closed, running, now, cannot):
+def test_where_the_client_cannot_be_asked_again_the_quorum_decides(closed, running, now):
     round_ = closed(rounds=1, quorum=1)
     ben = seat_of("ben")
-    if cannot == "busy":
-        assert settle(running(name="second"), now=now).active_round().seats.filter(client=ben.client).exists()
-    else:
-        clients.set_enabled(ben.client, False, by="alice")
+    assert settle(running(name="second"), now=now).active_round().seats.filter(client=ben.client).exists()
     damage_file(ben.digest)
     session = settle(round_.session, now=now)
     ben.refresh_from_db()
     assert (ben.status, ben.file_status) == (SeatStatus.DROPPED, FileStatus.LOST)
     assert last_payload(session, Event.Kind.STORAGE_DAMAGED)["then"] == "lost"
+    assert_made_of_one(session)
+
+
+def assert_made_of_one(session):
     assert session.status == SessionStatus.COMPLETED
     assert session.last_model().round.seats.filter(status=SeatStatus.AGGREGATED).count() == 1
+
+
+def disable(seat):
+    clients.set_enabled(seat.client, False, by="alice")
+
+
+@DAMAGES
+@pytest.mark.parametrize("first", ["disabled", "damaged", "asked again"])
+def test_where_the_client_is_disabled_the_quorum_decides_too(closed, now, how, first):
+    """Its update counts no longer, damaged or not, and the log says why."""
+    round_ = closed(rounds=1, quorum=1)
+    ben = seat_of("ben")
+    if first == "disabled":
+        disable(ben)
+    damage_file(ben.digest, how)
+    if first == "asked again":
+        assert rounds.advance(round_.session, now=now)
+    if first != "disabled":
+        disable(ben)
+    session = settle(round_.session, now=now)
+    ben.refresh_from_db()
+    assert (ben.status, ben.withdrawn, ben.reason) == (SeatStatus.DROPPED, True, "The client was disabled.")
+    assert last_payload(session, Event.Kind.SEAT_DROPPED)["reason"] == "The client was disabled."
+    assert kinds(session).count("storage.damaged") == (first == "asked again")
+    assert_made_of_one(session)
+
+
+def test_the_damaged_file_of_a_disabled_client_is_lost_once_it_is_looked_at(closed, now):
+    round_ = closed(rounds=1, quorum=1)
+    ben = seat_of("ben")
+    disable(ben)
+    damage_file(ben.digest)
+    session = settle(round_.session, now=now)
+    assert [finding.digest for finding in inspection.mend(inspection.inspect(ignored, ignored))] == [ben.digest]
+    ben.refresh_from_db()
+    assert (ben.status, ben.file_status) == (SeatStatus.DROPPED, FileStatus.LOST)
+    assert last_payload(session, Event.Kind.STORAGE_DAMAGED)["then"] == "lost"
+    assert_made_of_one(session)
+
+
+def ignored(_):
+    """Nobody watches how far it is."""
 
 
 def test_a_worker_that_lost_its_claim_reopens_nothing(closed, now):
