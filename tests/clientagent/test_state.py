@@ -13,7 +13,7 @@ from clientagent.identity import identify
 from clientagent.settings import Settings
 from clientagent.state import Identity, State
 
-GIVEN = Settings(server="http://a:1", join_code="code", name="site-a")
+GIVEN = Settings(server="https://a:1", join_code="code", name="site-a")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def state(tmp_path: Path):
 
 
 def enrolled(state: State, **changes: str) -> Identity:
-    identity = replace(Identity("http://a:1", "site-a", "t" * 64, client_id="7"), **changes)
+    identity = replace(Identity("https://a:1", "site-a", "t" * 64, client_id="7"), **changes)
     state.save(identity)
     return identity
 
@@ -90,8 +90,8 @@ def test_once_enrolled_the_state_is_enough_and_a_code_is_ignored(state: State):
 
 def test_a_server_that_moved_is_remembered(state: State):
     enrolled(state)
-    identify(Settings(server="http://b:2"), state)
-    assert identify(Settings(), state).server == "http://b:2"
+    identify(Settings(server="https://b:2"), state)
+    assert identify(Settings(), state).server == "https://b:2"
 
 
 def test_one_clients_state_is_not_for_another(state: State):
@@ -125,7 +125,7 @@ def test_an_identity_that_does_not_fit_the_disk_leaves_the_one_before(state: Sta
     identity = enrolled(state)
     (state.folder / "identity.tmp").symlink_to("/dev/full")
     with pytest.raises(Misconfigured, match=r"identity\.json cannot be written: No space left on device"):
-        identify(Settings(server="http://b:2"), state)
+        identify(Settings(server="https://b:2"), state)
     assert state.identity() == identity
 
 
