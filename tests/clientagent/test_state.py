@@ -79,7 +79,7 @@ def test_an_agent_killed_while_it_enrolled_tries_the_same_again(state: State):
 def test_another_name_or_server_gets_another_token(state: State):
     first = identify(GIVEN, state)
     assert identify(replace(GIVEN, name="site-b"), state).token != first.token
-    assert identify(replace(GIVEN, server="http://b:1"), state).token != first.token
+    assert identify(replace(GIVEN, server="https://b:1"), state).token != first.token
 
 
 def test_once_enrolled_the_state_is_enough_and_a_code_is_ignored(state: State):
