@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers
+from dashboard import answers, asked
 from dashboard.context import following
 from dashboard.signin import Request, caller
 from federation import access
@@ -50,7 +50,7 @@ class KeyForm(forms.Form):
 
 def act_of_new_key(request: HttpRequest, *_: object, **__: object) -> Act:
     """A key that may administer outlives the ten minutes of a password, so making one takes as much."""
-    return Act.MANAGE_PEOPLE if request.POST.get("may_administer") else Act.OWN_KEYS
+    return Act.MANAGE_PEOPLE if asked.form(request).text("may_administer") else Act.OWN_KEYS
 
 
 def act_of_key(request: HttpRequest, key_id: int) -> Act:

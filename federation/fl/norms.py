@@ -8,15 +8,15 @@ import numpy as np
 from federation.fl import weights
 from federation.fl.weights import Array
 
-ROW = 2**13  # values that are summed up in their own precision: short enough for float32, and for a single thread
+ROW = 2**10  # values that are summed up in their own precision: short enough for float32, and for a single thread
 SMALLEST = 1e-20  # below it squares of float32 may have vanished
 
 
 def squared(stored: Array, dtype: str) -> float:
-    """The sum of the squares of stored values: not finite if one of them is not. Off by a millionth at most.
+    """The sum of the squares of stored values: not finite if one of them is not. Off by a millionth or so.
 
-    Summed in the values' precision over short rows, which costs a fortieth of what the digest costs, and in float64
-    where a row leaves the range of float32.
+    Summed in the values' precision over short rows, which costs little beside the digest, and in float64 where a
+    row leaves the range of float32.
     """
     values = stored.astype(np.float32) if dtype == "I8" else weights.widen(stored, dtype)
     whole = len(values) // ROW * ROW

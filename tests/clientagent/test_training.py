@@ -75,10 +75,11 @@ def test_samples_limit_what_is_trained_on(digits: Work, tmp_path: Path):
 
 def test_shards_are_parts_of_one_whole():
     shards = [
-        Trainer(Settings(partition="dirichlet:0.5", shard=f"{number}/4", partition_seed=1)) for number in (1, 2, 3, 4)
+        Trainer(Settings(partition="dirichlet:0.5", shard=f"{number}/4", partition_seed=1, share_histogram=True))
+        for number in (1, 2, 3, 4)
     ]
     counts = [trainer.census("north") for trainer in shards]
-    whole = Trainer(Settings()).census("north")
+    whole = Trainer(Settings(share_histogram=True)).census("north")
     assert sum(count["num_examples"] for count in counts) == whole["num_examples"]
     assert len({count["num_examples"] for count in counts}) > 1
     labels = whole["label_histogram"]

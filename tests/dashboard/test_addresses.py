@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client as Browser
 from django.utils import timezone
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.models import AlertRule, TrainingSession
-from federation.services import invitations
+from federation.services import apikeys, invitations
 from tests.dashboard import addresses
 from tests.dashboard.cast import finish_round, stream
 from tests.properties import PROPERTY
@@ -28,7 +29,7 @@ Ids = dict[str, int]
 
 
 @pytest.fixture
-def ids(running: TrainingSession, enrol: Callable[..., object]) -> Ids:
+def ids(running: TrainingSession, enrol: Callable[..., object], mara: User) -> Ids:
     stream(running, "anna", [2.0, 1.0])
     finish_round(running, "anna", "ben", "carl", train_loss=1.0, val_accuracy=0.5)
     invitation, _ = invitations.create(uses=1, expires_in_seconds=None, by=None, now=timezone.now())
@@ -36,7 +37,7 @@ def ids(running: TrainingSession, enrol: Callable[..., object]) -> Ids:
     rule = AlertRule.objects.create(kind=AlertRule.Kind.ROUND_FAILED)
     return {
         "session_id": running.pk, "client_id": seat.client_id, "model_id": model.pk,
-        "invitation_id": invitation.pk, "rule_id": rule.pk,
+        "invitation_id": invitation.pk, "rule_id": rule.pk, "key_id": apikeys.create(mara)[0].pk,
     }  # fmt: skip
 
 

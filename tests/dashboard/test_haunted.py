@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import curves
 from federation.models import AlertRule, Client, TrainingSession
-from federation.services import invitations, rounds
+from federation.services import apikeys, invitations, rounds
 from tests.dashboard import addresses
 from tests.dashboard.cast import finish_round, stream
 from tests.dashboard.haunted import haunt, infos
@@ -38,7 +39,7 @@ def haunted(
 
 
 @pytest.fixture
-def ids(haunted: TrainingSession) -> Ids:
+def ids(haunted: TrainingSession, mara: User) -> Ids:
     invitation, _ = invitations.create(uses=1, expires_in_seconds=None, by=None, now=timezone.now())
     return {
         "session_id": haunted.pk,
@@ -46,6 +47,7 @@ def ids(haunted: TrainingSession) -> Ids:
         "model_id": haunted.models.latest("version").pk,
         "invitation_id": invitation.pk,
         "rule_id": AlertRule.objects.latest("pk").pk,
+        "key_id": apikeys.create(mara)[0].pk,
     }
 
 
