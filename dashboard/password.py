@@ -60,13 +60,15 @@ def ask(
     request: HttpRequest, act: Act, *, wrong: str = "", status: int = 403, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     htmx: HtmxDetails = getattr(request, "htmx")  # noqa: B009  set by its middleware
+    # What the act is may depend on the query, so that goes along as well.
+    asked_with = request.GET if request.method == "GET" else request.POST
     context = {
         "words": access.WORDS[act],
         "minutes": int(access.RECENT.total_seconds() // 60),
         "address": request.get_full_path(),
         "field": FIELD,
         "looked": LOOKED if request.method == "GET" or LOOKED in request.POST else "",
-        "sent": [(name, value) for name, values in request.POST.lists() if name not in OWN for value in values],
+        "sent": [(name, value) for name, values in asked_with.lists() if name not in OWN for value in values],
         "wrong": wrong,
         "back": asked.standing_on(request) or reverse("overview"),
     }

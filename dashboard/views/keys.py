@@ -30,7 +30,7 @@ class KeyForm(forms.Form):
         min_value=apikeys.DAYS[0],
         max_value=apikeys.DAYS[1],
         initial=apikeys.USUAL_DAYS,
-        help_text="After them it opens nothing any more.",
+        help_text="The key stops working after this many days.",
     )
     may_administer = forms.BooleanField(
         label="May administer",

@@ -41,10 +41,13 @@ document.addEventListener("htmx:beforeSend", ({ detail }) => {
 });
 addEventListener("pageshow", ({ persisted }) => { if (persisted) leaves = false; });
 
+// A press wins where nobody pressed for the same part since. Its answer may fill another part than it asked for, as the
+// dialog with the password does; it wins there too unless somebody pressed for that part since.
 function choose(event) {
-  const { target, xhr, requestConfig } = event.detail, press = flying.get(xhr);
-  if (event.target !== event.currentTarget) return; // of a part within
-  const wins = press ? latest.get(target) === xhr : sent.get(xhr) === presses && ![...flying.values()].includes(true);
+  const { target, xhr, requestConfig } = event.detail, asked = event.currentTarget, press = flying.get(xhr);
+  if (event.target !== asked) return; // of a part within
+  const since = sent.get(latest.get(target)) > sent.get(xhr);
+  const wins = press ? latest.get(asked) === xhr && !since : sent.get(xhr) === presses && ![...flying.values()].includes(true);
   if (wins && target.isConnected) return;
   event.preventDefault();
   event.stopPropagation();

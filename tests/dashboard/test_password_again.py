@@ -209,3 +209,15 @@ def test_a_change_of_the_password_counts_as_entering_it(long_ago: Browser, mara:
 def test_a_stranger_is_not_asked_for_a_password_again(stranger: Browser) -> None:
     answer: Any = stranger.post(reverse("invite"), RIGHT)
     assert answer.status_code == 302 and answer["Location"].startswith(reverse("login"))
+
+
+def test_a_question_of_a_query_is_led_back_to_whole(long_ago: Browser, running: TrainingSession) -> None:
+    model = GlobalModel.objects.get()
+    ModelTag.objects.create(model=model, name="production")
+    address = reverse("model_untag", args=[model.pk]) + "?tag=production"
+    asked = long_ago.get(address)
+    assert asks(asked) and ("tag", "production") in fields(asked)
+    assert long_ago.post(address, dict(fields(asked)) | WRONG).status_code == 422
+    answer = long_ago.post(address, dict(fields(asked)) | RIGHT)
+    assert (answer.status_code, answer["Location"]) == (303, address)
+    assert "Take production off" in long_ago.get(address).content.decode()

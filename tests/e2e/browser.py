@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
-from tests.e2e.stack import PASSWORD
+from tests.e2e.stack import PASSWORD, Stack
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROME = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -125,6 +125,30 @@ def told(page: Page, sentence: str) -> None:
 def agree(page: Page, question: str) -> None:
     expect(page.locator("#dialog-title")).to_contain_text(question, timeout=10_000)
     page.click("form.dialog button.btn--danger")  # in the dialog, or on a page where scripts are not there yet
+
+
+LONG_AGO = """
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from federation.services import signins
+for key in Session.objects.values_list("pk", flat=True):
+    store = SessionStore(key)
+    store[signins.ENTERED] = 1.0
+    store.save()
+"""
+
+
+def forget_password(stack: Stack) -> None:
+    """Let whoever is signed in have entered the password long ago."""
+    stack.manage("shell", "-c", LONG_AGO)
+
+
+def enter_password_again(page: Page) -> None:
+    """Answer the dialog that asks for it, and see it go or lead on."""
+    expect(page.locator("#dialog-title")).to_have_text("Enter your password again", timeout=10_000)
+    page.fill("#dialog #password-again", PASSWORD)
+    page.click("#dialog >> text=Continue")
+    expect(page.locator("#password-again")).not_to_be_visible(timeout=10_000)
 
 
 def press(page: Page, name: str, value: str) -> None:

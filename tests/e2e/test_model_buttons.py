@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import needs_browser, press, refreshed, told
+from tests.e2e.browser import enter_password_again, forget_password, needs_browser, press, refreshed, told
 from tests.e2e.sessions import past, run_a_short_one
 from tests.e2e.stack import Stack, until
 
@@ -190,3 +190,14 @@ def test_the_lineage_leads_from_model_to_model(stack: Stack, done: dict[str, str
     expect(page.locator("h1")).to_contain_text("v1")
     page.click(".lineage a[aria-label='v2 of alpha']")
     expect(page.locator("h1")).to_contain_text("v2")
+
+
+def test_what_is_in_production_is_decided_with_the_password(stack: Stack, done: dict[str, str], page: Page):
+    page.goto(f"{stack.url}/models/?q=beta")
+    page.locator("#model-rows tbody tr").last.locator("th a").click()
+    chips = page.locator("#model-tags .chip", has_text="production")
+    forget_password(stack)
+    page.click("#tag-production")
+    enter_password_again(page)
+    expect(chips).to_have_count(1)
+    expect(page.locator("#dialog")).to_be_hidden()
