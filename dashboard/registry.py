@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.db.models import F, FloatField, QuerySet
-from django.db.models.fields.json import KT
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import F, QuerySet
+from django.db.models.functions import Coalesce
 
 from dashboard import charts
+from dashboard.measured import Measured
 from federation import parsing, storage
 from federation.fl.strategies.strategy import discount
 from federation.models import GlobalModel, Participation
@@ -39,15 +39,13 @@ def found(*, query: str = "", workload: str = "", tag: str = "", sort: str = "ne
         rows = rows.filter(session__workload=workload)
     if tag:
         rows = rows.filter(tags__name=tag)
-    measured = {name: Coalesce(_value("metrics", key), _value("federated_metrics", key)) for name, key in KEYS.items()}
+    measured = {
+        name: Coalesce(Measured("metrics", key), Measured("federated_metrics", key)) for name, key in KEYS.items()
+    }
     return rows.annotate(**measured).order_by(*ORDER.get(sort, ORDER["new"]))
 
 
 KEYS = {"accuracy": "accuracy", "measured_loss": "loss"}
-
-
-def _value(of: str, name: str) -> Cast:
-    return Cast(KT(f"{of}__{name}"), FloatField())
 
 
 def best(workload: str) -> dict[str, GlobalModel]:

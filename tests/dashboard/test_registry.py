@@ -15,12 +15,13 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import activity, comparison, registry
+from dashboard import activity, charts, comparison, registry
 from dashboard.asked import Asked
 from federation.errors import Conflict
 from federation.models import Alert, AlertRule, Client, GlobalModel, ModelTag, TrainingSession
 from federation.services import clients, models, rounds, sessions, tags
 from tests.dashboard.cast import HTMX, finish_round, report
+from tests.dashboard.haunted import ODD
 
 Create = Callable[..., TrainingSession]
 
@@ -107,6 +108,15 @@ def test_models_are_filtered_and_sorted(trained: TrainingSession, browser: Brows
     assert "Best of synthetic" in page
     assert "Best of synthetic" in browser.get(reverse("models")).content.decode(), "the only workload, unasked"
     assert "No model fits" in browser.get(reverse("models"), {"q": "nothing"}).content.decode()
+
+
+@pytest.mark.parametrize("odd", [*ODD, 2**63, -(2**63), 1e30, 1.1e30, -1.1e30, 5e-324])
+def test_what_is_no_number_is_none_to_the_database_too(trained: TrainingSession, odd: Any) -> None:
+    for metrics in ({"loss": odd, "accuracy": odd}, odd if isinstance(odd, list) else [odd], {}):
+        trained.models.filter(version=2).update(metrics=metrics, federated_metrics={"accuracy": odd})
+        for one in registry.found(sort="accuracy"):
+            expected = [charts.value(one, name) for name in ("accuracy", "loss")]
+            assert [one.accuracy, one.measured_loss] == pytest.approx(expected), (one.version, metrics)
 
 
 @pytest.mark.parametrize(
