@@ -28,10 +28,10 @@ class Measured(Func):
         super().__init__(F(column))
         self.column, self.key = column, key
 
-    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
         sql, params = compiler.compile(KeyTransform(self.key, self.source_expressions[0]))
-        return POSTGRESQL.format(sql, LARGEST), [*params] * 3
+        return POSTGRESQL.format(sql, LARGEST), (*params,) * 3
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
         sql, params = compiler.compile(self.source_expressions[0])
-        return SQLITE.format(sql, LARGEST), [*params, f'$."{self.key}"'] * 3
+        return SQLITE.format(sql, LARGEST), (*params, f'$."{self.key}"') * 3

@@ -209,7 +209,9 @@ class Postgresql(Dump):
             for table in tables:
                 self._load_table(cursor, table)
             models: list[Any] = [*apps.get_models(include_auto_created=True), MigrationRecorder.Migration]
-            for statement in connection.ops.sequence_reset_sql(no_style(), models):
+            there = set(connection.introspection.table_names(cursor))  # those of a later version are not
+            kept = [model for model in models if model._meta.db_table in there]
+            for statement in connection.ops.sequence_reset_sql(no_style(), kept):
                 cursor.execute(statement)
 
     def _undo(self) -> None:

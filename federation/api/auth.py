@@ -91,7 +91,7 @@ def look_at(headers: dict[str, str]) -> None:
     elif token.startswith(KEY_PREFIX):
         operator_of(token)
     else:
-        client_of(token)
+        seen.note(token, ("client", clients.find(token).pk))
 
 
 def is_operator(headers: dict[str, str]) -> bool:

@@ -240,13 +240,22 @@ def authenticate(token: str, *, now: datetime, instance: Instance | None = None)
 
     Raises Unauthorized, Forbidden for a disabled client, HeldElsewhere while another agent acts for it.
     """
+    client = find(token)
+    if instance is not None:
+        instances.hold(client, instance, now=now)
+    touch(client, now=now)
+    return client
+
+
+def find(token: str) -> Client:
+    """The client a token belongs to, not noted as seen: an agent that is refused later is no sign of life.
+
+    Raises Unauthorized, or Forbidden for a disabled client.
+    """
     client = _with_token.first(tokens.digest(token))
     if client is None:
         raise Unauthorized(_why_unknown(token))
     _refuse_disabled(client)
-    if instance is not None:
-        instances.hold(client, instance, now=now)
-    touch(client, now=now)
     return client
 
 

@@ -31,7 +31,7 @@ LOOPBACK_FACTOR = 10  # programs of the same machine are trusted further
 FAILURES = frozenset((400, 401, 403, 404, 405, 408, 413, 414, 422))
 FAILURE_COST = 9  # further requests that a stranger's failure counts as
 SIGN_INS = 0.5, 30  # a second, and at once, from one address: each costs a third of a second of a CPU
-AT_A_TIME = {"client": 16, "user": 32}  # requests under way
+AT_A_TIME = {"client": 16, "user": 256}  # requests under way
 MOST_HOSTS = 100
 SIGN_IN_PATHS = ("/sign-in/", "/admin/login/")
 

@@ -124,6 +124,7 @@ def pages(stack: Stack, rows: Keys) -> Iterator[tuple[str, list[str]]]:
         "model_id": sorted(key for (key,) in rows["federation_globalmodel"]),
         "rule_id": sorted(key for (key,) in rows["federation_alertrule"]),
         "invitation_id": sorted(key for (key,) in rows["federation_invitation"]),
+        "key_id": sorted(key for (key,) in rows["federation_apikey"]),
     }
     more = {"compare/": "?s=1&s=2&s=3", "models/compare/": "?m=1&m=2", "find/": "?q=a", "alerts/": "?show=all"}
     (dashboard,) = (included for included in get_resolver().url_patterns if str(included.pattern) == "")

@@ -1,9 +1,13 @@
 """Every call of an agent tells which agent it is; a second one is refused everywhere alike."""
 
 import json
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from federation.api import auth
+from federation.models import Client
 from tests.federation.cast import seat_of, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,6 +40,14 @@ def test_the_second_agent_with_a_token_is_refused_by_every_call(open_round, raw,
         assert (refused.status_code, refused.headers["FL-Agent-Held"]) == (409, "1"), path
         assert "process 1 on first.example" in refused.json()["detail"]
     assert seat_of("anna").status == "training"
+
+
+def test_a_look_before_a_body_is_read_is_no_sign_of_life(open_round):
+    open_round("anna")
+    long_ago = timezone.now() - timedelta(days=1)
+    Client.objects.filter(name="anna").update(last_seen=long_ago)
+    auth.look_at({"authorization": f"Bearer {token_of('anna')}"})
+    assert Client.objects.get(name="anna").last_seen == long_ago, "or no agent could follow one that is gone"
 
 
 def test_a_header_that_is_no_json_is_422(open_round, raw):
