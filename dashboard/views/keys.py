@@ -59,7 +59,7 @@ def act_of_key(request: HttpRequest, key_id: int) -> Act:
     return Act.OWN_KEYS if mine else Act.MANAGE_PEOPLE
 
 
-def _index(*_: object) -> str:
+def _index(*_: object, **__: object) -> str:
     return reverse("keys")
 
 
