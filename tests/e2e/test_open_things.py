@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import select
 import socket
 import sqlite3
 import struct
@@ -187,13 +188,23 @@ def test_what_another_process_takes_back_ends_here(site: Stack):
     assert b" 200 " in download.recv(100)
     names = [name, f"idle-{name}"]
     change = f"Client.objects.filter(name__in={names}).update(enabled=False)"
-    site.manage("shell", "-c", f"from federation.models import Client; {change}")
+    shell = threading.Thread(
+        target=site.manage, args=("shell", "-c", f"from federation.models import Client; {change}")
+    )
+    shell.start()
+    while not readable(upload, 0.5):  # a shell may take longer than an upload may stand still
+        upload.sendall(b"x" * 100)
     assert b" 403 " in upload.recv(100)
+    shell.join()
     polling.join(30)
     assert held == [403]
     assert len(drained(download)) < work["base_model"]["num_bytes"], "cut off"
     assert good.http.get(f"{site.url}/api/v1/work?wait=0", timeout=30).status_code in (200, 204)
     site.post(f"/sessions/{session}/cancel")
+
+
+def readable(one: socket.socket, seconds: float) -> bool:
+    return bool(select.select([one], [], [], seconds)[0])
 
 
 def raw(site: Stack, *lines: str) -> socket.socket:
