@@ -42,7 +42,7 @@ class Trainer:
         data = self._training_data(self._counted, {})
         if not len(data):
             return {}
-        counts: dict[str, Any] = {"num_examples": len(data)}
+        counts: dict[str, Any] = {"num_examples": len(data), "examples": {self._counted.name: len(data)}}
         if self._settings.share_histogram:
             counts["label_histogram"] = data.histogram()
             counts["data_fingerprint"] = data.fingerprint(name)

@@ -194,7 +194,7 @@ def by_round(session: TrainingSession, measure: str) -> Heat:
     seats = Participation.objects.filter(Q(status=SeatStatus.AGGREGATED), round__in=rounds).select_related("client")
     values: dict[Client, dict[int, float]] = {}
     for seat in seats.order_by("client__ordinal"):
-        value = parsing.number({"norm": seat.norm, "cosine": seat.cosine, "examples": seat.num_examples}[measure])
+        value = parsing.number({"norm": seat.norm, "cosine": seat.cosine, "examples": seat.weight}[measure])
         if value is not None:
             values.setdefault(seat.client, {})[seat.round_id] = value
     largest = max((value for found in values.values() for value in found.values()), default=1.0) or 1.0

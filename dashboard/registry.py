@@ -71,7 +71,7 @@ class Ingredient:
 
 def ingredients(model: GlobalModel) -> list[Ingredient]:
     seats = list(making.counted(model.round)) if model.round else []
-    counts = discount(np.array([seat.staleness for seat in seats])) * [max(0, seat.num_examples or 0) for seat in seats]
+    counts = discount(np.array([seat.staleness for seat in seats])) * [max(0, seat.weight) for seat in seats]
     shares = (counts / (counts.sum() or 1)).tolist()
     return [Ingredient(seat, share) for seat, share in zip(seats, shares, strict=True)]
 

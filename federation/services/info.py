@@ -39,7 +39,7 @@ def _counts(value: Any) -> dict[str, int]:
         raise PydanticCustomError("counts", "must be an object of counts by label")
     found: dict[str, int] = {}
     for name, count in value.items():
-        if type(count) is int and 0 <= count <= MOST_COUNT and (label := _label(name)):
+        if _is_count(count) and (label := _label(name)):
             found[label] = count
     if len(found) > MOST_LABELS:
         raise PydanticCustomError("counts", f"must have at most {MOST_LABELS} labels")
@@ -52,10 +52,23 @@ def _label(name: Any) -> str | None:
 
 def _digests(value: Any) -> dict[str, str]:
     """The digest of each workload's source, by its name."""
+    return {name: digest for name, digest in _by_workload(value).items() if _is_digest(digest)}
+
+
+def _examples(value: Any) -> dict[str, int]:
+    """How many examples there are for each workload, by its name."""
+    return {name: count for name, count in _by_workload(value).items() if _is_count(count)}
+
+
+def _by_workload(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or len(value) > MOST_WORKLOADS:
-        raise PydanticCustomError("workloads", f"must be an object of at most {MOST_WORKLOADS} digests by workload")
-    named = {parsing.label(name, longest=64): digest for name, digest in value.items() if isinstance(name, str)}
-    return {name: digest for name, digest in named.items() if name and _is_digest(digest)}
+        raise PydanticCustomError("workloads", f"must be an object of at most {MOST_WORKLOADS} workloads")
+    named = {parsing.label(name, longest=64): told for name, told in value.items() if isinstance(name, str)}
+    return {name: told for name, told in named.items() if name}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MOST_COUNT
 
 
 def _is_digest(value: Any) -> bool:
@@ -79,7 +92,8 @@ class Info(BaseModel):
     gpu: Line = ""
     cores: Annotated[int, Field(strict=True, ge=1, le=1 << 20)] | None = None
     memory: Annotated[int, Field(strict=True, ge=0, le=1 << 60)] | None = None  # bytes
-    num_examples: Count | None = None
+    num_examples: Count | None = None  # of `examples`, or of no workload in particular
+    examples: Annotated[dict[str, int], BeforeValidator(_examples)] | None = None
     label_histogram: Annotated[dict[str, int], BeforeValidator(_counts)] | None = None
     data_fingerprint: Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9A-Za-z_:+/=.-]{1,128}$")] = ""
     workloads: Annotated[dict[str, str], BeforeValidator(_digests)] | None = None

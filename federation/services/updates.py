@@ -18,6 +18,7 @@ from federation.models import Event, GlobalModel, Participation, Round
 from federation.payloads import storable
 from federation.prepared import Select, Update
 from federation.services import clients, damage, flags, seats
+from federation.services import info as infos
 
 REASON_LENGTH = 500
 TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
@@ -171,12 +172,20 @@ def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: dat
 def _weigh(seat: Participation, update: wire.Update) -> None:
     """Note what its update counts for, and what is odd about it, for good: whatever the client tells later."""
     seat.update_norm, seat.counted_examples, seat.flags = update.norm, None, flags.of_update(update)
-    if Defence.EXAMPLES not in seat.round.session.defences:
-        return
-    counted = counted_examples(update.num_examples, seat.client.num_examples)
+    counted = _counted(seat, update.num_examples)
     if counted != update.num_examples:
         seat.counted_examples = counted
         seat.flags = [*seat.flags, flags.examples_capped(update.num_examples, counted)]
+
+
+def _counted(seat: Participation, claimed: int) -> int:
+    """How many examples an update counts for. A client that counted only another workload's is not capped."""
+    session, client = seat.round.session, seat.client
+    counted = counted_examples(claimed, client.num_examples)
+    if counted == claimed or Defence.EXAMPLES not in session.defences:
+        return claimed
+    examples = infos.of(client.info).examples  # read only where it matters
+    return counted if examples is None else counted_examples(claimed, examples.get(session.workload))
 
 
 def counts_later(seat: Participation) -> bool:

@@ -88,7 +88,8 @@ def test_shards_are_parts_of_one_whole():
 
 def test_samples_are_taken_from_the_shard():
     shard = Settings(partition="iid", shard="1/4", samples=20)
-    assert Trainer(shard).census("north")["num_examples"] == 20
+    census = Trainer(shard).census("north")
+    assert (census["num_examples"], census["examples"]) == (20, {"digits": 20})
 
 
 def test_a_workload_without_data_counts_nothing():

@@ -5,10 +5,10 @@ import re
 import pytest
 from hypothesis import given
 
-from dashboard import protection
+from dashboard import protection, registry
 from federation.fl.defences import Defence
-from federation.models import Client, TrainingSession
-from tests.dashboard.cast import report
+from federation.models import Client, Participation, TrainingSession
+from tests.dashboard.cast import finish_round, report
 from tests.dashboard.test_new_session import TYPED
 from tests.properties import PROPERTY, json_values
 
@@ -51,6 +51,16 @@ def test_settings_and_comparison_tell_it(browser, create):
     assert "examples capped, norms clipped, model kept finite" in browser.get(f"/sessions/{one.pk}/").content.decode()
     page = browser.get(f"/compare/?s={one.pk}&s={other.pk}").content.decode()
     assert "Protection" in page
+
+
+def test_shares_are_of_the_examples_that_count(running):
+    finish_round(running, "anna", "ben", "carl")
+    model = running.models.get(version=1)
+    Participation.objects.filter(round=model.round).update(num_examples=100)
+    Participation.objects.filter(round=model.round, client__name="carl").update(
+        num_examples=10**12, counted_examples=200
+    )
+    assert [one.share for one in registry.ingredients(model)] == [0.25, 0.25, 0.5]
 
 
 def test_a_flag_stands_beside_its_client(browser, running):

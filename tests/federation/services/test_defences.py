@@ -60,6 +60,19 @@ def test_whoever_told_nothing_is_not_capped(open_round, now):
     assert codes("anna") == []
 
 
+@pytest.mark.parametrize(
+    ("examples", "counted"),
+    [({"synthetic": 100}, 100), ({"digits": 100}, None), ({"digits": 100, "synthetic": 500}, None)],
+)
+def test_examples_of_another_workload_cap_nothing(open_round, now, examples, counted):
+    session = open_round("anna", rounds=1).session
+    Client.objects.update(num_examples=100, info={"num_examples": 100, "examples": examples})
+    send("anna", now=now, num_examples="900")
+    settle(session, now=now)
+    assert seat_of("anna").counted_examples == counted
+    assert codes("anna") == ([] if counted is None else ["examples_capped"])
+
+
 @pytest.mark.parametrize("defences", [(), ("norms", "finite")])
 def test_where_it_is_switched_off_claims_count_as_they_are(open_round, now, defences):
     session = open_round("anna", "ben", rounds=1, defences=defences).session
