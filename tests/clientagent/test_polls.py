@@ -69,9 +69,10 @@ def test_a_proxy_that_ends_waiting_calls_is_no_absence(api: Api, server: FakeSer
         time.sleep(0.3)
         end(handler)
 
-    server.script("GET", "/work", *[proxy] * 4)
+    server.script("GET", "/work", *[proxy] * 6)
     for _ in range(3):
         assert api.work(0.8) is None
     waits = [float(seen.path.partition("wait=")[2]) for seen in server.requests("GET", "/work")]
-    assert waits[0] == 0.8 and len(waits) == 4 and all(0.2 <= wait <= 0.3 for wait in waits[1:])
+    assert waits[0] == 0.8 and waits == sorted(waits, reverse=True)  # a slow machine may need a second end to learn
+    assert 0.1 <= waits[-3] == waits[-2] == waits[-1] <= 0.3, "learnt once, kept for the next calls"
     assert [line.startswith("Something on the way ends calls") for line in said] == [True]
