@@ -8,7 +8,6 @@ file: a copy of a file has another inode.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import secrets
 from collections.abc import Mapping
@@ -18,8 +17,9 @@ from os import getpid
 from pathlib import Path
 from typing import Any
 
-from clientagent.errors import Misconfigured
+from clientagent.state import replace_file
 
+STARTS = "starts.json"
 MOST_STARTS = 5  # that are kept: so many may have ended before the server heard of them
 
 
@@ -27,7 +27,8 @@ def begin(folder: Path) -> dict[str, Any]:
     """This process, as it tells the server. `folder` is the state folder, whose lock it holds. Once a start."""
     start = secrets.token_hex(8)
     before = _starts_before(folder)
-    _keep(folder, [*before, start][-MOST_STARTS:])
+    kept = [*before, start][-MOST_STARTS:]
+    replace_file(folder / STARTS, {"place": _place(folder), "starts": kept})
     there = folder.stat()
     place = f"{platform.node()} {there.st_dev} {there.st_ino}"
     return {
@@ -43,15 +44,10 @@ def begin(folder: Path) -> dict[str, Any]:
 def _starts_before(folder: Path) -> list[str]:
     """Those that were made in this folder; none in a copy of it."""
     try:
-        kept = json.loads((folder / "starts.json").read_bytes())
+        kept = json.loads((folder / STARTS).read_bytes())
         starts = [start for start in kept["starts"] if isinstance(start, str)]
         return starts[-MOST_STARTS:] if _is_the_same(kept["place"], _place(folder)) else []
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-    ):  # no file, or half of one: the server waits for the last one's silence
+    except (OSError, ValueError, TypeError, KeyError):  # no file, or half of one: the last start has to fall silent
         return []
 
 
@@ -68,16 +64,3 @@ def _is_the_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """
     either = then["changed"] == now["changed"] or then["machine"] == now["machine"]
     return bool(then["inode"] == now["inode"] and either)
-
-
-def _keep(folder: Path, starts: list[str]) -> None:
-    path = folder / "starts.json"
-    temporary = path.with_suffix(".tmp")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({"place": _place(folder), "starts": starts}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise Misconfigured(f"{path} cannot be written: {error.strerror}.") from error

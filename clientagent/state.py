@@ -84,15 +84,7 @@ class State:
 
     def save(self, identity: Identity) -> None:
         """Keep it, whole or not at all. Raises Misconfigured where nothing can be written."""
-        temporary = self._identity.with_suffix(".tmp")
-        try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(asdict(identity), file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())  # losing the token would lose the client's name with it
-            os.replace(temporary, self._identity)
-        except OSError as error:
-            raise Misconfigured(f"{self._identity} cannot be written: {error.strerror}.") from error
+        replace_file(self._identity, asdict(identity))  # losing the token would lose the client's name with it
 
     # ---- finished updates, named <key of the work>.<digest of the file>.safetensors, and the last one's points
 
@@ -138,6 +130,19 @@ class State:
         for path in self.updates.glob("*.safetensors"):
             if path != besides:
                 os.replace(path, self.unfinished())
+
+
+def replace_file(path: Path, value: object) -> None:
+    """Keep a JSON value for this user alone, on the disk before this returns. Raises Misconfigured."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _write_over(path: Path, data: bytes) -> None:

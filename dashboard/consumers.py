@@ -19,6 +19,7 @@ from django.db import DatabaseError, InterfaceError
 
 from federation import tokens
 from federation.api import permits
+from federation.api.limits import MOST_MESSAGE
 from federation.api.raw import Receive, Scope, Send
 from federation.api.threads import in_thread
 from federation.errors import Refused
@@ -29,7 +30,6 @@ from federation.services.standing import Browser, Principal, Script
 
 NOTHING = '{"events": []}'
 LARGEST_SEQ = 2**63 - 1
-MOST_ASKED_BYTES = 4 << 10  # of one message of a browser
 MOST_ASKED = 60  # times a minute that a browser may say what it saw last
 FIRST_SECONDS = 10.0  # after which a browser must have said it
 AWAY_CODE, TOO_MANY_CODE, INVALID_CODE = 1013, 4429, 4400
@@ -189,7 +189,7 @@ def _no_room(owner: object) -> str:
 
 def _asked(text: str | None) -> tuple[int, bool] | None:
     """`{"after": n}` as (n, whether `confirm` is true), or None for anything else."""
-    if text is None or len(text) > MOST_ASKED_BYTES:
+    if text is None or len(text) > MOST_MESSAGE:
         return None
     with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         message = json.loads(text)

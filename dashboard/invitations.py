@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 
+from federation import addresses
 from federation.models import Invitation
 
 
@@ -32,19 +32,12 @@ def command(request: HttpRequest, code: str, name: str) -> dict[str, str]:
 def is_insecure(request: HttpRequest) -> bool:
     """Whether an agent at this address needs --insecure: others on the way could read what it sends."""
     url = urlsplit(_server(request))
-    return url.scheme == "http" and not _is_loopback(url.hostname or "")
+    return url.scheme == "http" and not addresses.is_loopback(url.hostname or "")
 
 
 def _insecure(request: HttpRequest, indent: str) -> str:
     """The flag on a line of its own, where it is needed."""
     return f"{indent}--insecure \\\n{indent}" if is_insecure(request) else indent
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _server(request: HttpRequest) -> str:
@@ -54,7 +47,7 @@ def _server(request: HttpRequest) -> str:
 def commands(request: HttpRequest, code: str) -> list[dict[str, str]]:
     """What to run beside the data. The server's address is the one that the browser used."""
     server = _server(request)
-    same = "--network host " if _is_loopback(urlsplit(server).hostname or "") else ""
+    same = "--network host " if addresses.is_loopback(urlsplit(server).hostname or "") else ""
     docker = f"""docker run -it --name my-site {same}\\
   -v "$PWD":/src:ro -v my-site:/state -w /src python:3.12-slim \\
   sh -c "pip install -r clientagent/requirements.txt && \\

@@ -9,13 +9,13 @@ from datetime import datetime
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from dashboard import wording, words
+from dashboard.curves import LEAST_DONE
 from dashboard.words import Word
 from federation import parsing
 from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import Client, Metric, Participation, Phase, Round
 
 MOST = 100  # lanes on a page
-LEAST_DONE = 1e-6  # a share below it tells nothing of the whole
 SOON = 2.0  # seconds; an estimate below it is not worth its words
 QUIET = 5.0  # seconds without progress from which on a pace counts them too
 ROOM = {"start": (0.04, 0.2), "middle": (0.13, 0.13), "end": (0.2, 0.04)}  # around now, as in static/js/times.js

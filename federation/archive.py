@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from federation.dump import KINDS, Unusable
+from federation.dump import DIGEST, KINDS, Unusable
 
 FORMAT = 1
 MANIFEST, SECRET = "manifest.json", "secret_key"
 MEMBER = re.compile(rf"database/(?P<part>[a-z0-9_]+\.(sqlite3|csv))|weights/(?P<digest>[0-9a-f]{{64}})|{SECRET}")
-DIGEST = re.compile(r"[0-9a-f]{64}")
 MOST_MEMBERS = 1_000_000
 MOST_HEADER_BYTES = 1 << 16  # of what a member's header may carry beyond its block
 MANIFEST_BYTES = (4096, 512)  # that a manifest may have, and for each member beside it

@@ -157,10 +157,10 @@ def verify(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes =
         contents, found = _contents(source, manifest), _read_database(source, Path(folder), on_bytes)
         found |= _read_weights(source, lambda _, file: _copy(file, None, on_bytes))
         contents.faults = _differences(manifest, found)
-        copy = _copy_of(manifest, Path(folder), contents)
+        copy = _copy_of(manifest, found, Path(folder), contents)
         _count(found, contents)
         if copy is not None:
-            _find_missing(copy, _whole(found), contents)
+            _find_missing(copy, manifest, found, contents)
         return contents
 
 
@@ -177,14 +177,14 @@ def restore(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes 
         on_total(source.stat().st_size)
         found = _read_database(source, folder, on_bytes)
         contents.faults = _differences(_of_database(manifest), found)
-        copy = _copy_of(manifest, folder, contents)
+        copy = _copy_of(manifest, found, folder, contents)
         if copy is None:
             raise Unusable(" ".join(contents.faults))
         with _keeping_if_whole() as keep:
             found |= _read_weights(source, lambda digest, file: keep(digest, file, on_bytes))
             contents.faults = _differences(manifest, found)
             _count(found, contents)
-            _find_missing(copy, _whole(found), contents)
+            _find_missing(copy, manifest, found, contents)
             killpoints.reached(killpoints.Point.HALF_RESTORED)
             copy.load()
         if (secret := folder / SECRET).exists():
@@ -253,9 +253,15 @@ def _differences(manifest: Manifest, found: dict[str, str]) -> list[str]:
     return faults + [f"{name} is damaged." for name in sorted(told.keys() & found) if told[name] != found[name]]
 
 
-def _copy_of(manifest: Manifest, folder: Path, contents: Contents) -> Dump | None:
+def _differing(manifest: Manifest, found: dict[str, str]) -> set[str]:
+    """The members that `_differences` is about."""
+    told = manifest.members
+    return {name for name in told.keys() | found.keys() if told.get(name) != found.get(name)}
+
+
+def _copy_of(manifest: Manifest, found: dict[str, str], folder: Path, contents: Contents) -> Dump | None:
     """The copy of the database, or None where it is not whole; `faults` says why."""
-    if any(fault.startswith("database/") for fault in contents.faults):
+    if any(name.startswith("database/") for name in _differing(manifest, found)):
         return None
     copy = dump.KINDS[manifest.database](folder)
     faults = copy.faults() or copy.misfits()
@@ -263,9 +269,9 @@ def _copy_of(manifest: Manifest, folder: Path, contents: Contents) -> Dump | Non
     return None if faults else copy
 
 
-def _find_missing(copy: Dump, weights: set[str], contents: Contents) -> None:
-    named = " ".join(contents.faults)
-    missing = sorted(digest for digest in copy.digests() - weights if digest not in named)
+def _find_missing(copy: Dump, manifest: Manifest, found: dict[str, str], contents: Contents) -> None:
+    named = {name.removeprefix("weights/") for name in _differing(manifest, found)}
+    missing = sorted(copy.digests() - _whole(found) - named)
     contents.faults += [f"The database needs the weight file {digest}, which is not there." for digest in missing]
 
 

@@ -6,6 +6,8 @@ import math
 import re
 import unicodedata
 
+from federation.fl.numbers import bounded
+
 LARGEST = 2**63 - 1  # of the whole numbers that a database holds
 WHOLE = re.compile(r"[0-9]{1,19}")
 DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,4})?")
@@ -30,9 +32,7 @@ def decimal(text: str) -> float | None:
 
 def number(value: object, *, most: float = 1e100) -> float | None:
     """A number of JSON as a float that arithmetic bears, or None: for text, what is not finite and what is huge."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if -most <= value <= most else None
+    return bounded(value, most=most)
 
 
 def label(text: str, *, longest: int) -> str | None:

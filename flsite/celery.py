@@ -7,6 +7,8 @@ from celery import Celery
 from celery.signals import import_modules
 from kombu.transport import TRANSPORT_ALIASES
 
+from federation import private
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
 TRANSPORT_ALIASES["embedded"] = "flsite.embedded:Transport"
 
@@ -18,6 +20,4 @@ app.autodiscover_tasks()
 @import_modules.connect
 def _begin(**_: Any) -> None:
     """In a worker and in the beat, before either writes."""
-    from federation import private
-
     private.begin()

@@ -21,11 +21,13 @@ from daphne import http_protocol, ws_protocol
 from twisted.internet.error import CannotListenError
 
 from federation.api import problems
+from federation.api.limits import MOST_MESSAGE
 from federation.api.raw import SENDFILE, bytes_at_a_time
 from flsite.gate.answers import is_api, missing
 from flsite.gate.channel import Channel
 from flsite.gate.connections import Connections
-from flsite.websockets import MOST_ASKED_BYTES, PacedWebSocket
+from flsite.pace import Paced
+from flsite.websockets import PacedWebSocket
 
 LARGE = 256 << 10  # bytes of a body that comes in several pieces
 MOST_WAITING = 4  # pieces that the application has not taken yet
@@ -90,7 +92,7 @@ class Inlet(asyncio.Queue[dict[str, Any]]):
 _arriving: WeakSet[Inlet] = WeakSet()  # bodies on their way that may be large
 
 
-class PacedRequest(http_protocol.WebRequest):
+class PacedRequest(Paced, http_protocol.WebRequest):
     """A request whose body is handed on as it arrives and whose answer is a Twisted producer.
 
     A producer is told when the socket is full and when it is not. An answer that is ready before the body is whole
@@ -100,8 +102,6 @@ class PacedRequest(http_protocol.WebRequest):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._parsePOSTFormSubmission = False  # Django does it; Twisted would parse the type of every body before
-        self.writable = asyncio.Event()
-        self.writable.set()
         self.inlet: Inlet | None = None
         self._body_is_whole = True
         self._answered = False
@@ -174,15 +174,6 @@ class PacedRequest(http_protocol.WebRequest):
             await self.writable.wait()
         return self.channel is not None
 
-    def pauseProducing(self) -> None:
-        self.writable.clear()
-
-    def resumeProducing(self) -> None:
-        self.writable.set()
-
-    def stopProducing(self) -> None:
-        self.writable.set()
-
     def finish(self) -> None:
         if self.inlet is not None:
             self._answered = True
@@ -223,10 +214,6 @@ class PacedRequest(http_protocol.WebRequest):
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": text})
 
-    def connectionLost(self, reason: Any) -> None:
-        self.writable.set()
-        super().connectionLost(reason)
-
 
 http_protocol.WebRequest = PacedRequest  # the one place where daphne's factory looks it up
 
@@ -256,8 +243,8 @@ class Server(daphne.server.Server):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         sizes = {
             "request_buffer_size": 64 << 10,
-            "websocket_max_message_size": MOST_ASKED_BYTES,
-            "websocket_max_frame_size": MOST_ASKED_BYTES,
+            "websocket_max_message_size": MOST_MESSAGE,
+            "websocket_max_frame_size": MOST_MESSAGE,
         }
         super().__init__(*args, **sizes | kwargs)
 

@@ -16,8 +16,6 @@ from federation import passwords
 from federation.errors import Refused
 from federation.services import signins
 
-LONGEST_NAME = 150  # of a user, as Django has it
-
 
 class SignIn(auth.LoginView):
     template_name = "account/sign_in.html"
@@ -32,7 +30,7 @@ class SignIn(auth.LoginView):
 
 def locked_out(request: HttpRequest, response: HttpResponse, *_: object) -> HttpResponse:
     """The answer to who entered too many wrong passwords; django-axes asks for it."""
-    refusal = passwords.locked_out(request, asked.form(request).text("username", longest=LONGEST_NAME))
+    refusal = passwords.locked_out(request, asked.form(request).text("username", longest=signins.NAME_CHARACTERS))
     if refusal is None:  # the time was just over
         return response
     return _not_now(request, refusal)
@@ -41,7 +39,7 @@ def locked_out(request: HttpRequest, response: HttpResponse, *_: object) -> Http
 def _not_now(request: HttpRequest, refusal: Refused) -> HttpResponse:
     """The sign-in page with why not, and when to come again."""
     context = {
-        "form": {"username": {"value": asked.form(request).text("username", longest=LONGEST_NAME)}},
+        "form": {"username": {"value": asked.form(request).text("username", longest=signins.NAME_CHARACTERS)}},
         "next": asked.form(request).text("next", longest=2000),
         "refusal": str(refusal),
     }

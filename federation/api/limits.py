@@ -9,7 +9,8 @@ from functools import lru_cache
 from federation.errors import Refused, TooLarge
 
 MIB, KIB = 1 << 20, 1 << 10
-MOST_QUERY, MOST_PATH, MOST_HEAD = 8 * KIB, 2 * KIB, 16 * KIB  # bytes
+MOST_QUERY, MOST_PATH = 8 * KIB, 2 * KIB  # bytes
+MOST_MESSAGE = 4 * KIB  # bytes of one message by a websocket, in which a browser only says what it saw last
 
 
 @dataclass(frozen=True, slots=True)

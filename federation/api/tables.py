@@ -19,7 +19,6 @@ from federation.models import Metric, TrainingSession
 
 ROWS = 1000  # read and sent at a time
 HEADER = ("client", "round", "attempt", "name", "step", "value", "time")
-TYPE = "text/csv; charset=utf-8"
 
 
 async def get_metrics(exchange: Exchange) -> None:
@@ -29,8 +28,10 @@ async def get_metrics(exchange: Exchange) -> None:
     session_id = int(exchange.path["session_id"])
     await in_thread(_check, exchange.headers, session_id)
     with exchange.going_on_as(principal_of(exchange.headers)):
-        await exchange.begin(200, {"Content-Type": TYPE, "Content-Disposition": disposition(session_id)})
-        pieces = lines(session_id)
+        await exchange.begin(
+            200, {"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": _disposition(session_id)}
+        )
+        pieces = _lines(session_id)
         while piece := await in_thread(next, pieces, b""):
             await exchange.send(piece, last=False)
         await exchange.send(b"", last=True)
@@ -58,11 +59,11 @@ def _check(headers: dict[str, str], session_id: int) -> None:
         raise NotFound(f"There is no session {session_id}.")
 
 
-def disposition(session_id: int) -> str:
+def _disposition(session_id: int) -> str:
     return f'attachment; filename="session-{session_id}-metrics.csv"'
 
 
-def lines(session_id: int) -> Iterator[bytes]:
+def _lines(session_id: int) -> Iterator[bytes]:
     """The table in pieces, each of one short query."""
     yield _written([HEADER])
     found = Metric.objects.filter(session=session_id).order_by("pk")

@@ -9,13 +9,6 @@ from federation.fl import weights
 from federation.fl.strategies.strategy import Block
 from federation.fl.weights import Array
 
-LARGEST = {  # float, by dtype
-    "F64": float(np.finfo(np.float64).max),
-    "F32": float(np.finfo(np.float32).max),
-    "F16": 65504.0,
-    "BF16": 3.3895313892515355e38,
-}
-
 
 def alone(block: Block, dtype: str, squares: Array) -> list[int]:
     """The updates that would leave a value that is not finite if they were the only one: base + delta.
@@ -24,13 +17,13 @@ def alone(block: Block, dtype: str, squares: Array) -> list[int]:
     has to be looked at.
     """
     farthest = np.sqrt(block.base @ block.base) + np.sqrt(squares)
-    doubtful = np.flatnonzero(~(farthest < LARGEST[dtype] / 2))
+    doubtful = np.flatnonzero(~(farthest < weights.LARGEST[dtype] / 2))
     return [int(row) for row in doubtful if not _is_finite(block.base + block.deltas[row], dtype)]
 
 
 def together(deltas: Array, share: Array, values: Array, dtype: str) -> list[int]:
     """The update that weighs most in those values that are not finite; none where nobody moves them."""
-    finite = (values & 0x7F80) != 0x7F80 if dtype == "BF16" else np.isfinite(values)
+    finite = weights.finite(values, dtype)
     weighed = np.abs(deltas[:, ~finite].astype(np.float64)) * share[:, np.newaxis]
     return _largest(np.nan_to_num(weighed, nan=np.inf, posinf=np.inf).max(axis=1))
 

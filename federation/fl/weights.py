@@ -35,7 +35,13 @@ DTYPES: Mapping[str, "np.dtype[Any]"] = {
     "I32": np.dtype("<i4"),
     "I8": np.dtype("<i1"),
 }
-FLOATS = ("F64", "F32", "F16", "BF16")
+LARGEST = {  # finite value of each float type
+    "F64": float(np.finfo(np.float64).max),
+    "F32": float(np.finfo(np.float32).max),
+    "F16": float(np.finfo(np.float16).max),
+    "BF16": float.fromhex("0x1.fep127"),
+}
+FLOATS = tuple(LARGEST)
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 32
 FINITE_BLOCK = 2**16  # coordinates: what numpy notes of them stays in the cache
@@ -212,11 +218,12 @@ def all_finite(stored: Array, dtype: str) -> bool:
     if dtype not in FLOATS:
         return True
     flat = stored.reshape(-1)
-    return all(_finite(flat[start : start + FINITE_BLOCK], dtype) for start in range(0, flat.size, FINITE_BLOCK))
+    return all(finite(flat[start : start + FINITE_BLOCK], dtype).all() for start in range(0, flat.size, FINITE_BLOCK))
 
 
-def _finite(block: Array, dtype: str) -> bool:
-    return bool(((block & 0x7F80) != 0x7F80).all() if dtype == "BF16" else np.isfinite(block).all())
+def finite(stored: Array, dtype: str) -> Array:
+    """Which of some stored floats are finite."""
+    return (stored & 0x7F80) != 0x7F80 if dtype == "BF16" else np.isfinite(stored)
 
 
 def shown(name: object) -> str:

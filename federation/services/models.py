@@ -74,12 +74,7 @@ def _attempt_evaluation(model: GlobalModel, do: Callable[[], None]) -> None:
         record_evaluation(model.pk, {}, error=reason, now=timezone.now())
 
     with suppress(StepFailed):
-        steps.attempt(Step(model.session, f"evaluate model {model}"), partial(_done, do), give_up)
-
-
-def _done(do: Callable[[], None]) -> bool:
-    do()
-    return True
+        steps.attempt(Step(model.session, f"evaluate model {model}"), do, give_up)
 
 
 def _take_evaluation(model_id: int, digest: str, answer: Answer) -> None:
@@ -108,7 +103,7 @@ def _attempt_initial(session: TrainingSession, do: Callable[[], None]) -> None:
         fail_initial(session.pk, reason, now=timezone.now())
 
     with suppress(StepFailed):
-        steps.attempt(Step(session, "make the initial model"), partial(_done, do), give_up)
+        steps.attempt(Step(session, "make the initial model"), do, give_up)
 
 
 def _request_initial(session: TrainingSession, then: Callable[[], None]) -> None:

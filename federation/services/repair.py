@@ -30,11 +30,12 @@ def mend(session_id: int, then: Callable[[], None] = lambda: None) -> bool:
     then: called when one is mended later, on another thread.
     """
     damaged = GlobalModel.objects.filter(session=session_id, file_status=FileStatus.DAMAGED)
-    return any([_try_to_mend(model, then) for model in damaged.select_related("session").order_by("version")])
-
-
-def _try_to_mend(model: GlobalModel, then: Callable[[], None]) -> bool:
-    return _attempt(model, partial(_mend, model, then))
+    return any(
+        [
+            _attempt(model, partial(_mend, model, then))
+            for model in damaged.select_related("session").order_by("version")
+        ]
+    )
 
 
 def _attempt(model: GlobalModel, do: Callable[[], bool]) -> bool:

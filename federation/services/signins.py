@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from federation import addresses
 from federation.models import SignIn
 
 if TYPE_CHECKING:
@@ -32,22 +32,11 @@ RIGHT = (Outcome.SIGNED_IN, Outcome.CONFIRMED)
 
 
 def address_of(request: HttpRequest) -> str:
-    """Where a request comes from: of an IPv6 address the network, for who has one has 2^64 addresses.
-
-    Behind a proxy it is the last address of X-Forwarded-For, which the proxy wrote; the others can be made up.
-    """
+    """Where a request comes from. Behind a proxy only the last address of X-Forwarded-For is the proxy's own."""
     told = str(request.META.get("REMOTE_ADDR") or "")
     if settings.FL_BEHIND_PROXY:
         told = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or told
-    try:
-        found = ipaddress.ip_address(told.strip("[]").partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((found, 64), strict=False))
+    return addresses.network(told) or ""
 
 
 def record(outcome: SignIn.Outcome, request: HttpRequest, *, username: str = "", now: datetime | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 
@@ -18,6 +18,7 @@ from federation.models import Round, TrainingSession
 from federation.payloads import printable
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MOST_TRIES = 3
 REASON = 300  # characters
@@ -44,7 +45,7 @@ class Step:
         return self.does if self.round is None else f"{self.does} ({self.round.pk})"
 
 
-def attempt(step: Step, do: Callable[[], bool], give_up: Callable[[str], object]) -> bool:
+def attempt(step: Step, do: Callable[[], T], give_up: Callable[[str], object]) -> T:
     """What `do` returns. An exception is counted; the third time `give_up` is called with the reason, a sentence.
 
     Raises StepFailed after a failure, and whatever passes by itself as it is.

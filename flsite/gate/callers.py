@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from django.conf import settings
 
+from federation import addresses
 from federation.api.raw import Scope
 from federation.api.seen import Who, seen
 
 BEHIND_PROXY: bool = settings.FL_BEHIND_PROXY  # read once: each request asks for it
+MOST_CHARACTERS = 64  # of a peer that is no address
 COOKIE = re.compile(rf"(?:^|;\s*){re.escape(settings.SESSION_COOKIE_NAME)}=([^;\s]+)".encode())
 
 
@@ -23,10 +23,6 @@ class Caller:
     address: str
     credential: str
     who: Who | None
-
-    @property
-    def name(self) -> Who | str:
-        return self.who or self.address
 
     def look_again(self) -> None:
         self.who = seen.who(self.credential)
@@ -54,26 +50,4 @@ def address(scope: Scope, headers: dict[bytes, bytes]) -> str:
     if BEHIND_PROXY:
         told = headers.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip().decode("latin-1")
         found = told or found
-    return network(found)
-
-
-@lru_cache(maxsize=4096)
-def network(text: str) -> str:
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        return text[:64]
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped:
-            return str(found.ipv4_mapped)
-        if not found.is_loopback:
-            return str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found)
-
-
-@lru_cache(maxsize=4096)
-def is_loopback(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).is_loopback
-    except ValueError:
-        return False
+    return addresses.network(found) or found[:MOST_CHARACTERS]

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from flsite.gate.callers import network
+from federation import addresses
 from flsite.gate.channel import Channel, Phase
 
 LEAST_SPARE = 64  # files that are no connections: the database's, weights, logs
@@ -47,7 +47,8 @@ class Connections:
         return len(self._line) + len(self._known) + len(self._upgraded)
 
     def add(self, channel: Channel) -> None:
-        channel.address = network(str(getattr(channel.transport.getPeer(), "host", "")))
+        peer = str(getattr(channel.transport.getPeer(), "host", ""))
+        channel.address = addresses.network(peer) or peer
         if not self._looking:
             self._looking = True
             self._later(1.0, self._look)

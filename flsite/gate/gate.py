@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
+from federation import addresses
 from federation.api import limits
 from federation.api.auth import look_at
 from federation.api.raw import Disconnected, Receive, Scope, Send
@@ -121,7 +122,7 @@ class Gate:
             raise _too_many(wait)
 
     def _by_address(self, caller: Caller) -> Buckets:
-        return self._neighbours if callers.is_loopback(caller.address) else self._strangers
+        return self._neighbours if addresses.is_loopback(caller.address) else self._strangers
 
     # ---- the body
 

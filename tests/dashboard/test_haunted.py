@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -13,11 +14,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import curves
+from federation.api.raw import RawRoutes
+from federation.api.urls import TABLES
 from federation.models import AlertRule, Client, TrainingSession
 from federation.services import apikeys, invitations, rounds
 from tests.dashboard import addresses
 from tests.dashboard.cast import finish_round, stream
 from tests.dashboard.haunted import haunt, infos
+from tests.federation.asgi import request
 
 Ids = dict[str, int]
 ODD_ONES = [f"odd {n}" for n in range(len(infos()))]
@@ -110,7 +114,15 @@ def test_every_list_of_the_api_answers(browser: Browser, ids: Ids) -> None:
         answer = browser.get(at)
         assert answer.status_code == 200, at
         json.loads(answer.content, parse_constant=_refuse)
-    assert b"anna" in browser.get(f"{session}/metrics?format=csv").getvalue()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_table_of_all_points_answers(haunted: TrainingSession, mara: User) -> None:
+    _, key = apikeys.create(mara)
+    path = f"/api/v1/sessions/{haunted.pk}/metrics?format=csv"
+    answer = asyncio.run(request(RawRoutes(TABLES, otherwise=_refuse), "GET", path, token=key))
+    assert answer.status == 200
+    assert b"anna" in answer.body
 
 
 def test_what_pages_hand_to_their_scripts_is_json(browser: Browser, ids: Ids) -> None:

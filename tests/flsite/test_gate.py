@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from federation import addresses
 from federation.api.seen import seen
 from flsite.gate import answers, bodies, callers, gate
 from flsite.gate.gate import Gate
@@ -136,7 +137,7 @@ def test_behind_a_proxy_its_last_word_is_the_address(monkeypatch):
     assert callers.address(scope, told) == "10.1.2.3"
     assert callers.address(scope, {}) == "127.0.0.1"
     assert callers.address(scope, {b"x-forwarded-for": b"2001:db8::1"}) == "2001:db8::/64"
-    assert callers.network("::ffff:10.1.2.3") == "10.1.2.3"
+    assert addresses.network("::ffff:10.1.2.3") == "10.1.2.3"
 
 
 def test_behind_a_proxy_answers_ask_for_https(monkeypatch):

@@ -96,7 +96,7 @@ def test_any_json_in_info_is_taken_or_refused_and_the_client_stays(enrol, call, 
     | st.sampled_from(["", "9999-12-31T23:59:59-14:00", "1e9"]),
 )
 def test_any_number_and_any_time_is_taken_in_its_range_or_refused(
-    open_round, raw, operator, step, value, fraction, time
+    open_round, raw, operator, key, step, value, fraction, time
 ):
     if not Participation.objects.exists():
         open_round("anna", "ben")
@@ -110,8 +110,9 @@ def test_any_number_and_any_time_is_taken_in_its_range_or_refused(
     assert answer.status in (200, 400, 422), answer.body
     for point in Metric.objects.all():
         assert seat.taken_at is None or seat.taken_at <= point.time
-    for what in ("metrics", "events", "metrics?format=csv"):
+    for what in ("metrics", "events"):
         assert operator("GET", f"/sessions/{seat.round.session_id}/{what}").status_code == 200
+    assert raw("GET", f"/api/v1/sessions/{seat.round.session_id}/metrics?format=csv", token=key).status == 200
 
 
 def test_a_reason_turns_no_text_around(open_round, call):

@@ -4,34 +4,17 @@ import json
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.models import Participation, TrainingSession
 from tests.federation.api.conftest import problem
 from tests.federation.cast import seat_of, token_of
+from tests.properties import PROPERTY, json_values
 
 pytestmark = pytest.mark.django_db
-FUZZ = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 
-odd = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.sampled_from([-(2**63), 2**63, 10**400, -1, 0, 2**31]),
-    st.floats(),
-    st.text(max_size=20),
-    st.sampled_from(["\x00", "\ud800", "=1+1", "9" * 400, "", "NaN", "💡" * 20]),
-)
-anything = st.recursive(
-    odd, lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(st.text(max_size=8), deeper, max_size=3)
-)
+anything = json_values()
 
 
 def object_of(**members):
@@ -53,7 +36,7 @@ def check(answer):
 choice = object_of(name=st.sampled_from(["synthetic", "fedavg"]), options=st.just({}))
 
 
-@FUZZ
+@PROPERTY
 @given(
     body=object_of(
         name=st.just("first"),
@@ -73,7 +56,7 @@ def test_sessions(operator, body):
     check(operator("POST", "/sessions", body))
 
 
-@FUZZ
+@PROPERTY
 @given(
     body=object_of(
         phase=st.just("training"),
@@ -94,7 +77,7 @@ def test_progress(open_round, raw, body):
         assert answer.status in (400, 422)
 
 
-@FUZZ
+@PROPERTY
 @given(
     body=object_of(
         join_code=st.just("CODE"),
@@ -109,7 +92,7 @@ def test_enrolment(invite, call, body):
     check(call("POST", "/enroll", body))
 
 
-@FUZZ
+@PROPERTY
 @given(
     query=st.dictionaries(st.sampled_from(["limit", "after", "format"]), st.text(max_size=8) | st.integers().map(str))
 )
@@ -119,7 +102,7 @@ def test_pages(operator, draft, query):
         check(operator("GET", f"/sessions/{session.pk}/{what}?{urlencode(query, errors='replace')}"))
 
 
-@FUZZ
+@PROPERTY
 @given(body=anything, seconds=anything)
 def test_steering_and_the_rest(operator, draft, body, seconds):
     session = TrainingSession.objects.first() or draft()

@@ -203,16 +203,6 @@ def test_metrics_page_by_page(operator, points):
     assert [point["value"] for point in rest["items"]] == [1.0, None] and rest["next"] is None
 
 
-def test_metrics_as_csv_are_whole_and_harmless_to_a_spreadsheet(operator, points):
-    Metric.objects.filter(step=0).update(name="=1+1")
-    answer = operator("GET", f"/sessions/{points.pk}/metrics?format=csv&limit=1")
-    assert answer["Content-Type"].startswith("text/csv")
-    header, *lines = answer.content.decode().splitlines()
-    assert header == "client,round,attempt,name,step,value,time"
-    assert len(lines) == 5
-    assert lines[0].startswith("anna,1,1,'=1+1,0,4.0,") and lines[4].startswith("anna,1,1,train_loss,4,,")
-
-
 @pytest.mark.parametrize("path", ["/sessions", "/clients", "/sessions/{}/rounds", "/sessions/{}/models"])
 def test_a_list_has_pages_oldest_first(operator, draft, enrol, now, path):
     first = draft()

@@ -53,6 +53,16 @@ def test_however_it_is_asked_for(points, key, raw, asked):
     assert raw("GET", url(points, asked), token=key).body.count(b"\n") == 26
 
 
+def test_it_is_harmless_to_a_spreadsheet_and_a_value_that_is_not_finite_is_empty(points, key, raw):
+    Metric.objects.filter(step=0).update(name="=1+1")
+    Metric.objects.filter(step=24).update(name="train_loss", value=None)
+    answer = raw("GET", url(points, "format=csv&limit=1"), token=key)
+    header, *lines = answer.body.decode().splitlines()
+    assert header == "client,round,attempt,name,step,value,time"
+    assert len(lines) == 25
+    assert lines[0].startswith("anna,1,1,'=1+1,0,0.0,") and lines[24].startswith("anna,1,1,train_loss,24,,")
+
+
 @pytest.mark.parametrize("asked", ["format=csv&limit=0", "format=csv&after=-1", "format=csv&limit=many"])
 def test_what_makes_no_sense_is_named(points, key, raw, asked):
     problem(raw("GET", url(points, asked), token=key), 422)

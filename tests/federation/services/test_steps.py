@@ -1,33 +1,22 @@
-"""Steps that fail for no known reason, workers that are killed over one round, and numbers that spoil sums."""
+"""Steps that fail for no known reason."""
 
-import json
 import math
 from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 from django.db import OperationalError
-from hypothesis import given
-from hypothesis import strategies as st
 
 from federation import storage, tasks
 from federation.evaluator import evaluator
 from federation.lifecycle import FileStatus, RoundStatus, SessionStatus
-from federation.models import Alert, AlertRule, Event, GlobalModel, Participation, Round, TrainingSession
-from federation.services import alerts, damage, models, repair, rounds, sessions, waiting
+from federation.models import Alert, AlertRule, Event, GlobalModel, Round, TrainingSession
+from federation.services import alerts, damage, models, repair, sessions, waiting
 from federation.services.rounds import aggregating, closing, opening
-from tests.federation.cast import last_payload, seat_of, send, settle
-from tests.properties import PROPERTY
+from tests.federation.cast import last_payload, send, settle
+from tests.federation.services.moves import advance, fresh
 
 pytestmark = pytest.mark.django_db
-
-
-def fresh(session):
-    return TrainingSession.objects.get(pk=session.pk)
-
-
-def advance(session, now):
-    return rounds.advance(fresh(session), now=now)
 
 
 def broken(*args, **kwargs):
@@ -36,20 +25,6 @@ def broken(*args, **kwargs):
 
 def failing(session, now):
     return [one["detail"] for one in waiting.reasons(fresh(session), now=now) if one["reason"] == "retrying"]
-
-
-@pytest.fixture
-def closed(open_round, now):
-    """A round whose updates are in, one of anna's and one of ben's."""
-
-    def closed(**change):
-        round_ = open_round("anna", "ben", **change)
-        send("anna", now=now)
-        send("ben", now=now)
-        assert advance(round_.session, now)
-        return Round.objects.get(pk=round_.pk)
-
-    return closed
 
 
 # ---- aggregating
@@ -160,52 +135,6 @@ def test_a_step_that_cannot_be_given_up_either_is_still_told(closed, now, monkey
     assert "It failed 4 times and is tried again." in failing(round_.session, now)[0]
     monkeypatch.undo()
     assert settle(round_.session, now=now).models.filter(version=1).exists()
-
-
-# ---- workers that are killed
-
-
-def killed(round_, times, now):
-    """A worker takes the round and is killed over it, again and again."""
-    for _ in range(times):
-        now += timedelta(seconds=11)
-        assert rounds.claim(round_, now=now)
-    return now + timedelta(seconds=11)
-
-
-def test_a_round_over_which_the_worker_was_killed_twenty_times_fails(closed, now):
-    round_ = closed(max_retries=0)
-    later = killed(round_, 20, now)
-    assert advance(round_.session, later)
-    failed = Round.objects.get()
-    assert failed.status == RoundStatus.FAILED
-    assert "20 times" in failed.reason and "ended" in failed.reason
-
-
-def test_nineteen_times_are_not_enough(closed, now):
-    round_ = closed(rounds=1)
-    later = killed(round_, 19, now)
-    assert settle(round_.session, now=later).status == SessionStatus.COMPLETED
-
-
-def test_kills_over_several_rounds_do_not_add_up(closed, now):
-    session = closed(rounds=3, round_seconds=10_000).session
-    for number in (1, 2, 3):
-        later = killed(session.active_round(), 15, now)
-        settle(session, now=later)
-        if number < 3:
-            settle(session, now=now)
-            send("anna", now=now)
-            send("ben", now=now)
-            assert advance(session, now)
-    assert fresh(session).status == SessionStatus.COMPLETED
-
-
-def test_a_worker_that_is_at_work_the_twentieth_time_is_not_disturbed(closed, now):
-    round_ = closed()
-    later = killed(round_, 20, now) - timedelta(seconds=6)
-    assert not advance(round_.session, later)
-    assert Round.objects.get().status == RoundStatus.AGGREGATING
 
 
 # ---- opening and closing
@@ -359,49 +288,3 @@ def test_an_alert_rule_that_cannot_look_keeps_no_other_from_it(open_round, now, 
     Round.objects.update(status=RoundStatus.FAILED, reason="Nobody came.", closed_at=now)
     monkeypatch.setitem(alerts.FINDERS, AlertRule.Kind.LOSS_DIVERGED, broken)
     assert alerts.evaluate(now=now) == 1
-
-
-# ---- numbers of clients
-
-number = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1.7e308, -1.7e308, 1e30, 5e-324, 0.0])
-told = st.lists(st.tuples(number, number, st.integers(1, 10**12)), min_size=1, max_size=4)
-
-
-@PROPERTY
-@given(told)
-def test_whatever_finite_numbers_clients_tell_the_model_is_published(transactional, told):
-    session, base = transactional(told)
-    assert session.status == SessionStatus.COMPLETED
-    json.dumps(base.federated_metrics, allow_nan=False)
-    for value in base.federated_metrics.values():
-        assert math.isfinite(value)
-    for seat in Participation.objects.filter(round__session=session):
-        assert seat.norm is None or math.isfinite(seat.norm)
-        assert all(value is None or abs(value) <= 1e30 for value in seat.metrics.values())
-
-
-@pytest.fixture
-def transactional(enrol, running, now):
-    """Makes a session in which each client tells a loss, an accuracy and a number of examples."""
-    enrol("anna", "ben", "carl", "dora")
-    names = ["anna", "ben", "carl", "dora"]
-
-    def run(told):
-        session = running(rounds=1, quorum=1, cohort_size=None)
-        assert rounds.advance(fresh(session), now=now)
-        for name, (loss, accuracy, examples) in zip(names, told, strict=False):
-            metrics = json.dumps({"base_val_loss": loss, "base_val_accuracy": accuracy})
-            send(name, now=now, metrics=metrics, num_examples=str(examples))
-        rounds.finish(fresh(session), by="mara", now=now)
-        settle(session, now=now)
-        return session, session.models.get(version=0)
-
-    return run
-
-
-def test_numbers_that_are_in_the_database_already_are_left_out(closed, now):
-    round_ = closed(rounds=1)
-    Participation.objects.filter(pk=seat_of("anna").pk).update(metrics={"base_val_loss": 1.7e308})
-    Participation.objects.filter(pk=seat_of("ben").pk).update(metrics={"base_val_loss": 2.0, "base_val_accuracy": "x"})
-    session = settle(round_.session, now=now)
-    assert session.models.get(version=0).federated_metrics == {"loss": 2.0}
