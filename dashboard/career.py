@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from dashboard import words
 from dashboard.words import Word
 from federation import parsing
-from federation.lifecycle import OPEN
+from federation.lifecycle import COUNTED, OPEN
 from federation.models import Client, Participation
 
 MOST_SESSIONS = 8  # of the newest, that its curves show
@@ -40,7 +40,8 @@ class Turn:
 
     @property
     def sent(self) -> float | None:
-        return _seconds(self.seat.trained_at, self.seat.reported_at)
+        """None where the client did not tell when its upload began."""
+        return _seconds(self.seat.trained_at, self.seat.reported_at) or None
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
@@ -57,8 +58,9 @@ def described(seats: Sequence[Participation]) -> list[Turn]:
 
 
 def times(seats: Sequence[Participation]) -> dict[str, float]:
-    """Median seconds of a round as a whole, of its training and of its upload, of those that are known."""
-    found = {name: [value for turn in described(seats) if (value := getattr(turn, name)) is not None] for name in TIMES}
+    """Median seconds of a round as a whole, of its training and of its upload, of updates that count, if known."""
+    counted = described([seat for seat in seats if seat.status in COUNTED])
+    found = {name: [value for turn in counted if (value := getattr(turn, name)) is not None] for name in TIMES}
     return {TIMES[name]: statistics.median(values) for name, values in found.items() if values}
 
 

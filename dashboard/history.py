@@ -22,6 +22,7 @@ MOST_ROWS = 1000
 MOST_DOTS = 24  # seats a round that are shown one by one
 MOST_MODELS = 5000  # that a figure shows
 STRIP = 48  # rounds that are shown as cells
+STUCK, STUCK_SECONDS = 3, 10.0  # medians and seconds after which a round says nothing of the pace
 
 
 @dataclass(slots=True)
@@ -265,9 +266,11 @@ def _median(session: TrainingSession) -> float | None:
 
 
 def _end(progress: Progress, median: float | None, now: datetime) -> datetime | None:
-    """When the last round would end at the pace of those before; None where nothing runs or is known."""
+    """When the last round would end at the pace of those before; None where nothing runs, is known or keeps to it."""
     session, last = progress.session, progress.last
     if session.status != SessionStatus.RUNNING or median is None:
         return None
     spent = (now - last.opened_at).total_seconds() if last and last.status in ACTIVE else 0.0
+    if spent > max(STUCK_SECONDS, STUCK * median):
+        return None
     return now + timedelta(seconds=max(0.0, median * (session.rounds - progress.over) - min(spent, median)))

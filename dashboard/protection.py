@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dashboard import wording
@@ -34,8 +34,17 @@ def listed(defences: object) -> str:
 
 def of_flags(found: object) -> str:
     """What was odd about an update and what was done about it: one or more sentences, empty where nothing was."""
-    given: Iterable[Any] = found if isinstance(found, list) else ()
-    return " ".join(sentence for flag in given if isinstance(flag, dict) and (sentence := _of_flag(flag)))
+    return " ".join(sentence for flag in _flags(found) if (sentence := _of_flag(flag)))
+
+
+def beside_reason(found: object, round_number: int) -> str:
+    """The same, to stand beside the reason of a seat of this round, which tells that it was left out of it."""
+    told = {"code": flags.LEFT_OUT, "round": round_number}
+    return of_flags([flag for flag in _flags(found) if flag != told])
+
+
+def _flags(found: object) -> list[Mapping[str, Any]]:
+    return [flag for flag in found if isinstance(flag, dict)] if isinstance(found, list) else []
 
 
 def _of_flag(flag: Mapping[str, Any]) -> str:

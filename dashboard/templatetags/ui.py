@@ -107,9 +107,9 @@ def left(moment: datetime) -> SafeString:
 
 
 @register.filter
-def flags(found: object) -> str:
-    """What was odd about an update, in sentences."""
-    return protection.of_flags(found)
+def flags(found: object, round_number: int) -> str:
+    """What was odd about an update that was to count in this round, in sentences."""
+    return protection.beside_reason(found, round_number)
 
 
 @register.filter(name="protection")

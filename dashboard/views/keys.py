@@ -47,6 +47,11 @@ class KeyForm(forms.Form):
             kind = "check" if name == "may_administer" else "input"
             field.widget.attrs |= {"class": kind, "aria-describedby": f"{tag}-e {tag}-h"}
 
+    def show_refusal(self) -> None:
+        """Let the browser go to the first field that cannot be: the form may be far down the page."""
+        for name in [name for name in self.fields if name in self.errors][:1]:
+            self.fields[name].widget.attrs["autofocus"] = True
+
 
 def act_of_new_key(request: HttpRequest, *_: object, **__: object) -> Act:
     """A key that may administer outlives the ten minutes of a password, so making one takes as much."""
@@ -74,6 +79,7 @@ def _administers(request: Request) -> bool:
 
 def _show(request: Request, form: KeyForm, *, secret: str = "", status: int = 200) -> HttpResponse:
     now = timezone.now()
+    form.show_refusal()
     context = {
         "form": form,
         "secret": secret,

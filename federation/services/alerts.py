@@ -186,8 +186,12 @@ def _silent(rule: AlertRule, now: datetime) -> Iterator[Finding]:
     known = rule.created_at - timedelta(minutes=rule.minutes)  # whoever was silent before is not told
     for client in Client.objects.enrolled().filter(enabled=True, last_seen__lte=quiet, last_seen__gte=known):
         assert client.last_seen is not None
-        sentence = f"{client.name} is silent for {rule.minutes} minutes."
+        sentence = f"{client.name} is silent for {_minutes(rule)}."
         yield Finding(f"client:{client.pk}:{client.last_seen:%Y%m%dT%H%M%S}", sentence, client=client)
+
+
+def _minutes(rule: AlertRule) -> str:
+    return "1 minute" if rule.minutes == 1 else f"{rule.minutes} minutes"
 
 
 def _failed(rule: AlertRule, now: datetime) -> Iterator[Finding]:
@@ -203,10 +207,10 @@ def _waits(rule: AlertRule, now: datetime) -> Iterator[Finding]:
     rounds = Round.objects.filter(status=RoundStatus.COLLECTING, opened_at__lte=since).select_related("session")
     for round_ in rounds:
         why = _why(round_.session, now)
-        sentence = f"{str(round_).capitalize()} of {round_.session.name} waits for {rule.minutes} minutes. {why}"
+        sentence = f"{str(round_).capitalize()} of {round_.session.name} waits for {_minutes(rule)}. {why}"
         yield Finding(f"round:{round_.pk}:waits", sentence.strip(), round_.session)
     for session in TrainingSession.objects.filter(status=SessionStatus.RUNNING, idle_since__lte=since):
-        sentence = f"{session.name} opens no round for {rule.minutes} minutes. {_why(session, now)}"
+        sentence = f"{session.name} opens no round for {_minutes(rule)}. {_why(session, now)}"
         yield Finding(f"session:{session.pk}:idle:{session.idle_since:%Y%m%dT%H%M%S}", sentence.strip(), session)
 
 

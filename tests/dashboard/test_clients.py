@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from dashboard import roster
+from dashboard import career, roster
 from federation import tasks
 from federation.models import Client, Invitation, Participation, ServerEvent, TrainingSession
 from federation.services import clients, invitations, rounds, sessions
@@ -128,6 +128,25 @@ def test_the_median_is_from_taking_the_work_to_the_report(running: TrainingSessi
     for seconds, seat in zip((10, 30, 20), Participation.objects.filter(client__name="anna"), strict=True):
         Participation.objects.filter(pk=seat.pk).update(taken_at=now - timedelta(seconds=seconds), reported_at=now)
     assert place("anna").median_seconds == 20
+
+
+def test_its_own_page_has_the_median_of_the_list_and_no_upload_that_nobody_timed(
+    browser: Browser, running: TrainingSession
+) -> None:
+    now = timezone.now()
+    for _ in range(3):
+        finish_round(running, "anna", "ben", "carl", train_loss=1.0)
+    for seconds, seat in zip(
+        (10, 30, 90), Participation.objects.filter(client__name="anna").order_by("pk"), strict=False
+    ):
+        taken = now - timedelta(seconds=seconds)
+        Participation.objects.filter(pk=seat.pk).update(taken_at=taken, trained_at=now, reported_at=now)
+    Participation.objects.filter(pk=seat.pk).update(status="rejected")
+    found = career.times(list(Client.objects.get(name="anna").seats.all()))
+    assert found["Whole round"] == place("anna").median_seconds == 20
+    assert "Upload" not in found
+    page = browser.get(reverse("client", args=[seat.client_id])).content.decode()
+    assert 'data-label="Upload">–</td>' in page and 'data-label="Upload">0 s' not in page
 
 
 def test_only_the_last_rounds_are_drawn(running: TrainingSession) -> None:

@@ -78,6 +78,8 @@ def test_what_is_out_of_range_is_refused_by_name(change: dict[str, Any], nora: U
         apikeys.create(nora, **change)
     answer = noras.post(reverse("key_new"), {"name": "x", "days": 1} | change)
     assert answer.status_code == 422 and "is-bad" in answer.content.decode()
+    [field] = re.findall(r"<input[^>]* autofocus[^>]*>", answer.content.decode())
+    assert f'name="{next(iter(change))}"' in field  # where the browser goes, far down as it may be
     assert not ApiKey.objects.exists()
 
 

@@ -87,11 +87,18 @@ def test_a_flag_is_a_sentence(flag, sentence):
     assert bool(protection.of_flags([flag])) == bool(sentence)
 
 
+def test_a_reason_that_tells_of_being_left_out_of_its_round_is_not_told_twice():
+    found = [{"code": "left_out", "round": 3}, {"code": "metrics_unusable", "names": ["loss"]}]
+    assert protection.beside_reason(found, 3) == "Numbers too large to be measured: loss."
+    assert protection.beside_reason(found, 2) == protection.of_flags(found)  # it was late, and left out of a later one
+
+
 @PROPERTY
 @given(json_values())
 def test_whatever_stands_in_the_database_is_told_or_passed_over(odd):
     protection.listed(odd)
     protection.of_flags(odd)
+    protection.beside_reason(odd, 1)
     for code in ("examples_capped", "norm_clipped", "metrics_unusable", "left_out"):
         one = {name: odd for name in ("claimed", "counted", "norm", "limit", "names", "round")}
         protection.of_flags([one | {"code": code}])

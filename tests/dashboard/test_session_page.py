@@ -395,6 +395,13 @@ def test_six_numbers_are_those_of_the_database(running: TrainingSession) -> None
     assert found.ends_at is not None
 
 
+def test_a_round_that_lasts_much_longer_than_those_before_tells_no_end(running: TrainingSession) -> None:
+    finish_round(running, "anna", "ben", "carl")
+    opened = running.active_round().opened_at
+    assert history.summary(running, now=opened + timedelta(seconds=9)).ends_at is not None
+    assert history.summary(running, now=opened + timedelta(hours=1)).ends_at is None
+
+
 def test_many_rounds_are_a_bar_instead_of_cells(create: Create) -> None:
     assert history.summary(create(rounds=500), now=timezone.now()).progress.strip == []
 

@@ -92,6 +92,13 @@ def test_a_round_that_waits_is_told_after_its_minutes(open_round, rule, now):
     assert "waits for 5 minutes" in sentences()[0]
 
 
+def test_one_minute_is_one(open_round, rule, now):
+    rule("round_waits", minutes=1)
+    open_round("anna")
+    assert alerts.evaluate(now=now + timedelta(minutes=2)) == 1
+    assert "waits for 1 minute." in sentences()[0]
+
+
 def test_a_silent_client_is_told_once_a_silence(enrol, rule, now):
     rule("client_silent", minutes=5)
     enrol("anna")

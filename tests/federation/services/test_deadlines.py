@@ -51,6 +51,13 @@ def test_it_is_the_slowest_clients_median_and_four_times_its_spread(session, pla
     assert found.seconds == 180  # half as much again as the median, which is more than 120 + 4 * 10
 
 
+def test_of_clients_that_need_no_longer_than_the_shortest_time_the_slowest_is_named(session, play):
+    for _ in range(3):
+        play(session, anna=2, ben=1)
+    found = deadlines.suggested(session)
+    assert (found.client["name"], found.median, found.seconds) == ("anna", 2, 10)
+
+
 def test_a_wide_spread_counts_more_than_half_the_median(session, play):
     for ben in (100, 120, 160, 60, 110):
         play(session, anna=20, ben=ben)
