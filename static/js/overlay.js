@@ -21,7 +21,11 @@ if (card) {
     return shown(metric).map((one) => {
       const ink = color(one.colour), on = !isolated || isolated === one.name, dash = DASHES[(one.number - 1) % DASHES.length];
       const few = one.y.get(metric).filter((v) => v !== null).length < 2;
-      return { type: "scatter", mode: few ? "markers" : "lines", name: one.name, x: one.x[x], y: one.y.get(metric), connectgaps: true, hoverinfo: "none", marker: { size: 7, color: ink }, line: { width: isolated === one.name ? 2.5 : 1.75, dash, color: on ? ink : alpha(ink, 0.16) } };
+      const line = { width: isolated === one.name ? 2.5 : 1.75, dash, color: on ? ink : alpha(ink, 0.16) };
+      return {
+        type: "scatter", mode: few ? "markers" : "lines", name: one.name, x: one.x[x], y: one.y.get(metric), line,
+        connectgaps: true, hoverinfo: "none", marker: { size: 7, color: ink },
+      };
     });
   }
 
@@ -66,7 +70,10 @@ if (card) {
 
   function list(lines, metric) {
     legend.replaceChildren(...lines.map((one) => {
-      const button = el("button", { type: "button", "aria-pressed": String(isolated === one.name) }, el("span", { class: "client" }, sample(one), el("span", { class: "client__name" }, one.name)), el("span"), el("span", { class: "legend__value" }, measured(one.y.get(metric).findLast((v) => v !== null))));
+      const name = el("span", { class: "client" }, sample(one), el("span", { class: "client__name" }, one.name));
+      const last = measured(one.y.get(metric).findLast((v) => v !== null));
+      const pressed = { type: "button", "aria-pressed": String(isolated === one.name) };
+      const button = el("button", pressed, name, el("span"), el("span", { class: "legend__value" }, last));
       button.addEventListener("click", () => { isolated = isolated === one.name ? "" : one.name; keep(); draw(); });
       return button;
     }));
@@ -96,7 +103,8 @@ if (card) {
 
   const rows = () => {
     const { metric, x } = asked();
-    return shown(metric).flatMap((one) => one.x[x].map((at, i) => [one.name, at, one.y.get(metric)[i]]).filter(([, , value]) => value !== null));
+    const all = shown(metric).flatMap((one) => one.x[x].map((at, i) => [one.name, at, one.y.get(metric)[i]]));
+    return all.filter(([, , value]) => value !== null);
   };
   const quoted = (value) => { // no spreadsheet takes a name for a formula
     const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
@@ -131,7 +139,8 @@ if (card) {
     data = JSON.parse(text);
     for (const one of data.series) one.y = new Map(Object.entries(one.y)); // names of measures come from clients
     if (!data.series.some(({ name }) => name === isolated)) isolated = "";
-    const menu = $("[name=metric]", form), known = [...menu.options].map((option) => option.value), measured = [...new Set(data.series.flatMap((one) => [...one.y.keys()]))];
+    const menu = $("[name=metric]", form), known = [...menu.options].map((option) => option.value);
+    const measured = [...new Set(data.series.flatMap((one) => [...one.y.keys()]))];
     if (!known.some((name) => measured.includes(name)) && measured.length) menu.replaceChildren(...measured.map((name) => el("option", {}, name)));
     draw();
   }

@@ -47,7 +47,8 @@ function choose(event) {
   const { target, xhr, requestConfig } = event.detail, asked = event.currentTarget, press = flying.get(xhr);
   if (event.target !== asked) return; // of a part within
   const since = sent.get(latest.get(target)) > sent.get(xhr);
-  const wins = press ? latest.get(asked) === xhr && !since : sent.get(xhr) === presses && ![...flying.values()].includes(true);
+  const isLatest = latest.get(asked) === xhr && !since, isAlone = sent.get(xhr) === presses;
+  const wins = press ? isLatest : isAlone && ![...flying.values()].includes(true);
   if (wins && target.isConnected) return;
   event.preventDefault();
   event.stopPropagation();
