@@ -26,7 +26,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0  # seconds between attempts
 GROWTH = 1.2  # of the delay, each time: a server that was away for t seconds is found again within about t/5
 DISABLED_SECONDS = 30.0
 LONGEST_RETRY_AFTER = 3600.0
-LONGEST_STRANGERS = 60.0  # where a stranger on the way asks for it
+LONGEST_STRANGERS = 60.0  # if a stranger on the way asks for it
 LEAVE_SECONDS = 5.0
 
 Body = Callable[[], Iterable[Piece]]
@@ -35,8 +35,8 @@ Body = Callable[[], Iterable[Piece]]
 class Api:
     """Calls to one server by one thread; `another` gives a second thread its own.
 
-    Every call that gets no answer (network, 5xx, 429, whatever a stranger on the way says) is made again, with
-    longer and longer pauses, until one comes or `stop` is set, which raises Dropped.
+    Every call without the server's answer (network, 5xx, 429, a stranger's answer) is made again, with growing
+    pauses, until an answer arrives or `stop` is set, which raises Dropped.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class Api:
                 raise Failed(f"The base model cannot be downloaded: {answer.detail}")
 
     def put(self, url: str, body: Body, num_bytes: int, digest: str) -> Answer:
-        """The whole update in one request: 204, 409, 413 or 422, or what a stranger says of PUT or its size."""
+        """The whole update in one request: 204, 409, 413 or 422, or a stranger's refusal of PUT or its size."""
         headers = self._headers | {
             "Content-Type": "application/octet-stream",
             "Content-Digest": _digest_field(digest),
@@ -215,7 +215,7 @@ class Api:
         request = Request("PUT", self._path(url), headers, body, num_bytes)
         answer = _seat(self._persist(calls.PUT, request, foreign=(*strangers.NO_METHOD, strangers.TOO_LARGE)))
         if answer.status == 204:
-            self._link.up(calls.PATCH.name)  # refused on the way before, perhaps: that does not matter any more
+            self._link.up(calls.PATCH.name)  # it may have been refused on the way; that no longer matters
         return answer
 
     def offset(self, url: str) -> Answer:
@@ -279,8 +279,8 @@ class Api:
         return _seat(self._persist(calls.PATCH, attempt, foreign=foreign))
 
     def patch_is_blocked(self, answer: Answer) -> None:
-        """Tell the site's owner of a stranger's answer that `patch` returned, where there is no other way either."""
-        self._tell_of(calls.PATCH, NotTheServer(f"it answers {answer.status}", answer))
+        """Report a stranger's answer that `patch` returned, when there is no other way either."""
+        self._report_failure(calls.PATCH, NotTheServer(f"it answers {answer.status}", answer))
 
     # ---- until an answer comes
 
@@ -306,9 +306,9 @@ class Api:
         """Try until there is an answer.
 
         settled: the only statuses that are one; without it, all that do not mean "later".
-        foreign: statuses that are one from a stranger, too: the caller has another way.
+        foreign: statuses that also count from a stranger: the caller has another way.
         moved: what tells that a failed attempt got somewhere all the same: the pauses begin anew.
-        expected: whether a failure after so many seconds is nothing to speak of.
+        expected: whether a failure after so many seconds needs no report.
         """
         delay, mark = FIRST_DELAY, moved()
         try:
@@ -334,15 +334,15 @@ class Api:
                     if expected(self._connection.waited):
                         delay = FIRST_DELAY
                     else:
-                        asked = self._tell_of(call, error)
+                        asked = self._report_failure(call, error)
                 self.pause(max(delay, 2 * asked))  # a pause lasts at least half of it
                 delay = min(GROWTH * delay, LONGEST_DELAY)
         except BaseException:
             self._link.forget(call.name)
             raise
 
-    def _tell_of(self, call: Call, error: OSError | HTTPException) -> float:
-        """Tell the site's owner why there is no answer of the server's. Returns how long to wait at least."""
+    def _report_failure(self, call: Call, error: OSError | HTTPException) -> float:
+        """Report why the server's answer is missing. Returns the least time to wait."""
         answer = error.answer if isinstance(error, NotTheServer) else None
         if answer is None:
             self._link.down(explain(error))

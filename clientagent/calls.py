@@ -1,9 +1,8 @@
-"""The calls of the contract, and what tells the server's own answers to them from a stranger's.
+"""The calls of the contract, and how to recognise the server's own answers.
 
-A sign-in page, a firewall or a proxy on the way answers, too, with any status. But its refusal is no problem
-document (RFC 9457), and its success lacks the members or headers that the contract names. A server of version
-0.2.0 or newer also puts FL-Server-Version on every answer under /api/; an older one only on those to `enroll`
-and `work`.
+A sign-in page, a firewall or a proxy on the way (a stranger) may answer with any status. Its refusal is no problem
+document (RFC 9457), and its success lacks the members or headers of the contract. A server of version 0.2.0 or newer
+also puts FL-Server-Version on every answer under /api/; an older one does so only for `enroll` and `work`.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ Shape = Callable[[Answer], bool]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """name: as the site's owner reads it. good: for each status of success, whether an answer looks like the server's.
+    """name: as the site's owner reads it. good: by status of success, whether an answer looks like the server's.
 
-    weak: a good answer says so little that a stranger may send the same.
+    weak: a good answer contains so little that a stranger may send the same.
     """
 
     name: str
@@ -59,7 +58,7 @@ LOG = Call("POST log", {200: _members()}, weak=True)
 LEAVE = Call("POST leave", {200: _members()}, weak=True)
 PROGRESS = Call("POST progress", {200: _members("continue")})
 FAIL = Call("POST fail", {200: _members()}, weak=True)
-MODEL = Call("GET model", {200: _any, 206: _any})  # its head was looked at before its body was taken
+MODEL = Call("GET model", {200: _any, 206: _any})  # its head was checked before its body was read
 PUT = Call("PUT update", {204: _headers("tus-resumable", "upload-offset", VERSION)})
 HEAD = Call("HEAD update", {200: _offset})
 CREATE = Call("POST update", {201: _headers("tus-resumable", "upload-offset", VERSION)})
@@ -69,16 +68,16 @@ ALWAYS_MARKED = (ENROLL.name, WORK.name)  # with the version, by each server
 
 
 class Recognition:
-    """Whether an answer is the server's. Shared by the threads that call it.
+    """Decides whether an answer is the server's. Threads share it.
 
-    A server that was seen to put its version on every answer must do so on those that a stranger could send, too.
+    A server that puts its version on every answer must also do so on answers that a stranger could send.
     """
 
     def __init__(self) -> None:
-        self._marks = ""  # the version of a server that does
+        self._marks = ""  # the version of such a server
 
     def check(self, call: Call, answer: Answer) -> None:
-        """Raises NotTheServer, with the answer."""
+        """Raises NotTheServer, with the answer, for a stranger's."""
         version = answer.headers.get(VERSION, "")
         if 200 <= answer.status < 300:
             self._check_success(call, answer, weak=call.weak and not version)
@@ -99,7 +98,7 @@ class Recognition:
         if call.name not in ALWAYS_MARKED:
             self._marks = version or self._marks
         elif version and version != self._marks:
-            self._marks = ""  # another release runs now: it has to show anew what it does
+            self._marks = ""  # another release runs now, which may behave differently
 
 
 def _is_problem(answer: Answer) -> bool:
@@ -108,7 +107,7 @@ def _is_problem(answer: Answer) -> bool:
 
 def _reason(answer: Answer) -> str:
     if 300 <= answer.status < 400 and (there := answer.headers.get("location")):
-        return f"it sends us on to {there[:200]}: if that is its address, start with --server"
+        return f"it redirects to {there[:200]}: if that is its address, start with --server"
     if answer.status == 400:
-        return "it answers 400: if it is the server, its FL_ALLOWED_HOSTS lacks the address that was asked for"
+        return "it answers 400: if it is the server, its FL_ALLOWED_HOSTS lacks this address"
     return f"it answers {answer.status}"

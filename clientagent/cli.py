@@ -16,7 +16,7 @@ from clientagent.settings import DEVICES, Settings, client_name, line
 from federation.fl.version import __version__
 
 MAX_THREADS = 256
-NOTHING_SHARED = "no-share-histogram"  # what keeps the site's numbers to itself is the default now
+NOTHING_SHARED = "no-share-histogram"  # the default since version 0.2.0
 MAX_SEED = 2**31 - 1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -109,8 +109,8 @@ FLAGS = (
     Flag("workload", "FL_CLIENT_WORKLOAD", line, "whose data are counted at enrolment (default digits)", "NAME"),
     Flag("share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "report how many examples each label has, and the "
          "data's fingerprint (environment: 1)", const="1"),
-    Flag("insecure", "FL_INSECURE", switch, "use plain http:// to a server beyond this machine, where anybody on the "
-         "way can read the token and the updates (environment: 1)", const="1"),
+    Flag("insecure", "FL_INSECURE", switch, "use plain http:// to a server beyond this machine; others on the way "
+         "can then read the token and the updates (environment: 1)", const="1"),
     Flag("send-log", "FL_CLIENT_SEND_LOG", switch, "send what is said here to the server, for its operators to read "
          "(environment: 1)", const="1"),
     Flag("once", "FL_CLIENT_ONCE", switch, "take part in one round, then leave (environment: 1)", const="1"),
@@ -167,9 +167,9 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
 
 
 def _nothing_shared(settings: Settings) -> Settings:
-    """For those who still say that they want what is the default now. Raises Misconfigured where they say both."""
+    """Accept the old flag for what is now the default. Raises Misconfigured if both flags are given."""
     if settings.share_histogram:
-        raise Misconfigured(f"--share-histogram and --{NOTHING_SHARED} contradict each other: give one of them.")
+        raise Misconfigured(f"--share-histogram and --{NOTHING_SHARED} contradict each other. Use one of them.")
     print(f"run.py: --{NOTHING_SHARED} has no effect: nothing is shared without --share-histogram.", file=sys.stderr)
     return settings
 

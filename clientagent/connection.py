@@ -26,7 +26,7 @@ from clientagent.errors import Failed
 
 CONNECT_SECONDS = 15.0
 STALL_SECONDS = 75.0  # without a single byte; a long poll of 30 s must fit
-STALE_SECONDS = 1.0  # a connection that was closed while idle is found out sooner
+STALE_SECONDS = 1.0  # a connection that was closed while idle fails sooner
 BUFFER_BYTES = 512 << 10  # of an answer at a time
 MOST_JSON_BYTES = 16 << 20
 STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
@@ -79,7 +79,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes = b""
-    ours: bool = True  # False: of a stranger on the way
+    ours: bool = True  # False: a stranger on the way answered
 
     def json(self) -> dict[str, Any]:
         try:
@@ -101,7 +101,7 @@ class Answer:
 
     @property
     def sentences(self) -> str:
-        """The same, with those about the members that are wrong."""
+        """The same, with the sentences about invalid members."""
         detail, texts = self.detail, []
         with contextlib.suppress(NotTheServer, AttributeError, TypeError):
             texts = [str(error.get("detail", "")) for error in self.json().get("errors", [])]
@@ -227,7 +227,7 @@ class Connection:
         return Answer(response.status, headers, body)
 
     def _stream(self, response: HTTPResponse, headers: Mapping[str, str], sink: Sink) -> None:
-        if wrong := _wrong_file(response.status, headers, sink):  # before a byte that is there is given up for it
+        if wrong := _wrong_file(response.status, headers, sink):  # before any byte on the disk is given up
             raise NotTheServer(wrong, Answer(response.status, headers))
         if response.status == 200:
             sink.restart()  # whoever answered does not know Range: the whole file comes
@@ -263,10 +263,10 @@ class Connection:
 
 
 def _wrong_file(status: int, headers: Mapping[str, str], sink: Sink) -> str:
-    """Why a body cannot be what the sink waits for; empty where it can."""
+    """Why a body cannot be the file that the sink expects; empty if it can."""
     kind, length = headers.get("content-type", "").lower(), headers.get("content-length")
     if kind.startswith(("text/", "application/json", "application/xhtml", "application/xml", "application/problem")):
-        return f"it sends {kind[:80]} for a model"
+        return f"it sends {kind[:80]} instead of a model"
     if status == 206:
         given = headers.get("content-range", "")
         if not given.startswith(f"bytes {sink.offset}-"):
@@ -283,7 +283,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether it names this machine itself, whatever a name server says."""
+    """Whether a host is this machine, whatever a name server says."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

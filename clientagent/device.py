@@ -39,7 +39,7 @@ def choose(wanted: str) -> str:
 
 
 def require(wanted: str) -> None:
-    """Raises Misconfigured for a device that was asked for by name and is not usable. Imports torch for that alone."""
+    """Raises Misconfigured if a device was chosen by name and is unusable. Imports torch only then."""
     if wanted in ("auto", "cpu"):
         return
     try:

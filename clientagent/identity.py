@@ -29,12 +29,12 @@ def identify(settings: Settings, state: State) -> Identity:
 
 
 def _require_privacy(server: str) -> None:
-    """Raises Misconfigured where others on the way could read and change what is sent."""
+    """Raises Misconfigured if others on the way could read and change what is sent."""
     url = urlsplit(server)
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise Misconfigured(
             f"{server} is not encrypted: anybody on the way can read the token and the updates. Use an https:// "
-            "address, or give --insecure (or FL_INSECURE=1) where the network is trusted."
+            "address. If you trust the network, add --insecure (or set FL_INSECURE=1)."
         )
 
 

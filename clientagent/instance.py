@@ -1,8 +1,7 @@
-"""Which agent this is: what the server tells apart where two use one token.
+"""Which agent this is: how the server separates two agents with one token.
 
-Each start draws a secret and keeps it in the state folder, beside those of the starts before it. The folder's
-lock proves that these are over. That a folder is a copy, and the starts in it are another's, shows in its lock
-file: a copy of a file has another inode.
+Each start draws a secret and keeps it in the state folder, beside the secrets of earlier starts. The folder's lock
+proves that those are over. A copy of the folder holds another agent's starts; its lock file has another inode.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from typing import Any
 from clientagent.state import replace_file
 
 STARTS = "starts.json"
-MOST_STARTS = 5  # that are kept: so many may have ended before the server heard of them
+MOST_STARTS = 5  # kept: the server may not have seen the last ones
 
 
 def begin(folder: Path) -> dict[str, Any]:
-    """This process, as it tells the server. `folder` is the state folder, whose lock it holds. Once a start."""
+    """This process, as the server sees it. Call it once per start, holding the lock of the state folder `folder`."""
     start = secrets.token_hex(8)
     before = _starts_before(folder)
     kept = [*before, start][-MOST_STARTS:]
@@ -42,12 +41,12 @@ def begin(folder: Path) -> dict[str, Any]:
 
 
 def _starts_before(folder: Path) -> list[str]:
-    """Those that were made in this folder; none in a copy of it."""
+    """The starts of this very folder; none if it is a copy."""
     try:
         kept = json.loads((folder / STARTS).read_bytes())
         starts = [start for start in kept["starts"] if isinstance(start, str)]
         return starts[-MOST_STARTS:] if _is_the_same(kept["place"], _place(folder)) else []
-    except (OSError, ValueError, TypeError, KeyError):  # no file, or half of one: the last start has to fall silent
+    except (OSError, ValueError, TypeError, KeyError):  # no usable file: the last start must fall silent first
         return []
 
 
@@ -58,7 +57,7 @@ def _place(folder: Path) -> dict[str, Any]:
 
 
 def _is_the_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """A volume in another container keeps inode and time of change. `chown` alters the time of change.
+    """A volume in another container keeps inode and time of change. `chown` changes the time.
 
     A copy on another machine or disk may get the same inode by chance, but not the same time.
     """

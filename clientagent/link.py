@@ -7,15 +7,15 @@ from collections.abc import Callable
 from time import monotonic
 
 REMIND_SECONDS = 60.0
-REPEAT_SECONDS = 600.0  # before the same words about who stands in between are said again
-MOST_WORDS = 20  # that are remembered as said
+REPEAT_SECONDS = 600.0  # before the same words about a stranger are repeated
+MOST_WORDS = 20  # remembered as said
 
 
 class Link:
     """Shared by the threads that call the server.
 
-    A server that does not answer is away for every call. A stranger on the way may answer some calls and let
-    others through: what it answers is kept by call.
+    A server that does not answer is away for every call. A stranger on the way may answer some calls and let others
+    through, so its answers are kept per call.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -24,22 +24,22 @@ class Link:
         self._away = False
         self._away_since = 0.0
         self._said = 0.0
-        self._strangers: set[str] = set()  # the calls that are answered by one
+        self._strangers: set[str] = set()  # the calls that a stranger answers
         self._strangers_since = 0.0
-        self._words_at = 0.0  # when words about one were said last
-        self._words: dict[str, float] = {}  # those that were said, and when
-        self._told: set[str] = set()
+        self._words_at = 0.0  # when words about a stranger were said last
+        self._words: dict[str, float] = {}  # what was said, and when
+        self._once: set[str] = set()
 
     def note(self, text: str) -> None:
         """Say what else is to be said about the server."""
         self._say(text)
 
     def once(self, key: str, text: str) -> None:
-        """Say it the first time in this process."""
+        """Say it once per process."""
         with self._lock:
-            if key in self._told:
+            if key in self._once:
                 return
-            self._told.add(key)
+            self._once.add(key)
         self._say(text)
 
     def down(self, reason: str) -> None:
@@ -55,7 +55,7 @@ class Link:
                 self._say(f"Still no answer from the server after {duration(now - self._away_since)} ({reason}).")
 
     def stranger(self, call: str, reason: str, words: str) -> None:
-        """A call was answered by somebody else. words: who that seems to be, said once it has lasted."""
+        """Somebody else answered a call. words: who that seems to be, said once it has lasted a minute."""
         with self._lock:
             now = monotonic()
             if not self._strangers:
@@ -69,7 +69,7 @@ class Link:
                 self._say(f"For {lasted} something on the way has answered {call} in the server's place: {words}")
 
     def _is_news(self, words: str, now: float) -> bool:
-        if len(self._words) > MOST_WORDS:  # somebody who answers otherwise each time is not told each time
+        if len(self._words) > MOST_WORDS:  # a stranger with a new answer each time is not reported each time
             words = max(self._words, key=self._words.__getitem__)
         return words not in self._words or now - self._words[words] >= REPEAT_SECONDS
 
@@ -88,7 +88,7 @@ class Link:
             self._forget_words()
 
     def forget(self, call: str) -> None:
-        """A call is not made again: nothing is known about who would answer it."""
+        """A call is not repeated, so its stranger is forgotten."""
         with self._lock:
             self._strangers.discard(call)
             self._forget_words()

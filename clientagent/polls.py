@@ -1,4 +1,4 @@
-"""How long a call for work may wait, where something on the way ends calls that wait."""
+"""How long a call for work may wait when something on the way ends calls that wait."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable
 from time import monotonic
 
-LEAST_SECONDS = 2.0  # a call that ends sooner was not ended because it waited
-SLACK_SECONDS = 1.0  # the server's own answer may come so much after the time that it was asked to wait
-SHARE = 0.8  # of the time after which a call was ended: what the next one asks for
+LEAST_SECONDS = 2.0  # a call that ends sooner did not end because it waited
+SLACK_SECONDS = 1.0  # how late the server's own answer may be
+SHARE = 0.8  # of the time after which a call ended, for the next call
 MOST_IN_A_ROW = 3  # ends without an answer between: then the server is away
 LONGER_AFTER_SECONDS = 600.0
 
 
 class Polls:
-    """Learns from calls that were ended early. One thread's."""
+    """Learns from calls that ended early. For one thread."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -32,7 +32,7 @@ class Polls:
         return self._asked
 
     def ended(self, seconds: float) -> bool:
-        """Whether a call that was ended after so long may only have waited too long."""
+        """Whether a call that ended after so long may just have waited too long."""
         if not LEAST_SECONDS <= seconds <= self._asked + SLACK_SECONDS or self._ended >= MOST_IN_A_ROW:
             if not self._said:
                 self._most = math.inf  # the server was away, it seems

@@ -25,7 +25,7 @@ MOST_PART_BYTES = 64 << 20
 LEAST_PART_BYTES = 64 << 10
 PATIENCE = 10  # refusals of one part in a row
 BUSY_SECONDS = 1.0
-AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 1.0, 15.0  # where neither PUT nor PATCH gets through
+AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 1.0, 15.0  # if neither PUT nor PATCH gets through
 GROW_AFTER = 16  # parts that arrived, before they are made larger again
 
 
@@ -49,14 +49,14 @@ class Upload:
         self._fits_in_a_put = self.length <= work.max_put_bytes
 
     def send(self) -> None:
-        """By PUT where it fits, else by PATCH; by turns where a proxy lets neither through for now."""
+        """By PUT if it fits, else by PATCH; in turns while a proxy blocks both."""
         pause = AGAIN_SECONDS
         while not (self._fits_in_a_put and self.put()) and not self.patch():
             self._api.pause(pause)
             pause = min(2 * pause, LONGEST_AGAIN_SECONDS)
 
     def put(self) -> bool:
-        """Whole, in one request. False if it is too large for that after all, or a proxy lets no PUT through."""
+        """Whole, in one request. False if it is too large for that after all, or a proxy blocks PUT."""
         digest = self._update.digest
         answer = self._api.put(self._url, lambda: self._pieces(0, self.length), self.length, digest)
         if answer.ours and answer.status not in (204, 413):
@@ -67,7 +67,7 @@ class Upload:
         """In parts, from where the server is. It counts the last part once it has accepted the whole.
 
         Of an update that was just made the server can have nothing, unless this site forgot that it sent another.
-        False if a proxy lets no PATCH through and the whole fits in a PUT.
+        False if a proxy blocks PATCH and the whole fits in a PUT.
         """
         asked = self._update.kept
         offset = furthest = self._begin() if asked else 0
@@ -122,7 +122,7 @@ class Upload:
         return self._part_bytes <= LEAST_PART_BYTES
 
     def _shrink_for_good(self) -> None:
-        """A proxy on the way may take less than the server."""
+        """A proxy on the way may accept less than the server."""
         self._shrink()
         self._most_bytes = self._part_bytes
 

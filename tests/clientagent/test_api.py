@@ -26,7 +26,7 @@ def quick(monkeypatch):
         (status(503), "it answers 503"),
         (status(429), "it answers 429"),
         (html(200), "something that is not JSON answers there"),
-        (html(302, Location="https://login.example/"), "it sends us on to https://login.example/"),
+        (html(302, Location="https://login.example/"), "it redirects to https://login.example/"),
         (html(404), "it answers 404"),
         (half, "the connection was cut"),
         (lambda handler: handler.answer(200, bytes(MOST_JSON_BYTES + 1)), "its answer is too long"),
