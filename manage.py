@@ -4,7 +4,7 @@
 import os
 import sys
 
-FOR_OTHERS = {  # commands whose files others read too: a web server, or whoever works on the source
+FOR_OTHERS = {  # commands whose files other users read too: a web server, developers
     "collectstatic",
     "compilemessages",
     "makemessages",
@@ -20,7 +20,7 @@ def main() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036  the sentence is for those who have an older one
         sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
     if not FOR_OTHERS.intersection(sys.argv[1:2]):
-        os.umask(0o077)  # what is written is for this user alone
+        os.umask(0o077)  # only this user can read what is written
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
     try:
         from django.core.exceptions import ImproperlyConfigured

@@ -64,7 +64,7 @@ def hosts(name: str) -> Hosts:
         except ValueError:
             if not HOST.fullmatch(part):
                 raise ImproperlyConfigured(
-                    f"{name}: {part!r} is not valid. Use names of hosts, addresses, or networks as 10.0.0.0/8."
+                    f"{name}: {part!r} is not valid. Use host names, addresses, or networks such as 10.0.0.0/8."
                 ) from None
             known.add(part.lower().rstrip("."))
     return Hosts(frozenset(known), tuple(networks))
@@ -117,7 +117,7 @@ def folder(name: str, default: Path) -> Path:
 
 
 def group(name: str) -> int | None:
-    """The id of a group that this process may give files to, or None where the variable is not set."""
+    """The id of a group that may own this process's files, or None if the variable is not set."""
     value = text(name)
     if not value:
         return None

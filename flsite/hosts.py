@@ -1,4 +1,4 @@
-"""Which host names the server answers to, and how it says so of any other."""
+"""The host names that the server answers to, and the refusal of any other."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class UnknownHost(Refused):
     def __init__(self, host: str) -> None:
         shown = host if len(host) <= LONGEST_SHOWN else f"{host[:LONGEST_SHOWN]}…"
         super().__init__(
-            f"This server does not answer to the host {shown!r}. If it is meant to, whoever runs the server "
-            "adds the name to the setting FL_ALLOWED_HOSTS."
+            f"This server does not answer to the host {shown!r}. To allow it, add the name to the setting "
+            "FL_ALLOWED_HOSTS."
         )
 
 

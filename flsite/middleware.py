@@ -34,7 +34,7 @@ POLICY = "; ".join(
 
 
 class KnownHost:
-    """Names the setting to whoever calls the server by a name that it does not know. The headers of every answer."""
+    """Refuses an unknown host and names the setting. Adds the headers of every answer."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -68,7 +68,7 @@ class ContentSecurityPolicy:
 
 
 class WithoutNul:
-    """400 for an address or a cookie with a NUL: PostgreSQL takes none, and nothing that we make has one."""
+    """400 for an address or a cookie with a NUL: PostgreSQL accepts none, and we make none."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,9 +1,9 @@
-"""daphne with four changes that decide its memory, its speed with weights and what strangers can do to it.
+"""daphne with four changes for its memory, its speed with weights and its defence against strangers.
 
-A body goes to the application as it arrives, where stock daphne gathers it in a file first, of whatever size and
-whoever sends it; `send` waits until the socket can take more, where stock daphne would hold a whole answer in memory
-for every slow reader; the kernel sends parts of files by itself (ASGI's extension `http.response.zerocopysend`); and
-connections are bounded in number and time (`flsite.gate.connections`).
+A body goes to the application as it arrives; stock daphne gathers it in a file first, whatever its size and sender.
+`send` waits until the socket takes more; stock daphne would keep a whole answer in memory for every slow reader. The
+kernel sends parts of files (ASGI's extension `http.response.zerocopysend`). Connections are limited in number and time
+(`flsite.gate.connections`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from flsite.gate.connections import Connections
 from flsite.pace import Paced
 from flsite.websockets import PacedWebSocket
 
-LARGE = 256 << 10  # bytes of a body that comes in several pieces
+LARGE = 256 << 10  # bytes: a larger body arrives in several pieces
 MOST_WAITING = 4  # pieces that the application has not taken yet
 CAN_SEND_FILES = hasattr(os, "sendfile")  # not so on Windows
 
@@ -37,7 +37,7 @@ CAN_SEND_FILES = hasattr(os, "sendfile")  # not so on Windows
 class Inlet(asyncio.Queue[dict[str, Any]]):
     """A body on its way to the application. The socket is not read while too much of it waits here.
 
-    on_demand: called when the application asks for the body and nothing of it has come.
+    on_demand: called when the application asks for the body and none of it has arrived.
     """
 
     def __init__(self, socket: Any) -> None:
@@ -65,7 +65,7 @@ class Inlet(asyncio.Queue[dict[str, Any]]):
         return message
 
     def take_whole(self) -> bytes | None:
-        """The body, where all of it is here in one piece."""
+        """The body, if all of it is here in one piece."""
         if not self._whole or self.qsize() != 1:
             return None
         body: bytes = self.get_nowait()["body"]
@@ -96,7 +96,7 @@ class PacedRequest(Paced, http_protocol.WebRequest):
     """A request whose body is handed on as it arrives and whose answer is a Twisted producer.
 
     A producer is told when the socket is full and when it is not. An answer that is ready before the body is whole
-    is sent at once; what is left of the body is thrown away as it comes, by the channel, within its bounds.
+    is sent at once; the channel then discards the rest of the body, within its limits.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -120,7 +120,7 @@ class PacedRequest(Paced, http_protocol.WebRequest):
 
     def process(self) -> Any:
         if self.inlet is not None and self.requestHeaders.hasHeader(b"upgrade"):
-            # What follows a change of protocol would be taken for a body by one and for messages by the other.
+            # One side would read what follows as a body, the other as messages.
             return self.basic_error(400, b"Bad Request", "A request with a body cannot change the protocol.")
         return super().process()
 
@@ -188,21 +188,20 @@ class PacedRequest(Paced, http_protocol.WebRequest):
         super().finish()
 
     def cut_short(self) -> None:
-        """The application has ended. An answer that it began and did not end is cut off, so that nobody takes it for
-        whole."""
+        """The application has ended. Cut off an answer that it left unfinished, so that nobody takes it for whole."""
         if self._response_started and not (self.finished or self._answered) and self.channel is not None:
             self.channel.transport.abortConnection()
 
     @property
     def unsent(self) -> tuple[bool, Any]:
-        """Whether something waits for the reader, and what changes when it takes some of it."""
+        """Whether data wait for the reader, and a value that changes when it takes some."""
         transport = self.channel.transport
         waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
         waiting += getattr(transport, "_tempDataLen", 0)
         return bool(waiting) or not self.writable.is_set(), (waiting, self.sentLength)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """daphne's own answer to what it cannot pass on."""
+        """daphne's own answer to a request that it cannot pass on."""
         path = self.path.decode("latin-1") if isinstance(self.path, bytes) else ""
         kind, text = "text/plain; charset=utf-8", f"{body}.\n".encode()
         if is_api(path):
@@ -258,7 +257,7 @@ class Server(daphne.server.Server):
             queue = super().create_application(protocol, scope)
         else:
             if protocol.channel.expects:
-                inlet.on_demand = protocol.channel.go_on
+                inlet.on_demand = protocol.channel.send_continue
             scope |= {"asgi": {"version": "3.0"}, "fl.whole": inlet.take_whole}
             running = self.application(scope=scope, receive=inlet.get, send=partial(self.handle_reply, protocol))
             self.connections[protocol]["application_instance"] = asyncio.ensure_future(running)

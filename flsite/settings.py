@@ -15,7 +15,7 @@ FL_WEIGHTS_DIR = FL_DATA_DIR / "weights"
 FL_SCRATCH_DIR = FL_DATA_DIR / "scratch"
 FL_UPLOADS_DIR = FL_DATA_DIR / "uploads"
 FL_CONVERTED_DIR = FL_DATA_DIR / "converted"
-FL_DATA_GROUP = env.group("FL_DATA_GROUP")  # may read the weights: a web server that sends them
+FL_DATA_GROUP = env.group("FL_DATA_GROUP")  # a web server that sends the weights may read them
 
 # ---- how the federation behaves
 FL_ONLINE = timedelta(seconds=env.whole("FL_ONLINE_SECONDS", 45, minimum=1, maximum=86_400))
@@ -34,7 +34,7 @@ FL_MAX_CONNECTIONS = env.whole("FL_MAX_CONNECTIONS", 0, minimum=0, maximum=1_000
 FL_HEAD_SECONDS = env.whole("FL_HEAD_SECONDS", 10, minimum=1, maximum=3600)
 FL_IDLE_SECONDS = env.whole("FL_IDLE_SECONDS", 60, minimum=1, maximum=3600)
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
-DATA_UPLOAD_MAX_NUMBER_FILES = 1  # no page takes files
+DATA_UPLOAD_MAX_NUMBER_FILES = 1  # no page accepts files
 
 # ---- how long things are kept
 FL_KEEP_UPDATES = env.whole("FL_KEEP_UPDATES", 5, minimum=1, maximum=100_000)
@@ -151,7 +151,7 @@ vars().update(env.email(FL_EMAIL_URL))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("FL_EMAIL_FROM", "control-room@localhost")
 
-# ---- webhooks, for alerts: into private networks only where these are listed
+# ---- webhooks of alerts: hosts in private networks that they may call
 FL_WEBHOOK_HOSTS = env.hosts("FL_WEBHOOK_HOSTS")
 
 # ---- people

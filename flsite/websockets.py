@@ -1,4 +1,4 @@
-"""daphne's websockets with a pace: a browser that does not read is not written to, one that chatters is not heard."""
+"""daphne's websockets with a pace: nothing is written to a browser that does not read, or read from one that floods."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from daphne import ws_protocol
 from flsite.pace import Paced
 
 MOST_WAITING = 16  # messages that the application has not taken yet
-CHATTERS = 1008
+TOO_MANY = 1008
 
 
 class PacedWebSocket(Paced, ws_protocol.WebSocketProtocol):
     """A websocket that knows when its socket is full."""
 
     def onOpen(self) -> None:
-        self.transport.unregisterProducer()  # the HTTP channel, which has nothing more to say
+        self.transport.unregisterProducer()  # the HTTP channel, which is done
         self.transport.registerProducer(self, True)
         super().onOpen()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self.application_queue.qsize() >= MOST_WAITING:
-            self.sendClose(code=CHATTERS, reason="Too many messages at once.")
+            self.sendClose(code=TOO_MANY, reason="Too many messages at once.")
         else:
             super().onMessage(payload, isBinary)
 

@@ -1,1 +1,1 @@
-"""What every request passes before the application: who calls, how often, how much, and what each answer carries."""
+"""Every request passes here before the application: who calls, how often, how much. Answers get their headers here."""

@@ -1,4 +1,4 @@
-"""What every answer carries, whoever made it, and the gate's own refusals."""
+"""The headers of every answer, and the gate's own refusals."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _WANTED = {
 
 
 def missing(path: str, names: set[bytes]) -> list[Header]:
-    """The headers that an answer needs beside those named."""
+    """The headers that an answer still needs, given the names of those it has."""
     return [header for header in _WANTED[is_api(path), BEHIND_PROXY] if header[0] not in names]
 
 
 class Answer:
-    """The way of one answer to the server. `status` is 0 until it began."""
+    """One answer on its way to the server. `status` is 0 until it begins."""
 
     __slots__ = ("status", "body", "_path", "_send")
 
@@ -68,7 +68,7 @@ class Answer:
         return headers
 
     async def refuse(self, refusal: Refused) -> None:
-        """A problem for programs, a sentence for browsers."""
+        """Answer with a problem document to programs, and with a sentence to browsers."""
         if is_api(self._path):
             kind, body = problems.CONTENT_TYPE, problems.of(refusal)
         else:

@@ -1,4 +1,4 @@
-"""A body that is taken in whole before the application runs: bounded while it comes, in bytes and in time."""
+"""Bodies that are read whole before the application runs, with limits of size and time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from federation.api.raw import Disconnected, Receive, Stalled
 from federation.errors import TooLarge, Unavailable
 
 PATIENCE_SECONDS = 30.0
-LEAST_RATE = 4 << 10  # bytes a second that come beyond that
+LEAST_RATE = 4 << 10  # bytes a second after that
 MOST_OF_STRANGERS, MOST_OF_ALL = 16 << 20, 256 << 20  # bytes in memory at a time
-DRAINED_BYTES = 16 << 20  # a body that the server reads and forgets after a refusal, to keep the connection
+DRAINED_BYTES = 16 << 20  # of a body that the server discards after a refusal, to keep the connection
 MOST_DIGITS = 18
 
 
@@ -23,10 +23,10 @@ class Held:
         self.strangers = self.all = 0
 
     def add(self, size: int, *, known: bool) -> None:
-        """Count bytes. Raises Unavailable where there would be too many."""
-        if not known and self.strangers + size > MOST_OF_STRANGERS or self.all + size > MOST_OF_ALL:
+        """Count bytes. Raises Unavailable if there would be too many."""
+        if (not known and self.strangers + size > MOST_OF_STRANGERS) or self.all + size > MOST_OF_ALL:
             later = {"Retry-After": "2"}
-            raise Unavailable("Too many requests are being taken in at this moment; try again.", headers=later)
+            raise Unavailable("The server is reading too many requests. Try again in 2 s.", headers=later)
         self.all += size
         self.strangers += 0 if known else size
 
@@ -38,7 +38,7 @@ class Held:
 class Body:
     """One request's body, as ASGI messages.
 
-    length: as declared, None where it is not. whole: nothing of it is left with the server.
+    length: as declared, or None. whole: the server has delivered all of it.
     """
 
     def __init__(self, receive: Receive, held: Held, length: int | None, *, kept: bool) -> None:
@@ -51,7 +51,7 @@ class Body:
 
     @classmethod
     def of(cls, headers: dict[bytes, bytes], receive: Receive, held: Held) -> Body | None:
-        """None where there is no body, as in most requests."""
+        """None if there is no body, as in most requests."""
         if b"transfer-encoding" in headers:
             length = None
         else:
@@ -60,9 +60,9 @@ class Body:
         return None if length == 0 else cls(receive, held, length, kept=b"expect" not in headers)
 
     async def read(self, most: int, *, known: bool, whole: Callable[[], bytes | None] | None = None) -> None:
-        """Take it in. Raises TooLarge, Stalled for one that comes too slowly, or Disconnected.
+        """Read it. Raises TooLarge, Stalled if it comes too slowly, or Disconnected.
 
-        whole: gives the body where all of it came with its head already, as most do. No clock need be set for those.
+        whole: returns the body if all of it has arrived, as is usual. Such a body needs no clock.
         """
         self._known = known
         data = whole() if whole else None
@@ -94,13 +94,13 @@ class Body:
             async with asyncio.timeout_at(self._until + self._size / LEAST_RATE):
                 message = await self._server()
         except TimeoutError:
-            raise Stalled(f"The body comes too slowly: less than {LEAST_RATE} bytes a second.") from None
+            raise Stalled(f"The body arrives too slowly: less than {LEAST_RATE} bytes a second.") from None
         if message["type"] == "http.disconnect":
             raise Disconnected
         return message.get("body", b""), message.get("more_body", False)
 
     async def receive(self) -> dict[str, Any]:
-        """For the application: what was taken in, at once, then what the server says."""
+        """For the application: first the body that was read, then what the server says."""
         if self._message is not None:
             message, self._message = self._message, None
             return message
@@ -114,4 +114,4 @@ class Body:
 
 
 def too_large(most: int) -> TooLarge:
-    return TooLarge(f"The body is larger than the {most} bytes that this address takes from you.")
+    return TooLarge(f"The body is too large. This address accepts {most} bytes from you.")

@@ -1,4 +1,4 @@
-"""Who calls: by a credential that was good a moment ago, else by its address."""
+"""Who calls: known by a credential that was valid a moment ago, else by the address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COOKIE = re.compile(rf"(?:^|;\s*){re.escape(settings.SESSION_COOKIE_NAME)}=([^;\
 
 @dataclass(slots=True)
 class Caller:
-    """credential: what it showed, good or not. who: whom that stands for, where it was good a moment ago."""
+    """credential: as sent, valid or not. who: its owner, if it was valid a moment ago."""
 
     address: str
     credential: str
@@ -44,7 +44,7 @@ def _credential(headers: dict[bytes, bytes]) -> str:
 
 
 def address(scope: Scope, headers: dict[bytes, bytes]) -> str:
-    """Behind a proxy the last hop that it tells. Of IPv6 the network, which is what one site has."""
+    """The peer, or behind a proxy the last hop in X-Forwarded-For. For IPv6 its network: one site has all of that."""
     peer = scope.get("client")
     found = peer[0] if peer else ""
     if BEHIND_PROXY:

@@ -1,4 +1,4 @@
-"""One connection as Twisted parses it, with a clock: for the head, for what is read and forgotten, for the answer."""
+"""One connection as Twisted parses it, with time limits for the head, the answer and what is discarded."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from flsite.gate.bodies import DRAINED_BYTES
 if TYPE_CHECKING:
     from flsite.gate.connections import Connections
 
-LAST_BYTES = 4 << 20  # read and forgotten after an answer that ends the connection, so that the answer arrives
-QUIET_SECONDS = 2.0  # without a byte of what is forgotten
+LAST_BYTES = 4 << 20  # discarded after an answer that ends the connection, so that the answer arrives
+QUIET_SECONDS = 2.0  # without a byte to discard
 DRAIN_SECONDS = 30.0  # in all
-STRANGER_SECONDS = 300.0  # for a stranger's whole request and its answer
+STRANGER_SECONDS = 300.0  # for a stranger's request and its answer
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\nX-Content-Type-Options: nosniff\r\n\r\n"
 )
 
 
 class Phase(Enum):
-    NEW = "nothing came yet"
-    HEAD = "a head comes"
-    BUSY = "a body comes, or it is answered"
-    DRAINING = "it is answered, and the rest of the body is forgotten as it comes"
-    IDLE = "it waits for the next request"
+    NEW = "nothing has arrived"
+    HEAD = "a head arrives"
+    BUSY = "a body arrives, or the request is answered"
+    DRAINING = "the request is answered, and the rest of its body is discarded"
+    IDLE = "the next request has not begun"
 
 
 class Channel(HTTPChannel):
-    """`look` is called every second. credential: what the last request showed, for telling strangers from others."""
+    """`look` is called every second. credential: of the last request, which separates strangers from known callers."""
 
     maxHeaders = 100
 
@@ -43,14 +43,14 @@ class Channel(HTTPChannel):
         self.phase, self.since = Phase.NEW, time.monotonic()
         self.credential = ""
         self.address = ""
-        self.expects = False  # the caller waits for a word before it sends its body
-        self._trickle: Any = None  # what was unsent when somebody looked last
+        self.expects = False  # the caller waits for 100 Continue before it sends its body
+        self._trickle: Any = None  # what was unsent at the last look
         self._trickle_since = 0.0
         self._drained = 0
         self._drained_at = 0.0
         self._last = False
 
-    # ---- its course
+    # ---- its phases
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -76,7 +76,7 @@ class Channel(HTTPChannel):
         self.phase, self.since = (Phase.HEAD if pending else Phase.IDLE), time.monotonic()
         super().requestDone(request)
 
-    # ---- 100-continue: said when the application asks for the body, and not at all where it refuses before
+    # ---- 100 Continue: sent when the application asks for the body, not if it refuses first
 
     def _note_expectation(self) -> None:
         given = self.requests[-1].requestHeaders.getRawHeaders(b"Expect", [b""])[0]
@@ -85,14 +85,14 @@ class Channel(HTTPChannel):
     def _send100Continue(self) -> None:
         """Not yet."""
 
-    def go_on(self) -> None:
+    def send_continue(self) -> None:
         self.expects = False
         super()._send100Continue()
 
-    # ---- what is left of a body that nobody reads
+    # ---- the rest of a body that nobody reads
 
     def drain(self, request: Any, *, last: bool) -> None:
-        """The answer is out before the body is in. last: the connection ends, once the answer had time to arrive."""
+        """The answer is sent before the body is complete. last: the connection ends once the answer has arrived."""
         self.phase, self.since = Phase.DRAINING, time.monotonic()
         self._drained, self._drained_at, self._last = 0, self.since, last
         if last:
@@ -108,7 +108,7 @@ class Channel(HTTPChannel):
     # ---- the clock
 
     def look(self, now: float) -> None:
-        """End what takes too long."""
+        """End it if it takes too long."""
         if self._is_over(now):
             self.transport.abortConnection()
 

@@ -1,4 +1,4 @@
-"""The open connections of a daphne: how many there may be, from whom, and who has to go when there are too many."""
+"""The open connections of a daphne: how many there may be, from whom, and which one ends when there are too many."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.conf import settings
 from federation import addresses
 from flsite.gate.channel import Channel, Phase
 
-LEAST_SPARE = 64  # files that are no connections: the database's, weights, logs
+LEAST_SPARE = 64  # open files that are no connections: the database's, weights, logs
 MOST = 16_384
 
 
 def most_connections() -> int:
-    """As the setting says, else three quarters of the files that this process may open."""
+    """The setting, or three quarters of the files that this process may open."""
     if settings.FL_MAX_CONNECTIONS:
         return settings.FL_MAX_CONNECTIONS
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -27,17 +27,17 @@ def most_connections() -> int:
 
 
 class Connections:
-    """Strangers are those that showed no good credential yet; the oldest of them goes where there is no room.
+    """A stranger has shown no valid credential. When there is no room, the oldest stranger's connection ends.
 
-    From one address come at most a quarter of all as strangers, but for a proxy, which stands for everybody. With no
-    stranger left the connection goes that has been idle for longest, and where all are at work the new one.
+    Strangers of one address may have a quarter of all connections; a proxy, which stands for everybody, may have all.
+    Without strangers the connection ends that has been idle longest, and if all are busy, the new one.
     """
 
     def __init__(self, later: Callable[[float, Callable[[], None]], Any]) -> None:
         self.most = most_connections()
         self.most_strangers = self.most if settings.FL_BEHIND_PROXY else max(8, self.most // 4)
-        self._strangers: dict[str, dict[Channel, None]] = {}  # by address, in order of their coming
-        self._line: dict[Channel, None] = {}  # all of them, in that order
+        self._strangers: dict[str, dict[Channel, None]] = {}  # by address, oldest first
+        self._line: dict[Channel, None] = {}  # all of them, oldest first
         self._known: dict[Channel, None] = {}
         self._upgraded: dict[Any, None] = {}  # transports that are websockets now
         self._later = later
@@ -71,7 +71,7 @@ class Connections:
                 del self._strangers[channel.address]
 
     def _end_oldest(self, strangers: dict[Channel, None]) -> bool:
-        """End the oldest of some that still is a stranger. False where none is."""
+        """End the oldest that is still a stranger. False if there is none."""
         while strangers:
             channel = next(iter(strangers))
             if not self._moved(channel):
@@ -90,7 +90,7 @@ class Connections:
         channel.transport.abortConnection()
 
     def _moved(self, channel: Channel) -> bool:
-        """Put a connection in its place that became a websocket or showed a good credential. Whether it did."""
+        """Move a connection that became a websocket or showed a valid credential. Returns whether it did."""
         transport = channel.transport
         if transport.protocol is not channel:
             self.discard(channel)
@@ -104,7 +104,7 @@ class Connections:
         return False
 
     def _look(self) -> None:
-        """What is done every second."""
+        """Every second, end what takes too long."""
         self._later(1.0, self._look)
         for transport in [each for each in self._upgraded if each.disconnected]:
             del self._upgraded[transport]

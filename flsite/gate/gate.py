@@ -1,8 +1,8 @@
-"""The gate: an ASGI application around the whole site that looks at a request before a byte of its body is kept.
+"""The gate: an ASGI application around the whole site. It checks a request before it keeps a byte of the body.
 
-In this order: the length of the address, the host, how many requests the caller made, and for a request with a body
-the route's limit, the declared length and the token. Then the body is taken in, bounded in bytes and time, but for
-routes that read it in pieces by themselves. What needs no body, which is most, costs a few dict look-ups.
+In this order: the length of the address, the host, the caller's number of requests, and for a request with a body the
+route's limit, the declared length and the token. Then it reads the body, with limits of size and time; some routes
+read it in pieces by themselves. A request without a body, the usual case, costs a few dict look-ups.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from flsite.gate.bodies import Body, Held, too_large
 from flsite.gate.buckets import Buckets
 from flsite.gate.callers import Caller
 
-BURST_SECONDS = 20  # a caller that was quiet may make so many seconds' requests at once
-LOOPBACK_FACTOR = 10  # programs of the same machine are trusted further
+BURST_SECONDS = 20  # a quiet caller may make the requests of so many seconds at once
+LOOPBACK_FACTOR = 10  # programs on the same machine may make more requests
 FAILURES = frozenset((400, 401, 403, 404, 405, 408, 413, 414, 422))
-FAILURE_COST = 9  # further requests that a stranger's failure counts as
-SIGN_INS = 0.5, 30  # a second, and at once, from one address: each costs a third of a second of a CPU
-AT_A_TIME = {"client": 16, "user": 256}  # requests under way
+FAILURE_COST = 9  # how many more requests a stranger's failure counts as
+SIGN_INS = 0.5, 30  # a second and at once, from one address: each costs a third of a CPU second
+AT_A_TIME = {"client": 16, "user": 256}  # requests in progress
 MOST_HOSTS = 100
 SIGN_IN_PATHS = ("/sign-in/", "/admin/login/")
 
@@ -52,7 +52,7 @@ class Gate:
         self._sign_ins = Buckets(*SIGN_INS)
         self._held = Held()
         self._under_way: dict[Who, int] = {}
-        self._hosts: set[bytes] = set()  # that were looked at and are ours
+        self._hosts: set[bytes] = set()  # checked and ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -101,7 +101,9 @@ class Gate:
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         if len(scope["path"]) > limits.MOST_PATH or len(scope["query_string"]) > limits.MOST_QUERY:
-            raise TooLong(f"A path may have {limits.MOST_PATH} bytes and a query {limits.MOST_QUERY}.")
+            raise TooLong(
+                f"Use at most {limits.MOST_PATH} bytes of path and {limits.MOST_QUERY} of query."
+            )
         host = headers.get(b"host")
         if host is not None and host not in self._hosts and scope["path"] not in HEALTH:
             hosts.check(host.decode("latin-1"))
@@ -110,10 +112,10 @@ class Gate:
         if len(headers) < len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
             raise Refused("The header Host was sent twice.")
         if b"transfer-encoding" in headers and b"content-length" in headers:
-            raise Refused("Transfer-Encoding and Content-Length exclude each other.")
+            raise Refused("Send either Transfer-Encoding or Content-Length, not both.")
 
     def _check_rate(self, scope: Scope, caller: Caller) -> None:
-        """Raises TooMany for a caller that made too many requests, by client and key or else by address."""
+        """Raises TooMany after too many requests. Strangers are counted by address."""
         known = caller.who is not None
         wait = self._known.take(caller.who) if known else self._by_address(caller).take(caller.address)
         if not wait and scope["method"] == "POST" and scope["path"] in SIGN_IN_PATHS:
@@ -127,7 +129,7 @@ class Gate:
     # ---- the body
 
     async def _take_in(self, scope: Scope, body: Body, caller: Caller) -> None:
-        """Take the body in, but for a route that reads it in pieces and looks at its caller before it does."""
+        """Read the body, unless the route reads it in pieces and checks the caller first."""
         limit = limits.of(scope["method"], scope["path"])
         if limit.streams:
             return
@@ -140,17 +142,19 @@ class Gate:
             raise too_large(most)
         await body.read(most, known=caller.who is not None, whole=scope.get("fl.whole"))
 
-    # ---- while it is answered and afterwards
+    # ---- during the answer and afterwards
 
     async def _pass_on(self, who: Who | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """To the application, counting what a known caller has under way. Raises TooMany."""
+        """Call the application and count a known caller's requests in progress. Raises TooMany."""
         if who is None:
             await self.inner(scope, receive, send)
             return
         under_way, most = self._under_way, AT_A_TIME[who[0]]
         count = under_way.get(who, 0)
         if count >= most:
-            raise TooMany(f"{most} of your requests are under way; so many are allowed.", headers={"Retry-After": "1"})
+            raise TooMany(
+                f"Too many of your requests are in progress: {most}. Try again in 1 s.", headers={"Retry-After": "1"}
+            )
         under_way[who] = count + 1
         try:
             await self.inner(scope, receive, send)
@@ -167,7 +171,7 @@ class Gate:
 
 
 async def _know(scope: Scope, caller: Caller, *, must: bool = False) -> None:
-    """Look whom the caller's credential stands for. Raises what refuses it, where somebody must stand behind it."""
+    """Look up the credential's owner. must: an invalid credential is refused."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     try:
         await in_thread(look_at, headers)
@@ -176,10 +180,12 @@ async def _know(scope: Scope, caller: Caller, *, must: bool = False) -> None:
             raise
     except (DatabaseError, InterfaceError):
         if must:
-            raise Unavailable("The database does not answer now; try again.", headers={"Retry-After": "1"}) from None
+            raise Unavailable(
+                "The database does not answer now. Try again in 1 s.", headers={"Retry-After": "1"}
+            ) from None
     caller.look_again()
 
 
 def _too_many(wait: float) -> TooMany:
     seconds = max(1, math.ceil(wait))
-    return TooMany(f"That were too many requests; come again in {seconds} s.", headers={"Retry-After": str(seconds)})
+    return TooMany(f"Too many requests. Try again in {seconds} s.", headers={"Retry-After": str(seconds)})

@@ -1,4 +1,4 @@
-"""Turns at Django, which needs a thread for each request: strangers take few, so that others find one free."""
+"""Turns for Django, which needs a thread per request. Strangers get few, so that others find one free."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from federation.errors import Unavailable
 from flsite.gate.answers import Answer
 
 OF_STRANGERS, OF_OTHERS = 8, 48  # at a time
-LONGEST_LINE = 256  # strangers that wait
+LONGEST_LINE = 256  # strangers who wait
 
 
 class Turns:
-    """Lets requests in by turns. `scope["fl.who"]` says who is no stranger."""
+    """Lets requests in by turns. A request with `scope["fl.who"]` is no stranger's."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -26,7 +26,7 @@ class Turns:
             async with self._others:
                 await self.inner(scope, receive, send)
         elif self._waiting >= LONGEST_LINE:
-            later = Unavailable("Too many people ask at this moment; try again.", headers={"Retry-After": "2"})
+            later = Unavailable("Too many requests are waiting. Try again in 2 s.", headers={"Retry-After": "2"})
             await Answer(scope, send).refuse(later)
         else:
             await self._in_line(scope, receive, send)
