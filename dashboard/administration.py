@@ -1,4 +1,4 @@
-"""Django's admin behind the door of the pages: their sign-in page, staff alone, the password again before a change."""
+"""Django's admin with the rules of the pages: their sign-in page, staff only, the password again before a change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from federation import access
 from federation.access import Act
 
 V = TypeVar("V", bound=Callable[..., HttpResponseBase])
-WITHOUT = ("logout", "password_change")  # of the admin's own views: these need no password again, or ask for it
+WITHOUT = ("logout", "password_change")  # views of the admin that need no password again, or ask for it themselves
 
 
 class Site(AdminSite):
@@ -29,7 +29,7 @@ class Site(AdminSite):
         return super().has_permission(request) and access.allowed(caller(request), Act.MANAGE_PEOPLE)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """There is one sign-in page. Who is signed in already and may not come in here is told so."""
+        """There is one sign-in page. Someone who is signed in and may not enter gets the reason."""
         if request.user.is_authenticated:
             sentence = access.refusal(caller(request), Act.MANAGE_PEOPLE)
             return render(request, "403.html", {"sentence": sentence}, status=403)

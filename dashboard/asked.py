@@ -1,6 +1,6 @@
-"""What an address or a form asks for. The one place that reads query parameters and plain form fields.
+"""What an address or a form asks for. Only this module reads query parameters and plain form fields.
 
-Every reader is total: what is missing, odd or out of range is the default. So no address can break a page.
+Every reader is total: a missing, odd or out-of-range value gives the default. So no address can break a page.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django_htmx.middleware import HtmxDetails
 from federation import parsing
 
 MOST_PAGE = 1_000_000
-LONGEST = 200  # characters of a text that one searches for or chooses by
+LONGEST = 200  # characters of a text to search for or choose by
 
 
 class Asked:
@@ -23,7 +23,7 @@ class Asked:
         self._values = values
 
     def text(self, name: str, *, longest: int = LONGEST) -> str:
-        """Stripped, without what a database cannot hold, and cut to a length."""
+        """The text, stripped, cut, and without characters that a database cannot store."""
         value = self._values.get(name, "")
         return _storable(value)[:longest].strip() if isinstance(value, str) else ""
 
@@ -35,12 +35,12 @@ class Asked:
         return parsing.whole(self.text(name), least=least, most=most)
 
     def clamped(self, name: str, *, least: int, most: int) -> int:
-        """A whole number that is brought into its range; the least one where none is asked for."""
+        """A whole number, moved into its range; the least one if there is none."""
         found = self.whole(name)
         return least if found is None else min(most, max(least, found))
 
     def wholes(self, name: str) -> list[int]:
-        """Every whole number that is given under a name, several times or separated by commas, each once."""
+        """Each whole number under a name, once. The name may be repeated, and commas separate numbers."""
         given = self._values.getlist(name) if isinstance(self._values, QueryDict) else [self._values.get(name, "")]
         parts = [part for text in given if isinstance(text, str) for part in text.split(",")]
         found = (parsing.whole(part.strip()) for part in parts)
@@ -63,12 +63,12 @@ def of(request: HttpRequest) -> Asked:
 
 
 def form(request: HttpRequest) -> Asked:
-    """What was posted, where that is a field or two and no form of its own."""
+    """What was posted, for posts of a field or two without a form class."""
     return Asked(request.POST)
 
 
 def standing_on(request: HttpRequest) -> str:
-    """The path and query of the page that htmx asks from; empty where it is not said or is no address of ours."""
+    """The path and query of the page that htmx calls from; empty if it is unknown or no address of ours."""
     htmx: HtmxDetails | None = getattr(request, "htmx", None)
     try:
         return (htmx.current_url_abs_path if htmx else None) or ""

@@ -16,7 +16,7 @@ from federation.models import GlobalModel, Participation, TrainingSession
 from federation.services import quality
 
 MOST = 8  # sessions at a time: as many as there are colours
-MOST_WANTED = 100  # that an address may name
+MOST_WANTED = 100  # sessions that an address may name
 MOST_POINTS = 1500  # of one line; of more, every n-th and the last
 HOW = {"metrics": "central", "federated_metrics": "by the clients"}
 AXES = {"round": "Round", "time": "Time", "bytes": "Bytes"}

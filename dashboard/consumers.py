@@ -1,8 +1,8 @@
 """Websockets: a browser says what it saw last, then gets everything after it, in order, each event once.
 
 With `"confirm": true` an empty message follows once it has all there was: a page then knows that it is up to date, and
-that a connection on which nothing comes is still there. What is missed is read as the browser takes it; one that takes
-nothing, says nothing or may not listen any more is let go of.
+that a silent connection still works. Missed events are read as fast as the browser takes them. A browser that takes
+nothing, says nothing or has lost its right is disconnected.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class LogConsumer(AsyncWebsocketConsumer):
             await self.close(code=INVALID_CODE, reason='Send {"after": <last seq seen>}.')
             return
         if self._asks_too_often():
-            await self.close(code=TOO_MANY_CODE, reason=f"Say what you saw at most {MOST_ASKED} times a minute.")
+            await self.close(code=TOO_MANY_CODE, reason=f"Too many messages. Send at most {MOST_ASKED} a minute.")
             return
         self.said.set()
         await _end(self.following)
@@ -84,7 +84,7 @@ class LogConsumer(AsyncWebsocketConsumer):
         await _end(self.staying)
 
     def _forget(self) -> None:
-        """Leave nothing behind, however the conversation ended."""
+        """Clean up, however the conversation ended."""
         for task in (self.following, self.staying):
             if task:
                 task.cancel()
@@ -100,14 +100,14 @@ class LogConsumer(AsyncWebsocketConsumer):
     # ---- for how long
 
     async def _stay(self, principal: Principal) -> None:
-        """End the conversation where the browser does not begin it in time, or may not go on."""
+        """End the conversation if the browser does not begin in time or loses its right."""
         try:
             with permits.held(principal) as permit:
                 async with asyncio.timeout(FIRST_SECONDS):
                     await permit.wait(self.said.wait)
                 await permit.wait(asyncio.Event().wait)
         except TimeoutError:
-            await self.close(code=SILENT_CODE, reason=f"Nothing was said within {FIRST_SECONDS:.0f} s.")
+            await self.close(code=SILENT_CODE, reason=f"No message arrived within {FIRST_SECONDS:.0f} s.")
         except Refused as refusal:
             await _end(self.following)
             await self.close(code=REVOKED_CODE, reason=str(refusal))
@@ -131,7 +131,7 @@ class LogConsumer(AsyncWebsocketConsumer):
         except (DatabaseError, InterfaceError):
             await self.close(code=AWAY_CODE, reason="The database does not answer now; try again.")
         except TimeoutError:
-            await self.close(code=SILENT_CODE, reason=f"Nothing was taken for {settings.FL_STALL_SECONDS} s.")
+            await self.close(code=SILENT_CODE, reason=f"The browser read nothing for {settings.FL_STALL_SECONDS} s.")
 
     async def _pass_on(self, batch: Batch, seen: int, subscription: Subscription) -> int:
         if batch.last <= seen:
@@ -148,7 +148,7 @@ class LogConsumer(AsyncWebsocketConsumer):
         return seen
 
     async def _say(self, text: str) -> None:
-        """Returns once the socket has room again. Raises TimeoutError where it is not emptied."""
+        """Returns once the socket has room again. Raises TimeoutError if nobody reads."""
         async with asyncio.timeout(settings.FL_STALL_SECONDS):
             await self.send(text)
 
@@ -165,7 +165,7 @@ class LogConsumer(AsyncWebsocketConsumer):
         return None
 
     def _owner_of(self, principal: Principal) -> object:
-        """Whose socket it is: a person's, whatever browser it is of, or a key's."""
+        """The owner of the socket: a person, with any browser, or a key."""
         return self.scope["user"].pk if isinstance(principal, Browser) else principal
 
     async def _exists(self) -> bool:
@@ -179,11 +179,11 @@ async def _end(task: asyncio.Task[None] | None) -> None:
 
 
 def _no_room(owner: object) -> str:
-    """Why one more socket cannot be had; empty where it can."""
+    """Why one more socket is refused; empty if it is not."""
     if _open[owner] >= settings.FL_SOCKETS_EACH:
-        return f"You have {_open[owner]} live connections open, as many as one may. Close a page."
+        return f"You have {_open[owner]} live connections open, the most allowed. Close a page."
     if _open.total() >= settings.FL_SOCKETS:
-        return "The server has as many live connections as it can bear. Try again later."
+        return "The server has too many live connections. Try again later."
     return ""
 
 
@@ -200,6 +200,6 @@ def _asked(text: str | None) -> tuple[int, bool] | None:
 
 
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    """A websocket at an address where there is none is refused."""
+    """Refuse a websocket at an unknown address."""
     await receive()
     await send({"type": "websocket.close"})

@@ -59,7 +59,7 @@ class Shell:
 
 
 class May:
-    """What the viewer may do, for templates: {% if may.invite %}. Error pages have nobody, who may do nothing."""
+    """What the user may do, for templates: {% if may.invite %}. On error pages there is no user, who may do nothing."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request

@@ -27,7 +27,7 @@ from federation.thinning import thin
 
 Array = npt.NDArray[Any]
 BATCH = 5000  # rows read from the database at a time
-MOST_NAMED = 5  # of those whose points were left out
+MOST_NAMED = 5  # clients whose points were left out
 MOST_CLIENTS = 500  # that are known before they take part
 WHOLE = 60_000  # points of a session that are sent as they are
 DRAWN = 90_000  # points of one metric in one answer; a chart is about 1,000 pixels wide
@@ -35,8 +35,8 @@ BLOCK = 64  # values that the smoothing takes in one multiplication
 ROW = np.dtype([("seat", np.int64), ("step", np.int64), ("value", np.float64)])
 TIMED = np.dtype([*ROW.descr, ("time", np.float64)])
 FIRST = "train_loss"
-DRAWABLE = 1e100  # a larger value is a gap: no chart bears it beside others. static/js/points.js has the same
-LEAST_DONE = 1e-6  # a share below it tells nothing of the whole
+DRAWABLE = 1e100  # a larger value is a gap in the chart, as in static/js/points.js
+LEAST_DONE = 1e-6  # a smaller share says nothing about the whole
 LONGEST = 2.0**63  # steps
 
 
@@ -84,14 +84,14 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
 
 
 def left_out(session: TrainingSession) -> list[dict[str, Any]]:
-    """Whose points were more than the quotas allow, and how many of them were not kept."""
+    """The clients that exceeded the quotas, and how many of their points were left out."""
     seats = Participation.objects.filter(round__session=session, points_left_out__gt=0).order_by("client__ordinal")
     found = seats.values_list("client__name").annotate(points=Sum("points_left_out"))
     return [{"client": name, "points": points} for name, points in found[:MOST_NAMED]]
 
 
 def view_of(asked: Asked) -> View:
-    """What a browser asks for; what it says that makes no sense counts as not said."""
+    """What a browser asks for. Invalid values count as missing."""
     weight, ends = asked.number("smooth"), (asked.number("from"), asked.number("to"))
     return View(
         metric=asked.text("metric") or FIRST,
@@ -198,7 +198,7 @@ def estimated(last: int, fraction: float) -> float:
     """
     raw = min(last / max(fraction, LEAST_DONE), LONGEST)
     if raw < 1:
-        return last  # nothing was reported but a point at step 0
+        return last  # only a point at step 0 was reported
     grain = 2.0 ** (math.floor(math.log2(raw)) - 6)
     return max(last, math.floor(raw / grain + 0.5) * grain)
 

@@ -95,9 +95,9 @@ def _field(option: Option, **kwargs: Any) -> forms.Field:
 
 
 class Switches(forms.CheckboxSelectMultiple):
-    """Check boxes with an empty value beside them, which tells that they were there although none is on.
+    """Check boxes with an empty value beside them, which shows that the form had them although none is on.
 
-    Several values may come in one, with spaces between them.
+    One value may contain several, separated by spaces.
     """
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
@@ -157,7 +157,7 @@ class NewSessionForm(forms.Form):
         initial=" ".join(Defence),
         widget=Switches,
         required=False,
-        help_text="Whatever one client sends, the others' work is kept. Each case is shown beside its client.",
+        help_text="One bad update does not spoil the others' work. The page shows each case beside its client.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -321,7 +321,7 @@ class NewSessionForm(forms.Form):
 
 
 def pair(text: str) -> tuple[int, int] | None:
-    """'7:3' as (session 7, version 3); None for what is not of this form."""
+    """'7:3' as (session 7, version 3); None for other text."""
     session, version = map(parsing.whole, text.partition(":")[::2])
     return None if session is None or version is None else (session, version)
 

@@ -30,13 +30,13 @@ def command(request: HttpRequest, code: str, name: str) -> dict[str, str]:
 
 
 def is_insecure(request: HttpRequest) -> bool:
-    """Whether an agent at this address needs --insecure: others on the way could read what it sends."""
+    """Whether an agent needs --insecure for this address, because others on the way could read what it sends."""
     url = urlsplit(_server(request))
     return url.scheme == "http" and not addresses.is_loopback(url.hostname or "")
 
 
 def _insecure(request: HttpRequest, indent: str) -> str:
-    """The flag on a line of its own, where it is needed."""
+    """The flag on a line of its own, if it is needed."""
     return f"{indent}--insecure \\\n{indent}" if is_insecure(request) else indent
 
 

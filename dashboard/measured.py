@@ -1,4 +1,4 @@
-"""What was measured, as a number that the database sorts by: what JSON holds instead of a number is none."""
+"""Measured values as numbers that the database can sort by. JSON values of other types count as missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SQLITE = (
 
 
 class Measured(Func):
-    """A number at a key of a JSON column, as `quality.value` reads it; NULL for text, and for what is too large."""
+    """A number at a key of a JSON column, as `quality.value` reads it; NULL for text and numbers that are too large."""
 
     output_field = FloatField()
 

@@ -1,7 +1,7 @@
-"""The password, asked for again before an act that only staff may do. What was sent goes along and is not lost.
+"""Asks for the password again before an act that only staff may do. The form carries everything that was sent.
 
-The form is sent to the very address that was asked for. Where that was a question (GET), the answer leads back to it;
-where it was the act itself (POST), the act is done with what was sent at first.
+It is sent to the same address. After a question (GET) the answer leads back to it; an act itself (POST) is done with
+the values that were sent first.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from federation.errors import Refused
 from federation.services import signins
 
 FIELD = "password-again"
-LOOKED = "password-then-look"  # sent along where the address was looked at, not acted on
+LOOKED = "password-then-look"  # sent along after a GET
 OWN = (FIELD, LOOKED, "csrfmiddlewaretoken")
 
 
 def question(request: HttpRequest, act: Act) -> HttpResponse | None:
-    """None where the password was entered lately; else the answer that asks for it, or that leads on to a question."""
+    """None if the password was entered lately; else the answer that asks for it, or that leads back to the question."""
     now = timezone.now()
     if FIELD not in request.POST:
         return None if access.is_recent(signins.entered_at(request.session), now) else ask(request, act)
@@ -37,14 +37,14 @@ def question(request: HttpRequest, act: Act) -> HttpResponse | None:
     except Refused as refusal:
         return ask(request, act, wrong=str(refusal), status=refusal.status, headers=refusal.headers)
     if not right:
-        return ask(request, act, wrong="This is not your password. It tells capital letters apart.", status=422)
+        return ask(request, act, wrong="This is not your password. Check capital letters, too.", status=422)
     if LOOKED in request.POST:
         return HttpResponse(status=303, headers={"Location": request.get_full_path()})
     return None
 
 
 def check(request: HttpRequest) -> bool:
-    """Whether the password that came along is right; counted and braked as a sign-in is. Raises Refused."""
+    """Whether the given password is right. It is counted and limited like a sign-in. Raises Refused."""
     name = request.user.get_username()
     if refusal := passwords.locked_out(request, name):
         raise refusal
@@ -60,7 +60,7 @@ def ask(
     request: HttpRequest, act: Act, *, wrong: str = "", status: int = 403, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     htmx: HtmxDetails = getattr(request, "htmx")  # noqa: B009  set by its middleware
-    # What the act is may depend on the query, so that goes along as well.
+    # The act may depend on the query, so the form carries that, too.
     asked_with = request.GET if request.method == "GET" else request.POST
     context = {
         "words": access.WORDS[act],
@@ -73,7 +73,7 @@ def ask(
         "back": asked.standing_on(request) or reverse("overview"),
     }
     template = "account/_password_again.html" if htmx else "account/password_again.html"
-    # htmx shows an answer only where it succeeded, or where the form's values are refused.
+    # htmx shows only successful answers and 422.
     response = render(request, template, context, status=status if not htmx or status == 422 else 200)
     for name, value in {"Cache-Control": "no-store", **(headers or {})}.items():
         response[name] = value

@@ -1,4 +1,4 @@
-"""What protects a session against a bad update, and what was odd about one, in words."""
+"""Sentences about what protects a session against a bad update, and about what was odd about an update."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from federation.services import flags
 SWITCHES: Mapping[Defence, tuple[str, str]] = {  # title, help
     Defence.EXAMPLES: (
         "Cap the number of examples",
-        "An update that claims more than twice what its client told counts for what was told.",
+        "An update that claims more than twice the number that its client reported counts for that number.",
     ),
     Defence.NORMS: (
         "Clip very large updates",
-        f"An update larger than {MOST_MEDIANS} times the median is scaled down to that. It needs three updates.",
+        f"An update larger than {MOST_MEDIANS} times the median is scaled down to that size. This needs three updates.",
     ),
     Defence.FINITE: (
         "Leave out what spoils the model",
-        "An update that would make the model infinite is not counted; the round goes on if the quorum holds.",
+        "An update that would make the model infinite is not counted. The round continues if the quorum holds.",
     ),
 }
 SHORT = {Defence.EXAMPLES: "examples capped", Defence.NORMS: "norms clipped", Defence.FINITE: "model kept finite"}
@@ -33,12 +33,12 @@ def listed(defences: object) -> str:
 
 
 def of_flags(found: object) -> str:
-    """What was odd about an update and what was done about it: one or more sentences, empty where nothing was."""
+    """What was odd about an update and what was done about it, in sentences; empty if nothing was."""
     return " ".join(sentence for flag in _flags(found) if (sentence := _of_flag(flag)))
 
 
 def beside_reason(found: object, round_number: int) -> str:
-    """The same, to stand beside the reason of a seat of this round, which tells that it was left out of it."""
+    """The same, for a place where the seat's reason already says that it was left out of this round."""
     told = {"code": flags.LEFT_OUT, "round": round_number}
     return of_flags([flag for flag in _flags(found) if flag != told])
 
@@ -58,7 +58,7 @@ def _of_flag(flag: Mapping[str, Any]) -> str:
         case flags.METRICS_UNUSABLE:
             names = flag.get("names")
             listed_ = ", ".join(map(str, names)) if isinstance(names, list) else "?"
-            return f"Numbers too large to be measured: {listed_}."
+            return f"Measures left out, because their numbers are too large: {listed_}."
         case flags.LEFT_OUT:
             return f"It was left out of round {_number(flag.get('round'))}."
     return ""

@@ -65,7 +65,7 @@ class Place:
 
     @property
     def info(self) -> Info:
-        """What of its machine and data can be used."""
+        """What is known about its machine and data."""
         if self._info is None:
             self._info = infos.of(self.client.info)
         return self._info
@@ -93,7 +93,7 @@ class Place:
 
     @property
     def shares_labels(self) -> bool:
-        """Whether the site lets its agent report label counts (where its data have labels) and the fingerprint."""
+        """Whether the site lets its agent report label counts (if its data have labels) and the fingerprint."""
         info = self.client.info
         return isinstance(info, dict) and ("label_histogram" in info or "data_fingerprint" in info)
 
@@ -127,7 +127,7 @@ def _place(client: Client, seat: Participation | None, now: datetime) -> Place:
 
 def _doing(client: Client, seat: Participation | None, word: Word, now: datetime) -> str:
     if word == words.REMOVED:
-        return "it can only come back by a new invitation, as another client"
+        return "it can come back only by a new invitation, as another client"
     if word == words.DISABLED:
         return "takes part in no round"
     if word == words.AWAY:

@@ -68,7 +68,7 @@ def line(event: LogEntry, kind: str) -> Line:
 
 
 def _said(say: Callable[[Payload], SafeString], payload: Payload) -> SafeString:
-    """The sentence; only the kind, where a payload holds what was never written by this server's services."""
+    """The sentence, or just the kind if this server's services did not write the payload."""
     try:
         return say(payload)
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError):
@@ -130,7 +130,7 @@ def _unknown(p: Payload) -> SafeString:
 
 
 def _unreadable(p: Payload) -> SafeString:
-    return format_html("{}; its details could not be shown.", wording.capital(str(p["kind"]).replace(".", " ")))
+    return format_html("{}. Its details cannot be shown.", wording.capital(str(p["kind"]).replace(".", " ")))
 
 
 def _created(p: Payload) -> SafeString:
@@ -269,7 +269,7 @@ def _metrics(p: Payload) -> SafeString:
 def _left_out(p: Payload) -> SafeString:
     kept = [wording.count(int(p.get(name) or 0), what) for name, what in QUOTAS]
     return format_html(
-        "{} sent more in round {} than is kept: {} and {} a round, {} a session. The rest is left out; it goes on.",
+        "{} exceeded a quota in round {}: {} and {} a round, {} a session. The rest is left out; its work continues.",
         _client(p),
         p.get("round", "?"),
         *kept,
@@ -324,11 +324,11 @@ def _client_tagged(p: Payload) -> SafeString:
 
 def _enrolled(p: Payload) -> SafeString:
     if p.get("again"):
-        return format_html("{} joined again with a new token; the old one is not good any more.", _client(p))
+        return format_html("{} joined again with a new token. The old one is no longer valid.", _client(p))
     alike = p.get("looks_like")
     if isinstance(alike, list) and alike:
         names = wording.listed([str(name) for name in alike])
-        return format_html("{} joined. Its name looks like that of {}: make sure which is which.", _client(p), names)
+        return format_html("{} joined. Its name looks like that of {}. Check which client is which.", _client(p), names)
     return format_html("{} joined.", _client(p))
 
 

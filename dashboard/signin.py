@@ -1,4 +1,4 @@
-"""Who may see a page or act on it: people who signed in, each as `federation.access` says."""
+"""Who may see a page or act on it: people who are signed in, as `federation.access` decides."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -28,11 +28,11 @@ class Request(HttpRequest):
 
 
 View = Callable[..., HttpResponseBase]
-ActOf = Act | Callable[..., Act]  # what a view does, or how to tell from its request and arguments
+ActOf = Act | Callable[..., Act]  # what a view does, or how to find that out from its request and arguments
 
 
 def caller(request: HttpRequest) -> Caller:
-    """Who asks, looked up once a request."""
+    """Who calls, looked up once per request."""
     known: Caller | None = vars(request).get("_caller")
     if known is None:
         assert isinstance(request.user, User)
@@ -42,7 +42,7 @@ def caller(request: HttpRequest) -> Caller:
 
 
 def guarded(view: View, act: ActOf = Act.SEE) -> View:
-    """Let those in who may do this: the others are told why not. What only staff may needs the password lately."""
+    """Admit those who may do this and refuse the others with the reason. Administrative acts need a recent password."""
 
     @wraps(view)
     def checked(request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -1,4 +1,4 @@
-"""Addresses of the dashboard, and what one has to be allowed there. All but signing in need somebody signed in."""
+"""Addresses of the dashboard, each with the act that it needs. All but the sign-in page need somebody signed in."""
 
 from django.urls import URLPattern, path
 
@@ -22,7 +22,7 @@ from federation.access import Act
 
 
 def page(route: str, view: View, name: str, act: ActOf = Act.SEE) -> URLPattern:
-    """act: what one has to be allowed, to look at the question as to do it."""
+    """act: what the user must be allowed to do, for the question as for the act itself."""
     return path(route, guarded(view, act), name=name)
 
 

@@ -29,15 +29,15 @@ class SignIn(auth.LoginView):
 
 
 def locked_out(request: HttpRequest, response: HttpResponse, *_: object) -> HttpResponse:
-    """The answer to who entered too many wrong passwords; django-axes asks for it."""
+    """The answer after too many wrong passwords; django-axes calls it."""
     refusal = passwords.locked_out(request, asked.form(request).text("username", longest=signins.NAME_CHARACTERS))
-    if refusal is None:  # the time was just over
+    if refusal is None:  # the wait has just ended
         return response
     return _not_now(request, refusal)
 
 
 def _not_now(request: HttpRequest, refusal: Refused) -> HttpResponse:
-    """The sign-in page with why not, and when to come again."""
+    """The sign-in page with the reason, and when to try again."""
     context = {
         "form": {"username": {"value": asked.form(request).text("username", longest=signins.NAME_CHARACTERS)}},
         "next": asked.form(request).text("next", longest=2000),
@@ -65,7 +65,7 @@ class ChangePassword(auth.PasswordChangeView):
         return super().get_context_data(**kwargs) | following("")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """The old password is checked, which is a sign-in to who guesses: the same brake holds."""
+        """Checking the old password allows guessing as a sign-in does, so the same limits apply."""
         refusal = passwords.locked_out(request, request.user.get_username())
         try:
             if refusal:

@@ -104,7 +104,7 @@ def _lists(request: HttpRequest) -> dict[str, Any]:
 
 
 def act_of_rule(request: HttpRequest, rule_id: int | None = None) -> Act:
-    """A rule with a webhook, or that is to get one, makes this server call an address: for staff."""
+    """Only staff may handle a rule that has or gets a webhook, because it makes this server call an address."""
     given = asked.form(request).text("webhook_url", longest=1000)
     has_one = rule_id is not None and AlertRule.objects.filter(pk=rule_id).exclude(webhook_url="").exists()
     return Act.SET_WEBHOOKS if given or has_one else Act.MANAGE_ALERTS

@@ -22,7 +22,7 @@ from federation.services import clients, influence, tags
 from federation.services import invitations as codes
 
 PER_PAGE = 25
-MOST_SESSIONS = 10  # whose models it is in
+MOST_SESSIONS = 10  # whose models contain its updates
 RECENT = 200  # rounds that the median times are of
 
 
@@ -106,7 +106,7 @@ def _log(client: Client) -> dict[str, Any]:
 
 
 def _log_line(line: object) -> tuple[datetime, str] | None:
-    """A line as it was kept: [time, text]. None for what is none."""
+    """A stored line, [time, text]. None for anything else."""
     match line:
         case [str(time), str(text)]:
             with suppress(ValueError):
@@ -128,7 +128,7 @@ def retag(request: Request, client_id: int) -> HttpResponse:
 
 
 def known(client_id: int) -> Client:
-    """A client, also one that was removed: its page stays, for the rounds that it took part in."""
+    """A client, even a removed one: its page stays, for the rounds that it took part in."""
     return get_object_or_404(Client, pk=client_id)
 
 

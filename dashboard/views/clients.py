@@ -25,7 +25,7 @@ from federation.services import invitations as codes
 from federation.services.info import MOST_COUNT
 
 PER_PAGE = 50
-MOST_SESSIONS = 3  # whose models are told before a client is disabled
+MOST_SESSIONS = 3  # whose models are listed before a client is disabled
 STATES = {"": "All", "busy": "Busy", "online": "Online", "away": "Away", "disabled": "Disabled"}
 CHANGED = ("clients-changed", "round-changed", "overview-changed")
 

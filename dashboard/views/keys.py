@@ -1,4 +1,4 @@
-"""API keys: one's own to make and to revoke, and for staff those of the others."""
+"""API keys: people make and revoke their own, and staff revoke those of others."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from federation.services import apikeys
 
 
 class KeyForm(forms.Form):
-    """What a new key is for, how long it is good, and whether it may administer."""
+    """What a new key is for, how long it is valid, and whether it may administer."""
 
-    name = forms.CharField(label="What for", max_length=apikeys.NAME_CHARACTERS, help_text="To know it by later.")
+    name = forms.CharField(
+        label="What for", max_length=apikeys.NAME_CHARACTERS, help_text="A name to recognise the key by."
+    )
     days = forms.IntegerField(
         label="Days",
         min_value=apikeys.DAYS[0],
@@ -54,12 +56,12 @@ class KeyForm(forms.Form):
 
 
 def act_of_new_key(request: HttpRequest, *_: object, **__: object) -> Act:
-    """A key that may administer outlives the ten minutes of a password, so making one takes as much."""
+    """A key that may administer outlives a password entry, so making one is an administrative act itself."""
     return Act.MANAGE_PEOPLE if asked.form(request).text("may_administer") else Act.OWN_KEYS
 
 
 def act_of_key(request: HttpRequest, key_id: int) -> Act:
-    """One's own keys are one's own; those of others are for staff."""
+    """People revoke their own keys; staff revoke those of others."""
     mine = ApiKey.objects.filter(pk=key_id, user=request.user.pk).exists()
     return Act.OWN_KEYS if mine else Act.MANAGE_PEOPLE
 
@@ -95,7 +97,7 @@ def _show(request: Request, form: KeyForm, *, secret: str = "", status: int = 20
 @require_POST
 @answers.act(back=_index)
 def create(request: Request) -> HttpResponse:
-    """Make a key of one's own. It is shown in this answer and never again."""
+    """Make a key for this user. Only this answer shows it."""
     form = KeyForm(request.POST, administers=_administers(request))
     if not form.is_valid():
         return _show(request, form, status=422)
@@ -113,13 +115,13 @@ def create(request: Request) -> HttpResponse:
 def revoke(request: Request, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey.objects.select_related("user"), pk=key_id)
     if key.revoked_at is not None:
-        raise Conflict(f"The key {key} was revoked before.")
+        raise Conflict(f"The key {key} is already revoked.")
     if request.method == "POST":
         apikeys.revoke(key, now=timezone.now())
         return answers.done(request, f"The key {key} is revoked.", to=_index(), icon="ban", tone="idle", leave=True)
     about: dict[str, object] = {
         "title": f"Revoke the key {key.name or key}?",
-        "lead": "Scripts that use it are refused from now on. What they have open ends within a second.",
+        "lead": "Scripts that use it are refused from now on. Their open connections end within a second.",
         "lost": [],
         "kept": "Kept: what they did.",
         "stay": "Keep it",

@@ -21,7 +21,7 @@ from federation.models import GlobalModel, ModelTag, TrainingSession
 from federation.services import models
 
 PER_PAGE = 50
-LONGEST_NOTE = 100_000  # that is read; the service says how long one may be
+LONGEST_NOTE = 100_000  # read at most; the service decides how long a note may be
 USUAL_TAGS = ("candidate", "production")
 
 
@@ -99,17 +99,17 @@ def tagged(request: HttpRequest, model_id: int) -> HttpResponse:
 
 
 def act_of_tag(request: HttpRequest, *_: object, **__: object) -> Act:
-    """What the tag that is asked for takes."""
+    """The act that the given tag needs."""
     return _act_of(_tag_of(request))
 
 
 def _tag_of(request: HttpRequest) -> str:
-    """The tag that is asked for, as every rule about it reads it."""
+    """The given tag, in the form that every rule uses."""
     return (asked.form(request) if request.method == "POST" else asked.of(request)).text("tag").lower()
 
 
 def _act_of(tag: str) -> Act:
-    """Which model is in production is for staff; other tags are for every operator."""
+    """Only staff decide which model is in production; every operator may set other tags."""
     return Act.TAG_PRODUCTION if tag.strip().lower() == ModelTag.PRODUCTION else Act.TAG_MODELS
 
 

@@ -22,7 +22,7 @@ from federation.services import deadlines, rounds, sessions, tags
 from federation.services.sessions import Spec
 
 LOOKED_AT = 3  # past sessions that a time for a round is learnt from
-MOST_TYPED = 10**9  # clients asked for, beyond which a number is a slip
+MOST_TYPED = 10**9  # clients; a larger number is a typing mistake
 MOST_NAMED = 30  # clients that are listed as taking part
 
 

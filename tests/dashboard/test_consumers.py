@@ -329,7 +329,7 @@ async def test_who_asks_without_end_is_let_go_of(session, socket, monkeypatch):
         for _ in range(4):
             await browser.send_json_to({"after": 0})
         code, reason = await ended(browser)
-        assert code == 4429 and "at most 3 times a minute" in reason
+        assert code == 4429 and "at most 3 a minute" in reason
 
 
 class Full:

@@ -52,7 +52,7 @@ def test_a_key_is_made_shown_once_used_and_revoked(noras: Browser, nora: User) -
     assert noras.post(reverse("key_revoke", args=[key.pk])).status_code == 302
     assert ask(secret).status_code == 401
     again = noras.get(reverse("key_revoke", args=[key.pk]), follow=True)
-    assert again.redirect_chain == [(reverse("keys"), 302)] and "was revoked before" in again.content.decode()
+    assert again.redirect_chain == [(reverse("keys"), 302)] and "is already revoked" in again.content.decode()
     assert "nightly report" not in noras.get(reverse("keys")).content.decode()
 
 

@@ -77,7 +77,10 @@ def test_a_flag_stands_beside_its_client(browser, running):
     [
         ({"code": "examples_capped", "claimed": 10**12, "counted": 100}, "It claims"),
         ({"code": "norm_clipped", "norm": 3e6, "median": 1.0, "limit": 100.0}, "Its norm of 3e+06 was clipped to 100."),
-        ({"code": "metrics_unusable", "names": ["loss"]}, "Numbers too large to be measured: loss."),
+        (
+            {"code": "metrics_unusable", "names": ["loss"]},
+            "Measures left out, because their numbers are too large: loss.",
+        ),
         ({"code": "left_out", "round": 3}, "It was left out of round 3."),
         ({"code": "of a later version"}, ""),
     ],

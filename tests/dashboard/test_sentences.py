@@ -76,14 +76,14 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
     (
         "metrics.left_out",
         CLIENT | {"seat_points": 100_000, "seat_measures": 1000, "session_points": 1_000_000},
-        "ben sent more in round 3 than is kept: 100\u202f000 points and 1\u202f000 measures a round, "
-        "1\u202f000\u202f000 points a session. The rest is left out; it goes on.",
+        "ben exceeded a quota in round 3: 100\u202f000 points and 1\u202f000 measures a round, "
+        "1\u202f000\u202f000 points a session. The rest is left out; its work continues.",
     ),
     ("client.enrolled", CLIENT, "ben joined."),
     (
         "client.enrolled",
         CLIENT | {"looks_like": ["Ben", "bеn"]},
-        "ben joined. Its name looks like that of Ben and bеn: make sure which is which.",
+        "ben joined. Its name looks like that of Ben and bеn. Check which client is which.",
     ),
     ("client.online", CLIENT, "ben is online."),
     ("client.offline", CLIENT, "ben went silent."),
@@ -130,7 +130,7 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
     (
         "client.enrolled",
         {"client": {"name": "anna"}, "again": True},
-        "anna joined again with a new token; the old one is not good any more.",
+        "anna joined again with a new token. The old one is no longer valid.",
     ),
     (
         "client.reissued",

@@ -199,7 +199,7 @@ def test_a_key_loses_what_its_user_loses(person: Callable[[str], User]) -> None:
     user.save()
     answer = browser.post("/api/v1/invitations", {}, "application/json")
     assert answer.status_code == 403
-    assert answer.json()["detail"] == "Only staff may make or revoke invitations. Ask whoever runs this server."
+    assert answer.json()["detail"] == "Only staff may make or revoke invitations. Ask an administrator of this server."
 
 
 @pytest.mark.parametrize("act", sorted(access.ADMINISTRATIVE))
