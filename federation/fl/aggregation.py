@@ -32,7 +32,7 @@ class AggregationError(ValueError):
 
 
 class SpoiltModel(AggregationError):
-    """The model would hold what cannot be stored. rows: the updates to blame; without them it may be well."""
+    """The model would hold a value that cannot be stored. rows: the updates to blame."""
 
     def __init__(self, sentence: str, rows: Sequence[int] = ()) -> None:
         super().__init__(sentence)
@@ -43,7 +43,7 @@ class SpoiltModel(AggregationError):
 class UpdateFile:
     """One accepted update. num_examples: 1 or more; staleness: versions behind; metrics: final numbers.
 
-    norm: as it was measured when the update was accepted, for the defence against large ones.
+    norm: measured when the update was accepted; the defence against large updates uses it.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class UpdateFile:
 class Aggregated:
     """What was written, and how the updates compare, in seat order.
 
-    norms: each update's L2 norm, as it was before it was clipped. cosines: of the angle between it
+    norms: each update's L2 norm, before clipping. cosines: of the angle between it
     and the step that the model took; 0.0 where undefined. Both are over all float tensors, for
     people to look at, and computed in the tensors' own precision.
     """
@@ -89,9 +89,9 @@ def aggregate(
     base_slots: what the same strategy wrote with ``base``; None starts from zeros. Slots are float64,
     so that what is stored is what was computed, in one tensor "<slot>/<tensor>" for each float tensor.
     seed: of the strategy's ``block.rng``. population: how many clients could have been asked.
-    defences: names of `Defence`s. With `norms`, updates whose norm exceeds 100 times the median are multiplied by what
-    brings them down to it, integer tensors as well. With `finite`, an update is to blame that would make the model so
-    that it cannot be stored, were it alone; without, only one that does.
+    defences: names of `Defence`s. With `norms`, updates whose norm exceeds 100 times the median are scaled down to
+    that, integer tensors as well. With `finite`, an update is to blame if it alone would give a model that cannot be
+    stored; without, only if the model of all updates cannot be stored.
     on_block: called between blocks; what it raises aborts.
 
     Integer tensors move by the mean of their deltas, weighted by the plan's shares in float64 and
@@ -148,7 +148,7 @@ class _Inputs:
     num_updates: int
     seed: int
     clipped: Clipping | None
-    each_alone: bool  # must leave the model finite
+    each_alone: bool  # each update alone must leave the model finite
     on_block: Callable[[], None]
 
     def spans(self) -> Iterator[Span]:

@@ -1,6 +1,6 @@
-"""Which updates are to blame where a block of the next model cannot be stored. What it says depends on the files alone.
+"""Which updates are to blame if a block of the next model cannot be stored. The answer depends only on the files.
 
-All of it is seldom needed: a block that is well costs one look at norms that are known anyway.
+It is rarely needed: a good block costs one comparison of norms that are known anyway.
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ from federation.fl.weights import Array
 
 
 def alone(block: Block, dtype: str, squares: Array) -> list[int]:
-    """The updates that would leave a value that is not finite if they were the only one: base + delta.
+    """The updates that would give a value that is not finite if each were the only one: base + delta.
 
-    squares: (n,) of the rows' norms, within this block. No value is larger than the norm, so that hardly any row
-    has to be looked at.
+    squares: (n,) squared norms of the rows, within this block. No value exceeds the norm, so hardly any row needs a
+    check.
     """
     farthest = np.sqrt(block.base @ block.base) + np.sqrt(squares)
     doubtful = np.flatnonzero(~(farthest < weights.LARGEST[dtype] / 2))
@@ -22,14 +22,14 @@ def alone(block: Block, dtype: str, squares: Array) -> list[int]:
 
 
 def together(deltas: Array, share: Array, values: Array, dtype: str) -> list[int]:
-    """The update that weighs most in those values that are not finite; none where nobody moves them."""
+    """The update that weighs most in the values that are not finite; none if no update moves them."""
     finite = weights.finite(values, dtype)
     weighed = np.abs(deltas[:, ~finite].astype(np.float64)) * share[:, np.newaxis]
     return _largest(np.nan_to_num(weighed, nan=np.inf, posinf=np.inf).max(axis=1))
 
 
 def integers(base: Array, deltas: Array, share: Array) -> list[int]:
-    """The updates that leave an integer tensor's range alone; else the one that moves it most."""
+    """The updates that each leave an integer tensor's range; else the one that moves it most."""
     with np.errstate(all="ignore"):
         after = base + deltas
         outside = ((after < base) != (deltas < 0)).any(axis=1)

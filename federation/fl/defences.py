@@ -1,4 +1,4 @@
-"""What one bad update may not do to a model. Each is a switch of a session; sessions without any are as before."""
+"""Defences of a model against single bad updates. Each is a switch of a session. Older sessions have none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ MOST_MEDIANS = 100
 
 
 class Defence(StrEnum):
-    """EXAMPLES: more examples than a client told do not count. NORMS: an update that is far larger than the others is
-    scaled down. FINITE: one that would give the model a value that cannot be stored is left out."""
+    """EXAMPLES: a claim far above the client's reported number of examples does not count. NORMS: an update far larger
+    than the others is scaled down. FINITE: an update that would give the model a value that cannot be stored is left
+    out."""
 
     EXAMPLES = "examples"
     NORMS = "norms"
@@ -23,7 +24,7 @@ class Defence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Clipping:
-    """How updates are scaled. scale: (n,) float64, 1.0 for those that stay as they are; limit: of the norms."""
+    """How updates are scaled. scale: (n,) float64, 1.0 for unchanged ones; limit: the largest norm allowed."""
 
     scale: Array
     median: float
@@ -36,17 +37,17 @@ class Clipping:
 
 
 def counted_examples(claimed: int, told: int | None) -> int:
-    """How many examples an update counts for: as claimed, or as told where more than twice that is claimed."""
+    """How many examples an update counts for: the claim, or `told` if the claim is more than twice that."""
     if told is None or claimed <= MOST_TIMES_TOLD * told:
         return claimed
     return max(1, told)
 
 
 def clipping(norms: Sequence[float | None]) -> Clipping | None:
-    """What is to be scaled so that no norm exceeds 100 times their median; None where nothing is.
+    """How to scale updates so that no norm exceeds 100 times their median; None if nothing needs scaling.
 
-    The median of one or two norms follows the largest of them, so that three updates are needed for it to do
-    anything, and more than half of them must be honest. Nothing is scaled where the median is 0 or unknown.
+    The median of one or two norms follows the largest, so this needs at least three updates, and more than half of
+    them must be honest. Nothing is scaled if the median is 0 or unknown.
     """
     known = np.array([np.nan if norm is None else norm for norm in norms], np.float64)
     median = float(np.nanmedian(known)) if not np.isnan(known).all() else 0.0

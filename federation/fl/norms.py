@@ -1,4 +1,4 @@
-"""The L2 norm of an update, as its values pass by."""
+"""The L2 norm of an update, computed while its values are read."""
 
 import math
 import sys
@@ -8,15 +8,15 @@ import numpy as np
 from federation.fl import weights
 from federation.fl.weights import Array
 
-ROW = 2**10  # values that are summed up in their own precision: short enough for float32, and for a single thread
+ROW = 2**10  # values summed in their own precision: few enough for float32, and for a single thread
 SMALLEST = 1e-20  # below it squares of float32 may have vanished
 
 
 def squared(stored: Array, dtype: str) -> float:
-    """The sum of the squares of stored values: not finite if one of them is not. Off by a millionth or so.
+    """The sum of the squares of stored values, exact to about a millionth; not finite if a value is not.
 
-    Summed in the values' precision over short rows, which costs little beside the digest, and in float64 where a
-    row leaves the range of float32.
+    Short rows are summed in the values' precision, which costs little beside the digest, and in float64 if a row
+    leaves the range of float32.
     """
     values = stored.astype(np.float32) if dtype == "I8" else weights.widen(stored, dtype)
     whole = len(values) // ROW * ROW
@@ -25,7 +25,7 @@ def squared(stored: Array, dtype: str) -> float:
 
 
 def norm(total: float) -> float:
-    """The root of a sum of squares; the largest float where that overflowed."""
+    """The root of a sum of squares; the largest float if that overflowed."""
     return min(math.sqrt(total), sys.float_info.max)
 
 

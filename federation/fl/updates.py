@@ -31,14 +31,14 @@ class UpdateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What is known of a checked update. metrics: final numbers; None where one was not finite or beyond 10^30."""
+    """What is known of a checked update. metrics: final numbers; None for one that is not finite or beyond 10^30."""
 
     digest: str
     num_bytes: int
     num_examples: int
     metrics: dict[str, float | None]
     norm: float = 0.0  # L2, over all float tensors as they are decoded
-    unusable: tuple[str, ...] = ()  # the metrics whose numbers were beyond 10^30
+    unusable: tuple[str, ...] = ()  # metrics with numbers beyond 10^30
 
 
 def check(path: Path, *, base: Header, base_digest: str, encoding: Encoding = NONE) -> Update:
@@ -67,7 +67,7 @@ def check(path: Path, *, base: Header, base_digest: str, encoding: Encoding = NO
 
 
 class _Size:
-    """Adds up an update's squared norm, part by part. A part's scale may come before it or after it."""
+    """Adds up an update's squared norm, part by part. A part's scale may come before or after it."""
 
     def __init__(self) -> None:
         self.squares: dict[str, float] = {}
