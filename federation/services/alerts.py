@@ -114,13 +114,13 @@ def evaluate(*, now: datetime) -> int:
 
 
 def _look(rule: AlertRule, now: datetime) -> int:
-    """What a rule finds; one that cannot look keeps no other from it."""
+    """How many alerts a rule raises. A rule that fails stops no other."""
     try:
         return _raise(rule, now)
     except Exception as error:
         if database.is_away(error):
             raise
-        log.exception("alert rule %s cannot look", rule.pk)
+        log.exception("alert rule %s cannot be evaluated", rule.pk)
         return 0
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 USUAL_DAYS = 365
 DAYS = (1, 3650)
-MOST = 50  # keys of one user that open something
+MOST = 50  # usable keys of one user
 NAME_CHARACTERS = 60
-NOTED_EVERY = timedelta(minutes=1)  # how exactly the last use is known
+NOTED_EVERY = timedelta(minutes=1)  # the last use is written at most this often
 
 
 def create(
@@ -33,7 +33,7 @@ def create(
 ) -> tuple[ApiKey, str]:
     """Make a key. It is returned this once and kept only as a hash.
 
-    days: None for a key that does not expire. may_administer: it may do what only staff may, while its user is staff.
+    days: None for a key that does not expire. may_administer: it may do administrative acts while its user is staff.
     """
     now = now or timezone.now()
     _check(user, name, days, now)
@@ -56,39 +56,39 @@ def _check(user: User, name: str, days: int | None, now: datetime) -> None:
     if days is not None and not DAYS[0] <= days <= DAYS[1]:
         raise Invalid(("days", f"days is {days}: choose {DAYS[0]} to {DAYS[1]}."))
     if usable(now).filter(user=user).count() >= MOST:
-        raise Conflict(f"{user.get_username()} has {MOST} valid keys. Revoke one that is not used any more.")
+        raise Conflict(f"{user.get_username()} has {MOST} valid keys. Revoke one on the page *API keys*.")
 
 
 def usable(now: datetime) -> QuerySet[ApiKey]:
-    """Keys that open something."""
+    """Keys that are valid, of users who may sign in."""
     lasts = Q(expires_at=None) | Q(expires_at__gt=now)
     return ApiKey.objects.filter(lasts, revoked_at=None, user__is_active=True)
 
 
 def find(secret: str, *, now: datetime) -> ApiKey | None:
-    """The key behind a secret, with its user; None for an unknown or revoked one and a user who may not sign in.
+    """The key with this secret, and its user; None if it is unknown or revoked, or the user may not sign in.
 
-    Raises Unauthorized for one that has expired, which says when.
+    Raises Unauthorized, with the date, for an expired key.
     """
     found = ApiKey.objects.select_related("user").annotate(user_is_viewer=people.is_viewer("user_id"))
     key = found.filter(key_hash=tokens.digest(secret), revoked_at=None, user__is_active=True).first()
     if key is None:
         return None
     if key.expires_at is not None and key.expires_at <= now:
-        raise Unauthorized(f"This API key expired on {key.expires_at:%d %B %Y}. Make a new one on the page API keys.")
+        raise Unauthorized(f"This API key expired on {key.expires_at:%d %B %Y}. Make a new one on the page *API keys*.")
     setattr(key.user, people.IS_VIEWER, vars(key)["user_is_viewer"])
     _note_use(key, now)
     return key
 
 
 def _note_use(key: ApiKey, now: datetime) -> None:
-    """Keep when a key was used last; scripts that call often write it once a minute."""
+    """Note when a key was used last, at most once a minute."""
     if key.last_used_at is None or now - key.last_used_at >= NOTED_EVERY:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
 
 
 def user_of(secret: str) -> User | None:
-    """Whom a key speaks for; None for one that opens nothing (any more)."""
+    """The user of a key; None if the key is not valid."""
     try:
         key = find(secret, now=timezone.now())
     except Unauthorized:
@@ -103,7 +103,7 @@ def of(user: User, *, now: datetime) -> list[ApiKey]:
 
 
 def of_others(user: User, *, now: datetime) -> list[ApiKey]:
-    """Everybody else's keys that open something, the one that was used last first."""
+    """Other people's valid keys, the most recently used first."""
     used = F("last_used_at").desc(nulls_last=True)
     return list(usable(now).exclude(user=user).select_related("user").order_by(used, "-pk")[:200])
 

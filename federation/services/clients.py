@@ -25,16 +25,16 @@ from federation.services.instances import Instance
 
 log = logging.getLogger(__name__)
 NAME_LENGTH = 64
-NAME_SIGNS = " .@+-_"  # beside letters, their marks and digits
+NAME_SIGNS = " .@+-_"  # besides letters, their marks and digits
 TOKEN = re.compile(r"[0-9a-f]{64}")
 TOUCH = timedelta(seconds=10)  # "last seen" is written at most this often
 DATA = ("label_histogram", "data_fingerprint")  # beside num_examples, what of an agent's info is of its data
-MOST_ALIKE = 5  # names that are told as looking like a new one
+MOST_ALIKE = 5  # similar names that are reported
 MOST_CHANGES = 20  # workloads that are named
 LOG_LINES = 300  # kept of what an agent sends
 LOG_TEXT = 500  # characters of a line that are kept
 LOG_CHARACTERS = 60_000  # of all lines together
-NOTED = 240  # entries of the server's log that one client may cause
+NOTED = 240  # entries in the server's log that one client may cause
 NOTED_WITHIN = timedelta(hours=1)
 ENROL_TRIES = 10  # each time one of those who enrol at the same moment gets through
 
@@ -78,12 +78,12 @@ def enroll(
 
 
 def _normal(name: str) -> str:
-    """A name as it is kept: one way to write each letter (NFC), single spaces, none around it."""
+    """A name in its stored form: NFC, single spaces, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", name).split())
 
 
-def _can_be(name: str) -> bool:
-    """Letters and digits of any script with their marks: no control characters, no direction marks."""
+def _is_valid(name: str) -> bool:
+    """Whether a name is valid: letters, marks and digits of any script, no control characters or direction marks."""
     kinds = [unicodedata.category(sign)[0] for sign in name]
     fit = all(kind in "LMN" or sign in NAME_SIGNS for kind, sign in zip(kinds, name, strict=True))
     return 1 <= len(name) <= NAME_LENGTH and fit and (kinds[0] in "LN" or name[0] == "_")
@@ -91,7 +91,7 @@ def _can_be(name: str) -> bool:
 
 def _check(name: str, token: str | None) -> None:
     errors = []
-    if not _can_be(name):
+    if not _is_valid(name):
         errors.append(("name", f"{name!r} is not a valid name. Use 1 to 64 letters, digits, spaces or . _ @ + -."))
     if token is not None and not TOKEN.fullmatch(token):
         errors.append(("token", "An agent's own token is 32 random bytes as 64 lower-case hexadecimal digits."))
@@ -126,9 +126,9 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
 
 
 def _alike(name: str) -> list[str]:
-    """Names that a person would take for this one. Raises Conflict where one of them is this one in another case."""
+    """Names that look like this one. Raises Conflict if one differs from it only in case."""
     names = list(Client.objects.enrolled().values_list("name", flat=True))
-    if name.casefold() in {other.casefold() for other in names}:  # databases fold the case of ASCII alone
+    if name.casefold() in {other.casefold() for other in names}:  # databases fold only the case of ASCII
         raise Conflict(_taken(name))
     return lookalikes.of(name, names)[:MOST_ALIKE]
 
@@ -182,7 +182,7 @@ def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Chan
 
 
 def _understood(name: str, info: Mapping[str, Any]) -> Info:
-    """What can be used of what an agent says. The rest is named in the log, for it is no reason to keep one out."""
+    """The valid members of an agent's info. The log names the others; they are no reason to refuse an agent."""
     told, wrong = infos.checked(info)
     if wrong:
         log.warning("%s: left out of its info, because their values are invalid: %s", name, ", ".join(wrong))
@@ -204,14 +204,14 @@ def _changes(before: Info, after: Info) -> list[Change]:
 
 
 def _differ(before: object, after: object) -> bool:
-    """Whether both were told, and differently."""
+    """Whether both were reported and differ."""
     return bool(before and after and before != after)
 
 
 def _taken(name: str) -> str:
     return (
         f"The name {name} is taken. Choose another, or start the agent with the state folder it had. "
-        f"If that is lost, an operator makes a code for this client with *New token* on the client's page."
+        f"If that is lost, ask an administrator for a code: *New token* on the client's page makes one."
     )
 
 
@@ -248,7 +248,7 @@ def authenticate(token: str, *, now: datetime, instance: Instance | None = None)
 
 
 def find(token: str) -> Client:
-    """The client a token belongs to, not noted as seen: an agent that is refused later is no sign of life.
+    """The client with this token. It is not marked as seen: the agent may still be refused.
 
     Raises Unauthorized, or Forbidden for a disabled client.
     """
@@ -260,19 +260,19 @@ def find(token: str) -> Client:
 
 
 def require_standing(before: Client, found: Client) -> None:
-    """Refuse a call that began before its client was disabled, removed or given another token.
+    """Refuse a call whose client was disabled, removed or given another token since it began.
 
-    before: the client as it was let in; found: as it stands, with `token_hash` and `enabled`. Raises Unauthorized or
-    Forbidden.
+    before: the client when the call began; found: the client now, with `token_hash` and `enabled`. Raises
+    Unauthorized or Forbidden.
     """
     if found.token_hash != before.token_hash:
-        raise Unauthorized(f"The token of {before.name} was taken back while this call was under way.")
+        raise Unauthorized(f"The token of {before.name} was revoked during this call.")
     _refuse_disabled(found)
 
 
 def _refuse_disabled(client: Client) -> None:
     if not client.enabled:
-        raise Forbidden(f"{client.name} is disabled. The operator can enable it again; the token stays good.")
+        raise Forbidden(f"{client.name} is disabled. An operator can enable it again; the token stays valid.")
 
 
 def _why_unknown(token: str) -> str:
@@ -314,7 +314,7 @@ def leave(client: Client, *, now: datetime | None = None) -> None:
 
 
 def _note(client: Client, kind: ServerEvent.Kind, *, now: datetime, **payload: Any) -> bool:
-    """Log what a client did, at most NOTED times in NOTED_WITHIN. False: that was reached, and nothing is logged."""
+    """Log what a client did, at most NOTED times in NOTED_WITHIN. False if it was not logged."""
     window = Q(noted_since__gt=now - NOTED_WITHIN, noted_since__lte=now)
     row = Client.objects.filter(pk=client.pk)
     within = row.filter(window, noted__lt=NOTED).update(noted=F("noted") + 1)
@@ -326,9 +326,9 @@ def _note(client: Client, kind: ServerEvent.Kind, *, now: datetime, **payload: A
 
 @transaction.atomic
 def set_enabled(client: Client, enabled: bool, *, by: str) -> None:
-    """Let a client take part, or keep it out: then nothing counts that is in no model yet, also if it comes back.
+    """Enable or disable a client. Disabling withdraws for good everything that is in no model yet.
 
-    Its token stays good for later.
+    Its token stays valid for later.
     """
     if not Client.objects.filter(pk=client.pk, enabled=not enabled).update(enabled=enabled):
         client.refresh_from_db(fields=["enabled"])
@@ -378,7 +378,7 @@ def add_to_log(client: Client, lines: Iterable[tuple[datetime, str]]) -> None:
 
 
 def _tail(lines: list[list[str]]) -> list[list[str]]:
-    """The last lines that together are not too long."""
+    """As many of the last lines as LOG_CHARACTERS allows."""
     room = LOG_CHARACTERS
     for number, (_, text) in enumerate(reversed(lines)):
         room -= len(text)

@@ -1,4 +1,4 @@
-"""Models in another format, made once and kept for a while: who asks again, or reads slowly, costs no further file."""
+"""Models in another format, made once and kept for a while. Repeated and slow downloads share one file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from federation import private, storage
 from federation.fl import torch_file
 
 MOST_FILES = 8
-MOST_BYTES = 1 << 30  # of all together; the newest one stays whatever its size
+MOST_BYTES = 1 << 30  # together; the newest file stays whatever its size
 UNUSED_SECONDS = 86_400.0
 
 
 def kept(digest: str) -> Path | None:
-    """A model's state_dict where it was made already, noted as used."""
+    """A model's state_dict if it exists, marked as used."""
     file = _path(digest)
     try:
         os.utime(file)
@@ -30,7 +30,7 @@ def kept(digest: str) -> Path | None:
 
 
 def make(digest: str) -> Path:
-    """A stored model as a state_dict, made where there is none. One at a time on this machine. Raises StorageFull."""
+    """A stored model as a state_dict, made if there is none. One at a time on this machine. Raises StorageFull."""
     with _alone():
         if found := kept(digest):
             return found
@@ -44,7 +44,7 @@ def make(digest: str) -> Path:
 
 
 def sweep(*, unused_seconds: float = UNUSED_SECONDS) -> None:
-    """Remove what nobody asked for of late, and whose model is gone. Who reads one just now reads on."""
+    """Remove unused files and those of deleted models. Downloads in progress continue."""
     for file in _files():
         with suppress(FileNotFoundError):
             if time.time() - file.stat().st_mtime >= unused_seconds or not storage.exists(file.stem):
@@ -60,7 +60,7 @@ def _files() -> list[Path]:
 
 
 def _keep_few() -> None:
-    """Remove what was used longest ago, beyond so many files and bytes."""
+    """Remove the least recently used files beyond MOST_FILES and MOST_BYTES."""
     room = MOST_BYTES
     for number, (_, size, file) in enumerate(sorted(_marks(), reverse=True)):
         room -= size

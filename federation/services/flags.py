@@ -1,4 +1,4 @@
-"""Flags: what was odd about an update and what was done about it, as codes with numbers. Pages make words of them."""
+"""Flags: what was odd about an update and what was done about it, as codes with numbers. Pages turn them into text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Flag = dict[str, Any]
 EXAMPLES_CAPPED = "examples_capped"  # claimed, counted
 METRICS_UNUSABLE = "metrics_unusable"  # names
 NORM_CLIPPED = "norm_clipped"  # norm, median, limit
-LEFT_OUT = "left_out"  # round; why stands in the seat's reason
+LEFT_OUT = "left_out"  # round; the seat's reason says why
 
 
 def of_update(update: Update) -> list[Flag]:
-    """What the update alone shows."""
+    """The flags that an update alone shows."""
     return [{"code": METRICS_UNUSABLE, "names": list(update.unusable)}] if update.unusable else []
 
 

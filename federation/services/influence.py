@@ -1,4 +1,4 @@
-"""Which models a client's updates are in: those of its rounds, and all that were made from them, in any session."""
+"""The models that contain a client's updates: those of its rounds, and all models made from them, in any session."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from federation.models import Client, GlobalModel, Participation, TrainingSessio
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """A session's models that a client's updates are in: every one from `first` on."""
+    """A session's models that contain a client's updates: all from `first` on."""
 
     session: TrainingSession
     first: int
     last: int
-    through: GlobalModel | None  # a model of another session that they are in, where the session started from it
-    without: GlobalModel | None  # the session's last model that they are not in
+    through: GlobalModel | None  # the model of another session that the session started from, if it contains them
+    without: GlobalModel | None  # the session's last model without them
 
     @property
     def can_start(self) -> bool:
-        """Whether a session can be started from the last model without it."""
+        """Whether a session can start from the last model without the client."""
         return self.without is not None and self.without.file_status == FileStatus.STORED
 
 
@@ -40,9 +40,9 @@ class Influences:
 
 
 def of(client: Client, *, most: int) -> Influences:
-    """What a client is in, in the `most` newest sessions. Six queries, whatever it did.
+    """Where a client's updates are, in the `most` newest sessions. Six queries in any case.
 
-    A session of which nothing is known any more, because it was deleted, hands nothing on.
+    A deleted session is unknown, and so is what other sessions took from it.
     """
     first = _own(client)
     through = dict(_handed_on(first)) if first else {}
@@ -62,7 +62,7 @@ def of(client: Client, *, most: int) -> Influences:
 
 
 def _own(client: Client) -> dict[int, int]:
-    """The first version of each session in whose round an update of the client's counted, in time or late."""
+    """By session, the first version in whose round an update of the client counted, in time or late."""
     seats = Participation.objects.filter(client=client).order_by()
     in_time = seats.filter(status=SeatStatus.AGGREGATED, round__model__isnull=False)
     late = seats.filter(counted_in__model__isnull=False)
@@ -77,9 +77,9 @@ def _own(client: Client) -> dict[int, int]:
 
 
 def _handed_on(first: dict[int, int]) -> Iterator[tuple[int, int]]:
-    """Add the sessions that started from such a model. Gives each with the model's key.
+    """Add the sessions that started from such a model. Yields each with the model's key.
 
-    In the order of their making: a session is younger than the one it started from.
+    Oldest first: a session is younger than the one it started from.
     """
     started = GlobalModel.objects.filter(version=0, parent__isnull=False).order_by("session")
     for session, source, version, model in started.values_list(
@@ -91,7 +91,7 @@ def _handed_on(first: dict[int, int]) -> Iterator[tuple[int, int]]:
 
 
 def _before(first: Mapping[int, int]) -> QuerySet[GlobalModel]:
-    """Each session's last model before the one that is told."""
+    """Each session's last model before the given version."""
     earlier = Q(pk__in=())
     for session, version in first.items():
         earlier |= Q(session=session, version__lt=version)

@@ -1,12 +1,11 @@
 """Which agent acts for a client: one at a time, among those that tell who they are (header FL-Agent-Instance).
 
-Each start of an agent draws a secret, its `start`, and keeps it in its state folder. `after` are the starts
-before it in that folder, whose lock proves that they are over. So a process that names the present start in
-`after` succeeds it at once, whatever its host is called and its clock says. Any other one is refused, and told
-who is first, until the present one is silent by the server's clock. A copy of the folder knows that it is one,
-and names no start before its own.
+Each start of an agent draws a secret, its `start`, and keeps it in its state folder. `after` lists earlier starts in
+that folder; the folder's lock proves that they are over. A process whose `after` contains the present start takes over
+at once, whatever its host name and clock. Any other process is refused, with the name of the present one, until that
+one is silent by the server's clock. A copy of the folder recognises itself and lists no earlier start.
 
-Agents of version 0.1.0 tell no start: of those, a later `since` at the same `id` is the successor.
+Agents of version 0.1.0 send no start: for them, a later `since` at the same `id` is the successor.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Instance:
     since: datetime
     takes_over: bool = False
     start: str = ""  # of this process; empty for an agent of version 0.1.0
-    after: tuple[str, ...] = ()  # starts in the same folder that are over
+    after: tuple[str, ...] = ()  # earlier starts in the same folder
 
 
 def parse(header: str) -> Instance:
@@ -68,7 +67,7 @@ def _parsed(header: str) -> Instance:
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         raise _invalid() from None
-    if not _can_be(made):
+    if not _is_valid(made):
         raise _invalid()
     return made
 
@@ -80,14 +79,14 @@ def _listed(value: object) -> list[str]:
 
 
 def _in_utc(time: datetime | None) -> datetime | None:
-    """None for what does not say its zone. Raises OverflowError for what is in no year of UTC."""
+    """The time in UTC; None without a time zone. Raises OverflowError if UTC has no such year."""
     return time.astimezone(UTC) if time is not None and timezone.is_aware(time) else None
 
 
 _known = lru_cache(2048)(_parsed)  # an agent sends the same words with each call
 
 
-def _can_be(given: Instance) -> bool:
+def _is_valid(given: Instance) -> bool:
     told = [("id", given.id), ("host", given.host), *(("start", start) for start in given.after)]
     if given.start != "":
         told.append(("start", given.start))
@@ -101,7 +100,9 @@ def _can_be(given: Instance) -> bool:
 
 def _invalid() -> Invalid:
     needs = 'a JSON object such as {"id": "3f9c", "host": "a.example", "pid": 12, "since": "2026-01-01T00:00:00Z"}'
-    return Invalid((HEADER, f"{HEADER} must be {needs}; take_over may be true in it, start a text, after a list."))
+    return Invalid(
+        (HEADER, f"{HEADER} must be {needs}; it may also contain take_over (true), start (a text) and after (a list).")
+    )
 
 
 def hold(client: Client, instance: Instance, *, now: datetime) -> None:
@@ -134,7 +135,7 @@ def _is_free(client: Client, now: datetime) -> bool:
 
 
 def _succeeds(client: Client, instance: Instance) -> bool:
-    """Whether this process knows that the one that acts for the client is over."""
+    """Whether this process knows that the process that acts for the client has ended."""
     if client.instance_start and instance.start:
         return client.instance_start in instance.after
     same = client.instance == instance.id

@@ -28,14 +28,14 @@ class Point:
     time: datetime
 
 
-POINTS_AT_ONCE = 500  # in one event: browsers are sent events as they are
+POINTS_AT_ONCE = 500  # in one event: browsers get whole events
 _insert = Insert(Metric, "session", "participation", "name", "step", "value", "time")
 
 
 def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequence[Point], now: datetime) -> bool:
     """Note where a client is and add its points, each once. False: the client should drop this work.
 
-    Points beyond a quota are left out and counted in `seat.points_left_out`; the client goes on.
+    Points beyond a quota are left out and counted in `seat.points_left_out`; the client continues.
     """
     goes_on = seat.is_open and seat.round.status == RoundStatus.COLLECTING
     account = quotas.account(seat)
@@ -58,7 +58,7 @@ def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequen
 
 
 def _timed(seat: Participation, points: Sequence[Point], now: datetime) -> Sequence[Point]:
-    """The points with their times kept within the seat's work: a client's clock may be years off."""
+    """The points, with times limited to the seat's work: a client's clock may be years off."""
     begin = min(seat.taken_at or now, now)
     if all(begin <= point.time <= now for point in points):
         return points
@@ -85,8 +85,9 @@ def _moving(*names: str) -> Update:
 def _write(
     seat: Participation, phase: Phase, fraction: float, now: datetime, *, goes_on: bool, fresh: int, left_out: int
 ) -> bool:
-    """Write where the seat is and how many points came. True if there is something to tell beside the points:
-    the phase changed, or how far its training is. Curves show both.
+    """Write the seat's progress and number of points.
+
+    True if more than the points changed: the phase, or the progress of the training. Curves show both.
     """
     if not goes_on:
         if fresh or left_out:
@@ -110,7 +111,7 @@ def _write(
 def _reported(
     seat: Participation, phase: Phase, fraction: float, fresh: Sequence[Point]
 ) -> list[tuple[Event.Kind, dict[str, Any]]]:
-    """The events that tell of progress, one but where there are very many points."""
+    """The events about progress: one, or several if there are very many points."""
     about = seats.describe(seat) | {"phase": phase.value, "fraction": fraction}
     return [
         (Event.Kind.METRICS_REPORTED, about | {"points": _rows(fresh[at : at + POINTS_AT_ONCE])})

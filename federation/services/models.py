@@ -68,7 +68,7 @@ def _evaluated(model_id: int, digest: str, answer: Answer) -> None:
 
 
 def _attempt_evaluation(model: GlobalModel, do: Callable[[], None]) -> None:
-    """The third time that it fails for no known reason the model stays unmeasured, and says why."""
+    """After the third failure for an unknown reason the model stays unmeasured, with the reason."""
 
     def give_up(reason: str) -> None:
         record_evaluation(model.pk, {}, error=reason, now=timezone.now())
@@ -97,7 +97,7 @@ def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
 
 
 def _attempt_initial(session: TrainingSession, do: Callable[[], None]) -> None:
-    """The third time that it fails for no known reason the session fails: it has nothing to train."""
+    """After the third failure for an unknown reason the session fails: it has nothing to train."""
 
     def give_up(reason: str) -> None:
         fail_initial(session.pk, reason, now=timezone.now())

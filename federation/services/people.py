@@ -13,7 +13,7 @@ from federation.access import Caller
 if TYPE_CHECKING:
     from federation.models import ApiKey
 
-IS_VIEWER = "is_viewer"  # the annotation that saves a query
+IS_VIEWER = "is_viewer"  # an annotation that saves a query
 
 
 def is_viewer(user: str = "pk") -> Exists:
@@ -23,7 +23,7 @@ def is_viewer(user: str = "pk") -> Exists:
 
 
 def caller(user: User, key: ApiKey | None = None) -> Caller:
-    """Who acts: a person, or an API key in a person's name. One query, or none where the user was annotated."""
+    """Who acts: a person, or an API key of a person. One query, or none if the user was annotated."""
     known = getattr(user, IS_VIEWER, None)
     viewer = user.groups.filter(name=access.VIEWERS).exists() if known is None else bool(known)
     may_administer = key is not None and key.may_administer

@@ -37,6 +37,6 @@ def value(model: GlobalModel, of: str, name: str) -> float | None:
 
 
 def measured(model: GlobalModel, of: str) -> Mapping[str, object]:
-    """Everything that was found of it. Nothing where the database holds no object."""
+    """Everything that was measured of it. Empty if the database has no object there."""
     found = getattr(model, of)
     return found if isinstance(found, dict) else {}

@@ -1,7 +1,7 @@
-"""How many points and measures one client may add, and how often events tell of it.
+"""How many points and measures one client may add, and how often events report its progress.
 
-A seat's number of points is kept with the seat. The rest is remembered by the process, so that a call of an agent
-costs no query more: of several processes each counts what it sees itself.
+The seat stores its number of points. The process remembers the rest, so an agent's call costs no extra query; each of
+several processes counts only what it sees itself.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from federation.models import Metric, Participation
 SEAT_POINTS = 100_000
 SESSION_POINTS = 1_000_000  # of one client, over all its seats in a session
 SEAT_MEASURES = 1_000  # names of curves
-FREE_REPORTS = 600  # events about a seat's progress; those beyond that bring no points come at least EVERY apart
+FREE_REPORTS = 600  # events about a seat's progress; after that, events without points come at most once in EVERY
 EVERY = timedelta(seconds=0.5)
 MOST_REMEMBERED = 4096
 
 
 @dataclass(slots=True)
 class Account:
-    """What a client has told of its work in a session: of the seat that it works for, and in all."""
+    """What a client has reported in a session: for its present seat, and in all."""
 
     seat_id: int = 0
     seat_points: int = 0
@@ -36,7 +36,7 @@ class Account:
     reported_at: datetime | None = None
 
     def kept(self, names: Iterable[str]) -> list[bool]:
-        """Of points of these measures, one by one, whether it is within the quotas."""
+        """For each point, given its measure's name, whether it is within the quotas."""
         room = min(SEAT_POINTS - self.seat_points, SESSION_POINTS - self.all_points)
         fresh: set[str] = set()
         kept = []
@@ -50,7 +50,7 @@ class Account:
         return kept
 
     def add(self, count: int, names: set[str], *, at: datetime | None) -> None:
-        """Note what was stored, and when an event told of it."""
+        """Note what was stored, and when an event reported it."""
         self.seat_points += count
         self.all_points += count
         self.names |= names
@@ -58,25 +58,25 @@ class Account:
             self.reports, self.reported_at = self.reports + 1, at
 
     def may_tell(self, now: datetime) -> bool:
-        """Whether an event that brings no points is due."""
+        """Whether an event without points is due."""
         return self.reports < FREE_REPORTS or self.reported_at is None or abs(now - self.reported_at) >= EVERY
 
 
 def told() -> dict[str, int]:
-    """The quotas, for whoever is told that one was reached."""
+    """The quotas, for a message about an exceeded one."""
     return {"seat_points": SEAT_POINTS, "session_points": SESSION_POINTS, "seat_measures": SEAT_MEASURES}
 
 
-_accounts: OrderedDict[tuple[int, int], Account] = OrderedDict()  # by session and client, the latest last
+_accounts: OrderedDict[tuple[int, int], Account] = OrderedDict()  # by session and client, the most recent last
 _lock = Lock()
 
 
 def account(seat: Participation) -> Account:
-    """A query or two where this process has not heard of the client's work yet, but for a session's first round."""
+    """The client's account. One or two queries if the process has not seen its work, except in a first round."""
     key = (seat.round.session_id, seat.client_id)
     with _lock:
         found = _accounts.get(key)
-    if found is None or (found.seat_id == seat.pk and found.seat_points > seat.num_points):  # what it had is gone
+    if found is None or (found.seat_id == seat.pk and found.seat_points > seat.num_points):  # the seat was emptied
         is_first = (seat.round.number, seat.round.attempt, seat.num_points) == (1, 1, 0)
         found = Account(all_points=0 if is_first else _before(seat))
     if found.seat_id != seat.pk:

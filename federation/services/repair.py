@@ -39,7 +39,7 @@ def mend(session_id: int, then: Callable[[], None] = lambda: None) -> bool:
 
 
 def _attempt(model: GlobalModel, do: Callable[[], bool]) -> bool:
-    """Do something to make a model again; the third time that it fails for no known reason the model is lost."""
+    """Try to make a model again. After the third failure for an unknown reason the model is lost."""
     try:
         return steps.attempt(Step(model.session, f"make model {model} again"), do, partial(_lost, model))
     except StepFailed:

@@ -61,7 +61,7 @@ _READ = (*_SEAT, *_of("round", _ROUND), *_of("round__base_model", _BASE), *_of("
 _with_round = Participation.objects.select_related("round__session", "round__base_model").order_by()
 _own = Select(lambda pk, client: _with_round.filter(pk=pk, client=client).only(*_READ, *_UPDATE), int, int)
 _offered = Select(
-    lambda client, token: (  # a token that was replaced meanwhile gets no work, nor does a disabled client
+    lambda client, token: (  # a replaced token gets no work, nor does a disabled client
         _with_round.filter(client=client, client__token_hash=token, client__enabled=True)
         .filter(status__in=OPEN, round__status=RoundStatus.COLLECTING)
         .only(*_READ, *_of("round__session", _WORK))

@@ -83,9 +83,7 @@ def check(spec: Spec) -> Spec:
             errors.append((one, f"{one} is {chosen!r}: choose one of {', '.join(choices.values)}."))
     client_tags = _tags(spec, errors)
     if unknown := [name for name in spec.defences if name not in set(Defence)]:
-        errors.append(
-            ("defences", f"There is no defence {unknown[0]!r}: choose some of {', '.join(Defence)}, or none.")
-        )
+        errors.append(("defences", f"{unknown[0]!r} is no defence. Choose some of {', '.join(Defence)}, or none."))
     workload_options, train = dict(spec.workload_options), dict(spec.train)
     strategy_options = dict(spec.strategy_options)
     try:

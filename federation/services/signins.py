@@ -1,4 +1,4 @@
-"""Who came in and who tried: what is kept of it, and who has to wait after too many wrong passwords."""
+"""The record of sign-ins and tries, and who must wait after too many wrong passwords."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def address_of(request: HttpRequest) -> str:
 
 
 def record(outcome: SignIn.Outcome, request: HttpRequest, *, username: str = "", now: datetime | None = None) -> None:
-    """Note it in the table and in the log."""
+    """Record it in the table and in the log."""
     address = address_of(request)
     browser = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")[:200]
     row = SignIn.objects.create(
@@ -57,10 +57,10 @@ def record(outcome: SignIn.Outcome, request: HttpRequest, *, username: str = "",
 
 
 def waits(username: str, address: str, *, now: datetime) -> timedelta | None:
-    """How long this name has to wait at this address after too many wrong passwords; None: it may try.
+    """How long this name must wait at this address after too many wrong passwords; None if it may try.
 
-    Only the pair is locked, so that no stranger keeps somebody out from elsewhere; an address that tries many names
-    is locked for all of them.
+    Only the pair is locked, so strangers elsewhere keep nobody out. An address that tries many names is locked for all
+    of them.
     """
     wrong = SignIn.objects.filter(address=address, outcome=Outcome.WRONG, time__gt=now - COOL_OFF)
     username = username[:NAME_CHARACTERS]
@@ -74,14 +74,14 @@ def waits(username: str, address: str, *, now: datetime) -> timedelta | None:
 
 
 def _nth(rows: QuerySet[SignIn], number: int) -> datetime | None:
-    """When the n-th newest happened: as long as that is recent, there are too many."""
+    """The time of the n-th newest row. While that is recent, there are too many."""
     return rows.order_by("-time").values_list("time", flat=True)[number - 1 : number].first()
 
 
 def note_wrong_key(request: HttpRequest, *, now: datetime) -> timedelta | None:
-    """Count an API key that opened nothing. Returns how long to wait where there were too many from this address.
+    """Count an invalid API key. Returns how long to wait if too many came from this address.
 
-    A key that is right is never refused for it.
+    A valid key is never refused for that.
     """
     wrong = SignIn.objects.filter(address=address_of(request), outcome=Outcome.WRONG_KEY, time__gt=now - COOL_OFF)
     if (since := _nth(wrong, WRONG_OF_ADDRESS)) is not None:
@@ -91,7 +91,7 @@ def note_wrong_key(request: HttpRequest, *, now: datetime) -> timedelta | None:
 
 
 def prune(*, now: datetime) -> int:
-    """Remove what is old or too much. Returns how many rows went."""
+    """Remove old rows, and the oldest if there are too many. Returns how many."""
     old = SignIn.objects.filter(time__lt=now - KEPT_FOR)
     newest = SignIn.objects.order_by("-pk").values_list("pk", flat=True)
     last = newest[KEPT : KEPT + 1].first()
@@ -109,6 +109,6 @@ def mark_entered(session: SessionBase, *, now: datetime) -> None:
 
 
 def entered_at(session: SessionBase) -> datetime | None:
-    """When whoever is signed in here entered the password last."""
+    """When the user of this session last entered the password."""
     entered = session.get(ENTERED)
     return datetime.fromtimestamp(entered, tz=timezone.get_default_timezone()) if isinstance(entered, float) else None

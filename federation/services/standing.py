@@ -1,4 +1,4 @@
-"""Who may still go on: what let somebody in is looked at again for as long as something of theirs is open."""
+"""Who may still continue: the right of a caller is checked again while something of theirs is open."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AT_ONCE = 500  # in one query
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A client, by the token that it came with."""
+    """A client, by the token that it used."""
 
     client_id: int
     token_hash: str
@@ -47,7 +47,7 @@ Principal = Agent | Script | Browser
 
 
 def withdrawn(principals: Collection[Principal], *, now: datetime) -> dict[Principal, Refused]:
-    """Those who may not go on, with what to tell them. A query for each kind of them, and one more for browsers."""
+    """Those who may not continue, each with the refusal. One query per kind, and one more for browsers."""
     found: dict[Principal, Refused] = {}
     for agents in _parts([one for one in principals if isinstance(one, Agent)]):
         found |= _agents(agents)
@@ -70,9 +70,11 @@ def _agents(agents: Sequence[Agent]) -> dict[Principal, Refused]:
     for agent in agents:
         name, enabled = known.get((agent.client_id, agent.token_hash), ("", False))
         if not name:
-            found[agent] = Unauthorized("This token is not good any more: its client was removed, or it was replaced.")
+            found[agent] = Unauthorized(
+                "This token is no longer valid: its client was removed, or the token was replaced."
+            )
         elif not enabled:
-            found[agent] = Forbidden(f"{name} was disabled. The operator can enable it again; the token stays good.")
+            found[agent] = Forbidden(f"{name} was disabled. An operator can enable it again; the token stays valid.")
     return found
 
 
@@ -82,7 +84,7 @@ _AGENT = ("name", "enabled")
 def _scripts(scripts: Sequence[Script], now: datetime) -> dict[Principal, Refused]:
     usable = apikeys.usable(now).filter(key_hash__in=[one.key_hash for one in scripts]).order_by()
     good = set(usable.values_list("key_hash", flat=True))
-    refusal = Unauthorized("This API key was revoked or has expired, or its user may not sign in any more.")
+    refusal = Unauthorized("This API key was revoked or has expired, or its user may no longer sign in.")
     return {one: refusal for one in scripts if one.key_hash not in good}
 
 
@@ -97,9 +99,9 @@ def _browsers(browsers: Sequence[Browser], now: datetime) -> dict[Principal, Ref
     return {one: refusal for one in browsers if not _is_good(*signed_in.get(one.session_key, ("", "")), active)}
 
 
-@lru_cache(2048)  # a session changes seldom, and reading it means checking its signature
+@lru_cache(2048)  # a session rarely changes, and reading it checks its signature
 def _identity(session_data: str) -> tuple[str, str]:
-    """Whose a session is, and the mark of the password that was given."""
+    """The user of a session, and the mark of the password at sign-in."""
     content = SessionStore().decode(session_data)
     return str(content.get(SESSION_KEY, "")), str(content.get(HASH_SESSION_KEY, ""))
 

@@ -1,7 +1,6 @@
-"""Steps that fail for no known reason: counted, told, and given up at the third time. Nothing is retried for ever.
+"""Steps that fail for an unknown reason: counted, reported, and given up after the third failure.
 
-What is expected never comes here: a full disk, a lease that was lost, a database that is away. A process that is
-killed counts nothing either.
+Expected failures are not counted: a full disk, a lost lease, a database that is away. Nor is a killed process.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ REASON = 300  # characters
 
 
 class StepFailed(Exception):
-    """A step failed and was counted. gave_up: it was the last time, and what follows from it was done."""
+    """A step failed and was counted. gave_up: it was the last time, and `give_up` was called."""
 
     def __init__(self, gave_up: bool) -> None:
         super().__init__()
@@ -34,7 +33,7 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that is done for a session until it succeeds. does: "aggregate round 3", to go after "could not"."""
+    """Something that is tried for a session until it succeeds. does: "aggregate round 3", for "could not …"."""
 
     session: TrainingSession
     does: str
@@ -46,9 +45,9 @@ class Step:
 
 
 def attempt(step: Step, do: Callable[[], T], give_up: Callable[[str], object]) -> T:
-    """What `do` returns. An exception is counted; the third time `give_up` is called with the reason, a sentence.
+    """What `do` returns. An exception is counted; after the third, `give_up` is called with the reason, a sentence.
 
-    Raises StepFailed after a failure, and whatever passes by itself as it is.
+    Raises StepFailed after a failure. Failures that pass by themselves are raised unchanged.
     """
     try:
         done = do()
@@ -62,7 +61,7 @@ def attempt(step: Step, do: Callable[[], T], give_up: Callable[[str], object]) -
 
 
 def failing(session: TrainingSession, round_: Round | None) -> list[str]:
-    """What is tried again at the moment, a sentence each. round_: the session's active one."""
+    """The steps that are being tried again, a sentence each. round_: the session's active one."""
     active = None if round_ is None else round_.pk
     return [
         f"{told['sentence']} It failed {_times(told['times'])} and is tried again."
@@ -101,7 +100,7 @@ def _described(error: Exception) -> str:
 
 @transaction.atomic
 def _count(step: Step, sentence: str) -> int:
-    """Note a failure in a transaction of its own, and forget those of rounds before. Returns how many there were."""
+    """Note a failure in a transaction of its own, and forget those of earlier rounds. Returns how many there were."""
     row = TrainingSession.objects.select_for_update().only("failing").filter(pk=step.session.pk).first()
     if row is None:  # deleted meanwhile
         return 0

@@ -1,4 +1,4 @@
-"""Rounds: `advance` makes the one move that is due. Whatever happens, whoever notices just calls it."""
+"""Rounds: `advance` makes the one move that is due. Every trigger just calls it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
 
 
 def _attempt(does: str, round_: Round, do: Callable[[], bool], now: datetime) -> bool:
-    """Do something about a round; the third time that it fails for no known reason the round fails."""
+    """Do a step of a round. After the third failure for an unknown reason the round fails."""
     step = Step(round_.session, f"{does} {round_}", round_)
     try:
         return steps.attempt(step, do, partial(fail_active, round_.pk, now=now))
@@ -122,7 +122,7 @@ def open_next(*, now: datetime) -> bool:
         except StepFailed as failure:
             if failure.gave_up:
                 return True
-        waiting.remove(turn.session)  # it holds nobody up
+        waiting.remove(turn.session)  # it delays no other session
     return False
 
 

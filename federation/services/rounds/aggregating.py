@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Payload = dict[str, Any]
 LEASE = timedelta(seconds=10)  # renewed between blocks; a worker that dies loses it
 RENEW = timedelta(seconds=2)
-MOST_CLAIMS = 20  # of one round, by workers that did not live to tell what became of it
+MOST_CLAIMS = 20  # of one round, by workers that were killed before they ended
 
 
 class LeaseLost(Exception):
@@ -70,7 +70,7 @@ class Lease:
 def aggregate(round_: Round, token: str) -> bool:
     """Build the next global model from the reported updates and publish it. False if it could not be done now."""
     if round_.claims >= MOST_CLAIMS:
-        reason = f"{MOST_CLAIMS} times the worker was ended while it aggregated the updates."
+        reason = f"The worker was killed {MOST_CLAIMS} times while it aggregated the updates."
         return fail(round_, reason=reason, now=timezone.now(), lease_token=token)
     try:
         return _aggregate(round_, token)
@@ -86,12 +86,12 @@ def aggregate(round_: Round, token: str) -> bool:
 
 
 def _ended(round_: Round, token: str, **fields: None) -> None:
-    """The worker lived to the end of its try, so that it is not one of those that were killed over this round."""
+    """Take off the claim: the worker lived to the end of its try."""
     ours = Round.objects.filter(pk=round_.pk, status=RoundStatus.AGGREGATING, lease_token=token, claims__gt=0)
     ours.update(claims=F("claims") - 1, **fields)
 
 
-# What is read of each seat where all goes well; the rest is fetched where something was damaged.
+# The fields that are usually read of each seat; the rest is fetched if something is damaged.
 _COUNTED = (
     *("status", "digest", "num_examples", "counted_examples", "staleness", "metrics", "counted_in"),
     *("update_norm", "flags"),
@@ -129,7 +129,7 @@ def _aggregate(round_: Round, token: str) -> bool:
 def _fail(round_: Round, token: str, result: leaving_out.Result) -> bool:
     leaving_out.record(round_, result.left_out)
     failed = fail(round_, reason=result.failure, now=timezone.now(), lease_token=token)
-    if not failed:  # another worker has the claim, and decides for itself
+    if not failed:  # another worker has the claim and decides itself
         transaction.set_rollback(True)
     return failed
 

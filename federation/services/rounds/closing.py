@@ -1,4 +1,4 @@
-"""The ends of a round and what follows: it is aggregated, failed or cancelled; its session goes on or ends."""
+"""The ends of a round and what follows: it is aggregated, failed or cancelled; its session continues or ends."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def _missed(round_: Round) -> str:
 
 
 def _withdrawn(round_: Round) -> str:
-    """Who was disabled or removed meanwhile, so that its update does not count."""
+    """A sentence that names clients whose updates do not count, because they were disabled or removed."""
     names = sorted(round_.seats.filter(withdrawn=True).values_list("client__name", flat=True))
     if not names:
         return ""
     some = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-    return f" Disabled or removed meanwhile, so that it does not count: {some}."
+    return f" Not counted, because disabled or removed: {some}."
 
 
 @transaction.atomic
@@ -73,7 +73,7 @@ def collect(round_: Round, *, reason: str, now: datetime) -> bool:
 
 @transaction.atomic
 def fail(round_: Round, *, reason: str, now: datetime, lease_token: str | None = None) -> bool:
-    """End a round without a model: it is tried again, skipped, or fails its session, as that was told."""
+    """End a round without a model. The session's setting decides: try again, skip it, or fail the session."""
     guard = {} if lease_token is None else {"lease_token": lease_token}
     if not move(round_, RoundStatus.FAILED, guard=guard, reason=reason, closed_at=now):
         return False
@@ -109,14 +109,14 @@ def _fail_session(session: TrainingSession, reason: str, now: datetime) -> None:
 
 @transaction.atomic
 def fail_active(round_id: int, reason: str, *, now: datetime) -> bool:
-    """Fail a round with which nothing can be done, whatever state it is in by now. False if it is over."""
+    """Fail a round for which a step was given up, whatever its state. False if it is over."""
     round_ = Round.objects.select_for_update().filter(pk=round_id, status__in=ACTIVE).first()
     return round_ is not None and fail(round_, reason=reason, now=now)
 
 
 @transaction.atomic
 def fail_unopened(session: TrainingSession, reason: str, *, now: datetime) -> bool:
-    """Fail the next round of a session, which could not be opened: without seats, so that nobody is asked."""
+    """Fail the next round of a session, which could not be opened: it has no seats, so nobody is asked."""
     following, base = next_try(session), session.last_model()
     if following is None or base is None:
         return False

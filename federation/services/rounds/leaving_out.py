@@ -1,7 +1,7 @@
-"""A model is made without the updates that would spoil it, as long as the quorum holds; their clients are named.
+"""Makes a model without the updates that would spoil it, as long as the quorum holds, and names their clients.
 
-Who is left out depends on the files alone, so that a worker that is killed in between and the next one decide alike,
-and a model that is made again is made of the same updates.
+The choice depends only on the files. So the next worker after a killed one decides the same, and a model that is made
+again contains the same updates.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LeftOut:
 
 @dataclass(slots=True)
 class Result:
-    """What came of the updates. made is None where `failure` says why there is no model."""
+    """The outcome. made is None if there is no model; `failure` then says why."""
 
     counted: list[Participation]
     left_out: list[LeftOut] = field(default_factory=list)
@@ -40,9 +40,9 @@ class Result:
 def make(
     round_: Round, seats_: Sequence[Participation], out: Path, out_slots: Path, on_block: Callable[[], None]
 ) -> Result:
-    """Aggregate, and again without those who are to blame where the model could not be stored.
+    """Aggregate, and aggregate again without the updates to blame if the model cannot be stored.
 
-    Each time there is at least one update less. Only where the session's defences say so: else the round fails.
+    Each time at least one update less remains. Without the defence `finite` the round fails at once.
     """
     result = Result(list(seats_))
     while result.made is None and not result.failure:
@@ -63,7 +63,7 @@ def _leave_out(round_: Round, result: Result, error: SpoiltModel) -> None:
         return
     names = ", ".join(seat.client.name for seat in blamed)
     if Defence.FINITE not in round_.session.defences:
-        result.failure += f" That comes of the update of {names}."
+        result.failure += f" The update of {names} causes that."
         return
     result.left_out += [LeftOut(seat, f"The update was left out: {error}") for seat in blamed]
     result.counted = [seat for seat in result.counted if seat not in blamed]
@@ -74,11 +74,11 @@ def _leave_out(round_: Round, result: Result, error: SpoiltModel) -> None:
         return
     everybody = ", ".join(one.seat.client.name for one in result.left_out)
     are = "update is" if own == 1 else "updates are"
-    result.failure += f" Without the update of {everybody} {own} {are} left, and {needed} are needed."
+    result.failure += f" Without the update of {everybody}, {own} {are} left, and {needed} are needed."
 
 
 def record(round_: Round, left_out: Sequence[LeftOut]) -> None:
-    """Refuse these updates for good. Call inside the transaction that publishes the model or fails the round."""
+    """Reject these updates for good. Call it inside the transaction that publishes the model or fails the round."""
     entries = []
     for seat, why in ((one.seat, one.why) for one in left_out):
         told = [*seat.flags, flags.left_out(round_.number)]

@@ -53,9 +53,9 @@ class Turn:
     session: TrainingSession
     pool: Pool
     asked: int  # clients that the round would have
-    free: list[Client]  # but for those that are kept for the sessions before it
+    free: list[Client]  # except those that are kept for the sessions before it
     ahead: list[TrainingSession]  # for whom some of its free clients are kept
-    error: Exception | None = None  # why nothing is known of it
+    error: Exception | None = None  # why the turn could not be computed
 
     @property
     def is_due(self) -> bool:
@@ -63,7 +63,7 @@ class Turn:
 
 
 def turns(waiting: Sequence[TrainingSession], everyone: Pool) -> Iterator[Turn]:
-    """The turns of these sessions, in their order. One of which nothing can be known holds nobody up."""
+    """The turns of these sessions, in their order. A session whose turn cannot be computed delays no other."""
     kept: dict[int, TrainingSession] = {}  # for whom, by client
     for session in waiting:
         try:

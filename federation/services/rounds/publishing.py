@@ -1,4 +1,4 @@
-"""A model that is made becomes known, and its round is complete."""
+"""Publishes a model and completes its round."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def publish(
 
 
 def _is_withdrawn(late: Sequence[Participation]) -> bool:
-    """Whether a client of these was disabled or removed just as its update was taken in.
+    """Whether a client of these late updates was disabled or removed while the round took them in.
 
-    An own seat of the round needs no such look: what withdraws it takes the claim away.
+    The round's own seats need no such check: withdrawing one ends the claim.
     """
     clients = [seat.client_id for seat in late]
     return bool(clients) and Client.objects.filter(pk__in=clients).exclude(enabled=True, removed_at=None).exists()

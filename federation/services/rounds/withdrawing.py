@@ -1,4 +1,4 @@
-"""What a client sent stops to count when the client is disabled or removed, wherever no model was made of it yet."""
+"""Withdraws what a disabled or removed client sent, if it is in no model yet."""
 
 from __future__ import annotations
 
@@ -17,22 +17,18 @@ from federation.services.rounds.closing import move
 
 STANDING = (*OPEN, SeatStatus.REPORTED)  # seats that count or may still count in their own round
 MAY_BE_LATE = (SeatStatus.DROPPED, SeatStatus.LATE)
-AGAIN: dict[str, Any] = {
-    "lease_token": "",
-    "lease_until": None,
-    "claims": 0,
-}  # whoever aggregates now can publish nothing
+AGAIN: dict[str, Any] = {"lease_token": "", "lease_until": None, "claims": 0}  # the present worker can publish nothing
 
 
 @transaction.atomic
 def withdraw(client: Client, *, reason: str) -> None:
-    """Take out whatever of a client's is in no model yet, for good: enabled again, it begins with its next seat.
+    """Take out everything of a client that is in no model yet, for good. If enabled again, it starts with a new seat.
 
-    A collecting round goes on without it. One that is being aggregated is aggregated again without it; where the
-    quorum does not hold any more, it is judged again as a collecting one. Call it after the change to the client, in
-    the same transaction: the client gets no new seat meanwhile.
+    A collecting round continues without it. A round that is being aggregated is aggregated again without it; below the
+    quorum it collects again, and its verdict decides. Call this after the change to the client, in the same
+    transaction: the client gets no new seat meanwhile.
     """
-    # Locked in one order, before the seats and those before the sessions' logs: as everywhere.
+    # The same order of locks as everywhere: rounds, seats, the sessions' logs.
     touched = list(_touched(client).select_for_update(of=("self",)).select_related("session").order_by("pk"))
     gone = _take_out(client, touched, reason)
     for round_ in touched:
@@ -47,10 +43,9 @@ def withdraw(client: Client, *, reason: str) -> None:
 
 
 def withdraw_all(seats_: Sequence[Participation]) -> bool:
-    """Withdraw the clients among these seats that are disabled or removed by now. True if there was one.
+    """Withdraw the clients of these seats that are now disabled or removed. True if there was one.
 
-    For the moment between the taking in of a late update and the change to its client, which see nothing of each
-    other.
+    Needed when a round takes in a late update while its client is changed: neither sees the other.
     """
     gone = {seat.client_id: seat.client for seat in seats_ if not seat.client.counts}
     for client in gone.values():
@@ -63,18 +58,18 @@ def reason_of(client: Client) -> str:
 
 
 def _touched(client: Client) -> QuerySet[Round]:
-    """The open rounds in which something of the client's counts or may count."""
+    """The open rounds in which something of the client counts or may count."""
     own = Participation.objects.filter(round=OuterRef("pk"), client=client, status__in=STANDING)
     late = Participation.objects.filter(counted_in=OuterRef("pk"), client=client)
     return Round.objects.filter(Exists(own) | Exists(late), status__in=ACTIVE)
 
 
 def _take_out(client: Client, touched: Sequence[Round], reason: str) -> list[Participation]:
-    """Mark the seats that are not to count. Returns those that counted or were to count, as they were."""
+    """Mark the seats that do not count any more. Returns those that counted or would have, unchanged."""
     mine = Participation.objects.filter(client=client)
     own = _locked(mine.filter(round__in=touched, status__in=STANDING))
     taken = _locked(mine.filter(counted_in__in=touched))
-    # Of the rounds that are over: what waits to count in a later one, and what may still come too late.
+    # Of past rounds: late updates that wait for a later round, and seats that may still send one.
     over = mine.filter(counted_in=None, withdrawn=False, round__session__status__in=LIVE)
     waiting = _locked(over.filter(status=SeatStatus.LATE, round__session__late_policy=LatePolicy.NEXT_ROUND))
     to_come = _locked(over.filter(status__in=MAY_BE_LATE))
@@ -91,7 +86,7 @@ def _locked(seats_: QuerySet[Participation]) -> list[Participation]:
 
 
 def _judge_again(round_: Round) -> None:
-    """Withdraw the claim. Any worker makes the model anew, of what is left, or finds that the quorum is missed."""
+    """End the claim. Any worker makes the model from the rest, or finds that the quorum is missed."""
     if round_.tally()["reported"] >= max(1, round_.session.quorum):
         Round.objects.filter(pk=round_.pk).update(**AGAIN)
     else:

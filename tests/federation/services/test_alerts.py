@@ -240,7 +240,7 @@ def test_a_test_says_where_it_went_or_what_failed(rule, hook):
 
 
 def test_a_webhook_that_nobody_answers_is_a_reason(loopback_is_listed):
-    with pytest.raises(mail.NotSent, match="did not take it"):
+    with pytest.raises(mail.NotSent, match="did not accept the call"):
         mail.webhook("http://127.0.0.1:9/", "hello")
 
 

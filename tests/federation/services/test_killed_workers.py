@@ -27,7 +27,7 @@ def test_a_round_over_which_the_worker_was_killed_twenty_times_fails(closed, now
     assert advance(round_.session, later)
     failed = Round.objects.get()
     assert failed.status == RoundStatus.FAILED
-    assert "20 times" in failed.reason and "ended" in failed.reason
+    assert "20 times" in failed.reason and "killed" in failed.reason
 
 
 def test_nineteen_times_are_not_enough(closed, now):

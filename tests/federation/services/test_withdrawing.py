@@ -59,7 +59,7 @@ def test_the_round_fails_for_the_quorum_and_says_who_is_missing(open_round, now)
     assert failed.status == RoundStatus.FAILED
     assert failed.reason == (
         "1 of 2 needed updates had arrived when no seat was open any more. "
-        "Disabled or removed meanwhile, so that it does not count: anna."
+        "Not counted, because disabled or removed: anna."
     )
     assert session.status == SessionStatus.RUNNING
 
@@ -232,7 +232,7 @@ def test_so_is_one_whose_client_was_removed(open_round, now, monkeypatch, moment
         monkeypatch.setattr(storage, "put", lambda *args: (put(*args), revoke("anna", "removed", now=now)))
     else:
         revoke("anna", "removed", now=now)
-    with pytest.raises(Unauthorized, match="taken back"):
+    with pytest.raises(Unauthorized, match="revoked"):
         _receive(mine, now)
 
 
@@ -241,7 +241,7 @@ def test_so_is_one_that_came_by_a_token_that_was_replaced_meanwhile(open_round, 
     mine = seats.of(clients.authenticate(token_of("anna"), now=now), seat_of("anna").pk)
     _, code = invitations.reissue(Client.objects.get(name="anna"), by=alice, now=now)
     clients.enroll(join_code=code, name="anna", info={}, token="ab" * 32, now=now)
-    with pytest.raises(Unauthorized, match="taken back"):
+    with pytest.raises(Unauthorized, match="revoked"):
         _receive(mine, now)
     fresh = seats.of(clients.authenticate("ab" * 32, now=now), mine.pk)
     assert _receive(fresh, now), "whoever joined anew goes on with the same work"
