@@ -25,7 +25,7 @@ from federation.prepared import Select
 from federation.services import conversions, damage
 from federation.services.standing import Principal
 
-MOST_WAITING = 8  # callers at a time for whom a model is to be converted
+MOST_WAITING = 8  # callers that wait for a conversion
 SENDFILE_BYTES = 1 << 20  # at a time, so that other connections get their turn
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
@@ -60,7 +60,7 @@ async def get_model(exchange: Exchange) -> None:
 
 
 async def get_state_dict(exchange: Exchange) -> None:
-    """The same weights as a PyTorch state_dict, which is made once."""
+    """The same weights as a PyTorch state_dict, made once per model."""
     digest = exchange.path["digest"]
     _, caller = await _permitted(exchange.headers, digest)
     with exchange.going_on_as(caller):
@@ -77,7 +77,7 @@ async def get_state_dict(exchange: Exchange) -> None:
 async def _converted(digest: str) -> Path:
     global _waiting
     if _waiting >= MOST_WAITING:
-        raise Unavailable("Many models are being converted; try again.", headers={"Retry-After": "5"})
+        raise Unavailable("Too many models are being converted. Try again in 5 s.", headers={"Retry-After": "5"})
     _waiting += 1
     try:
         return await one_by_one(conversions.make, digest)
@@ -85,11 +85,11 @@ async def _converted(digest: str) -> Path:
         _waiting -= 1
 
 
-_waiting = 0  # for a conversion
+_waiting = 0  # callers that wait for a conversion
 
 
 async def _send(exchange: Exchange, caller: Principal, file: Path, etag: str, headers: dict[str, str]) -> None:
-    """A file, or the part of it that is asked for."""
+    """Send a file, or the part of it that was asked for."""
     size = file.stat().st_size
     start, stop, partial = _range(exchange.headers, etag, size)
     headers["Content-Length"] = str(stop - start)
@@ -139,9 +139,9 @@ _for_client = Select(  # the same, if the client holds or held a seat on one of 
 
 
 async def _permitted(headers: dict[str, str], digest: str) -> tuple[Path, Principal]:
-    """The model's file, which is sound, and who asks for it.
+    """The model's file, which is sound, and the caller.
 
-    Raises NotFound for what is not there and what is not the caller's alike.
+    Raises NotFound both for an unknown model and for one that the caller may not have.
     """
     doubted = "no-cache" in headers.get("cache-control", "")
     caller, known, seen_whole = await in_thread(_found, headers, digest)
@@ -151,7 +151,7 @@ async def _permitted(headers: dict[str, str], digest: str) -> tuple[Path, Princi
 
 
 def _found(headers: dict[str, str], digest: str) -> tuple[Principal, set[str], bool]:
-    """Who asks, what the rows of a model say of its file, and whether this process saw that whole."""
+    """The caller, the states of the file by the model's rows, and whether this process saw the file whole."""
     token, client = bearer(headers), None
     if token is None and browser_user(headers) is None:
         raise Unauthorized("This needs the header Authorization: Bearer <token>, or a signed-in browser.")

@@ -25,7 +25,7 @@ async def alive(exchange: Exchange) -> None:
 
 
 async def ready(exchange: Exchange) -> None:
-    """200 where every part works, 503 where one does not: to who may know, the entry says what to do."""
+    """200 if every part works, 503 if one does not. Operators also get an entry per part that says what to do."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             found = await at_length(health.checks, timezone.now())
@@ -40,7 +40,7 @@ async def ready(exchange: Exchange) -> None:
 
 
 async def _may_know(exchange: Exchange) -> bool:
-    """Whether an operator asks. Without the database a key counts that was good a moment ago."""
+    """Whether an operator calls. While the database is away, a key that was valid a moment ago counts."""
     token = auth.bearer(exchange.headers)
     if token and (who := seen.who(token)) and who[0] == "user":
         return True

@@ -1,4 +1,4 @@
-"""How much a request may carry: bytes by route and method, and for JSON its members and depth."""
+"""How much a request may contain: bytes by route and method, and for JSON also values and depth."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MOST_MESSAGE = 4 * KIB  # bytes of one message by a websocket, in which a browse
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one kind of request may carry.
+    """What one kind of request may contain.
 
-    known: bytes from a caller whose token, key or session was looked at before. strangers: bytes from anybody
-    else; with 0 such a body is refused with 401 before it is read. streams: the route reads the body by itself, in
-    pieces, and bounds it. values, depth: of JSON, counted before it is parsed into objects.
+    known: bytes from a caller whose token, key or session was checked. strangers: bytes from anybody else; with 0 the
+    body is refused with 401 before it is read. streams: the route reads and limits the body by itself, in pieces.
+    values, depth: of JSON, counted before it is parsed.
     """
 
     known: int
@@ -29,7 +29,7 @@ class Limit:
     depth: int = 32
 
 
-TINY = Limit(KIB, KIB)  # of what needs no body
+TINY = Limit(KIB, KIB)  # for requests that need no body
 FORM = Limit(256 * KIB, 16 * KIB)
 OPERATOR = Limit(256 * KIB)
 ENROL = Limit(128 * KIB, 128 * KIB, values=2_000, depth=16)
@@ -51,7 +51,7 @@ _COMPILED = [(methods, re.compile(pattern, re.DOTALL), limit) for methods, patte
 
 
 def of(method: str, path: str) -> Limit:
-    """The first route that fits decides; what is no route needs no body."""
+    """The limit of the first matching route; without a route no body is needed."""
     if len(path) > MOST_PATH:
         return TINY
     return _of(method, path)
@@ -65,28 +65,28 @@ def _of(method: str, path: str) -> Limit:
     return TINY
 
 
-# One that is not closed reaches to the end, so that a search never begins anew within it.
+# An unclosed string reaches to the end, so a search never starts within it.
 STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 def check_json(body: bytes, limit: Limit) -> None:
-    """Bound JSON before it is parsed. Raises TooLarge, or Refused for too many values or too deep a nesting.
+    """Check JSON before it is parsed. Raises TooLarge, or Refused for too many values or levels.
 
-    Commas and opening brackets are counted: there are never more values than both together and one. It is mostly
-    over with this; only where they are many are those within strings left out, and the depth counted.
+    Commas and opening brackets are counted: values are at most one more than both together. That is usually enough.
+    Only if there are many, strings are removed first and the depth is counted.
     """
     if len(body) > limit.known:
-        raise TooLarge(f"The body has {len(body)} bytes; {limit.known} are allowed here.")
+        raise TooLarge(f"The body has {len(body)} bytes. This address accepts {limit.known}.")
     opened = body.count(b"{") + body.count(b"[")
     if opened <= limit.depth and opened + body.count(b",") < limit.values:
         return
     bare = STRINGS.sub(b"", body)
     opened = bare.count(b"{") + bare.count(b"[")
     if opened + bare.count(b",") >= limit.values:
-        raise Refused(f"The JSON has more than {limit.values} values; so many are not taken here.")
+        raise Refused(f"The JSON has too many values. This address accepts {limit.values} values.")
     if opened > limit.depth and _depth(bare) > limit.depth:
-        raise Refused(f"The JSON is nested more than {limit.depth} deep; so deep is not taken here.")
+        raise Refused(f"The JSON is nested too deeply. This address accepts {limit.depth} levels.")
 
 
 def _depth(bare: bytes) -> int:

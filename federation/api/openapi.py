@@ -1,4 +1,4 @@
-"""The OpenAPI document: the raw routes, and every refusal with what brings it about."""
+"""The OpenAPI document: the raw routes, and every refusal with its causes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FILE = {"description": "The file, or the part of it that was asked for", "conten
 
 # ---- refusals
 
-REFUSALS = {  # what a status says
-    "400": "No JSON, more values or a deeper nesting than is taken here, an invalid header, or an unknown host",
+REFUSALS = {  # what a status means
+    "400": "No JSON, too many values or levels, an invalid header, or an unknown host",
     "401": "No valid token, API key or session",
-    "403": "Not allowed to this caller; for a browser also: no valid CSRF token",
-    "404": "Not there, or another's",
-    "405": "Another method",
-    "408": "The body comes too slowly",
-    "409": "The state does not allow it now",
+    "403": "This caller may not do it, or a browser sent no valid CSRF token",
+    "404": "Unknown, or somebody else's",
+    "405": "This address does not accept the method",
+    "408": "The body arrives too slowly",
+    "409": "The present state does not allow it",
     "410": "The round is closed, or the file is not kept",
     "412": "Another version of tus: send Tus-Resumable: 1.0.0",
     "413": "The body is too large",
@@ -36,13 +36,13 @@ REFUSALS = {  # what a status says
     "429": "Too many requests, or too many of something",
     "431": "The headers are too large",
     "460": "The bytes do not fit the checksum",
-    "503": "Not now: the server is busy or its database is away",
+    "503": "The server is busy, or its database is away",
     "507": "The server's disk is full",
 }
-ALWAYS = ("400", "401", "403", "405", "408", "413", "414", "429", "431", "503")  # whatever is asked for
+ALWAYS = ("400", "401", "403", "405", "408", "413", "414", "429", "431", "503")  # on every operation
 WRITES = ("409", "422", "507")
 RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 0}}
-LATER = ("409", "423", "429", "503", "507")  # may say when to come again
+LATER = ("409", "423", "429", "503", "507")  # may say when to try again
 PROBLEM = {
     "type": "object",
     "description": "RFC 9457",
@@ -94,7 +94,7 @@ def _add_refusals(path: str, method: str, operation: dict[str, Any]) -> None:
 
 
 def _answers(good: dict[str, Any], *refusals: str) -> dict[str, Any]:
-    """good: a description by status, or a whole answer. refusals: those that are not any operation's."""
+    """good: a description by status, or a whole answer. refusals: those that not every operation has."""
     answers = {status: {"description": text} if isinstance(text, str) else text for status, text in good.items()}
     return answers | dict.fromkeys(refusals)
 

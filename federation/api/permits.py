@@ -1,8 +1,8 @@
-"""Permits: what lasts ends within a second once what let it in is taken back.
+"""Permits: whatever is open ends within a second after its right is revoked.
 
-A poll, an upload, a download or a websocket holds a permit for as long as it is open, and waits for the other side
-through it. The database is asked again and again whether all who hold one may go on, for all of them at once; so it
-does not matter who took it back, by what way, in which process.
+A poll, an upload, a download or a websocket holds a permit while it is open, and waits for the other side through it.
+The database is asked regularly whether all holders may continue, for all of them at once. So it does not matter who
+revoked the right, how, and in which process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOOK_SECONDS = 0.4
 
 
 class Permit:
-    """The right of one principal to go on. `refusal` says why it has none any more."""
+    """The right of one principal to continue. `refusal` says why it ended."""
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
@@ -38,7 +38,7 @@ class Permit:
         self._waits: set[asyncio.Timeout] = set()
 
     async def wait(self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Await what a function gives. Raises the refusal as soon as there is one."""
+        """Await a function's result. Raises the refusal as soon as there is one."""
         if self.refusal:
             raise self.refusal
         try:
@@ -54,14 +54,14 @@ class Permit:
             raise
 
     def withdraw(self, refusal: Refused) -> None:
-        """Called in the loop that waits."""
+        """End the right. Call it in the loop that waits."""
         self.refusal = refusal
         for wait in self._waits:
             wait.reschedule(0)  # a time that has passed
 
 
 class Watch:
-    """Looks whether those who hold a permit in one loop may go on, while there is one."""
+    """Checks whether the holders of permits in one loop may continue, while there is a permit."""
 
     def __init__(self) -> None:
         self._permits: set[Permit] = set()
@@ -82,7 +82,7 @@ class Watch:
             try:
                 withdrawn = await aside(standing.withdrawn, principals, now=timezone.now())
             except (DatabaseError, InterfaceError) as error:
-                log.warning("whether all who are here may go on is not known: %s", error)
+                log.warning("the permits cannot be checked: %s", error)
                 continue
             for permit in list(self._permits) if withdrawn else ():
                 if permit.principal in withdrawn:
@@ -94,7 +94,7 @@ _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionar
 
 @contextmanager
 def held(principal: Principal) -> Iterator[Permit]:
-    """A permit for the length of a block."""
+    """A permit for the duration of a block."""
     watch = _watches.setdefault(asyncio.get_running_loop(), Watch())
     permit = Permit(principal)
     watch.add(permit)

@@ -42,7 +42,7 @@ def response(refusal: Refused) -> HttpResponse:
 
 
 def json_of(body: bytes, limit: Limit) -> Any:
-    """Raises Refused for what is not JSON, or more of it than the route takes."""
+    """Parse JSON. Raises Refused if it is none, or exceeds the route's limit."""
     check_json(body, limit)
     try:
         return json.loads(body)
@@ -51,7 +51,7 @@ def json_of(body: bytes, limit: Limit) -> Any:
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Invalid:
-    """A refusal that names the first of the members that pydantic found wrong, and counts the others."""
+    """A refusal that names the first members that pydantic found invalid, and counts the others."""
     named = [(_field(error["loc"]), _sentence(error)) for error in errors[:MOST_ERRORS]]
     return Invalid(*named, more=len(errors) - len(named))
 

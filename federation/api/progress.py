@@ -15,7 +15,7 @@ from federation.api.threads import in_thread
 from federation.services import metrics, seats
 
 LIMIT = limits.of("POST", "/api/v1/participations/1/progress")
-MAX_BODY_BYTES = LIMIT.known  # far more than the points of one call take
+MAX_BODY_BYTES = LIMIT.known  # far more than the points of one call need
 
 
 async def post(exchange: Exchange) -> None:

@@ -73,7 +73,7 @@ class Exchange:
 
     @contextmanager
     def going_on_as(self, principal: Principal) -> Iterator[None]:
-        """Within it, waiting for the caller ends with a refusal once the caller may not go on."""
+        """Within this block, a wait for the caller raises a refusal once the caller's right is revoked."""
         receive, send = self.receive, self._send
         with permits.held(principal) as permit:
             self.receive = lambda: permit.wait(receive)
@@ -84,7 +84,7 @@ class Exchange:
                 self.receive, self._send = receive, send
 
     async def refuse(self, refusal: Refused) -> None:
-        """Answer so. An answer that began already stays without its end, so that the server cuts it off."""
+        """Answer with a refusal. An answer that has begun stays incomplete, and the server cuts it off."""
         if self.began:
             return
         headers = {"Content-Type": problems.CONTENT_TYPE} | refusal.headers
@@ -118,7 +118,7 @@ class Exchange:
 
 
 class Elsewhere(Exception):
-    """What is asked for is Django's to answer."""
+    """Django answers this request."""
 
 
 Handler = Callable[[Exchange], Awaitable[None]]

@@ -66,7 +66,7 @@ def _in_utc(time: datetime) -> datetime:
         raise PydanticCustomError("far_time", "In UTC this is before the year 1 or after 9999") from None
 
 
-@lru_cache(4096)  # a client sends the same few with every call
+@lru_cache(4096)  # a client sends the same few names with every call
 def _measure(name: str) -> str:
     found = parsing.label(name, longest=MEASURE_LENGTH)
     if found is None:
@@ -77,7 +77,7 @@ def _measure(name: str) -> str:
 
 
 Storable = AfterValidator(_storable)
-Sentences = AfterValidator(parsing.shown)  # of a client's own: they stand among ours on pages
+Sentences = AfterValidator(parsing.shown)  # a client's own: pages show them among ours
 MEASURE_LENGTH = 64
 Measure = Annotated[str, AfterValidator(_measure)]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
@@ -152,14 +152,14 @@ class Empty(Schema):
 
 
 def _whole_number(value: Any) -> Any:
-    """Refuse what pydantic would make a number of."""
+    """Refuse values that pydantic would convert to a number."""
     if isinstance(value, bool | str):
         raise PydanticCustomError("whole", "Write a whole number")
     return value
 
 
 def _within(limits: tuple[int, int]) -> Any:
-    """What the document says of limits. The service looks at them, and refuses in a sentence of its own."""
+    """Limits for the document. The service checks them and refuses with a sentence of its own."""
     low, high = limits
     return Field(json_schema_extra={"minimum": low, "maximum": high})
 

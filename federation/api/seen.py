@@ -1,6 +1,6 @@
-"""Which credentials were good a moment ago: whose body is worth reading, and who counts as a caller of its own.
+"""Credentials that were valid a moment ago: whose body is worth reading, and who is counted as a known caller.
 
-It allows nothing: each route still asks the database who calls, so that what was revoked is refused at once.
+This grants nothing: each route still asks the database, so a revoked credential is refused at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Who = tuple[str, int]  # "client" or "user", and its key
 
 
 class Seen:
-    """Credentials with whom they stand for. Threads may share it: each step is one act of a dict."""
+    """Credentials with their owners. Threads may share it: each step is one operation of a dict."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Who, float]] = {}

@@ -22,7 +22,7 @@ HEADER = ("client", "round", "attempt", "name", "step", "value", "time")
 
 
 async def get_metrics(exchange: Exchange) -> None:
-    """The table; what is asked for as JSON is answered elsewhere."""
+    """The table as CSV. Django answers requests for JSON."""
     if not _wants_csv(exchange.query):
         raise Elsewhere
     session_id = int(exchange.path["session_id"])
@@ -49,7 +49,7 @@ def _wants_csv(query: bytes) -> bool:
 
 
 def _check(headers: dict[str, str], session_id: int) -> None:
-    """Raises Unauthorized or Forbidden for who is no operator, NotFound for a session that is not there."""
+    """Raises Unauthorized or Forbidden unless an operator calls, and NotFound for an unknown session."""
     token = bearer(headers)
     if token is not None:
         operator_of(token)

@@ -84,12 +84,12 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
 
 
 async def aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """The same on a thread of its own, for what is not to wait behind the calls of clients, however many there are."""
+    """The same on a thread of its own, for work that must not wait behind the calls of clients."""
     return await _aside.run(lambda: _run(function, *args, **kwargs))
 
 
 async def one_by_one(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """The same for what takes long and is to be done one at a time."""
+    """The same for long work that is done one at a time."""
     return await _one_by_one.run(lambda: _run(function, *args, **kwargs))
 
 

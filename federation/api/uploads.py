@@ -225,12 +225,12 @@ async def _append(
 
 
 def _declared(exchange: Exchange) -> int:
-    """How large the body is to be; 0 where nobody said so."""
+    """The declared size of the body; 0 if there is none."""
     return parsing.whole(exchange.headers.get("content-length", "")) or 0
 
 
 def _beyond(limit: int) -> TooLarge:
-    return TooLarge(f"The part goes beyond the {limit} bytes that the upload may have.")
+    return TooLarge(f"The part exceeds the {limit} bytes that the upload may have.")
 
 
 async def _finish(seat: Participation, upload: Upload, digest: str | None) -> None:
@@ -276,7 +276,7 @@ class Upload:
 
     @contextmanager
     def without_a_rest(self, start: int) -> Iterator[None]:
-        """Where what is written meanwhile is refused, nothing of it stays on the disk."""
+        """If what is written in this block is refused, remove it from the disk."""
         try:
             yield
         except Refused:
@@ -326,7 +326,7 @@ def _begin(seat: Participation, upload: Upload, length: int | None) -> None:
 
 
 def _give_up_others(seat: Participation) -> None:
-    """A client sends one update at a time: what it began for other seats and left half sent makes room."""
+    """A client sends one update at a time: remove half uploads for its other seats."""
     others = Participation.objects.filter(client=seat.client_id, upload_offset__gt=0).exclude(pk=seat.pk)
     left = list(others.exclude(status__in=COUNTED).values_list("pk", flat=True))
     if left:
@@ -388,7 +388,7 @@ def _checksum(header: str) -> Checksum | None:
 def _base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except ValueError:  # also for text that is not ASCII
+    except ValueError:  # text that is not ASCII raises it, too
         raise Invalid(("digest", f"{text[:80]!r} is not base64.")) from None
 
 

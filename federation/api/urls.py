@@ -32,7 +32,7 @@ class BoundedParser(Parser):
         return problems.json_of(request.body, limits.of(request.method or "", request.path))
 
 
-# Where only one form of the answer is raw.
+# Routes of which only one form of the answer is raw.
 TABLES = {r"/api/v1/sessions/(?P<session_id>[0-9]{1,18})/metrics": {"GET": tables.get_metrics}}
 
 
@@ -77,7 +77,7 @@ def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    if isinstance(error.__cause__, Refused):  # Ninja makes one 400 of whatever its parser raises
+    if isinstance(error.__cause__, Refused):  # Ninja turns whatever its parser raises into one 400
         return problems.response(error.__cause__)
     body = problems.body(error.status_code, str(error))
     return HttpResponse(body, status=error.status_code, content_type=problems.CONTENT_TYPE)

@@ -82,7 +82,7 @@ def refresh_seconds() -> float:
 
 
 async def _unless_gone(exchange: Exchange, holding: Any) -> dict[str, Any] | None:
-    """Hold the poll, but not for a caller that hung up, nor for one that may not go on: raises its refusal."""
+    """Hold the poll until the caller hangs up. Raises the refusal if its right is revoked."""
     poll = asyncio.ensure_future(holding)
     gone = asyncio.ensure_future(_hung_up(exchange))
     await asyncio.wait((poll, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -77,7 +77,7 @@ def test_a_stranger_may_send_a_body_to_the_open_routes_alone():
 def test_an_answer_names_twenty_errors_and_counts_the_others():
     refusal = Invalid(*((f"field{n}" * 100, "It is wrong. " * 1000) for n in range(50)), more=7)
     told = json.loads(problems.of(refusal))
-    assert len(told["errors"]) == 20 and "52 more values are wrong." in told["detail"]
+    assert len(told["errors"]) == 20 and "52 more values are invalid." in told["detail"]
     assert len(problems.of(refusal)) < 20_000
 
 

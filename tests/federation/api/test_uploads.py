@@ -69,7 +69,7 @@ def test_one_whose_client_is_removed_while_it_is_read_is_refused(open_round, put
         return check(*args, **kwargs)
 
     monkeypatch.setattr(updates.wire, "check", removed_meanwhile)
-    assert "taken back" in problem(put("anna"), 401)
+    assert "revoked" in problem(put("anna"), 401)
     assert anna.seats.get().status == SeatStatus.DROPPED
 
 
