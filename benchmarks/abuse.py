@@ -1,12 +1,12 @@
-"""Abuse on loopback: what rounds of good agents, pages, memory and disk do meanwhile. Prints whether limits hold.
+"""Measures rounds of good agents, pages, memory and disk during attacks on loopback. Prints whether the limits hold.
 
     .venv/bin/python benchmarks/abuse.py [--seconds 180] [--only half_headers --only sign_ins] [--port 8100]
 
-For each attack a new server with 1,024 file descriptors and a data folder on a disk of 400 MB (tmpfs in a mount
-namespace of this process), four agents whose rounds follow on each other, somebody who opens two pages, and an
-attacker, held to half a core and coming from 127.0.0.66. The rounds are compared with those beside the same
-attacker pointed at a server that accepts every connection and answers nothing. Takes twice --seconds an attack.
-Status 1 where a limit does not hold. Needs root or user namespaces.
+Each attack gets a new server with 1,024 file descriptors and a data folder on a disk of 400 MB (tmpfs in a mount
+namespace of this process), four agents with one round after another, a visitor who opens two pages, and an attacker
+with half a core at 127.0.0.66. For comparison, the same attacker first calls a server that accepts every connection
+and answers nothing. An attack takes twice --seconds. The status is 1 if a limit does not hold. Needs root or user
+namespaces.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tests.e2e.plain import PlainClient  # noqa: E402
 from tests.e2e.stack import PASSWORD, Stack, daphne, until  # noqa: E402
 
 AGENTS, PARAMS = 4, 10_000
-BAD_PARAMS = 500_000  # of the session in which the attacker holds seats: an update has 2 MB
+BAD_PARAMS = 500_000  # in the session where the attacker holds seats: an update has 2 MB
 DISK_MB, DESCRIPTORS, CORES = 400, 1024, 0.5
 MOST_TIMES_AS_LONG, MOST_PAGE_SECONDS, MOST_MB = 2.0, 2.0, 400
 PAGE_TIMEOUT = 30.0
@@ -56,7 +56,7 @@ LIMITED = (
 
 @dataclass
 class Window:
-    """What was seen while an attacker was at work. rounds: when each ended; pages: seconds of each load."""
+    """Measurements during an attack. rounds: when each ended; pages: seconds of each load."""
 
     seconds: float = 0.0
     rounds: list[float] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Window:
 
     @property
     def round_seconds(self) -> float:
-        """The mean; where none ended, it takes longer than all the time there was."""
+        """The mean; infinite if no round ended."""
         return self.seconds / len(self.rounds) if self.rounds else math.inf
 
     @property
@@ -112,11 +112,11 @@ class Result:
 
 
 class Site:
-    """A server with its agents, somebody who looks, and what the attacker has got hold of."""
+    """A server with its agents, a visitor, and the attacker's credentials."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
-        env = {"TMPDIR": str(folder)}  # what the server spools goes to the small disk too
+        env = {"TMPDIR": str(folder)}  # the server's temporary files go to the small disk, too
         self.stack = Stack(folder, env=env, web=lambda _: ["-c", LIMITED, str(DESCRIPTORS), *daphne(port)])
         self.stack.port, self.stack.url = port, f"http://127.0.0.1:{port}"
         self.browser = requests.Session()
@@ -154,7 +154,7 @@ class Site:
         return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.browser.cookies)
 
     def _seats(self, count: int) -> list[tuple[str, str]]:
-        """Seats of so many clients of the attacker in a session of their own, with their tokens."""
+        """Seats of `count` clients of the attacker in a session of their own, with their tokens."""
         if not count:
             return []
         answer = self.stack.post("/invitations", {"uses": count})
@@ -164,7 +164,7 @@ class Site:
             if client["name"] in clients:
                 self._tag(client["id"], "bad")
         for client in clients.values():
-            client.work(wait=0)  # again: the first ones may not count as online any more
+            client.work(wait=0)  # again: the first ones may be offline by now
         self._session("bad", BAD_PARAMS, count)
         found = []
         for client in clients.values():
@@ -173,7 +173,7 @@ class Site:
         return found
 
     def window(self, attack: str, port: int, seconds: float) -> Window:
-        """Let the attacker loose on a port and look."""
+        """Start the attacker on a port and measure."""
         seen, over = Window(), threading.Event()
         began = datetime.now(UTC)
         lookers = [threading.Thread(target=look, args=(seen, over)) for look in (self._open_pages, self._watch_disk)]
@@ -204,7 +204,7 @@ class Site:
                 process.wait()
 
     def _open_pages(self, seen: Window, over: threading.Event) -> None:
-        """Each on a connection of its own, as a browser that was opened just now."""
+        """Load each page on a new connection, as a newly opened browser does."""
         cookies = self.browser.cookies.get_dict()
         while not over.is_set():
             for path, sent in (("/sign-in/", {}), (f"/sessions/{self.session}/", cookies)):
@@ -224,7 +224,7 @@ class Site:
             seen.free_mb = min(seen.free_mb, shutil.disk_usage(self.folder).free / 1e6)
 
     def _rounds(self, began: datetime, seconds: float) -> list[float]:
-        """When the rounds ended that ended meanwhile, asked until the server has time to say it."""
+        """When rounds ended in this time. Asks until the server answers."""
         rows: list[dict[str, Any]] = []
         after: str | None = "0"
         while after is not None:
@@ -241,7 +241,7 @@ def measure(attack: str, folder: Path, port: int, seconds: float) -> Result:
     nobody = processes.start(command, log=folder / "nobody.log", cwd=ROOT)
     try:
         site.start(attack)
-        time.sleep(min(3.0, seconds))  # the first rounds wait for everybody to begin
+        time.sleep(min(3.0, seconds))  # the first rounds wait for all agents
         quiet = site.window(attack, port + 1, seconds)
         return Result(attack, quiet, site.window(attack, port, seconds))
     finally:
@@ -276,16 +276,16 @@ def small_disk() -> Iterator[Path]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=180, help="of each attack")
-    parser.add_argument("--only", action="append", choices=attacks.ATTACKS, help="this attack; may be given again")
-    parser.add_argument("--port", type=int, default=8100, help="of the server; the next one is taken too")
+    parser.add_argument("--seconds", type=float, default=180, help="length of each attack")
+    parser.add_argument("--only", action="append", choices=attacks.ATTACKS, help="only this attack; may be repeated")
+    parser.add_argument("--port", type=int, default=8100, help="port of the server; the next port is used, too")
     options = parser.parse_args()
     if IN_NAMESPACE not in os.environ:
         kinds = ["--mount"] if os.geteuid() == 0 else ["--mount", "--map-root-user"]
         command = ["unshare", *kinds, sys.executable, *sys.argv]
         os.execvpe("unshare", command, os.environ | {IN_NAMESPACE: "1"})
     print(f"{machine.describe()}\n{shlex.join([Path(sys.executable).name, *sys.argv])}")
-    print(f"The attacker is held to {CORES} of a core by {how_throttled()}.\n\n{HEAD}", flush=True)
+    print(f"The attacker gets {CORES} of a core, by {how_throttled()}.\n\n{HEAD}", flush=True)
     results = []
     for attack in options.only or attacks.ATTACKS:
         with small_disk() as folder:

@@ -1,10 +1,10 @@
-"""What abuse.py starts as the attacker: one kind of attack on a port, until it is ended.
+"""The attacker that abuse.py starts: one kind of attack on a port, until it is killed.
 
     attacks.py NAME PORT CREDENTIALS    an attack; CREDENTIALS is a JSON file
     attacks.py nobody PORT              a server that accepts every connection and answers nothing
 
-All connections come from 127.0.0.66, so that limits by address tell the attacker from the agents on 127.0.0.1.
-Whatever is refused or cut is tried again at once, or nearly.
+All connections come from 127.0.0.66, so that limits by address separate the attacker from the agents on 127.0.0.1.
+Whatever is refused or cut is tried again almost at once.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SIGN_INS_A_MINUTE = 500
 POINTS, POINTS_A_CALL = 300_000, 10_000
 UNKNOWN_BYTES = 2 << 20
 AGAIN_SECONDS = 0.05
-PATIENCE_SECONDS = 10.0  # with an answer that does not come
+PATIENCE_SECONDS = 10.0  # to wait for an answer
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Attacker:
-    """credentials: what the attacker has got hold of: tokens, seats, a cookie."""
+    """credentials: the attacker's tokens, seats and cookie."""
 
     def __init__(self, port: int, credentials: dict[str, Any]) -> None:
         self.port, self.credentials = port, credentials
@@ -50,7 +50,7 @@ class Attacker:
         lines = (f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", *fields)
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    async def for_ever(self, attack: Callable[[], Awaitable[None]]) -> None:
+    async def forever(self, attack: Callable[[], Awaitable[None]]) -> None:
         while True:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.LimitOverrunError):
                 await attack()
@@ -69,12 +69,12 @@ class Attacker:
     # ---- the attacks
 
     async def endless_bodies(self) -> None:
-        """To each address a body without end and one of ten terabytes, from nobody."""
+        """Send each address an endless body and one of ten terabytes, without a token."""
         targets = [("POST", "/sign-in/"), ("POST", "/api/v1/enroll"), ("GET", "/healthz")]
         targets += [("POST", "/api/v1/participations/1/progress"), ("PUT", "/api/v1/participations/1/update")]
         kinds = ("Transfer-Encoding: chunked", f"Content-Length: {ENDLESS}")
         both = itertools.product(targets, kinds)
-        await asyncio.gather(*(self.for_ever(lambda a=a, k=k: self._endless(*a, k)) for a, k in both))
+        await asyncio.gather(*(self.forever(lambda a=a, k=k: self._endless(*a, k)) for a, k in both))
 
     async def _endless(self, method: str, path: str, length: str) -> None:
         async with self.connected() as (reader, writer):
@@ -87,7 +87,7 @@ class Attacker:
                 await asyncio.sleep(0)
 
     async def half_headers(self) -> None:
-        await asyncio.gather(*(self.for_ever(self._half_header) for _ in range(HALF_HEADERS)))
+        await asyncio.gather(*(self.forever(self._half_header) for _ in range(HALF_HEADERS)))
 
     async def _half_header(self) -> None:
         async with self.connected() as (reader, writer):
@@ -101,15 +101,15 @@ class Attacker:
     async def unknown_members(self) -> None:
         body = json.dumps({f"member {n:06}": n for n in range(UNKNOWN_BYTES // 24)}).encode()
         json_type = "Content-Type: application/json"
-        calls = (self.for_ever(lambda: self.post("POST", "/api/v1/enroll", body, json_type)) for _ in range(4))
+        calls = (self.forever(lambda: self.post("POST", "/api/v1/enroll", body, json_type)) for _ in range(4))
         await asyncio.gather(*calls)
 
     async def many_points(self) -> None:
-        """One client reports points, each with a name of its own."""
+        """One client reports points, each with a new name."""
         names = itertools.count()
 
         async def report() -> None:
-            await asyncio.sleep(1)  # as fast as an agent is asked to at most
+            await asyncio.sleep(1)  # the fastest that an agent reports
             points = [{"name": f"measure {next(names)}", "step": 1, "value": 0.5} for _ in range(POINTS_A_CALL)]
             body = json.dumps({"phase": "training", "fraction": 0.5, "metrics": points}).encode()
             seat, token = self.credentials["seats"][0]
@@ -119,11 +119,11 @@ class Attacker:
         for _ in range(POINTS // POINTS_A_CALL):
             with contextlib.suppress(OSError, TimeoutError):
                 await report()
-        await self.for_ever(report)
+        await self.forever(report)
 
     async def silent_sockets(self) -> None:
-        """Websockets of one signed-in user, who asks for all there is and reads nothing."""
-        await asyncio.gather(*(self.for_ever(self._silent_socket) for _ in range(SOCKETS)))
+        """Websockets of one signed-in user, who asks for everything and reads nothing."""
+        await asyncio.gather(*(self.forever(self._silent_socket) for _ in range(SOCKETS)))
 
     async def _silent_socket(self) -> None:
         async with self.connected() as (reader, writer):
@@ -142,9 +142,9 @@ class Attacker:
                 await asyncio.sleep(5)
 
     async def half_uploads(self) -> None:
-        """Many clients send half an update each and then a byte now and then."""
+        """Many clients send half an update each, and then a byte now and then."""
         seats = self.credentials["seats"]
-        await asyncio.gather(*(self.for_ever(lambda s=s, t=t: self._half_upload(s, t)) for s, t in seats))
+        await asyncio.gather(*(self.forever(lambda s=s, t=t: self._half_upload(s, t)) for s, t in seats))
 
     async def _half_upload(self, seat: str, token: str) -> None:
         size, path = self.credentials["update_bytes"], f"/api/v1/participations/{seat}/update"
@@ -162,7 +162,7 @@ class Attacker:
                 await asyncio.sleep(5)
 
     async def sign_ins(self) -> None:
-        """Wrong passwords, so many a minute."""
+        """Wrong passwords, SIGN_INS_A_MINUTE."""
         pending: set[asyncio.Task[None]] = set()
         while True:
             task = asyncio.create_task(self._sign_in())

@@ -1,10 +1,10 @@
-"""Calls made up from the OpenAPI document (schemathesis): no answer of 5xx, and no status that is not in it.
+"""Calls generated from the OpenAPI document (schemathesis): no answer is 5xx, and no status is undocumented.
 
     .venv/bin/python benchmarks/fuzz.py [--cases 5000] [--as anonymous|client|key] [--port 8100] [--seed 1]
 
-Against a real server with a client, an open round and a session that is over; without --as, three runs one after
-another. `--cases` is about how many calls are made up in each. All of schemathesis's checks run but those named in
-LEFT_OUT. Ends with the status of the first run that found something, else 0.
+Runs against a real server with a client, an open round and an ended session; without --as, there are three runs, one
+after another. `--cases` is about the number of calls per run. All checks of schemathesis run except LEFT_OUT. The exit
+status is that of the last run that found something, else 0.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tests.e2e.stack import Stack, daphne  # noqa: E402
 
 CALLERS = ("anonymous", "client", "key")
 METHODS = ("get", "put", "post", "patch", "delete", "head")
-LEFT_OUT = {  # checks, and why each cannot tell here
-    "positive_data_acceptance": "whether a value is allowed depends on what there is: names of workloads, ids",
-    "ignored_auth": "it takes a call by somebody else's right for one by none",
+LEFT_OUT = {  # checks, and why each makes no sense here
+    "positive_data_acceptance": "whether a value is allowed depends on the data: names of workloads, ids",
+    "ignored_auth": "it confuses a call with another credential with a call without one",
     "unsupported_method": "HEAD and OPTIONS are answered wherever GET and tus are",
 }
 
@@ -46,7 +46,7 @@ def run(caller: str, cases: int, port: int, seed: int) -> int:
 
 
 def _headers(stack: Stack) -> dict[str, list[str]]:
-    """What each caller sends, once there is something to call about."""
+    """The headers of each caller, after sessions and clients were made."""
     over, working = PlainClient(stack, "over", 10, 1), PlainClient(stack, "working", 10, 2)
     stack.post(f"/sessions/{stack.session(name='over', quorum=1)}/cancel")
     stack.session(name="open", quorum=1, cohort_size=2)

@@ -1,4 +1,4 @@
-"""What schemathesis is told by fuzz.py: how the parts of an upload are written."""
+"""Tells schemathesis how to write the parts of an upload, for fuzz.py."""
 
 import schemathesis
 

@@ -1,4 +1,4 @@
-"""Holds processes to a share of a core: by a control group where this user may make one, else by stopping them."""
+"""Limits processes to a share of a core: by a control group if this user may make one, else by stopping them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.02
 
 
 def how_throttled() -> str:
-    """In words, what will hold a process."""
+    """The method that will be used, in words."""
     group = _group(1.0)
     if group is None:
         return "SIGSTOP and SIGCONT"
@@ -28,7 +28,7 @@ def how_throttled() -> str:
 
 @contextlib.contextmanager
 def throttled(pid: int, *, cores: float) -> Iterator[None]:
-    """For the length of a block. Its threads that start later are held too."""
+    """Limit a process during a block, including threads that start later."""
     group = _group(cores)
     if group is not None:
         (group / "cgroup.procs").write_text(str(pid))
@@ -50,7 +50,7 @@ def throttled(pid: int, *, cores: float) -> Iterator[None]:
 
 
 def _group(cores: float) -> Path | None:
-    """A new control group of version 1 or 2; None where none can be made."""
+    """A new control group of version 1 or 2; None if none can be made."""
     quota = int(cores * PERIOD_MICROSECONDS)
     kinds = (
         (CGROUP / "cpu", {"cpu.cfs_period_us": str(PERIOD_MICROSECONDS), "cpu.cfs_quota_us": str(quota)}),
@@ -71,7 +71,7 @@ def _group(cores: float) -> Path | None:
 
 
 def _leave(group: Path) -> None:
-    """Let what is still in it go on above, and remove it."""
+    """Move what is left in the group to its parent, and remove it."""
     for pid in (group / "cgroup.procs").read_text().split():
         with contextlib.suppress(OSError):
             (group.parent / "cgroup.procs").write_text(pid)
