@@ -1,4 +1,4 @@
-"""Who may do what. Pages, buttons, the API, the admin and websockets all ask here; nothing here asks the database."""
+"""Who may do what. Pages, buttons, the API, the admin and websockets all ask here. Nothing here uses the database."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-VIEWERS = "viewers"  # the group of those who see everything and change nothing
-RECENT = timedelta(minutes=10)  # how long a password that was entered is good for what only staff may do
+VIEWERS = "viewers"  # the group whose members see everything and change nothing
+RECENT = timedelta(minutes=10)  # how long an entered password is valid for administrative acts
 
 
 class Act(StrEnum):
-    """What somebody may want to do. The values are what templates ask for: {% if may.invite %}."""
+    """What somebody may want to do. Templates use the values: {% if may.invite %}."""
 
     SEE = "see"
     OWN_ACCOUNT = "own_account"
@@ -30,11 +30,11 @@ class Act(StrEnum):
 
 
 WORDS = {
-    Act.SEE: "look at this",
+    Act.SEE: "see this",
     Act.OWN_ACCOUNT: "change this account",
     Act.STEER_SESSIONS: "launch or steer sessions",
     Act.MANAGE_CLIENTS: "change clients",
-    Act.TAG_MODELS: "tag models or note something about them",
+    Act.TAG_MODELS: "tag models or change their notes",
     Act.MANAGE_ALERTS: "change alerts and their rules",
     Act.OWN_KEYS: "make or revoke API keys",
     Act.DELETE_SESSIONS: "delete sessions",
@@ -46,7 +46,7 @@ WORDS = {
     Act.MANAGE_PEOPLE: "manage other people, their API keys and their sign-ins",
 }
 FOR_EVERYBODY = frozenset({Act.SEE, Act.OWN_ACCOUNT})
-# These hand over an identity, destroy records or let others in: for staff, with the password entered again.
+# They hand over an identity, destroy records or admit others. They need staff and the password again.
 ADMINISTRATIVE = frozenset(
     {
         Act.DELETE_SESSIONS,
@@ -62,9 +62,9 @@ ADMINISTRATIVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What counts of somebody who signed in or sent an API key.
+    """What decides about somebody who signed in or sent an API key.
 
-    by_key: an API key speaks for the user. may_administer: it was made for administrative acts too.
+    by_key: an API key acts for the user. may_administer: it was made for administrative acts, too.
     """
 
     is_staff: bool
@@ -74,7 +74,7 @@ class Caller:
 
 
 def allowed(caller: Caller, act: Act) -> bool:
-    """Whether somebody may do this. The group of viewers outweighs everything else."""
+    """Whether somebody may do this. Membership of the viewers comes first."""
     if act in FOR_EVERYBODY:
         return True
     if caller.is_viewer:
@@ -89,8 +89,8 @@ def refusal(caller: Caller, act: Act) -> str:
     if caller.is_viewer:
         return f"This account is in the group {VIEWERS}: it sees everything and changes nothing."
     if not caller.is_staff:
-        return f"Only staff may {WORDS[act]}. Ask whoever runs this server."
-    return f"This API key may not {WORDS[act]}: it was made without the right to administer."
+        return f"Only staff may {WORDS[act]}. Ask an administrator of this server."
+    return f"This API key may not {WORDS[act]}. Make one with *May administer* on the page *API keys*."
 
 
 def is_recent(entered: datetime | None, now: datetime) -> bool:

@@ -8,6 +8,6 @@ class FederationConfig(AppConfig):
 
 
 class AdminConfig(DjangoAdminConfig):
-    """Django's admin behind the same door as the pages."""
+    """Django's admin with the rules of the pages."""
 
     default_site = "dashboard.administration.Site"

@@ -149,7 +149,7 @@ class _Hashing:
 def verify(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes = lambda _: None) -> Contents:
     """Read a backup through: every digest, the database's own check, and that nothing it needs is missing.
 
-    Raises Unusable for what is no backup at all, OSError.
+    Raises Unusable if it is no backup at all, and OSError.
     """
     manifest = archive.survey(source)
     with tempfile.TemporaryDirectory(dir=source.parent, prefix=".verify-") as folder:
@@ -167,8 +167,8 @@ def verify(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes =
 def restore(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes = lambda _: None) -> Contents:
     """Bring a server back from a backup, its weight files first: until the database is there, nothing is in use.
 
-    Weight files that do not fit are left out and named in `faults`. Raises Unusable where the database cannot be
-    had from it; nothing of it is kept then.
+    Weight files that do not fit are left out and named in `faults`. Raises Unusable if the database cannot be
+    restored; nothing is kept then.
     """
     manifest = archive.survey(source)
     private.make_folder(settings.FL_SCRATCH_DIR)
@@ -194,7 +194,7 @@ def restore(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes 
 
 @contextmanager
 def _keeping_if_whole() -> Iterator[Callable[[str, IO[bytes], OnBytes], str]]:
-    """Puts weight files into the store; where the rest is refused, those that were not there are taken out again."""
+    """Put weight files into the store. If the rest is refused, remove those that were new."""
     new: list[str] = []
 
     def keep(digest: str, file: IO[bytes], on_bytes: OnBytes) -> str:
@@ -219,7 +219,7 @@ def _contents(source: Path, manifest: Manifest) -> Contents:
 
 
 def _read_database(source: Path, folder: Path, on_bytes: OnBytes) -> dict[str, str]:
-    """The database's parts and the secret key, into a folder. Returns each one's digest."""
+    """Copy the database's parts and the secret key into a folder. Returns their digests by name."""
     return {
         kind.string: _copy(file, folder / (kind["part"] or SECRET), on_bytes)
         for kind, file in archive.members(source)
@@ -228,7 +228,7 @@ def _read_database(source: Path, folder: Path, on_bytes: OnBytes) -> dict[str, s
 
 
 def _read_weights(source: Path, read: Callable[[str, IO[bytes]], str]) -> dict[str, str]:
-    """Each weight file to `read`, which says its digest."""
+    """Give each weight file to `read`, which returns its digest. Returns the digests by name."""
     found = archive.members(source)
     return {kind.string: read(kind["digest"], file) for kind, file in found if kind["digest"]}
 

@@ -26,7 +26,7 @@ COPY_BYTES = 1 << 20
 CONTENT = ("auth_user", "federation_client", "federation_trainingsession", "federation_invitation")
 
 
-MOST_SAID = 300  # characters of what a database says
+MOST_SAID = 300  # characters of a database's message
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NOT_OURS = "type IN ('view', 'trigger') OR sql LIKE 'CREATE VIRTUAL%'"
 FAILURES = (sqlite3.Error, DatabaseError, InterfaceError)  # Django's own are raised on PostgreSQL, by COPY too
@@ -61,14 +61,14 @@ class Dump(ABC):
 
     @abstractmethod
     def _undo(self) -> None:
-        """Leave an empty database behind where reading in failed in its middle."""
+        """Empty the database again after a failed load."""
 
     def faults(self) -> list[str]:
         """What is wrong with the copy itself."""
         return self._said(self._faults)
 
     def misfits(self) -> list[str]:
-        """What of the copy is not as it is in this server's database, as far as a restore reads it."""
+        """Where the copy differs from this server's database, as far as a restore reads it."""
 
         def read() -> list[str]:
             self.digests()
@@ -122,7 +122,7 @@ class Dump(ABC):
             call_command("migrate", verbosity=0)
         except (*FAILURES, CommandError, LookupError, ValueError) as error:
             self._undo()
-            raise Unusable(f"Its database cannot be read in: {str(error)[:MOST_SAID].strip()}.") from error
+            raise Unusable(f"Its database cannot be restored: {str(error)[:MOST_SAID].strip()}.") from error
 
 
 def has_content() -> bool:
@@ -159,8 +159,8 @@ class Sqlite(Dump):
         with closing(_open(self.file)) as copy:
             found = [row[0] for row in copy.execute("PRAGMA integrity_check(5)")]
             odd = copy.execute(f"SELECT count(*) FROM sqlite_master WHERE {NOT_OURS}").fetchone()[0]  # nosec B608  a constant
-        if odd:  # what would run as the tables are read and written
-            return ["The database has views, triggers or virtual tables, which are none of this server's."]
+        if odd:  # they would run when tables are read and written
+            return ["The database has views, triggers or virtual tables. This server makes none."]
         return [] if found == ["ok"] else [f"The database is damaged: {fault}." for fault in found]
 
     def _load(self) -> None:
@@ -209,13 +209,13 @@ class Postgresql(Dump):
             for table in tables:
                 self._load_table(cursor, table)
             models: list[Any] = [*apps.get_models(include_auto_created=True), MigrationRecorder.Migration]
-            there = set(connection.introspection.table_names(cursor))  # those of a later version are not
+            there = set(connection.introspection.table_names(cursor))  # tables of later versions are missing
             kept = [model for model in models if model._meta.db_table in there]
             for statement in connection.ops.sequence_reset_sql(no_style(), kept):
                 cursor.execute(statement)
 
     def _undo(self) -> None:
-        """Nothing: rows are read in by one transaction."""
+        """Nothing to do: one transaction loads all rows."""
 
     def _load_table(self, cursor: Any, table: str) -> None:
         with self._file(table).open("rb") as file:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-MOST_ERRORS = 20  # that one answer names
+MOST_ERRORS = 20  # errors that one answer names
 MOST_SENTENCES = 5  # of them in its summary
 MOST_NAME, MOST_SENTENCE = 100, 500  # characters
 
@@ -63,11 +63,11 @@ class Invalid(Refused):
     title = "Values that cannot be accepted"
 
     def __init__(self, *errors: tuple[str, str], more: int = 0) -> None:
-        """more: how many there are that are not given."""
+        """more: how many errors exist beside those given."""
         named = [(_cut(field, MOST_NAME), _cut(detail, MOST_SENTENCE)) for field, detail in errors[:MOST_ERRORS]]
         sentences = [detail for _, detail in named[:MOST_SENTENCES]]
         if more := more + len(errors) - len(sentences):
-            sentences.append(f"{more} more {'value is' if more == 1 else 'values are'} wrong.")
+            sentences.append(f"{more} more {'value is' if more == 1 else 'values are'} invalid.")
         super().__init__(" ".join(sentences))
         self.errors: Sequence[tuple[str, str]] = named
 

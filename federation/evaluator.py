@@ -50,7 +50,7 @@ class Evaluator:
             try:
                 self._write(key, request)
             except BaseException:
-                del self._pending[key]  # nobody is at work on it, so that it may be asked for again
+                del self._pending[key]  # nothing works on it, so it may be submitted again
                 raise
 
     def stop(self) -> None:

@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.05
 REST_SECONDS = 0.02  # after a look: in a busy round every client commits something
 BATCH = 500  # events in one message at most
-MESSAGE_BYTES = 128 << 10  # a message that has so many takes no further event
-PIECE = 50  # events that are read at once: each may carry hundreds of points
+MESSAGE_BYTES = 128 << 10  # a message of this size takes no further event
+PIECE = 50  # events read at once: each may contain hundreds of points
 QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
-QUEUE_BYTES = 256 << 10  # and no further one where those that wait have so many
+QUEUE_BYTES = 256 << 10  # a queue of this size takes no further message
 INVITING = frozenset((Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED))
 SERVER_LOG = 0  # stands for the server's own log where a session's id stands otherwise
 
@@ -50,7 +50,7 @@ class Batch:
 
 
 class Pending(asyncio.Queue[Batch]):
-    """What waits for one browser. It is full by number or by size."""
+    """The messages for one browser. The queue is full by number or by size."""
 
     def __init__(self) -> None:
         super().__init__(QUEUE)
@@ -240,7 +240,7 @@ def _call(loop: asyncio.AbstractEventLoop, what: Any, *args: Any) -> None:
 
 
 def read(log_id: int, after: int) -> Batch | None:
-    """The next events after `after`, as many as one message takes, or None if there are none."""
+    """The next events after `after`, as many as fit in one message, or None if there are none."""
     seqs, texts, size = [after], list[str](), 0
     while len(texts) < BATCH and size < MESSAGE_BYTES:
         wanted = min(PIECE, BATCH - len(texts))

@@ -30,9 +30,8 @@ class SeatStatus(TextChoices):
     LATE = "late"  # its update came after the seat was dropped: kept; see Participation.counted_in
     FAILED = "failed"  # the client gave up; see Participation.reason
     REJECTED = "rejected"  # its updates were refused and the round closed before a good one came
-    DROPPED = (
-        "dropped"  # it does not count: deadline, skip, leave or cancel; disable and remove drop reported ones, too
-    )
+    # It does not count: deadline, skip, leave or cancel. Disabling or removing a client drops reported ones, too.
+    DROPPED = "dropped"
 
 
 class FileStatus(TextChoices):

@@ -1,4 +1,4 @@
-"""Names that a person takes for one another: letters of different scripts that are drawn alike."""
+"""Names that look alike to a person, because letters of different scripts look alike."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DRAWN_ALIKE = str.maketrans(
 
 @lru_cache(20_000)  # each enrolment compares with all names
 def skeleton(name: str) -> str:
-    """Equal for names that look alike, whatever their case and the widths of their letters."""
+    """A key that is equal for names that look alike, whatever their case and the width of their letters."""
     drawn = unicodedata.normalize("NFKC", name).translate(DRAWN_ALIKE)
     return drawn.casefold().translate(DRAWN_ALIKE).replace("i", "l")
 
 
 def of(name: str, others: Iterable[str]) -> list[str]:
-    """Those of the others that a person would take for this name."""
+    """The other names that look like this one."""
     looks = skeleton(name)
     return [other for other in others if skeleton(other) == looks and other.casefold() != name.casefold()]

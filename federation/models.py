@@ -117,7 +117,7 @@ class Client(models.Model):
 
     @property
     def counts(self) -> bool:
-        """Whether what it sends may go into a model."""
+        """Whether its updates may go into a model."""
         return self.enabled and self.removed_at is None
 
     def is_online(self, now: datetime) -> bool:
@@ -148,7 +148,7 @@ class ApiKey(models.Model):
 
 
 class SignIn(models.Model):
-    """Somebody came in, went out, or tried to. The oldest are removed, see `services.signins`."""
+    """A sign-in, a sign-out, or a failed try. `services.signins` removes the oldest."""
 
     class Outcome(models.TextChoices):
         SIGNED_IN = "signed_in", "signed in"
@@ -443,8 +443,8 @@ class Participation(models.Model):
 
     @property
     def done(self) -> float:
-        """How far the client says its phase is, from 0 to 1 whatever it said."""
-        return min(1.0, self.fraction) if self.fraction > 0 else 0.0  # which is also where NaN ends
+        """The client's reported share of its phase, limited to 0 to 1."""
+        return min(1.0, self.fraction) if self.fraction > 0 else 0.0  # NaN gives 0.0, too
 
     @property
     def weight(self) -> int:

@@ -1,7 +1,7 @@
 """Calls to addresses that people typed: never into a private network, unless FL_WEBHOOK_HOSTS lists the host.
 
-A name is resolved once. What it stands for is judged, and that very address is called, so that a name that changes its
-address in between reaches nothing else. Redirects are not followed, and what answers is not read beyond its status.
+A name is resolved once, and the address that was checked is the one that is called, even if the name changes its
+address in between. Redirects are not followed, and only the status of the answer is read.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from django.conf import settings
 log = logging.getLogger(__name__)
 Address = IPv4Address | IPv6Address
 
-SECONDS = 5.0  # that one step may take, to connect or to answer
+SECONDS = 5.0  # for one step: to connect, or to answer
 SECONDS_IN_ALL = 10.0
 TRANSLATED = tuple(ip_network(n) for n in ("64:ff9b::/96", "64:ff9b:1::/48"))  # NAT64: the last 32 bits are IPv4
 COMPATIBLE = ip_network("::/96")  # an old way to write IPv4 in IPv6
 
 
 class NotReached(Exception):
-    """Why a call did not come through, in words that tell nothing of what else is at that address."""
+    """Why a call failed, in words that reveal nothing about the other side."""
 
 
 def host_is_listed(host: str) -> bool:
@@ -37,7 +37,7 @@ def host_is_listed(host: str) -> bool:
 
 
 def may_be_called(address: Address) -> bool:
-    """Whether it is somewhere in the public internet, or in a network of FL_WEBHOOK_HOSTS."""
+    """Whether it is in the public internet, or in a network of FL_WEBHOOK_HOSTS."""
     meant = _meant(address)
     listed = any(one in network for one in (address, meant) for network in settings.FL_WEBHOOK_HOSTS.networks)
     return listed or _is_public(meant)
@@ -48,7 +48,7 @@ def _is_public(address: Address) -> bool:
 
 
 def _meant(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, where it does; else the address itself."""
+    """The IPv4 address that an IPv6 address stands for, or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped:
@@ -63,7 +63,7 @@ def _meant(address: Address) -> Address:
 
 
 def check_host(host: str) -> None:
-    """Refuse at once what is no public host by its very spelling. Raises ValueError with what to do."""
+    """Raises ValueError, with what to do, for a host whose spelling shows that it is private."""
     if host_is_listed(host):
         return
     name = host.lower().rstrip(".")
@@ -76,7 +76,7 @@ def check_host(host: str) -> None:
 
 
 def _forbidden(host: str) -> str:
-    return f"{host} is in a private network. FL_WEBHOOK_HOSTS lists those that may be called"
+    return f"{host} is in a private network. To allow it, list it in the setting FL_WEBHOOK_HOSTS"
 
 
 def _addresses(host: str, port: int) -> list[Address]:
@@ -84,7 +84,7 @@ def _addresses(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise NotReached(f"{host} did not take it: its name is not known") from error
+        raise NotReached(f"{host} did not accept the call: its name is unknown") from error
     addresses = [ip_address(str(info[4][0]).partition("%")[0]) for info in found]
     called = [one for one in dict.fromkeys(addresses) if host_is_listed(host) or may_be_called(one)]
     if not called:
@@ -107,28 +107,28 @@ def post(url: SplitResult, body: str) -> int:
             return connection.getresponse().status
     except (OSError, HTTPException, ValueError) as error:
         log.info("POST to %s failed: %r", host, error)
-        raise NotReached(f"{host} did not take it: {_why(error)}") from error
+        raise NotReached(f"{host} did not accept the call: {_why(error)}") from error
     finally:
         connection.close()
 
 
 def _why(error: Exception) -> str:
-    """A cause in our words: those of the other side may hold what is no concern of who reads them."""
+    """A cause in our own words: those of the other side could reveal what is there."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate is not valid"
+        return "its certificate is invalid"
     if isinstance(error, ssl.SSLError):
-        return "it does not speak TLS as it should"
+        return "its TLS is invalid"
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "it refused the connection"
     if isinstance(error, OSError):
-        return "it could not be reached, or hung up"
-    return "it does not speak HTTP as it should"
+        return "it is unreachable, or closed the connection"
+    return "its HTTP is invalid"
 
 
 class _Pinned(HTTPConnection):
-    """A connection to addresses that were judged, whatever the host's name stands for by now."""
+    """A connection to addresses that were checked, whatever the name resolves to now."""
 
     def __init__(self, host: str, port: int, addresses: list[Address]) -> None:
         super().__init__(host, port, timeout=SECONDS)
@@ -139,7 +139,7 @@ class _Pinned(HTTPConnection):
 
 
 class _PinnedTls(HTTPSConnection):
-    """The same by TLS: the certificate has to be the host's."""
+    """The same by TLS, with the host's certificate."""
 
     def __init__(self, host: str, port: int, addresses: list[Address]) -> None:
         self._secured = ssl.create_default_context()
@@ -151,7 +151,7 @@ class _PinnedTls(HTTPSConnection):
 
 
 def _connected(addresses: list[Address], port: int) -> socket.socket:
-    """A connection to the first that takes one, of at most four."""
+    """A connection to the first of at most four that accepts one."""
     failed: OSError = ConnectionRefusedError()
     for address in addresses[:4]:
         try:
@@ -163,7 +163,7 @@ def _connected(addresses: list[Address], port: int) -> socket.socket:
 
 @contextmanager
 def _ended_in_time(connection: HTTPConnection) -> Iterator[None]:
-    """Cut the connection after some time, however busily the other side drips."""
+    """Cut the connection after SECONDS_IN_ALL, even if the other side keeps sending."""
     sock, late = connection.sock, []
 
     def cut() -> None:

@@ -1,4 +1,4 @@
-"""Text from outside as a number or as text that can be shown. Every function is total: what makes no sense is None."""
+"""Text from outside as a number, or as text that can be shown. No function raises: invalid text gives None."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import unicodedata
 
 from federation.fl.numbers import bounded
 
-LARGEST = 2**63 - 1  # of the whole numbers that a database holds
+LARGEST = 2**63 - 1  # whole number that a database stores
 WHOLE = re.compile(r"[0-9]{1,19}")
 DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,4})?")
-KEPT_SIGNS = "\n\t"  # that are not printable and may stand in a text of several lines
+KEPT_SIGNS = "\n\t"  # not printable, but allowed in a text of several lines
 
 
 def whole(text: str, *, least: int = 0, most: int = LARGEST) -> int | None:
-    """A whole number in plain ASCII digits, or None for anything else and for what is out of range."""
+    """A whole number in ASCII digits, or None if it is anything else or out of range."""
     if not WHOLE.fullmatch(text):
         return None
     number = int(text)
@@ -23,7 +23,7 @@ def whole(text: str, *, least: int = 0, most: int = LARGEST) -> int | None:
 
 
 def decimal(text: str) -> float | None:
-    """A finite number as JSON would write it, or None."""
+    """A finite number in the notation of JSON, or None."""
     if not DECIMAL.fullmatch(text):
         return None
     number = float(text)
@@ -31,7 +31,7 @@ def decimal(text: str) -> float | None:
 
 
 def number(value: object, *, most: float = 1e100) -> float | None:
-    """A number of JSON as a float that arithmetic bears, or None: for text, what is not finite and what is huge."""
+    """A JSON number as a float, or None if it is no number, not finite or huge."""
     return bounded(value, most=most)
 
 
@@ -40,19 +40,19 @@ def label(text: str, *, longest: int) -> str | None:
 
     Printable excludes control characters, direction marks, other invisible ones and halves of surrogate pairs.
     """
-    if len(text) > 4 * longest:  # nothing that is normalised gets that much shorter
+    if len(text) > 4 * longest:  # normalisation does not shorten a text that much
         return None
     found = unicodedata.normalize("NFC", text).strip()
     return found if found.isprintable() and 1 <= len(found) <= longest else None
 
 
 def shown(text: str) -> str:
-    """Text of several lines with a ? for every character that would not be printed, or would turn the others around."""
+    """Text of several lines, with ? for invisible characters and direction marks."""
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() or sign in KEPT_SIGNS else "?" for sign in text)
 
 
 def shortened(text: str, longest: int = 80) -> str:
-    """How a refusal quotes what was sent."""
+    """A value as a refusal quotes it."""
     return repr(text) if len(text) <= longest else f"{text[:longest]!r}…"

@@ -1,6 +1,6 @@
-"""Checking passwords: few at a time, for hashing is slow on purpose, and not again and again for who guesses.
+"""Checks passwords: few at a time, because hashing is slow on purpose, and not without end for those who guess.
 
-django-axes calls in here at the right moments of every sign-in; what it looks at is `federation.services.signins`.
+django-axes calls these functions during every sign-in; they use the table in `federation.services.signins`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from django.utils import timezone
 from federation.errors import Refused
 from federation.services import people, signins
 
-AT_A_TIME = 2  # passwords that are hashed together, each on a core of its own
-IN_THE_ROOM = 8  # those and who waits for them; everybody else comes again
+AT_A_TIME = 2  # passwords that are hashed at a time, each on its own core
+IN_THE_ROOM = 8  # those and the waiting ones; the others are refused
 RETRY_SECONDS = 2
 
 
 class TooManyAtOnce(Refused):
-    """The server checks as many passwords as it can."""
+    """The server is checking as many passwords as it can."""
 
     status = 503
     title = "Too many sign-ins at once"
@@ -45,9 +45,9 @@ _hashing = BoundedSemaphore(AT_A_TIME)
 
 @contextmanager
 def a_place() -> Iterator[None]:
-    """Hash a password while few others do. Raises TooManyAtOnce before anything is hashed where many wait."""
+    """A place to hash one password. Raises TooManyAtOnce if many are waiting."""
     if not _room.acquire(blocking=False):
-        detail = "Many people sign in at this moment. Try again in a few seconds."
+        detail = "Many people are signing in. Try again in a few seconds."
         raise TooManyAtOnce(detail, headers={"Retry-After": str(RETRY_SECONDS)})
     try:
         with _hashing:
@@ -57,7 +57,7 @@ def a_place() -> Iterator[None]:
 
 
 def locked_out(request: HttpRequest, username: str) -> WrongTooOften | None:
-    """Why this name may not try from here now, or None."""
+    """Why this name may not try from this address now, or None."""
     left = signins.waits(username, signins.address_of(request), now=timezone.now())
     if left is None:
         return None
@@ -68,7 +68,7 @@ def locked_out(request: HttpRequest, username: str) -> WrongTooOften | None:
 
 
 class Backend(ModelBackend):
-    """Django's own, with a brake before the hash. The user comes with what `people.caller` wants to know."""
+    """Django's own, with a limit before the hash. The user carries the annotation that `people.caller` reads."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **more: Any
@@ -82,7 +82,7 @@ class Backend(ModelBackend):
 
 
 class Handler(AbstractAxesHandler, AxesBaseHandler):
-    """What django-axes asks and tells: the table of sign-ins answers it."""
+    """Answers django-axes from the table of sign-ins."""
 
     def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
         return locked_out(request, _name(credentials)) is not None
@@ -93,7 +93,7 @@ class Handler(AbstractAxesHandler, AxesBaseHandler):
     def user_login_failed(
         self, sender: object, credentials: dict[str, Any], request: HttpRequest | None = None, **more: Any
     ) -> None:
-        """A try that was not let in at all is not counted: the wait ends although somebody goes on trying."""
+        """A refused try is not counted, so the wait ends even if somebody keeps trying."""
         if request is None or getattr(request, "axes_locked_out", False):
             return
         signins.record(signins.Outcome.WRONG, request, username=_name(credentials))
@@ -109,10 +109,10 @@ class Handler(AbstractAxesHandler, AxesBaseHandler):
             signins.record(signins.Outcome.SIGNED_OUT, request, username=user.get_username())
 
     def post_save_access_attempt(self, instance: object, **more: Any) -> None:
-        """Nothing: its own table stays empty."""
+        """Do nothing: the table of django-axes stays empty."""
 
     def post_delete_access_attempt(self, instance: object, **more: Any) -> None:
-        """Nothing: its own table stays empty."""
+        """Do nothing: the table of django-axes stays empty."""
 
 
 def _name(credentials: dict[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""What may stand in a JSON column: made so before it is stored, because one odd value would refuse the whole row."""
+"""Makes values fit for a JSON column before they are stored: one odd value would make the database refuse the row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-LARGEST_INTEGER = 2**63  # beyond it other programs read something else, or nothing
+LARGEST_INTEGER = 2**63  # other programs misread larger ones
 DEEPEST = 32  # levels
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 # A zero character, half of a surrogate pair, and an integer that may be too large.
@@ -15,10 +15,10 @@ _doubtful = re.compile(r"\\u0000|[\ud800-\udfff]|[0-9]{19}")
 
 
 def storable(payload: Any) -> Any:
-    """The payload as every database takes it; most are, and are returned as they are.
+    """The payload in a form that every database accepts; most payloads are returned unchanged.
 
     Numbers that are not finite and integers beyond 64 bits become null, characters that cannot be stored become
-    question marks, what is nested too deeply is left out, and keys and values of other kinds become text.
+    question marks, values that are nested too deeply become null, and keys and values of other kinds become text.
     """
     try:
         if not _doubtful.search(_encode(payload)):
@@ -29,7 +29,7 @@ def storable(payload: Any) -> Any:
 
 
 def printable(text: object, most: int) -> str:
-    """A text from elsewhere, fit for a sentence: on one line, without control characters, and not longer than that."""
+    """A text from elsewhere for use in a sentence: one line, no control characters, at most `most` characters."""
     shown = " ".join(str(text).split())
     shown = "".join(sign if sign.isprintable() else "?" for sign in shown[: most + 1])
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"

@@ -100,8 +100,8 @@ class Insert:
 class Update:
     """`Update(Event, "kind")([("a", 7)])` sets these fields of rows, each told by its primary key at the end.
 
-    only: the values that a field may have for a row to be changed, such as `{"status": OPEN}`. adding: those of the
-    fields whose values are added to what the row has.
+    only: the values that a field may have for a row to be changed, such as `{"status": OPEN}`. adding: fields
+    whose values are added to those in the row.
     """
 
     def __init__(

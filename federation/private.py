@@ -1,4 +1,4 @@
-"""Who may read what the server writes: its own user alone, and the stored weights a group that FL_DATA_GROUP names."""
+"""Who may read what the server writes: only its own user, and for stored weights the group FL_DATA_GROUP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from django.conf import settings
 
 UMASK = 0o077
-TOP, FOLDER, FILE = 0o710, 0o750, 0o640  # with a group; without one nothing of it is for others
+TOP, FOLDER, FILE = 0o710, 0o750, 0o640  # with a group; without one only for the user
 DATABASE_PARTS = ("", "-wal", "-shm", "-journal")
 SYSTEM_FOLDERS = frozenset(
     map(
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 @cache
 def begin() -> None:
-    """Whatever this process writes is private; so is, from now on, what an older version left readable.
+    """Make everything private: what this process writes, and what an older version left readable.
 
-    The outermost folder counts: behind it nobody comes to the files, however many there are.
+    Closing the outermost folder is enough for all files below it.
     """
     os.umask(UMASK)
     if settings.FL_ACCEL_REDIRECT and settings.FL_DATA_GROUP is None:
@@ -38,7 +38,7 @@ def begin() -> None:
     try:
         _close_what_is_there()
     except OSError as error:
-        log.warning("What lies in %s cannot be closed to others: %s", settings.FL_DATA_DIR, error)
+        log.warning("The files in %s cannot be made private: %s", settings.FL_DATA_DIR, error)
 
 
 def make_folder(path: Path) -> None:
@@ -46,15 +46,15 @@ def make_folder(path: Path) -> None:
 
 
 def make_stored_folder(path: Path) -> None:
-    """A folder of the store, in one that is there."""
+    """A folder of the store, in an existing one."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
         share(path, FOLDER)
 
 
 def share(path: Path, mode: int) -> None:
-    """Let the group that FL_DATA_GROUP names read it; nobody else, whatever it was before."""
-    with suppress(PermissionError):  # a file system that knows no modes: nothing that is stored depends on them
+    """Let only this user and the group FL_DATA_GROUP read it."""
+    with suppress(PermissionError):  # a file system without modes; nothing depends on them
         if settings.FL_DATA_GROUP is not None:
             os.chown(path, -1, settings.FL_DATA_GROUP)
             path.chmod(mode)
@@ -69,8 +69,8 @@ def _close_what_is_there() -> None:
         inside = set(data.iterdir())
     else:
         log.warning(
-            "FL_DATA_DIR=%s is shared or belongs to another user and keeps its mode. What the server writes there is "
-            "closed to others; better is a folder of its own.",
+            "FL_DATA_DIR=%s is shared or belongs to another user, so it keeps its mode. What the server writes is "
+            "private all the same. Use a folder of its own.",
             data,
         )
         inside = set()
@@ -87,7 +87,7 @@ def _is_ours_alone(folder: Path) -> bool:
 
 
 def _named() -> Iterator[Path]:
-    """What the server writes in the top folder, and its database wherever it is."""
+    """What the server writes in the top folder, and its database, wherever that is."""
     data: Path = settings.FL_DATA_DIR
     yield from (settings.FL_SCRATCH_DIR, settings.FL_UPLOADS_DIR, settings.FL_CONVERTED_DIR)
     yield from (data / "logs", data / "agents")
@@ -98,7 +98,7 @@ def _named() -> Iterator[Path]:
 
 
 def _close(path: Path) -> None:
-    """Take a file or folder of ours from others. It is not opened: that would end SQLite's locks on it."""
+    """Make a file or folder of ours private, without opening it: closing it would end SQLite's locks."""
     with suppress(FileNotFoundError):
         found = path.lstat()
         ours = found.st_uid == os.geteuid() and (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
@@ -107,7 +107,7 @@ def _close(path: Path) -> None:
 
 
 def _share_store(weights: Path) -> None:
-    """Its own mode comes last and says that the files have theirs, so that they are gone through once."""
+    """The folder's own mode is set last. It shows that the files have theirs, so that this happens once."""
     found = weights.lstat()
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
         return

@@ -265,7 +265,7 @@ def sweep_uploads(*, abandoned_seconds: float = ABANDONED_SECONDS) -> None:
 
 
 def remove_abandoned(made: Iterable[Path], *, abandoned_seconds: float = ABANDONED_SECONDS) -> None:
-    """Those files and folders that nobody wrote to for so long."""
+    """Remove those files and folders that nobody wrote to for so long."""
     for path in made:
         with suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime < abandoned_seconds:
@@ -290,7 +290,7 @@ def has_room_again() -> bool:
 
 
 def require_room(num_bytes: int = 0) -> None:
-    """Raises StorageFull where the rest of the disk, without so many bytes more, is needed for what goes on."""
+    """Raises StorageFull if this many more bytes would use up the disk's reserve."""
     if free_bytes() - num_bytes < SPARE_BYTES:
         raise StorageFull(FULL)
 

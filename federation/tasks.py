@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 messengers = ThreadPoolExecutor(2, "messenger")  # a slow webhook holds up neither rounds nor the tick
 
 
-HALF_UPLOAD_SECONDS = 600.0  # a half upload that nobody wrote to for so long goes where the disk is full
+HALF_UPLOAD_SECONDS = 600.0  # on a full disk, a half upload without progress for this long is removed
 
 
 class Alarm(Task):
@@ -69,7 +69,7 @@ def advance_all() -> None:
 
 
 def _apart(do: Callable[[], None]) -> None:
-    """Do one part of a tick; its failure is logged and keeps no other part from being done."""
+    """Do one part of a tick. Its failure is logged and stops no other part."""
     try:
         do()
     except Exception as error:
@@ -100,7 +100,7 @@ def _deliver(delivery_id: int) -> None:
 def expire() -> None:
     """Once a minute: the files that sessions at work need no longer."""
     retention.expire(TrainingSession.objects.filter(status__in=LIVE))
-    if storage.is_full():  # what can be had again, or was given up, makes room first
+    if storage.is_full():  # make room with what can be made again or was given up
         conversions.sweep(unused_seconds=0)
         storage.sweep_uploads(abandoned_seconds=HALF_UPLOAD_SECONDS)
 

@@ -101,9 +101,7 @@ class Gate:
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         if len(scope["path"]) > limits.MOST_PATH or len(scope["query_string"]) > limits.MOST_QUERY:
-            raise TooLong(
-                f"Use at most {limits.MOST_PATH} bytes of path and {limits.MOST_QUERY} of query."
-            )
+            raise TooLong(f"Use at most {limits.MOST_PATH} bytes of path and {limits.MOST_QUERY} of query.")
         host = headers.get(b"host")
         if host is not None and host not in self._hosts and scope["path"] not in HEALTH:
             hosts.check(host.decode("latin-1"))

@@ -257,15 +257,15 @@ def some(code: int, num_bytes: int, **headers: str) -> Action:
 @pytest.mark.parametrize(
     ("stranger", "reason"),
     [
-        (html(200), "it sends text/html for a model"),
+        (html(200), "it sends text/html instead of a model"),
         (html(400), "it answers 400"),
         (html(404), "it answers 404"),
-        (html(206, Content_Range="bytes 10000-19999/40080"), "it sends text/html for a model"),
+        (html(206, Content_Range="bytes 10000-19999/40080"), "it sends text/html instead of a model"),
         (some(206, 10, Content_Range="bytes 10000-10009/77"), "it sends a part of another file"),
         (some(200, 77), "it sends 77 bytes for a model of 40"),
         (some(200, 1_000_000), "it sends 1000000 bytes for a model of 40"),
         (some(200, 77, Content_Type="application/octet-stream"), "it sends 77 bytes for a model of 40"),
-        (some(200, 77, Content_Type="application/json"), "it sends application/json for a model"),
+        (some(200, 77, Content_Type="application/json"), "it sends application/json instead of a model"),
         (some(204, 0), "it answers 204, but not as the server does"),
     ],
 )

@@ -14,17 +14,21 @@ from federation.services import apikeys
 class Command(BaseCommand):
     help = (
         "Make an API key that acts as a user. It is shown this once. "
-        "One of a staff member may administer (invite, remove, delete) too."
+        "A staff member's key may also administer (invite, remove, delete)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("user", help="the user's name")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON, for scripts")
-        parser.add_argument("--name", default="", help="what the key is for; the page API keys shows it")
-        parser.add_argument("--operate-only", action="store_true", help="a staff member's key that only operates")
+        parser.add_argument("--name", default="", help="a name that the page API keys shows")
+        parser.add_argument(
+            "--operate-only", action="store_true", help="make a staff member's key that may not administer"
+        )
         until = parser.add_mutually_exclusive_group()
-        until.add_argument("--days", type=int, default=apikeys.USUAL_DAYS, help="how long it is good (a year)")
-        until.add_argument("--never", action="store_true", help="it does not expire")
+        until.add_argument(
+            "--days", type=int, default=apikeys.USUAL_DAYS, help="how long it is valid (default: a year)"
+        )
+        until.add_argument("--never", action="store_true", help="make a key that does not expire")
 
     def handle(self, *args: Any, user: str, as_json: bool, **options: Any) -> None:
         found = get_user_model().objects.filter(username=user).first()

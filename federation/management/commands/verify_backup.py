@@ -21,7 +21,7 @@ class Command(BaseCommand):
             with bar("Verifying") as (total, more):
                 contents = backup.verify(file.absolute(), total, more)
         except dump.Unusable as error:
-            raise CommandError(f"{file} is no backup that can be restored: {error}") from error
+            raise CommandError(f"{file} cannot be restored: {error}") from error
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror or error}.") from error
         if contents.faults:
