@@ -149,6 +149,15 @@ def test_its_own_page_has_the_median_of_the_list_and_no_upload_that_nobody_timed
     assert 'data-label="Upload">–</td>' in page and 'data-label="Upload">0 s' not in page
 
 
+def test_a_client_that_left_is_not_said_to_be_never_heard_of(browser: Browser, enrol: Enrol) -> None:
+    (anna,) = enrol("anna")
+    address = reverse("client", args=[anna.pk])
+    assert "heard of <time" in browser.get(address).content.decode()
+    clients.leave(anna, now=timezone.now())
+    page = browser.get(address).content.decode()
+    assert "it comes back by itself" in page and "heard of" not in page
+
+
 def test_only_the_last_rounds_are_drawn(running: TrainingSession) -> None:
     TrainingSession.objects.update(rounds=40)
     for _ in range(roster.LAST + 3):
