@@ -50,7 +50,7 @@ class KeyForm(forms.Form):
             field.widget.attrs |= {"class": kind, "aria-describedby": f"{tag}-e {tag}-h"}
 
     def show_refusal(self) -> None:
-        """Let the browser go to the first field that cannot be: the form may be far down the page."""
+        """Move the focus to the first invalid field: the form may be far down the page."""
         for name in [name for name in self.fields if name in self.errors][:1]:
             self.fields[name].widget.attrs["autofocus"] = True
 

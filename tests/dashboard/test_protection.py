@@ -92,7 +92,7 @@ def test_a_flag_is_a_sentence(flag, sentence):
 
 def test_a_reason_that_tells_of_being_left_out_of_its_round_is_not_told_twice():
     found = [{"code": "left_out", "round": 3}, {"code": "metrics_unusable", "names": ["loss"]}]
-    assert protection.beside_reason(found, 3) == "Numbers too large to be measured: loss."
+    assert protection.beside_reason(found, 3) == "Measures left out, because their numbers are too large: loss."
     assert protection.beside_reason(found, 2) == protection.of_flags(found)  # it was late, and left out of a later one
 
 
