@@ -20,8 +20,9 @@ def squared(stored: Array, dtype: str) -> float:
     """
     values = stored.astype(np.float32) if dtype == "I8" else weights.widen(stored, dtype)
     whole = len(values) // ROW * ROW
+    rows = (values[:whole].reshape(-1, ROW), values[np.newaxis, whole:])
     with np.errstate(all="ignore"):
-        return _of_rows(values[:whole].reshape(-1, ROW)) + _of_rows(values[np.newaxis, whole:])
+        return sum(_of_rows(part) for part in rows if part.size)
 
 
 def norm(total: float) -> float:
@@ -30,10 +31,10 @@ def norm(total: float) -> float:
 
 
 def _of_rows(rows: Array) -> float:
-    squares = np.vecdot(rows, rows).astype(np.float64)
-    if rows.dtype == np.float32:
-        doubtful = ~((squares > SMALLEST) & np.isfinite(squares))
-        if doubtful.any():
-            wide = rows[doubtful].astype(np.float64)
-            squares[doubtful] = np.vecdot(wide, wide)
-    return float(squares.sum())
+    squares = np.vecdot(rows, rows)
+    total = float(squares.sum(dtype=np.float64))
+    if rows.dtype != np.float32 or (math.isfinite(total) and squares.min() > SMALLEST):
+        return total
+    doubtful = ~((squares > SMALLEST) & np.isfinite(squares))
+    wide = rows[doubtful].astype(np.float64)
+    return float(squares[~doubtful].sum(dtype=np.float64) + np.vecdot(wide, wide).sum())

@@ -32,12 +32,7 @@ SETTLED = (
 STANDING = ("client__name", "client__enabled", "client__token_hash")
 
 _now = Select(
-    lambda pk: (
-        Participation.objects.filter(pk=pk)
-        .select_related("round", "client")
-        .only(*STATE, "round__status", *STANDING)
-        .order_by()
-    ),
+    lambda pk: Participation.objects.filter(pk=pk).select_related("round").only(*STATE, "round__status").order_by(),
     int,
 )
 _locked = Select(
@@ -118,7 +113,6 @@ def _header(base: GlobalModel) -> weights.Header:
 def _refuse_unwanted(seat: Participation, update: wire.Update) -> None:
     """Refuse what would not be kept, before it lies in the store: `_settle` decides, this keeps the store clean."""
     (found,) = _now(seat.pk)
-    clients.require_standing(seat.client, found.client)
     _refresh(seat, found)
     seat.round.status = found.round.status
     check_receivable(seat)
