@@ -16,11 +16,16 @@ def stack(shared_stack: Stack) -> Stack:
     return shared_stack
 
 
-def make_invitation(page: Page) -> None:
+def make_invitation(page: Page) -> int:
+    """Returns how many there are then."""
+    rows = page.locator("#invitations tbody tr")
+    there = rows.count() + 1
     page.click("main >> text=Invite a client")
     page.click("#dialog button.btn--primary")
     page.click("#dialog a >> text=Done")
     expect(page.locator("#dialog")).to_be_hidden()
+    expect(rows).to_have_count(there)
+    return there
 
 
 def test_an_invitation_from_the_first_page(stack: Stack, page: Page):
@@ -52,9 +57,8 @@ def test_an_invitation_from_the_clients(stack: Stack, page: Page):
 
 def test_an_act_that_was_agreed_to_late(stack: Stack, page: Page):
     page.goto(f"{stack.url}/clients/")
-    make_invitation(page)
+    there = make_invitation(page)
     rows = page.locator("#invitations tbody tr")
-    before = rows.count()
     rows.first.get_by_text("Revoke").click()
     expect(page.locator("#dialog-title")).to_contain_text("Revoke the invitation")
     forget_password(stack)
@@ -62,7 +66,7 @@ def test_an_act_that_was_agreed_to_late(stack: Stack, page: Page):
     enter_password_again(page)
     told(page, "is revoked")
     expect(page.locator("#dialog")).to_be_hidden()
-    expect(rows).to_have_count(before - 1)
+    expect(rows).to_have_count(there - 1)
 
 
 def test_the_test_of_a_webhook(stack: Stack, page: Page):
