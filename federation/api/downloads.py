@@ -27,6 +27,7 @@ from federation.services.standing import Principal
 
 MOST_WAITING = 8  # callers that wait for a conversion
 SENDFILE_BYTES = 1 << 20  # at a time, so that other connections get their turn
+AT_ONCE = 64 << 10  # bytes that are sent in one message, so that nothing waits for the reader
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
@@ -98,9 +99,17 @@ async def _send(exchange: Exchange, caller: Principal, file: Path, etag: str, he
     await exchange.begin(206 if partial else 200, headers)
     if exchange.method == "HEAD":
         await exchange.send(b"", last=True)
+    elif stop - start <= AT_ONCE:
+        await _send_at_once(exchange, file, start, stop)
     else:
         with exchange.going_on_as(caller):
             await _stream(exchange, file, start, stop)
+
+
+async def _send_at_once(exchange: Exchange, file: Path, start: int, stop: int) -> None:
+    with file.open("rb", buffering=0) as handle:
+        handle.seek(start)
+        await exchange.send(handle.read(stop - start), last=True)
 
 
 _streaming: set[Exchange] = set()

@@ -49,6 +49,7 @@ class Exchange:
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self.path = path
         self.receive, self._send = receive, send
+        self._take: Callable[[], bytes | None] | None = scope.get("fl.take")
         self.sends_files: bool = SENDFILE in scope.get("extensions", {})
         self.extra_headers: dict[str, str] = {}  # go with every answer, a refusal too
         self.began = False
@@ -104,6 +105,10 @@ class Exchange:
         if message["type"] == "http.disconnect":
             raise Disconnected
         return message.get("body", b""), message.get("more_body", False)
+
+    def take_body(self) -> bytes | None:
+        """The body, if all of it is here already."""
+        return self._take() if self._take else None
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge beyond `limit` bytes."""

@@ -66,13 +66,31 @@ async def put(exchange: Exchange) -> None:
     if length is not None and length > settings.FL_MAX_PUT_BYTES:
         raise _too_large_to_put(length)
     digest = _sha256(exchange.headers, "content-digest")
-    with _going_on(exchange, seat), storage.scratch() as file:
-        takes_long = await _save(exchange, file) > SHORT_BYTES
-        try:
-            await (at_length if takes_long else in_thread)(_receive, seat, file, digest)
-        except ChecksumMismatch as error:
-            raise Invalid(("Content-Digest", str(error))) from None
-        await exchange.answer(204)
+    with storage.scratch() as file:
+        if (body := exchange.take_body()) is not None:
+            _save_at_once(body, file)
+            await _take_in(exchange, seat, file, len(body), digest)
+        else:
+            with _going_on(exchange, seat):
+                size = await _save(exchange, file)
+                await _take_in(exchange, seat, file, size, digest)
+
+
+async def _take_in(exchange: Exchange, seat: Participation, file: Path, size: int, digest: str | None) -> None:
+    try:
+        await (at_length if size > SHORT_BYTES else in_thread)(_receive, seat, file, digest)
+    except ChecksumMismatch as error:
+        raise Invalid(("Content-Digest", str(error))) from None
+    await exchange.answer(204)
+
+
+def _save_at_once(body: bytes, file: Path) -> None:
+    """Write a body that is here already. Its sender is checked once more when it is taken in."""
+    if len(body) > settings.FL_MAX_PUT_BYTES:
+        raise _too_large_to_put(len(body))
+    storage.require_room(len(body))
+    with storage.refusing_when_full():
+        file.write_bytes(body)
 
 
 def _going_on(exchange: Exchange, seat: Participation) -> AbstractContextManager[None]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from federation.api.raw import Disconnected, Receive, Stalled
+from federation.api.raw import Disconnected, Receive, Scope, Stalled
 from federation.errors import TooLarge, Unavailable
 
 PATIENCE_SECONDS = 30.0
@@ -38,39 +38,52 @@ class Held:
 class Body:
     """One request's body, as ASGI messages.
 
-    length: as declared, or None. whole: the server has delivered all of it.
+    length: as declared, or None. whole: the server has delivered all of it. at_once: of the server, returns the body
+    if all of it has arrived, as is usual.
     """
 
-    def __init__(self, receive: Receive, held: Held, length: int | None, *, kept: bool) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        held: Held,
+        length: int | None,
+        *,
+        kept: bool,
+        at_once: Callable[[], bytes | None] | None = None,
+    ) -> None:
         self.length, self.whole = length, False
         self.ends_connection = not kept or length is None or length > DRAINED_BYTES
-        self._server, self._held = receive, held
+        self._server, self._held, self._at_once = receive, held, at_once
         self._size, self._known = 0, False
         self._message: dict[str, Any] | None = None
         self._until = 0.0
 
     @classmethod
-    def of(cls, headers: dict[bytes, bytes], receive: Receive, held: Held) -> Body | None:
+    def of(cls, scope: Scope, headers: dict[bytes, bytes], receive: Receive, held: Held) -> Body | None:
         """None if there is no body, as in most requests."""
         if b"transfer-encoding" in headers:
             length = None
         else:
             declared = headers.get(b"content-length", b"0")
             length = int(declared) if declared.isdigit() and len(declared) <= MOST_DIGITS else None
-        return None if length == 0 else cls(receive, held, length, kept=b"expect" not in headers)
+        if length == 0:
+            return None
+        return cls(receive, held, length, kept=b"expect" not in headers, at_once=scope.get("fl.whole"))
 
-    async def read(self, most: int, *, known: bool, whole: Callable[[], bytes | None] | None = None) -> None:
-        """Read it. Raises TooLarge, Stalled if it comes too slowly, or Disconnected.
+    def take(self) -> bytes | None:
+        """The body, if all of it has arrived and nobody took it."""
+        data = self._at_once() if self._at_once else None
+        self.whole = self.whole or data is not None
+        return data
 
-        whole: returns the body if all of it has arrived, as is usual. Such a body needs no clock.
-        """
+    async def read(self, most: int, *, known: bool) -> None:
+        """Read it. Raises TooLarge, Stalled if it comes too slowly, or Disconnected."""
         self._known = known
-        data = whole() if whole else None
+        data = self.take()  # needs no clock
         if data is None:
             data = await self._gather(most)
         else:
             self._count(len(data), most)
-            self.whole = True
         self._message = {"type": "http.request", "body": data, "more_body": False}
 
     def _count(self, size: int, most: int) -> None:

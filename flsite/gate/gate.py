@@ -67,7 +67,7 @@ class Gate:
         answer, caller = Answer(scope, send), callers.of(scope, headers)
         if connection := scope.get("fl.connection"):
             connection.credential = caller.credential
-        body = Body.of(headers, receive, self._held)
+        body = Body.of(scope, headers, receive, self._held)
         answer.body = body
         try:
             self._check_head(scope, headers)
@@ -130,6 +130,7 @@ class Gate:
         """Read the body, unless the route reads it in pieces and checks the caller first."""
         limit = limits.of(scope["method"], scope["path"])
         if limit.streams:
+            scope["fl.take"] = body.take
             return
         if body.length is not None and body.length > limit.known:
             raise too_large(limit.known)
@@ -138,7 +139,7 @@ class Gate:
         most = limit.strangers if caller.who is None else limit.known
         if body.length is not None and body.length > most:
             raise too_large(most)
-        await body.read(most, known=caller.who is not None, whole=scope.get("fl.whole"))
+        await body.read(most, known=caller.who is not None)
 
     # ---- during the answer and afterwards
 

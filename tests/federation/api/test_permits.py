@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.test import Client as Visitor
 
 from federation import storage
-from federation.api import permits
+from federation.api import downloads, permits
 from federation.lifecycle import SeatStatus
 from federation.models import ApiKey, Client
 from federation.services import apikeys, clients, invitations, rounds, seats, standing
@@ -111,6 +111,34 @@ def test_an_upload_ends_between_two_chunks(open_round, alice, now, act, status, 
     assert not list(storage.settings.FL_SCRATCH_DIR.glob("*"))
 
 
+@ACTS
+def test_an_update_that_came_at_once_is_not_counted(open_round, alice, now, act, status, monkeypatch):
+    """Nothing waits for its sender, so what lets it in is looked at when it is counted."""
+    open_round("anna", "ben")
+    seat, sent = seat_of("anna"), []
+    blob, put = update(seat), storage.put
+
+    def act_and_put(file, digest):
+        act(alice, now)
+        put(file, digest)
+
+    async def send(message):
+        sent.append(message)
+
+    monkeypatch.setattr(storage, "put", act_and_put)
+    scope = _scope("PUT", f"/api/v1/participations/{seat.pk}/update", {}, token_of("anna"))
+    asyncio.run(application(scope | {"fl.take": lambda: blob}, None, send))
+    assert sent[0]["status"] == status, sent
+    assert seat_of("anna").status != SeatStatus.REPORTED
+    assert not list(storage.settings.FL_SCRATCH_DIR.glob("*"))
+
+
+@pytest.fixture
+def in_pieces(monkeypatch):
+    """Models are sent as a large one is."""
+    monkeypatch.setattr(downloads, "AT_ONCE", 0)
+
+
 async def download(headers, digest, act):
     """Ask for a model with a socket that is full after the headers; act then. What was sent, and what it ended with."""
     sent = []
@@ -131,7 +159,7 @@ async def download(headers, digest, act):
 
 
 @ACTS
-def test_a_download_is_cut_off(open_round, alice, now, act, status):
+def test_a_download_is_cut_off(in_pieces, open_round, alice, now, act, status):
     digest = open_round("anna").base_model.digest
     headers = {"Authorization": f"Bearer {token_of('anna')}"}
     start, *pieces = asyncio.run(download(headers, digest, lambda: sync_to_async(act)(alice, now)))
@@ -153,7 +181,7 @@ def sign_out(alice):
 
 
 @pytest.mark.parametrize("act", [revoke_key, deactivate])
-def test_a_download_of_a_script_is_cut_off(open_round, alice, key, act):
+def test_a_download_of_a_script_is_cut_off(in_pieces, open_round, alice, key, act):
     digest = open_round("anna").base_model.digest
     headers = {"Authorization": f"Bearer {key}"}
     _, *pieces = asyncio.run(download(headers, digest, lambda: sync_to_async(act)(alice)))
@@ -161,7 +189,7 @@ def test_a_download_of_a_script_is_cut_off(open_round, alice, key, act):
 
 
 @pytest.mark.parametrize("act", [sign_out, deactivate])
-def test_a_download_of_a_browser_is_cut_off(open_round, alice, act):
+def test_a_download_of_a_browser_is_cut_off(in_pieces, open_round, alice, act):
     digest = open_round("anna").base_model.digest
     visitor = Visitor()
     visitor.force_login(alice)
