@@ -11,6 +11,8 @@ from tests.e2e.browser import close_chromium, pressing
 from tests.e2e.stack import Stack, running
 from tests.e2e.steering import Held, holding
 
+Stack.warm = True
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:

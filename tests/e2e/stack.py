@@ -23,8 +23,10 @@ import requests
 
 from federation.killpoints import Point
 from flsite import processes
+from tests.e2e import warm
 
 ROOT = Path(__file__).resolve().parents[2]
+Process = subprocess.Popen[bytes] | warm.Process
 PASSWORD = "correct-horse-battery"
 SYNTHETIC = {"name": "synthetic", "options": {"num_parameters": 5000}}
 
@@ -59,10 +61,11 @@ def uvicorn(port: int) -> list[str]:
 
 
 def _manage(env: dict[str, str], *words: str) -> str:
-    command = [sys.executable, "manage.py", *words]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"manage.py {' '.join(words)}: {done.stderr[-2000:]}"
-    return done.stdout
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = Path(folder, "out"), Path(folder, "errors")
+        status = warm.start(["manage.py", *words], log=out, errors=errors, env=env).wait(120)
+        assert status == 0, f"manage.py {' '.join(words)}: {errors.read_text()[-2000:]}"
+        return out.read_text()
 
 
 def _set_up(env: dict[str, str]) -> tuple[str, str]:
@@ -74,8 +77,8 @@ def _set_up(env: dict[str, str]) -> tuple[str, str]:
 
 
 @cache
-def _on_sqlite() -> tuple[Path, str, str]:
-    """A data folder that was set up once for every stack of this process: it takes longer than many a test."""
+def on_sqlite() -> tuple[Path, str, str]:
+    """A data folder that was set up once for all who need one: it takes longer than many a test."""
     folder = Path(tempfile.mkdtemp(prefix="fl-stack-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder, *_set_up(_env(folder))
@@ -91,8 +94,10 @@ class Stack:
 
     `web`: what makes the web server's arguments from its port. `killable`: processes look at each point whether
     they are to die there, which costs a little. `api_key`: of the installation that is in the folder already.
+    `warm`: processes are forked from one that has loaded the libraries; where they are measured, they are not.
     """
 
+    warm = False
     agent_command: Sequence[str] = ("clientagent/run.py",)
 
     def __init__(
@@ -109,14 +114,14 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = _env(folder) | (env or {})
         self.commands = {"web": web(self.port)} | (services or {})
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.agents: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, Process] = {}
+        self.agents: dict[str, Process] = {}
         if api_key:
             self.join_code = ""
         elif "DATABASE_URL" in self.env:
             self.join_code, api_key = _set_up(self.env)
         else:
-            made, self.join_code, api_key = _on_sqlite()
+            made, self.join_code, api_key = on_sqlite()
             shutil.copytree(made, folder, dirs_exist_ok=True)
         self.http = requests.Session()
         self.http.headers["Authorization"] = f"Bearer {api_key}"
@@ -128,9 +133,12 @@ class Stack:
     def start_only(self, name: str) -> None:
         self.running[name] = self._process(name, self.commands[name])
 
-    def _process(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _process(self, name: str, arguments: Sequence[str]) -> Process:
         env = self.env | ({"FL_KILL_FILE": str(self._kill_file(name))} if self.killable else {})
-        return processes.start([sys.executable, *arguments], log=self.folder / f"{name}.log", cwd=ROOT, env=env)
+        log = self.folder / f"{name}.log"
+        if self.warm:
+            return warm.start(arguments, log=log, env=env)
+        return processes.start([sys.executable, *arguments], log=log, cwd=ROOT, env=env)
 
     def _kill_file(self, name: str) -> Path:
         return self.folder / f"{name}.kill"
@@ -163,7 +171,7 @@ class Stack:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
 
-    def agent(self, name: str, *more: str) -> subprocess.Popen[bytes]:
+    def agent(self, name: str, *more: str) -> Process:
         """A real agent, enrolling at its first start and coming back at later ones."""
         state = self.folder / "agents" / name
         command = [*self.agent_command, "--server", self.url, "--state", str(state)]

@@ -7,6 +7,7 @@ import signal
 from tests.e2e.stack import Stack, assert_nothing_counted_twice, until
 
 DIGITS = {"name": "digits", "options": {}}
+SOME = ("--samples", "500")  # of its digits: what is trained is enough to be interrupted
 
 
 def test_agents_learn_digits_and_stream_their_loss(stack: Stack):
@@ -68,14 +69,14 @@ def test_the_session_ends_with_the_same_model_whatever_was_killed(stack: Stack):
 
 
 def test_an_agent_killed_mid_training_takes_the_same_work_up_again(stack: Stack):
-    stack.agent("site-1")
+    stack.agent("site-1", *SOME)
     stack.online(1)
     session = stack.session(workload=DIGITS, rounds=1, quorum=1, train={"epochs": 20})
     seat = until(lambda: _seat(stack, session, "training"), why="site-1 training")
     until(lambda: stack.get(f"/sessions/{session}/metrics")["items"], why="a first point")
     os.killpg(stack.agents["site-1"].pid, signal.SIGKILL)
     stack.agents.pop("site-1").wait()
-    stack.agent("site-1")
+    stack.agent("site-1", *SOME)
     assert stack.ended(session)["status"] == "completed"
     assert _seat(stack, session, "aggregated")["id"] == seat["id"]
     assert_nothing_counted_twice(stack, session)
@@ -90,8 +91,8 @@ def _seat(stack: Stack, session: str, status: str):
 
 
 def test_ctrl_c_leaves_politely_and_the_round_goes_on_without(stack: Stack):
-    stack.agent("site-1")
-    stack.agent("site-2")
+    stack.agent("site-1", *SOME)
+    stack.agent("site-2", *SOME)
     stack.online(2)
     session = stack.session(workload=DIGITS, rounds=1, quorum=1, cohort_size=2, train={"epochs": 15})
     until(lambda: len(stack.get(f"/sessions/{session}/metrics")["items"]) > 5, why="training under way")
@@ -106,7 +107,7 @@ def test_ctrl_c_leaves_politely_and_the_round_goes_on_without(stack: Stack):
 
 
 def test_the_token_is_kept_where_only_its_owner_can_read_it(stack: Stack):
-    stack.agent("site-1")
+    stack.agent("site-1", *SOME)
     stack.online(1)
     state = stack.folder / "agents" / "site-1"
     assert state.stat().st_mode & 0o077 == 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -11,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tests.e2e.stack import ROOT, free_port
+from tests.e2e.stack import ROOT, free_port, on_sqlite
 
 
 def demo(folder: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
@@ -31,6 +33,12 @@ def standing_on(folder: Path) -> Iterator[psutil.Process]:
 
 def left_behind(folder: Path) -> list[str]:
     return [" ".join(process.cmdline()) for process in standing_on(folder)]
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder whose database is made already, which takes long."""
+    return shutil.copytree(on_sqlite()[0], tmp_path / "data")
 
 
 def test_interrupted_it_leaves_nothing_behind_and_goes_on_the_next_time(tmp_path: Path):
@@ -64,38 +72,38 @@ def sessions(folder: Path) -> list[tuple[str, str]]:
         return database.execute("SELECT name, status FROM federation_trainingsession").fetchall()
 
 
-def test_a_server_that_does_not_start_is_told_with_where_its_log_is(tmp_path: Path):
-    (tmp_path / "sitecustomize.py").write_text(
+def test_a_server_that_does_not_start_is_told_with_where_its_log_is(installed: Path):
+    (installed / "sitecustomize.py").write_text(
         "import os, sys\nif 'runserver' in sys.orig_argv: print('no memory', flush=True); os._exit(1)\n"
     )
-    process = demo(tmp_path, "--exit", "--port", str(free_port()), PYTHONPATH=str(tmp_path))
+    process = demo(installed, "--exit", "--port", str(free_port()), PYTHONPATH=str(installed))
     out, _ = process.communicate(timeout=60)
-    log = tmp_path / "logs" / "server.log"
+    log = installed / "logs" / "server.log"
     assert process.returncode == 1 and f"The server did not start. Its log says why: {log}" in out
     assert log.read_text() == "no memory\n"
-    assert sessions(tmp_path) == [] and left_behind(tmp_path) == []
+    assert sessions(installed) == [] and left_behind(installed) == []
 
 
-def test_a_client_that_ends_is_told_and_ends_the_rest(tmp_path: Path):
-    (tmp_path / "agents").mkdir()
-    (tmp_path / "agents" / "demo-2").write_text("no folder")
-    process = demo(tmp_path, "--exit", "--port", str(free_port()))
+def test_a_client_that_ends_is_told_and_ends_the_rest(installed: Path):
+    (installed / "agents").mkdir()
+    (installed / "agents" / "demo-2").write_text("no folder")
+    process = demo(installed, "--exit", "--port", str(free_port()))
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 1 and f"A client ended. The logs say why: {tmp_path}/logs/demo-*.log" in out
-    assert "this is a file" in (tmp_path / "logs" / "demo-2.log").read_text()
-    assert sessions(tmp_path) == [] and left_behind(tmp_path) == []
+    assert process.returncode == 1 and f"A client ended. The logs say why: {installed}/logs/demo-*.log" in out
+    assert "this is a file" in (installed / "logs" / "demo-2.log").read_text()
+    assert sessions(installed) == [] and left_behind(installed) == []
 
 
-def test_a_server_that_was_killed_is_told_and_its_session_kept(tmp_path: Path):
-    process = demo(tmp_path, "--rounds", "100", "--port", str(free_port()))
+def test_a_server_that_was_killed_is_told_and_its_session_kept(installed: Path):
+    process = demo(installed, "--rounds", "100", "--port", str(free_port()))
     assert process.stdout
     for line in process.stdout:
         if line.strip().startswith("round  1"):
             break
-    for each in standing_on(tmp_path):
+    for each in standing_on(installed):
         if "runserver" in each.cmdline():
             each.kill()
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f"The server ended. Its log says why: {tmp_path / 'logs' / 'server.log'}" in out
-    assert sessions(tmp_path) == [("demo 1", "running")] and left_behind(tmp_path) == []
+    assert f"The server ended. Its log says why: {installed / 'logs' / 'server.log'}" in out
+    assert sessions(installed) == [("demo 1", "running")] and left_behind(installed) == []
