@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from contextlib import suppress
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -21,7 +21,7 @@ from federation import tokens
 from federation.api import permits
 from federation.api.limits import MOST_MESSAGE
 from federation.api.raw import Receive, Scope, Send
-from federation.api.threads import in_thread
+from federation.api.threads import in_thread, sparingly
 from federation.errors import Refused
 from federation.feed import SERVER_LOG, Batch, Subscription, feed, read
 from federation.models import TrainingSession
@@ -36,6 +36,7 @@ AWAY_CODE, TOO_MANY_CODE, INVALID_CODE = 1013, 4429, 4400
 REVOKED_CODE, SILENT_CODE = 4401, 4408
 
 _open: Counter[object] = Counter()  # sockets of each user and each API key
+_turns: defaultdict[object, asyncio.Lock] = defaultdict(asyncio.Lock)  # of an owner's sockets, to read what they missed
 
 
 class LogConsumer(AsyncWebsocketConsumer):
@@ -92,6 +93,7 @@ class LogConsumer(AsyncWebsocketConsumer):
             _open[self.owner] -= 1
             if not _open[self.owner]:
                 del _open[self.owner]
+                _turns.pop(self.owner, None)
 
     @property
     def log_id(self) -> int:
@@ -142,10 +144,15 @@ class LogConsumer(AsyncWebsocketConsumer):
         return await self._replay(seen)  # part of it is known, or the queue had overflowed
 
     async def _replay(self, seen: int) -> int:
-        while batch := await in_thread(read, self.log_id, seen):
+        while batch := await self._missed(seen):
             await self._say(batch.text)
             seen = batch.last
         return seen
+
+    async def _missed(self, seen: int) -> Batch | None:
+        """The next events that were missed. Sockets of one owner take turns: others wait for one of them at most."""
+        async with _turns[self.owner]:
+            return await sparingly(read, self.log_id, seen)
 
     async def _say(self, text: str) -> None:
         """Returns once the socket has room again. Raises TimeoutError if nobody reads."""

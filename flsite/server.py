@@ -22,13 +22,14 @@ from twisted.internet.error import CannotListenError
 
 from federation.api import problems
 from federation.api.limits import MOST_MESSAGE
-from federation.api.raw import SENDFILE, bytes_at_a_time
+from federation.api.raw import SENDFILE, Receive, Scope, bytes_at_a_time
 from flsite.gate.answers import is_api, missing
 from flsite.gate.channel import Channel
 from flsite.gate.connections import Connections
 from flsite.pace import Paced
 from flsite.websockets import PacedWebSocket
 
+ASGI = {"version": "3.0"}
 LARGE = 256 << 10  # bytes: a larger body arrives in several pieces
 MOST_WAITING = 4  # pieces that the application has not taken yet
 CAN_SEND_FILES = hasattr(os, "sendfile")  # not so on Windows
@@ -250,21 +251,24 @@ class Server(daphne.server.Server):
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if CAN_SEND_FILES and scope["type"] == "http" and not protocol.isSecure():
             scope["extensions"] = {SENDFILE: {}}
-        if scope["type"] == "http":
-            scope["fl.connection"] = protocol.channel
-        inlet = getattr(protocol, "inlet", None)
-        if inlet is None:
-            queue = super().create_application(protocol, scope)
-        else:
+        if not isinstance(protocol, PacedRequest):
+            return super().create_application(protocol, scope)
+        scope |= {"asgi": ASGI, "fl.connection": protocol.channel}
+        inlet = protocol.inlet
+        if inlet is not None:
+            scope["fl.whole"] = inlet.take_whole
             if protocol.channel.expects:
                 inlet.on_demand = protocol.channel.send_continue
-            scope |= {"asgi": {"version": "3.0"}, "fl.whole": inlet.take_whole}
-            running = self.application(scope=scope, receive=inlet.get, send=partial(self.handle_reply, protocol))
-            self.connections[protocol]["application_instance"] = asyncio.ensure_future(running)
-            queue = inlet
-        if isinstance(protocol, PacedRequest) and "application_instance" in self.connections[protocol]:
-            self.connections[protocol]["application_instance"].add_done_callback(lambda _: protocol.cut_short())
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue() if inlet is None else inlet
+        running = asyncio.ensure_future(self._answer(protocol, scope, queue.get))
+        self.connections[protocol]["application_instance"] = running
         return queue
+
+    async def _answer(self, protocol: PacedRequest, scope: Scope, receive: Receive) -> None:
+        try:
+            await self.application(scope, receive, partial(self.handle_reply, protocol))
+        finally:
+            protocol.cut_short()
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         if message["type"] == SENDFILE:

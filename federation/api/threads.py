@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import monotonic, sleep
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, connections
@@ -74,7 +75,7 @@ def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
 
 
 _short = Threads(1 if connection.vendor == "sqlite" else 6)
-_aside, _one_by_one = Threads(1), Threads(1)
+_aside, _one_by_one, _sparing = Threads(1), Threads(1), Threads(1)
 _long = ThreadPoolExecutor(4, thread_name_prefix="files")
 
 
@@ -91,6 +92,22 @@ async def aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
 async def one_by_one(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """The same for long work that is done one at a time."""
     return await _one_by_one.run(lambda: _run(function, *args, **kwargs))
+
+
+async def sparingly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The same for short work that one caller can ask for without end: one at a time, with a rest as long as the work.
+
+    So all of it together takes at most half of one core, and the calls of others do not wait behind it.
+    """
+    return await _sparing.run(lambda: _and_rest(lambda: _run(function, *args, **kwargs)))
+
+
+def _and_rest(function: Callable[[], R]) -> R:
+    began = monotonic()
+    try:
+        return function()
+    finally:
+        sleep(monotonic() - began)
 
 
 async def at_length(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

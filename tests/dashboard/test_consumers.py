@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from django.test import override_settings
 
 from dashboard import consumers
 from federation import events, feed
+from federation.api import threads
 from federation.models import Event, ServerEvent, TrainingSession
 from federation.services import apikeys
 
@@ -375,6 +377,44 @@ async def test_of_a_log_no_more_is_read_than_the_socket_takes(session, applicati
     assert reads == [0, 2, 4, 6]
     assert (end.sent[-1]["type"], end.sent[-1]["code"]) == ("websocket.close", 4408)
     assert session.pk not in feed.feed._watched and not consumers._open
+
+
+async def test_one_who_reads_all_of_a_log_again_and_again_holds_up_nobody(session, socket, mara, monkeypatch):
+    """A call of an agent does not wait for what sockets missed, and another's socket waits for one of them."""
+    key = await sync_to_async(make_key)(mara)
+    path, reads, go_on = f"/ws/sessions/{session.pk}/", list[int](), threading.Event()
+
+    def held_up(log_id: int, after: int) -> feed.Batch | None:
+        reads.append(log_id)
+        assert go_on.wait(SECONDS)
+        return feed.read(log_id, after)
+
+    monkeypatch.setattr(consumers, "read", held_up)
+    script = (HOST, (b"authorization", f"Bearer {key}".encode()))
+    async with socket(path) as first, socket(path) as second, socket("/ws/server/", *script) as other:
+        await first.send_json_to({"after": 0})
+        while not reads:
+            await asyncio.sleep(0.005)
+        await second.send_json_to({"after": 0})
+        while not consumers._turns[mara.pk]._waiters:
+            await asyncio.sleep(0.005)
+        await other.send_json_to({"after": 0})
+        while not threads._sparing._jobs.qsize():
+            await asyncio.sleep(0.005)
+        assert await threads.in_thread(lambda: "at once") == "at once"
+        assert reads == [session.pk]
+        go_on.set()
+        assert await hear(first, 1) == await hear(second, 1) == [1]
+    assert reads[1] == feed.SERVER_LOG
+    assert not consumers._turns
+
+
+def test_what_can_be_asked_for_without_end_rests_as_long_as_it_works(monkeypatch):
+    slept = []
+    monkeypatch.setattr(threads, "monotonic", iter([10.0, 12.5]).__next__)
+    monkeypatch.setattr(threads, "sleep", slept.append)
+    assert threads._and_rest(lambda: "read") == "read"
+    assert slept == [2.5]
 
 
 def make_key(mara: User) -> str:

@@ -34,7 +34,7 @@ SERVER = """
     django.views.generic kombu.transport.virtual numpy OpenSSL pydantic sqlparse twisted.protocols.tls twisted.web.http
     uvicorn whitenoise
 """
-AGENT = "numpy requests torch torch.utils.data"
+AGENT = "numpy requests sklearn.datasets torch torch.utils.data"
 
 
 class Process:

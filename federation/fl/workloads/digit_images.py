@@ -1,7 +1,5 @@
 """scikit-learn's handwritten digits: 1,797 real images of 8 x 8, inside the package, so that nothing is downloaded."""
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,24 +17,13 @@ def load(split: Split) -> Data:
 
     The same fifth of every class is held out as the central test set, whatever the session's seed.
     """
-    table = _table()
-    features = (table[:, :-1].reshape(-1, 8, 8) / 16).astype(np.float32)[:, np.newaxis]
-    data = Data(features, table[:, -1].astype(np.int64), tuple("0123456789"))
-    held_out = np.concatenate([_test_members(np.flatnonzero(data.labels == label)) for label in range(10)])
-    return data.subset(np.flatnonzero(np.isin(np.arange(len(data)), held_out, invert=split == "train")))
-
-
-def _table() -> Array:
-    """Rows of 64 pixels from 0 to 16 and a label. The library itself, which takes seconds to load, is not needed."""
-    found = find_spec("sklearn")
-    folders = (found.submodule_search_locations if found else None) or ()
-    for file in (Path(folder) / "datasets" / "data" / "digits.csv.gz" for folder in folders):
-        if file.exists():
-            return np.loadtxt(file, delimiter=",")
-    from sklearn.datasets import load_digits  # wherever this release keeps them
+    from sklearn.datasets import load_digits  # takes a second: only where images are used
 
     digits = load_digits()
-    return np.column_stack([digits.data, digits.target])
+    features = (digits.images / 16).astype(np.float32)[:, np.newaxis]
+    data = Data(features, digits.target.astype(np.int64), tuple("0123456789"))
+    held_out = np.concatenate([_test_members(np.flatnonzero(data.labels == label)) for label in range(10)])
+    return data.subset(np.flatnonzero(np.isin(np.arange(len(data)), held_out, invert=split == "train")))
 
 
 def _test_members(members: Array) -> Array:

@@ -76,3 +76,16 @@ def test_data_can_be_counted_and_divided():
 def test_data_without_labels_have_an_empty_histogram():
     data = Data(np.arange(4.0), np.empty(0, np.int64), ())
     assert len(data.subset(np.array([0, 1]))) == 2 and data.histogram() == {}
+
+
+@pytest.mark.parametrize(
+    "name, digest",
+    [
+        ("digits", "1993cf4bcb5a5e20de4a0dbdc8c4c8e4b695cc2c541b597dd1f48899e992aee8"),
+        ("synthetic", "abb202974e493e2817943f6dcfc766b8affc727084d6a48fa987b87707b89bcc"),
+        ("threes_and_sevens", "687d5db42265616754b788bc948ab799af2daa9b6d819d629b60ad0629f27e6d"),
+    ],
+)
+def test_agents_of_the_first_version_have_the_same_code(name, digest):
+    """A session of one code is not served by another: with other bytes in these files they would be of no use."""
+    assert workloads.get(name).digest() == digest
