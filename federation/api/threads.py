@@ -95,9 +95,9 @@ async def one_by_one(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
 
 
 async def sparingly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """The same for short work that one caller can ask for without end: one at a time, with a rest as long as the work.
+    """The same for short work that one caller can ask for without end: one at a time, with a rest twice as long as the work.
 
-    So all of it together takes at most half of one core, and the calls of others do not wait behind it.
+    So all of it together takes at most a third of one core, and the calls of others do not wait behind it.
     """
     return await _sparing.run(lambda: _and_rest(lambda: _run(function, *args, **kwargs)))
 
@@ -107,7 +107,7 @@ def _and_rest(function: Callable[[], R]) -> R:
     try:
         return function()
     finally:
-        sleep(monotonic() - began)
+        sleep(2 * (monotonic() - began))
 
 
 async def at_length(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
