@@ -95,7 +95,7 @@ async def one_by_one(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
 
 
 async def sparingly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """The same for short work that one caller can ask for without end: one at a time, with a rest twice as long as the work.
+    """The same for short work that one caller can ask for without end: one at a time, with a rest twice as long.
 
     So all of it together takes at most a third of one core, and the calls of others do not wait behind it.
     """
