@@ -12,6 +12,8 @@ TOKEN: list[dict[str, list[str]]] = [{"ClientAuth": []}]  # Ninja names a scheme
 SEAT = {"name": "seat_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}
 DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+METRICS = "/api/v1/sessions/{session_id}/metrics"
+TABLE = {"text/csv": {"schema": {"type": "string"}}}  # a raw route answers `format=csv`
 FILE = {"description": "The file, or the part of it that was asked for", "content": BYTES}
 
 
@@ -64,6 +66,7 @@ PROBLEM = {
 def document(schema: dict[str, Any]) -> dict[str, Any]:
     """Ninja's document with the raw routes and with every refusal of every operation."""
     schema["paths"] |= raw_paths()
+    schema["paths"][METRICS]["get"]["responses"][200]["content"].update(TABLE)
     schema["components"]["schemas"] |= raw_schemas() | {"Problem": PROBLEM}
     schema["components"]["responses"] = {status: _refusal(status) for status in REFUSALS}
     for path, operations in schema["paths"].items():

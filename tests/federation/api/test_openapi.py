@@ -119,3 +119,8 @@ def test_limits_are_in_the_document(document):
         assert (whole["minimum"], whole["maximum"]) == (low, high), name
     assert set(members["late_policy"]["enum"]) == set(LatePolicy.values)
     assert document["components"]["schemas"]["NewInvitation"]["properties"]["uses"]["maximum"] == invitations.MAX_USES
+
+
+def test_the_table_of_points_is_in_the_document(document):
+    answer = document["paths"]["/api/v1/sessions/{session_id}/metrics"]["get"]["responses"]["200"]
+    assert answer["content"].keys() == {"application/json", "text/csv"}
