@@ -40,7 +40,7 @@ async def get_work(exchange: Exchange) -> None:
 
 
 def _wait(query: bytes) -> float:
-    given = parse_qs(query.decode("latin-1")).get("wait", ["30"])[-1]
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("wait", ["30"])[-1]
     wait = parsing.decimal(given)
     if wait is None or not 0 <= wait <= MAX_WAIT:
         raise Invalid(("wait", f"wait is {parsing.shortened(given)}: choose 0 to {MAX_WAIT:.0f} seconds."))

@@ -85,7 +85,7 @@ def test_there_is_none_after_the_wait(enrol, raw):
     assert raw("GET", "/api/v1/work?wait=0.05", by="anna").status == 204
 
 
-@pytest.mark.parametrize("wait", ["-1", "61", "nan", "inf", "soon", "1e9"])
+@pytest.mark.parametrize("wait", ["", "-1", "61", "nan", "inf", "soon", "1e9"])
 def test_a_wait_is_0_to_60_seconds(enrol, raw, wait):
     enrol("anna")
     assert "0 to 60" in problem(raw("GET", f"/api/v1/work?wait={wait}", by="anna"), 422, field="wait")
