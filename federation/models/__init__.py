@@ -1,0 +1,37 @@
+"""What the server knows. Rules are in `lifecycle` and `services`; the constraints of the tables back them up.
+
+One file a subject; import from here.
+"""
+
+from federation.models.accounts import ApiKey, SignIn
+from federation.models.alerts import Alert, AlertRule, Delivery
+from federation.models.clients import Client, ClientLog, ClientQuerySet, Invitation
+from federation.models.logs import STEERING, Event, LogEntry, Server, ServerEvent
+from federation.models.rounds import Metric, Participation, Phase, Round
+from federation.models.sessions import GlobalModel, GlobalModelQuerySet, ModelTag, SessionQuerySet, TrainingSession
+
+__all__ = [
+    "STEERING",
+    "Alert",
+    "AlertRule",
+    "ApiKey",
+    "Client",
+    "ClientLog",
+    "ClientQuerySet",
+    "Delivery",
+    "Event",
+    "GlobalModel",
+    "GlobalModelQuerySet",
+    "Invitation",
+    "LogEntry",
+    "Metric",
+    "ModelTag",
+    "Participation",
+    "Phase",
+    "Round",
+    "Server",
+    "ServerEvent",
+    "SessionQuerySet",
+    "SignIn",
+    "TrainingSession",
+]

@@ -1,0 +1,166 @@
+"""Training sessions and the global models that they make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from federation.lifecycle import (
+    ACTIVE,
+    ENDED,
+    FileStatus,
+    LatePolicy,
+    RoundFailure,
+    SessionStatus,
+)
+
+if TYPE_CHECKING:
+    from federation.models.rounds import Round
+
+
+class SessionQuerySet(models.QuerySet["TrainingSession"]):
+    def waiting_for_a_round(self) -> SessionQuerySet:
+        """Running sessions with a model and no active round, the one that waited longest first."""
+        waiting = self.filter(status=SessionStatus.RUNNING, models__isnull=False).exclude(round__status__in=ACTIVE)
+        return waiting.distinct().order_by("idle_since", "pk")
+
+
+class TrainingSession(models.Model):
+    """One training of one model over a number of rounds, with its own numbered log of events."""
+
+    name = models.CharField(max_length=100)
+    status = models.CharField(max_length=12, choices=SessionStatus.choices, default=SessionStatus.DRAFT)
+    reason = models.TextField(blank=True, default="")
+    workload = models.CharField(max_length=64)
+    workload_options = models.JSONField(default=dict, blank=True)
+    workload_digest = models.CharField(max_length=64)
+    strategy = models.CharField(max_length=64, default="fedavg")
+    strategy_options = models.JSONField(default=dict, blank=True)
+    compression = models.CharField(max_length=12, default="none", help_text="How clients may encode their updates.")
+    compression_options = models.JSONField(default=dict, blank=True)
+    rounds = models.PositiveIntegerField()
+    cohort_size = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: everyone online.")
+    client_tags = models.JSONField(
+        default=list, blank=True, help_text="Only clients with one of these tags are asked. Empty: every client."
+    )
+    quorum = models.PositiveIntegerField(default=1)
+    round_seconds = models.PositiveIntegerField(default=600)
+    auto_deadline = models.BooleanField(default=False, help_text="Set round_seconds anew for each round, as learnt.")
+    learnt_deadline = models.JSONField(null=True, blank=True, help_text="Where the learnt round_seconds comes from.")
+    max_retries = models.PositiveSmallIntegerField(default=2)
+    on_round_failure = models.CharField(max_length=12, choices=RoundFailure.choices, default=RoundFailure.RETRY)
+    late_policy = models.CharField(max_length=12, choices=LatePolicy.choices, default=LatePolicy.DROP)
+    defences = models.JSONField(default=list, blank=True, help_text="Against single bad updates; see fl.defences.")
+    train = models.JSONField(help_text="epochs, batch_size, learning_rate")
+    seed = models.BigIntegerField(default=1)
+    start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
+    last_seq = models.PositiveBigIntegerField(default=0)
+    failing = models.JSONField(default=dict, blank=True, help_text="Steps that failed and are tried again.")
+    idle_since = models.DateTimeField(null=True, blank=True, help_text="Since when no round is open; decides turns.")
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    compacted_at = models.DateTimeField(null=True, blank=True, help_text="When its curves and its log were thinned.")
+    points_reported = models.PositiveBigIntegerField(null=True, blank=True, help_text="How many points it had before.")
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "training session"
+        ordering = ("-pk",)
+        constraints = (
+            models.CheckConstraint(condition=Q(rounds__gte=1), name="session_has_rounds"),
+            models.CheckConstraint(condition=Q(quorum__gte=1), name="session_has_a_quorum"),
+            models.CheckConstraint(
+                condition=Q(cohort_size=None) | Q(quorum__lte=F("cohort_size")), name="session_quorum_within_cohort"
+            ),
+        )
+        indexes: ClassVar = [models.Index(fields=("status",), name="session_status")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+    def active_round(self) -> Round | None:
+        return self.round_set.filter(status__in=ACTIVE).order_by("pk").first()
+
+    def last_round(self) -> Round | None:
+        return self.round_set.order_by("number", "attempt").last()
+
+    def last_model(self) -> GlobalModel | None:
+        return self.models.order_by("version").last()
+
+
+class GlobalModelQuerySet(models.QuerySet["GlobalModel"]):
+    def kept(self) -> GlobalModelQuerySet:
+        """Models that carry a tag: somebody chose them, so their files are never pruned."""
+        return self.filter(models.Exists(ModelTag.objects.filter(model=models.OuterRef("pk"))))
+
+
+class GlobalModel(models.Model):
+    """A version of a session's model: 0 is the initial one, n the result of round n."""
+
+    session = models.ForeignKey(TrainingSession, models.CASCADE, related_name="models")
+    version = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    num_bytes = models.PositiveBigIntegerField()
+    slots_digest = models.CharField(max_length=64, blank=True, default="", help_text="The optimizer state's file.")
+    file_status = models.CharField(max_length=12, choices=FileStatus.choices, default=FileStatus.STORED)
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
+    round = models.OneToOneField("Round", models.CASCADE, null=True, blank=True, related_name="model")
+    metrics = models.JSONField(default=dict, blank=True, help_text="Central evaluation on the held-out test set.")
+    federated_metrics = models.JSONField(
+        default=dict, blank=True, help_text="The clients' evaluation on their own held-out data, weighted by examples."
+    )
+    evaluated_at = models.DateTimeField(null=True, blank=True)
+    evaluation_error = models.TextField(blank=True, default="", help_text="Why it could not be evaluated.")
+    note = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = GlobalModelQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "global model"
+        ordering = ("session", "version")
+        constraints = (models.UniqueConstraint(fields=("session", "version"), name="model_version_once"),)
+        indexes: ClassVar = [models.Index(fields=("digest",), name="model_digest")]
+
+    def __str__(self) -> str:
+        return f"v{self.version}"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a tag keeps its file for good."""
+        return bool(self.tags.all())
+
+
+class ModelTag(models.Model):
+    """A word on a global model. One model a workload is in production; any other word may be on many."""
+
+    PRODUCTION = "production"
+
+    model = models.ForeignKey(GlobalModel, models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=32)
+    workload = models.CharField(max_length=64, help_text="The model's, so that the database can keep production once.")
+    added_at = models.DateTimeField(default=timezone.now)
+    added_by = models.CharField(max_length=150, blank=True, default="")
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (
+            models.UniqueConstraint(fields=("model", "name"), name="model_tag_once"),
+            models.UniqueConstraint(
+                fields=("workload",), condition=Q(name="production"), name="one_production_model_a_workload"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
