@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import attacks, machine, usage  # noqa: E402
 from benchmarks.throttle import how_throttled, throttled  # noqa: E402
-from federation.storage import SPARE_BYTES  # noqa: E402
+from federation.storage.room import SPARE_BYTES  # noqa: E402
 from flsite import processes  # noqa: E402
 from tests.e2e.plain import PlainClient  # noqa: E402
 from tests.e2e.stack import PASSWORD, Stack, daphne, until  # noqa: E402

@@ -19,7 +19,7 @@ def free_bytes() -> int:
     return 0 if FULL.exists() else _really_free()
 
 
-storage.free_bytes = free_bytes
+storage.free_bytes = storage.room.free_bytes = free_bytes
 
 if __name__ == "__main__":
     execute_from_command_line(sys.argv)

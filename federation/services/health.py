@@ -75,7 +75,7 @@ def _storage() -> Check:
 def _room() -> Check:
     free = storage.free_bytes()
     if storage.is_full():
-        detail = f"{free >> 20} MiB are free; below {storage.SPARE_BYTES >> 20} MiB nothing new is taken in."
+        detail = f"{free >> 20} MiB are free; below {storage.room.SPARE_BYTES >> 20} MiB nothing new is taken in."
         return Check("storage", detail, "Make room on the disk; the sessions go on by themselves.")
     return Check("storage", f"{free >> 20} MiB are free.")
 

@@ -36,7 +36,7 @@ def inspect(on_total: Callable[[int], None], on_bytes: Callable[[int], None]) ->
         found = [
             Finding(digest, "damaged" if storage.exists(digest) else "missing", ", ".join(of))
             for digest, of in needed.items()
-            if not storage.is_whole(digest, partial(on_bytes, storage.HASH_BYTES))
+            if not storage.is_whole(digest, partial(on_bytes, storage.wholeness.HASH_BYTES))
         ]
     return found + [Finding(digest, "orphaned") for digest in _orphans()]
 

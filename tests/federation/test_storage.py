@@ -77,7 +77,7 @@ def test_another_error_of_the_system_is_not_taken_for_a_full_disk():
 def test_the_disk_counts_as_full_when_only_the_spare_room_is_left(monkeypatch):
     assert not storage.is_full()
     storage.require_room()
-    monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(storage.room, "SPARE_BYTES", 1 << 60)
     assert storage.is_full()
     with pytest.raises(StorageFull):
         storage.require_room()
@@ -99,14 +99,14 @@ def damaged(digest):
 
 
 def test_a_file_that_was_written_a_moment_ago_is_not_read_again(kept, monkeypatch):
-    monkeypatch.setattr(storage, "digest_of", lambda *_: "read")
+    monkeypatch.setattr(storage.wholeness, "digest_of", lambda *_: "read")
     assert damaged(kept) == set()
 
 
 def test_a_file_that_was_written_long_ago_is_read(kept, monkeypatch):
-    monkeypatch.setattr(storage, "CACHED_SECONDS", 0.0)
+    monkeypatch.setattr(storage.wholeness, "CACHED_SECONDS", 0.0)
     assert damaged(kept) == set()
-    monkeypatch.setattr(storage, "digest_of", lambda *_: "of other bytes")
+    monkeypatch.setattr(storage.wholeness, "digest_of", lambda *_: "of other bytes")
     assert damaged(kept) == {kept}
 
 
@@ -118,9 +118,9 @@ def test_a_file_that_was_changed_since_is_found(kept, how):
 
 
 def test_what_was_seen_is_forgotten_at_last(kept, monkeypatch):
-    monkeypatch.setattr(storage, "MOST_SEEN", 2)
+    monkeypatch.setattr(storage.wholeness, "MOST_SEEN", 2)
     for number in range(5):
         with storage.scratch() as file:
             file.write_bytes(b"%d" % number)
             storage.put(file, hashlib.sha256(b"%d" % number).hexdigest())
-    assert len(storage._seen_whole) == 2
+    assert len(storage.wholeness._seen_whole) == 2

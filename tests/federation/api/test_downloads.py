@@ -1,6 +1,7 @@
 import hashlib
 
 import pytest
+from django.conf import settings
 from django.test import Client as Browser
 
 from federation import storage, tasks
@@ -155,11 +156,11 @@ def test_a_damaged_file_is_not_served_until_it_is_made_again(model, get, enqueue
 def test_who_was_sent_bytes_that_do_not_fit_asks_that_the_file_be_read_again(model, get, monkeypatch):
     """A disk's own fault changes no time of the file: only the doubt of the one who got it shows it."""
     assert get().status == 200
-    monkeypatch.setattr(storage, "_mark", lambda file: (0, 0, 0, 0))
+    monkeypatch.setattr(storage.wholeness, "mark_of", lambda file: (0, 0, 0, 0))
     storage.is_whole(model.digest)
     damage_file(model.digest, "flipped")
     assert get().status == 200
-    monkeypatch.setattr(storage, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(storage.wholeness, "AGAIN_SECONDS", 0.0)
     problem(get(Cache_Control="no-cache"), 503)
 
 
@@ -242,7 +243,7 @@ def test_a_state_dict_is_made_once_and_has_parts(model, raw, monkeypatch):
     assert whole.body == again.body and len(made) == 1
     part = raw("GET", url, by="anna", headers={"Range": "bytes=10-19", "If-Range": whole.headers["etag"]})
     assert (part.status, part.body) == (206, whole.body[10:20])
-    assert not list(storage.settings.FL_SCRATCH_DIR.glob("*"))
+    assert not list(settings.FL_SCRATCH_DIR.glob("*"))
 
 
 def test_where_many_wait_for_conversions_one_more_is_asked_to_come_again(model, raw, monkeypatch):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client as Visitor
@@ -108,7 +109,7 @@ def test_an_upload_ends_between_two_chunks(open_round, alice, now, act, status, 
     )
     refused(answer, status)
     assert seat_of("anna").status != SeatStatus.REPORTED
-    assert not list(storage.settings.FL_SCRATCH_DIR.glob("*"))
+    assert not list(settings.FL_SCRATCH_DIR.glob("*"))
 
 
 @ACTS
@@ -130,7 +131,7 @@ def test_an_update_that_came_at_once_is_not_counted(open_round, alice, now, act,
     asyncio.run(application(scope | {"fl.take": lambda: blob}, None, send))
     assert sent[0]["status"] == status, sent
     assert seat_of("anna").status != SeatStatus.REPORTED
-    assert not list(storage.settings.FL_SCRATCH_DIR.glob("*"))
+    assert not list(settings.FL_SCRATCH_DIR.glob("*"))
 
 
 @pytest.fixture

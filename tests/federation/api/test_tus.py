@@ -359,7 +359,7 @@ def test_while_a_part_arrives_the_disk_keeps_its_reserve(body, patch, stands, mo
 
     def require_room(num_bytes=0):
         asked.append(num_bytes)
-        monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60 if len(asked) > 2 else 0)
+        monkeypatch.setattr(storage.room, "SPARE_BYTES", 1 << 60 if len(asked) > 2 else 0)
         honest(num_bytes)
 
     monkeypatch.setattr(storage, "require_room", require_room)
@@ -371,8 +371,8 @@ def test_while_a_part_arrives_the_disk_keeps_its_reserve(body, patch, stands, mo
 
 
 def test_an_upload_that_cannot_fit_is_refused_at_its_creation(body, create, monkeypatch):
-    monkeypatch.setattr(storage, "SPARE_BYTES", storage.free_bytes() - 10)
-    monkeypatch.setattr(storage, "free_bytes", lambda: storage.SPARE_BYTES + 10)
+    monkeypatch.setattr(storage.room, "SPARE_BYTES", storage.free_bytes() - 10)
+    monkeypatch.setattr(storage.room, "free_bytes", lambda: storage.room.SPARE_BYTES + 10)
     problem(create(Upload_Length=str(len(body))), 507)
     assert create(Upload_Length="5").status == 201
 

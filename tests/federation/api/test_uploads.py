@@ -154,7 +154,7 @@ def test_while_the_disk_is_full_nothing_new_is_taken_in_and_nothing_is_lost(open
     open_round("anna")
     part = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
     with monkeypatch.context() as full:
-        full.setattr(storage, "SPARE_BYTES", 1 << 60)
+        full.setattr(storage.room, "SPARE_BYTES", 1 << 60)
         assert "disk is full" in problem(put("anna"), 507)
         problem(raw("PATCH", url("anna"), b"part", by="anna", headers=part), 507)
     assert put("anna").status == 204

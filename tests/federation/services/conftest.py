@@ -38,7 +38,7 @@ def no_room():
 
     @contextmanager
     def no_room():
-        with patch.object(storage, "scratch_path", full):
+        with patch.object(storage, "scratch_path", full), patch.object(storage.unfinished, "scratch_path", full):
             yield
 
     return no_room

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from django.conf import settings
 
 from federation import storage, tasks
 from federation.errors import StorageFull
@@ -48,7 +49,7 @@ def test_a_model_is_converted_once_by_however_many_at_once(stored, made):
     assert conversions.kept(digest) is None
     files = at_once(*[lambda: conversions.make(digest)] * 6)
     assert set(files) == {conversions.kept(digest)} and len(made) == 1
-    assert not list(storage.settings.FL_SCRATCH_DIR.glob("*"))
+    assert not list(settings.FL_SCRATCH_DIR.glob("*"))
 
 
 def test_few_are_kept_those_used_last(stored, made, monkeypatch):
@@ -92,7 +93,7 @@ def test_what_is_not_asked_for_any_more_or_has_no_model_goes_within_the_hour(sto
 def test_a_full_disk_makes_none_and_what_there_is_makes_room(stored, monkeypatch, enqueued):
     first, second = stored(2)
     conversions.make(first)
-    monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(storage.room, "SPARE_BYTES", 1 << 60)
     with pytest.raises(StorageFull):
         conversions.make(second)
     tasks.expire()
@@ -106,6 +107,6 @@ def test_a_half_upload_makes_room_on_a_full_disk(monkeypatch, enqueued):
     os.utime(old, (old.stat().st_atime, old.stat().st_mtime - tasks.HALF_UPLOAD_SECONDS))
     tasks.expire()
     assert old.exists(), "there is room"
-    monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(storage.room, "SPARE_BYTES", 1 << 60)
     tasks.expire()
     assert not old.exists() and new.exists()

@@ -62,7 +62,7 @@ def test_a_store_that_cannot_be_written_is_told(now, settings, tmp_path):
 
 def test_a_full_disk_is_told(now, monkeypatch, started_long_ago):
     server.tick(now=now)
-    monkeypatch.setattr(storage, "SPARE_BYTES", storage.free_bytes() * 2)
+    monkeypatch.setattr(storage.room, "SPARE_BYTES", storage.free_bytes() * 2)
     assert "Make room" in remedies(now)["storage"]
     assert [check.name for check in health.troubles(now)] == ["storage"]
 

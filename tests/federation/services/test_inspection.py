@@ -134,7 +134,7 @@ def test_a_file_that_nothing_needs_is_told_then_deleted(session, check, tmp_path
 
 
 def test_while_a_backup_copies_nothing_is_deleted(session, check, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "LOCK_SECONDS", 0.01)
+    monkeypatch.setattr(storage.locking, "LOCK_SECONDS", 0.01)
     (tmp_path / "file").write_bytes(b"of a process that was killed")
     storage.put(tmp_path / "file", "ab" * 32)
     with storage.keeping():

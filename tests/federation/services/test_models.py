@@ -133,7 +133,7 @@ def test_the_evaluators_failure_is_waited_out_on_a_full_disk_and_fails_the_sessi
     with no_room(), monkeypatch.context() as full:
 
         def fills_up(*given, write_initial=Synthetic.write_initial):
-            full.setattr(storage, "SPARE_BYTES", 1 << 60 if is_full else 1)
+            full.setattr(storage.room, "SPARE_BYTES", 1 << 60 if is_full else 1)
             return write_initial(*given)
 
         full.setattr(Synthetic, "write_initial", fills_up)

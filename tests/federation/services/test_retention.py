@@ -172,7 +172,7 @@ def test_a_stored_file_that_no_row_names_is_pruned(trained, now, tmp_path):
 
 
 def test_nothing_is_deleted_while_somebody_keeps(trained, monkeypatch):
-    monkeypatch.setattr(storage, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(storage.locking, "LOCK_SECONDS", 0.05)
     session = trained(of=1, done=1)
     before = stored()
     with storage.keeping():

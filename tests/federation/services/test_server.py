@@ -109,7 +109,7 @@ def test_a_late_tick_moves_nothing(open_round, now):
 @pytest.fixture
 def full(monkeypatch):
     """Switches between a disk that is full and one that has room."""
-    return lambda is_full: monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60 if is_full else 1)
+    return lambda is_full: monkeypatch.setattr(storage.room, "SPARE_BYTES", 1 << 60 if is_full else 1)
 
 
 def test_a_full_disk_and_its_end_are_logged_once_each(now, full):

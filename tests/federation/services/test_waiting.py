@@ -138,7 +138,7 @@ def test_a_worker_that_was_never_started_is_said(running, now):
 
 
 def test_a_full_disk_is_said(running, why, now, monkeypatch):
-    monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(storage.room, "SPARE_BYTES", 1 << 60)
     session = running()
     assert why(session)[0][0] == "disk_full"
     server.tick(now=now)

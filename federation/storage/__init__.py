@@ -1,0 +1,35 @@
+"""Weight files, kept under their SHA-256. A file is complete from the moment it has its name."""
+
+from federation.storage.files import delete, put, set_aside, stored
+from federation.storage.locking import deleting, keeping
+from federation.storage.places import exists, path
+from federation.storage.room import free_bytes, has_room_again, is_full, refusing_when_full, require_room
+from federation.storage.unfinished import remove_abandoned, scratch, scratch_path, sweep, sweep_uploads, upload_path
+from federation.storage.wholeness import Check, digest_of, is_sound, is_whole, was_whole
+
+__all__ = [
+    "Check",
+    "delete",
+    "deleting",
+    "digest_of",
+    "exists",
+    "free_bytes",
+    "has_room_again",
+    "is_full",
+    "is_sound",
+    "is_whole",
+    "keeping",
+    "path",
+    "put",
+    "refusing_when_full",
+    "remove_abandoned",
+    "require_room",
+    "scratch",
+    "scratch_path",
+    "set_aside",
+    "stored",
+    "sweep",
+    "sweep_uploads",
+    "upload_path",
+    "was_whole",
+]

@@ -1,0 +1,48 @@
+"""The disk's reserve: below it nothing new is taken in."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+
+from federation.errors import StorageFull
+
+SPARE_BYTES = 64 << 20  # below this much free space nothing new is taken in
+
+
+FULL = "The server's disk is full. Nothing is lost; try again when there is room."
+
+
+def free_bytes() -> int:
+    found = os.statvfs(settings.FL_DATA_DIR)  # not shutil.disk_usage: each piece of an upload asks
+    return found.f_bavail * found.f_frsize
+
+
+def is_full() -> bool:
+    return free_bytes() < SPARE_BYTES
+
+
+def has_room_again() -> bool:
+    """A little more than not full, so that it does not change with every file."""
+    return free_bytes() >= SPARE_BYTES * 5 // 4
+
+
+def require_room(num_bytes: int = 0) -> None:
+    """Raises StorageFull if this many more bytes would use up the disk's reserve."""
+    if free_bytes() - num_bytes < SPARE_BYTES:
+        raise StorageFull(FULL)
+
+
+@contextmanager
+def refusing_when_full() -> Iterator[None]:
+    """Turn the operating system's "no space left" into a refusal that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(FULL) from error
+        raise
