@@ -82,7 +82,7 @@ def _create(file: Path) -> Iterator[IO[bytes]]:
 
 def _sizes(digests: set[str]) -> dict[str, int]:
     """How large each stored file is; a missing one is of size 0 here and named later."""
-    return {d: storage.path(d).stat().st_size if storage.exists(d) else 0 for d in sorted(digests)}
+    return {d: storage.num_bytes(d) if storage.exists(d) else 0 for d in sorted(digests)}
 
 
 def _write(file: IO[bytes], copy: Dump, sizes: dict[str, int], on_bytes: OnBytes) -> Contents:
@@ -93,7 +93,8 @@ def _write(file: IO[bytes], copy: Dump, sizes: dict[str, int], on_bytes: OnBytes
         killpoints.reached(killpoints.Point.BACKUP_HALF_WRITTEN)
         for digest in sizes:
             try:
-                found = _add(tar, f"weights/{digest}", storage.path(digest), on_bytes)
+                with storage.local(digest) as file_in_store:
+                    found = _add(tar, f"weights/{digest}", file_in_store, on_bytes)
             except FileNotFoundError:
                 contents.faults.append(f"The weight file {digest} is missing.")
                 continue

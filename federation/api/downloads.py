@@ -39,7 +39,7 @@ class RangeNotSatisfiable(Refused):
 async def get_model(exchange: Exchange) -> None:
     """Also HEAD. To an operator, and to a client that holds or held a seat on the model."""
     digest = exchange.path["digest"]
-    file, caller = await _permitted(exchange.headers, digest)
+    caller = await _permitted(exchange.headers, digest)
     etag = f'"{digest}"'
     exchange.extra_headers = {
         "ETag": etag,
@@ -54,16 +54,17 @@ async def get_model(exchange: Exchange) -> None:
         "Content-Disposition": f'attachment; filename="model-{digest[:12]}.safetensors"',
     }
     if settings.FL_ACCEL_REDIRECT:
-        where = file.relative_to(settings.FL_WEIGHTS_DIR).as_posix()
+        where = storage.path(digest).relative_to(settings.FL_WEIGHTS_DIR).as_posix()
         await exchange.answer(200, headers | {"X-Accel-Redirect": f"{settings.FL_ACCEL_REDIRECT}{where}"})
         return
-    await _send(exchange, caller, file, etag, headers)
+    with storage.local(digest) as file:
+        await _send(exchange, caller, file, etag, headers)
 
 
 async def get_state_dict(exchange: Exchange) -> None:
     """The same weights as a PyTorch state_dict, made once per model."""
     digest = exchange.path["digest"]
-    _, caller = await _permitted(exchange.headers, digest)
+    caller = await _permitted(exchange.headers, digest)
     with exchange.going_on_as(caller):
         file = await in_thread(conversions.kept, digest) or await _converted(digest)
     etag = f'"{digest}-pt"'
@@ -147,8 +148,8 @@ _for_client = Select(  # the same, if the client holds or held a seat on one of 
 )
 
 
-async def _permitted(headers: dict[str, str], digest: str) -> tuple[Path, Principal]:
-    """The model's file, which is sound, and the caller.
+async def _permitted(headers: dict[str, str], digest: str) -> Principal:
+    """The caller. The model's file is sound.
 
     Raises NotFound both for an unknown model and for one that the caller may not have.
     """
@@ -156,7 +157,7 @@ async def _permitted(headers: dict[str, str], digest: str) -> tuple[Path, Princi
     caller, known, seen_whole = await in_thread(_found, headers, digest)
     if doubted or not seen_whole or FileStatus.STORED not in known:
         await at_length(_require_sound, digest, known, doubted=doubted)
-    return storage.path(digest), caller
+    return caller
 
 
 def _found(headers: dict[str, str], digest: str) -> tuple[Principal, set[str], bool]:

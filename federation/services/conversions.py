@@ -34,9 +34,8 @@ def make(digest: str) -> Path:
     with _alone():
         if found := kept(digest):
             return found
-        source = storage.path(digest)
-        storage.require_room(source.stat().st_size)
-        with storage.scratch() as made, storage.refusing_when_full():
+        storage.require_room(storage.num_bytes(digest))
+        with storage.local(digest) as source, storage.scratch() as made, storage.refusing_when_full():
             torch_file.write(source, made)
             os.replace(made, _path(digest))
         _keep_few()

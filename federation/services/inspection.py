@@ -32,7 +32,7 @@ def inspect(on_total: Callable[[int], None], on_bytes: Callable[[int], None]) ->
     """Read all that rows need, and look for files that none needs."""
     with storage.keeping():  # what retention gives up meanwhile is still there
         needed = _needed()
-        on_total(sum(storage.path(digest).stat().st_size for digest in needed if storage.exists(digest)))
+        on_total(sum(storage.num_bytes(digest) for digest in needed if storage.exists(digest)))
         found = [
             Finding(digest, "damaged" if storage.exists(digest) else "missing", ", ".join(of))
             for digest, of in needed.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,22 @@ def make(
 ) -> Aggregated:
     """Aggregate. The same files give the same bytes. Raises AggregationError, WeightsError, FileNotFoundError."""
     session, base = round_.session, round_.base_model
-    return aggregation.aggregate(
-        strategies.build(session.strategy, session.strategy_options),
-        base=storage.path(base.digest),
-        base_slots=storage.path(base.slots_digest) if base.slots_digest else None,
-        updates=[_file(seat) for seat in seats],
-        out=out,
-        out_slots=out_slots,
-        seed=sampling.client_seed(session.seed, round_.number, "server"),
-        defences=session.defences,
-        on_block=on_block,
-    )
+    with ExitStack() as files:
+
+        def local(digest: str) -> Path:
+            return files.enter_context(storage.local(digest))
+
+        return aggregation.aggregate(
+            strategies.build(session.strategy, session.strategy_options),
+            base=local(base.digest),
+            base_slots=local(base.slots_digest) if base.slots_digest else None,
+            updates=[_file(seat, local(seat.digest)) for seat in seats],
+            out=out,
+            out_slots=out_slots,
+            seed=sampling.client_seed(session.seed, round_.number, "server"),
+            defences=session.defences,
+            on_block=on_block,
+        )
 
 
 def initial_request(session: TrainingSession, out: Path) -> dict[str, Any]:
@@ -60,5 +66,5 @@ def initial_request(session: TrainingSession, out: Path) -> dict[str, Any]:
     }
 
 
-def _file(seat: Participation) -> UpdateFile:
-    return UpdateFile(storage.path(seat.digest), seat.weight, seat.staleness, seat.metrics, seat.update_norm)
+def _file(seat: Participation, path: Path) -> UpdateFile:
+    return UpdateFile(path, seat.weight, seat.staleness, seat.metrics, seat.update_norm)

@@ -104,7 +104,8 @@ def _require(digest: str, sent: str) -> None:
 def _header(base: GlobalModel) -> weights.Header:
     """The model's tensors. Raises Unavailable while its file is made again."""
     try:
-        return weights.read_header(storage.path(base.digest))
+        with storage.local(base.digest) as file:
+            return weights.read_header(file)
     except (OSError, weights.WeightsError):
         damage.note([base.digest])
         raise Unavailable("The model of this round is damaged here and is being made again; send it later.") from None
