@@ -13,7 +13,7 @@ from federation.fl import options, workloads
 from federation.fl.options import OptionError
 from federation.lifecycle import COUNTED, RoundStatus
 from federation.models import GlobalModel, Participation, Round, TrainingSession
-from federation.services.sessions import Spec
+from federation.session_settings import Spec
 
 PAST = 50  # rounds that an estimate is made from, the newest
 

@@ -12,7 +12,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from dashboard import overview, protection, wording
-from federation import parsing
+from federation import parsing, session_settings, tags
 from federation.errors import Invalid
 from federation.fl.defences import Defence
 from federation.fl.encodings import ENCODINGS
@@ -21,8 +21,8 @@ from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import LatePolicy, RoundFailure
 from federation.models import GlobalModel, TrainingSession
-from federation.services import quality, sessions, tags
-from federation.services.sessions import Spec
+from federation.services import quality, sessions
+from federation.session_settings import Spec
 
 UNITS = {"s": ("seconds", 1), "min": ("minutes", 60), "h": ("hours", 3600), "d": ("days", 86_400)}
 LIMITS_OF_TIME = "1 second to 30 days"
@@ -32,7 +32,7 @@ PLACED = {  # where the template shows them; what is not here comes last
     "name", "workload", "start_from", "rounds", "round_time", "round_unit", "auto_deadline", "cohort_size",
     "client_tags", "quorum", "seed", "strategy", "compression", "max_retries", "on_round_failure", "late_policy",
     "defences",
-    *(option.name for option in sessions.TRAIN),
+    *(option.name for option in session_settings.TRAIN),
 }  # fmt: skip
 DECLARED: Mapping[str, Mapping[str, Any]] = {"workload": WORKLOADS, "strategy": STRATEGIES, "compression": ENCODINGS}
 RENAMED = {"round_seconds": "round_time"} | {f"{kind}.name": kind for kind in DECLARED}
@@ -162,7 +162,7 @@ class NewSessionForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for option in sessions.TRAIN:
+        for option in session_settings.TRAIN:
             self.fields[option.name] = _field(option)
         for kind, declared in DECLARED.items():
             for name, one in declared.items():
@@ -209,7 +209,7 @@ class NewSessionForm(forms.Form):
 
     @property
     def train_fields(self) -> list[forms.BoundField]:
-        return [self[option.name] for option in sessions.TRAIN]
+        return [self[option.name] for option in session_settings.TRAIN]
 
     @property
     def workload_groups(self) -> Iterator[dict[str, Any]]:
@@ -307,7 +307,7 @@ class NewSessionForm(forms.Form):
             on_round_failure=typed.get("on_round_failure") or plain.on_round_failure,
             late_policy=typed.get("late_policy") or plain.late_policy,
             defences=tuple(typed.get("defences", ())) if "defences" in self.data else plain.defences,
-            train={o.name: value for o in sessions.TRAIN if (value := typed.get(o.name)) is not None},
+            train={o.name: value for o in session_settings.TRAIN if (value := typed.get(o.name)) is not None},
             seed=number("seed", plain.seed),
             start_from=(pair(typed["start_from"]) or NOWHERE) if typed.get("start_from") else None,
         )

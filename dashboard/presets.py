@@ -8,7 +8,7 @@ from typing import Any
 
 from federation.fl.workloads import WORKLOADS
 from federation.models import Client, TrainingSession
-from federation.services.sessions import Spec
+from federation.session_settings import Spec
 
 FIRST = "balanced"
 

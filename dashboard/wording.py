@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from federation import parsing
-from federation.services import waiting
+from federation import parsing, phrases
 
 THIN = "\u202f"  # a narrow space that does not break
 
-
-span = waiting.span  # whole seconds: '3 min 12 s'
+span = phrases.span  # whole seconds: '3 min 12 s'
 
 
 def number(value: float) -> str:

@@ -11,9 +11,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from federation import killpoints
+from federation.compiled import Insert
 from federation.models import Client, Event, Server, ServerEvent, TrainingSession
 from federation.payloads import storable
-from federation.prepared import Insert
 
 # What the server's log repeats, so that an open overview learns of it without following every session.
 ANNOUNCED = {

@@ -17,8 +17,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from dashboard import answers, asked, career, invitations, roster, sentences
 from dashboard.context import follow_live, following
 from dashboard.signin import Request
+from federation import tags
 from federation.models import Client, ClientLog
-from federation.services import clients, influence, tags
+from federation.services import clients, influence
 from federation.services import invitations as codes
 
 PER_PAGE = 25

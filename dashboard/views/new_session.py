@@ -17,9 +17,10 @@ from dashboard.asked import Asked
 from dashboard.context import follow_live, following
 from dashboard.forms import NewSessionForm
 from dashboard.signin import Request
+from federation import tags
 from federation.models import Client, GlobalModel, TrainingSession
-from federation.services import deadlines, rounds, sessions, tags
-from federation.services.sessions import Spec
+from federation.services import deadlines, rounds, sessions
+from federation.session_settings import Spec
 
 LOOKED_AT = 3  # past sessions that a time for a round is learnt from
 MOST_TYPED = 10**9  # clients; a larger number is a typing mistake

@@ -18,10 +18,10 @@ from federation import killpoints, storage, tasks
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of, principal_of
 from federation.api.raw import Exchange, bytes_at_a_time
 from federation.api.threads import at_length, in_thread, one_by_one
+from federation.compiled import Select
 from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel, Participation
-from federation.prepared import Select
 from federation.services import conversions, damage
 from federation.services.standing import Principal
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from federation import feed, tasks
+from federation import feed, session_settings, tasks
 from federation.access import Act
 from federation.api import rows, schemas
 from federation.api.auth import operators
@@ -42,9 +42,9 @@ def create_session(request: OperatorRequest, body: schemas.NewSession) -> Status
     return Status(201, _moved(session))
 
 
-def _spec(body: schemas.NewSession) -> sessions.Spec:
+def _spec(body: schemas.NewSession) -> session_settings.Spec:
     start, seconds = body.start_from, body.round_seconds
-    return sessions.Spec(
+    return session_settings.Spec(
         name=body.name,
         workload=body.workload.name,
         workload_options=body.workload.options,
@@ -56,7 +56,7 @@ def _spec(body: schemas.NewSession) -> sessions.Spec:
         cohort_size=body.cohort_size,
         client_tags=body.client_tags,
         quorum=body.quorum,
-        round_seconds=sessions.ROUND_SECONDS if seconds == "auto" else seconds,
+        round_seconds=session_settings.ROUND_SECONDS if seconds == "auto" else seconds,
         auto_deadline=seconds == "auto",
         max_retries=body.max_retries,
         on_round_failure=body.on_round_failure,

@@ -25,11 +25,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from federation import parsing
+from federation import parsing, session_settings
 from federation.fl.defences import Defence
 from federation.lifecycle import LatePolicy, RoundFailure
 from federation.models import Phase
-from federation.services import invitations, rounds, sessions
+from federation.services import invitations, rounds
 
 T = TypeVar("T")
 
@@ -171,7 +171,7 @@ def _one_of(kind: type[TextChoices]) -> Any:
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Word = Annotated[str, StringConstraints(max_length=24), Storable]
 Expiry = Annotated[Whole, _within((1, invitations.MAX_SECONDS))]
-Seconds = Annotated[Whole, _within(sessions.LIMITS["round_seconds"])]
+Seconds = Annotated[Whole, _within(session_settings.LIMITS["round_seconds"])]
 Tags = list[Annotated[str, StringConstraints(max_length=64), Storable]]
 Options = dict[str, Any]
 
@@ -201,19 +201,19 @@ class StartFrom(Strict):
 class NewSession(Strict):
     name: Annotated[str, StringConstraints(max_length=100), Storable]
     workload: Choice
-    rounds: Annotated[Whole, _within(sessions.LIMITS["rounds"])] = 10
+    rounds: Annotated[Whole, _within(session_settings.LIMITS["rounds"])] = 10
     strategy: Choice = Choice(name="fedavg")
     compression: Choice = Choice(name="none")
-    cohort_size: Annotated[Whole, _within(sessions.LIMITS["cohort_size"])] | None = None
+    cohort_size: Annotated[Whole, _within(session_settings.LIMITS["cohort_size"])] | None = None
     client_tags: Tags = []
-    quorum: Annotated[Whole, _within(sessions.LIMITS["quorum"])] = 1
+    quorum: Annotated[Whole, _within(session_settings.LIMITS["quorum"])] = 1
     round_seconds: RoundSeconds = 600
-    max_retries: Annotated[Whole, _within(sessions.LIMITS["max_retries"])] = 2
+    max_retries: Annotated[Whole, _within(session_settings.LIMITS["max_retries"])] = 2
     on_round_failure: Annotated[Word, _one_of(RoundFailure)] = "retry"
     late_policy: Annotated[Word, _one_of(LatePolicy)] = "drop"
     defences: Annotated[list[Defence], Field(max_length=len(Defence))] = list(Defence)
     train: Options = {}
-    seed: Annotated[Whole, _within(sessions.LIMITS["seed"])] = 1
+    seed: Annotated[Whole, _within(session_settings.LIMITS["seed"])] = 1
     start_from: StartFrom | None = None
     start: StrictBool = True
 

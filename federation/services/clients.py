@@ -14,12 +14,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Q
 from django.utils import timezone
 
-from federation import events, lookalikes, tokens
+from federation import events, lookalikes, tags, tokens
+from federation.compiled import Select
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.models import Client, ClientLog, Invitation, ServerEvent
-from federation.prepared import Select
 from federation.services import info as infos
-from federation.services import instances, rounds, seats, tags
+from federation.services import instances, rounds, seats
 from federation.services.info import Info
 from federation.services.instances import Instance
 

@@ -12,9 +12,9 @@ from typing import Any
 from django.db import transaction
 
 from federation import events, killpoints
+from federation.compiled import Insert, Update
 from federation.lifecycle import OPEN, RoundStatus
 from federation.models import Event, Metric, Participation, Phase
-from federation.prepared import Insert, Update
 from federation.services import quotas, seats
 
 

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from federation import events, killpoints, storage
+from federation import events, killpoints, storage, tags
 from federation.errors import Conflict, Invalid, StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import workloads
@@ -22,7 +22,7 @@ from federation.fl.numbers import bounded
 from federation.lifecycle import LIVE, FileStatus, SessionStatus
 from federation.models import Event, GlobalModel, ModelTag, ServerEvent, TrainingSession
 from federation.payloads import printable, storable
-from federation.services import damage, making, steps, tags
+from federation.services import damage, making, steps
 from federation.services.steps import Step, StepFailed
 
 MAX_NOTE = 4000  # characters

@@ -11,10 +11,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from federation import events
+from federation.compiled import Insert, Select, Update
 from federation.errors import Conflict, NotFound
 from federation.lifecycle import OPEN, FileStatus, RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
-from federation.prepared import Insert, Select, Update
 
 FRESH: dict[str, Any] = {  # what a seat has before its client works
     "digest": "",

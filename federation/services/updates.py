@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F
 
 from federation import events, killpoints, storage
+from federation.compiled import Select, Update
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
 from federation.fl import encodings, weights
 from federation.fl import updates as wire
@@ -16,7 +17,6 @@ from federation.fl.defences import Defence, counted_examples
 from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.payloads import storable
-from federation.prepared import Select, Update
 from federation.services import clients, damage, flags, seats
 from federation.services import info as infos
 

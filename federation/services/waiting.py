@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypedDict
 
-from federation import storage
+from federation import phrases, storage
 from federation.lifecycle import LIVE, OPEN, FileStatus, RoundStatus, SessionStatus
 from federation.models import Event, Participation, Round, Server, TrainingSession
 from federation.services import rounds, steps
@@ -70,9 +70,9 @@ def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
         state = f"{reported} of {needed} needed updates {'is' if reported == 1 else 'are'} in"
     else:
         state = f"The quorum of {needed} is reached; more updates make a better model"
-    names = _listed([seat.client.name for seat in still])
+    names = phrases.listed([seat.client.name for seat in still])
     silent = [_silence(seat, now) for seat in still if not seat.client.is_online(now)][:MOST_SILENT]
-    sentences = [f"{state}. Open: {names}. The deadline is in {span(left)}.", *silent]
+    sentences = [f"{state}. Open: {names}. The deadline is in {phrases.span(left)}.", *silent]
     return Reason(reason="collecting", detail=" ".join(sentences))
 
 
@@ -82,7 +82,7 @@ def _silence(seat: Participation, now: datetime) -> str:
     if seen is None:
         return f"{name} left."
     doing = f" while {seat.phase}, {round(100 * seat.done)} %" if seat.phase else ""
-    return f"{name} was last seen {span(round((now - seen).total_seconds()))} ago{doing}."
+    return f"{name} was last seen {phrases.span(round((now - seen).total_seconds()))} ago{doing}."
 
 
 def _of_opening(session: TrainingSession, now: datetime) -> list[Reason]:
@@ -93,13 +93,13 @@ def _of_opening(session: TrainingSession, now: datetime) -> list[Reason]:
     online, quorum = turn.pool.online, session.quorum
     tagged = f" with the tag {' or '.join(session.client_tags)}" if session.client_tags else ""
     if not online:
-        soon = f"The round opens by itself as soon as {_clients(quorum)} there."
+        soon = f"The round opens by itself as soon as {phrases.clients_are(quorum)} there."
         return [Reason(reason="no_clients", detail=f"Nobody{tagged} is online. {soon}")]
     if turn.asked < quorum:
-        detail = f"{_clients(quorum)} needed and {_are(online)} online{tagged}. The round opens by itself."
-        return [Reason(reason="too_few_clients", detail=detail)]
+        needed = f"{phrases.clients_are(quorum)} needed and {phrases.are(online)} online{tagged}"
+        return [Reason(reason="too_few_clients", detail=f"{needed}. The round opens by itself.")]
     if len(turn.pool.free) >= turn.asked:
-        first = _listed([f"{other.name!r}" for other in turn.ahead])
+        first = phrases.listed([f"{other.name!r}" for other in turn.ahead])
         detail = f"It is the turn of {first} first, which waited longer and may ask the same clients."
         return [Reason(reason="clients_busy", detail=detail)]
     return [Reason(reason="clients_busy", detail=_busy(turn))]
@@ -109,32 +109,10 @@ def _busy(turn: rounds.Turn) -> str:
     busy = [client for client in turn.pool.clients if client not in turn.pool.free]
     open_seats = Participation.objects.filter(client__in=busy, status__in=OPEN).order_by()
     names = sorted(set(open_seats.values_list("round__session__name", flat=True)))
-    where = f"in a round of {_listed([repr(name) for name in names])}" if names else "at work elsewhere"
-    return f"{_clients(turn.asked)} asked and {_are(len(turn.pool.free))} free; the others are {where}."
-
-
-def span(seconds: int) -> str:
-    """A duration as one would say it: '3 min 12 s'."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes and rest else f"{minutes} min" if minutes else f"{rest} s"
-
-
-def _listed(names: list[str]) -> str:
-    if len(names) > 4:
-        return f"{', '.join(names[:3])} and {len(names) - 3} more"
-    return ", ".join(names) or "nobody"
+    where = f"in a round of {phrases.listed([repr(name) for name in names])}" if names else "at work elsewhere"
+    asked, free = phrases.clients_are(turn.asked), phrases.are(len(turn.pool.free))
+    return f"{asked} asked and {free} free; the others are {where}."
 
 
 def _updates(number: int) -> str:
     return "1 update becomes" if number == 1 else f"{number} updates become"
-
-
-def _clients(number: int) -> str:
-    return "1 client is" if number == 1 else f"{number} clients are"
-
-
-def _are(number: int) -> str:
-    return "1 is" if number == 1 else f"{number} are"

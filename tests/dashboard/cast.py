@@ -14,7 +14,7 @@ from federation.lifecycle import ACTIVE, OPEN
 from federation.models import Client, Participation, Phase, TrainingSession
 from federation.services import metrics, rounds, seats, updates
 from federation.services.metrics import Point
-from federation.services.sessions import Spec
+from federation.session_settings import Spec
 
 HTMX = {"HX-Request": "true"}
 SPEC = Spec(

@@ -13,7 +13,7 @@ from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.models import Client, GlobalModel, Round, TrainingSession
 from federation.services import sessions
-from federation.services.sessions import Spec
+from federation.session_settings import Spec
 from tests.dashboard.cast import HTMX, SPEC, finish_round
 
 Enrol = Callable[..., list[Client]]

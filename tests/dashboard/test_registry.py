@@ -17,9 +17,10 @@ from django.utils import timezone
 
 from dashboard import activity, charts, comparison, registry
 from dashboard.asked import Asked
+from federation import tags
 from federation.errors import Conflict
 from federation.models import Alert, AlertRule, Client, GlobalModel, ModelTag, TrainingSession
-from federation.services import clients, models, rounds, sessions, tags
+from federation.services import clients, models, rounds, sessions
 from tests.dashboard.cast import HTMX, finish_round, report
 from tests.dashboard.haunted import ODD
 

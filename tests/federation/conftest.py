@@ -16,7 +16,7 @@ from django.utils import timezone
 from federation import tasks
 from federation.models import ApiKey, Client, Round, TrainingSession
 from federation.services import apikeys, clients, invitations, models, rounds, sessions
-from federation.services.sessions import Spec
+from federation.session_settings import Spec
 from tests.federation.cast import SIZE, token_of
 
 Enrol = Callable[..., list[Client]]

@@ -21,6 +21,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from rich.console import Console
 
+from federation import session_settings
 from federation.fl import workloads
 from federation.lifecycle import ENDED, LIVE, SessionStatus
 from federation.models import Client, TrainingSession
@@ -135,7 +136,7 @@ class Command(BaseCommand):
             return session
         digits = workloads.get("digits")
         number = TrainingSession.objects.filter(name__startswith=NAME).count() + 1
-        spec = sessions.Spec(
+        spec = session_settings.Spec(
             name=f"{NAME} {number}",
             workload=digits.name,
             rounds=rounds,

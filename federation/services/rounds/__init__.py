@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
+from federation.compiled import Select
 from federation.lifecycle import OPEN, FileStatus, RoundStatus
 from federation.models import Participation, Round, TrainingSession
-from federation.prepared import Select
 from federation.services import server, steps
 from federation.services.rounds.aggregating import LEASE, Lease, LeaseLost, aggregate, claim, free_leases, reopen
 from federation.services.rounds.closing import (

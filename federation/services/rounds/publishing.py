@@ -9,11 +9,11 @@ from typing import Any
 from django.db import transaction
 
 from federation import events
+from federation.compiled import Update
 from federation.fl import aggregation, workloads
 from federation.fl.numbers import bounded
 from federation.lifecycle import RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
-from federation.prepared import Update
 from federation.services import flags, seats
 from federation.services.rounds import leaving_out
 from federation.services.rounds.closing import complete_or_go_on, move

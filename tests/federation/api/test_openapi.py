@@ -4,10 +4,11 @@ import re
 import pytest
 from django.test import Client as Browser
 
+from federation import session_settings
 from federation.api.urls import RAW_ROUTES
 from federation.errors import Refused
 from federation.lifecycle import LatePolicy
-from federation.services import invitations, sessions
+from federation.services import invitations
 
 CONTRACT = {
     "/enroll": {"post"},
@@ -114,7 +115,7 @@ def test_every_operation_names_what_it_may_refuse(document):
 
 def test_limits_are_in_the_document(document):
     members = document["components"]["schemas"]["NewSession"]["properties"]
-    for name, (low, high) in sessions.LIMITS.items():
+    for name, (low, high) in session_settings.LIMITS.items():
         (whole,) = [one for one in members[name].get("anyOf", [members[name]]) if one.get("type") == "integer"]
         assert (whole["minimum"], whole["maximum"]) == (low, high), name
     assert set(members["late_policy"]["enum"]) == set(LatePolicy.values)

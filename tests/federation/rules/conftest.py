@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from django.contrib.auth.models import User
 
-from federation import storage
+from federation import session_settings, storage
 from federation.fl import weights
 from federation.models import Client, Participation, Round, TrainingSession
 from federation.services import clients, invitations, models, rounds, sessions
@@ -47,7 +47,7 @@ def three(enrol) -> list[Client]:
 def launch(alice: User) -> Callable[..., TrainingSession]:
     def launch(**change: object) -> TrainingSession:
         spec = {"name": "first", "workload": "synthetic", "workload_options": {"num_parameters": 10}, "quorum": 2}
-        session = sessions.create(sessions.Spec(**(spec | {"rounds": 2} | change)), by=alice, now=NOW)
+        session = sessions.create(session_settings.Spec(**(spec | {"rounds": 2} | change)), by=alice, now=NOW)
         sessions.start(session, by=alice, now=NOW)
         models.request_initial(session, then=lambda: None)
         return session

@@ -9,7 +9,7 @@ from federation.fl import workloads
 from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, TrainingSession
 from federation.services import retention, rounds, sessions
-from federation.services.sessions import Spec
+from federation.session_settings import Spec
 from tests.federation.cast import kinds, last_payload, seat_of, send, settle
 from tests.federation.conftest import SPEC
 

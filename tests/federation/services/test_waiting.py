@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from federation import storage
+from federation import phrases, storage
 from federation.errors import RoundClosed
 from federation.models import Client, Phase, TrainingSession
 from federation.services import clients, damage, metrics, rounds, seats, server, sessions, updates, waiting
@@ -25,7 +25,7 @@ def why(now):
     "seconds, said", [(0, "0 s"), (59, "59 s"), (60, "1 min"), (192, "3 min 12 s"), (3720, "1 h 2 min")]
 )
 def test_a_duration_is_said_as_one_would(seconds, said):
-    assert waiting.span(seconds) == said
+    assert phrases.span(seconds) == said
 
 
 def test_who_does_not_run_waits_for_nothing(draft, alice, why, now):

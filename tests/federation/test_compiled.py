@@ -6,10 +6,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from federation import prepared
+from federation import compiled
+from federation.compiled import Insert, Select, Update
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Event, Metric, Participation
-from federation.prepared import Insert, Select, Update
 from tests.federation.cast import seat_of
 
 by_name = Select(lambda name: Client.objects.filter(name=name).order_by("pk"), str)
@@ -87,7 +87,7 @@ def test_rows_are_inserted_as_the_orm_would(open_round):
 
 
 def test_rows_that_are_there_are_left_as_they_are_and_the_others_told(open_round, monkeypatch):
-    monkeypatch.setattr(prepared, "ROWS", 2)  # several statements
+    monkeypatch.setattr(compiled, "ROWS", 2)  # several statements
     seat, now = open_round("anna").seats.get(), timezone.now()
     insert = Insert(Metric, "session", "participation", "name", "step", "value", "time")
 
