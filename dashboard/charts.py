@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from federation.models import GlobalModel
-from federation.services.quality import METRICS, best
-from federation.services.quality import value as _value
+from federation.services.models.choosing import METRICS, best
+from federation.services.models.choosing import value as _value
 
 Figure = dict[str, Any]
 MOST_SPARK = 96  # points of a small line

@@ -13,7 +13,7 @@ from dashboard import charts, protection, wording, words
 from dashboard.words import Word
 from federation.lifecycle import SessionStatus
 from federation.models import GlobalModel, Participation, TrainingSession
-from federation.services import quality
+from federation.services.models import choosing
 
 MOST = 8  # sessions at a time: as many as there are colours
 MOST_WANTED = 100  # sessions that an address may name
@@ -43,7 +43,7 @@ class Line:
 
     @property
     def best(self) -> GlobalModel | None:
-        return quality.best([model for model in self.models if model.version])
+        return choosing.best([model for model in self.models if model.version])
 
     @property
     def accuracy(self) -> float | None:
@@ -136,7 +136,7 @@ def _series(line: Line) -> dict[str, Any]:
             "bytes": [bytes_by_version[model.version] for model in models],
         },
         "y": {
-            key: [quality.value(model, of, name) for model in models] for key, (of, name) in measures([line]).items()
+            key: [choosing.value(model, of, name) for model in models] for key, (of, name) in measures([line]).items()
         },
     }
 
@@ -152,10 +152,10 @@ def measures(shown: Iterable[Line]) -> dict[str, tuple[str, str]]:
         for line in shown
         for model in line.models
         for of in HOW
-        for name in quality.measured(model, of)
-        if quality.value(model, of, name) is not None
+        for name in choosing.measured(model, of)
+        if choosing.value(model, of, name) is not None
     }
-    order = list(quality.METRICS)
+    order = list(choosing.METRICS)
     known = sorted(found, key=lambda pair: (order.index(pair[0]) if pair[0] in order else 9, list(HOW).index(pair[1])))
     return {f"{name}, {HOW[of]}": (of, name) for name, of in known}
 

@@ -21,7 +21,8 @@ from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import LatePolicy, RoundFailure
 from federation.models import GlobalModel, TrainingSession
-from federation.services import quality, sessions
+from federation.services import sessions
+from federation.services.models import choosing
 from federation.session_settings import Spec
 
 UNITS = {"s": ("seconds", 1), "min": ("minutes", 60), "h": ("hours", 3600), "d": ("days", 86_400)}
@@ -347,7 +348,7 @@ def _key(model: GlobalModel) -> str:
 
 
 def _label(model: GlobalModel, session: TrainingSession, *, best: bool) -> str:
-    accuracy = quality.value(model, "metrics", "accuracy")
+    accuracy = choosing.value(model, "metrics", "accuracy")
     result = "" if accuracy is None else f", accuracy {wording.metric(accuracy)}"
     return f"{session.name}, v{model.version}{' (best)' if best else ''}{result}"
 

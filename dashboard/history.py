@@ -15,7 +15,7 @@ from dashboard import charts, timeline, words
 from dashboard.words import Word
 from federation.lifecycle import ACTIVE, COUNTED, FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
-from federation.services import quality
+from federation.services.models import choosing
 
 ROWS = 10  # of rounds and of models, before one asks for more
 MOST_ROWS = 1000
@@ -64,7 +64,7 @@ class Version:
     @property
     def by_clients(self) -> bool:
         """Measured by the clients alone: there is no central test set."""
-        return not quality.measured(self.model, "metrics") and bool(quality.measured(self.model, "federated_metrics"))
+        return not choosing.measured(self.model, "metrics") and bool(choosing.measured(self.model, "federated_metrics"))
 
     @property
     def is_gone(self) -> bool:
@@ -97,7 +97,7 @@ class History:
 def of(session: TrainingSession, *, rows: int = ROWS, opened: int | None = None) -> History:
     """The newest rounds and models, and the figure of all models. opened: the version that is shown in detail."""
     models = list(session.models.order_by("-version").defer("slots_digest")[:MOST_MODELS])
-    best = quality.best([model for model in models if model.version])
+    best = choosing.best([model for model in models if model.version])
     shown = models[:rows]
     past = list(session.round_set.order_by("-number", "-attempt")[: rows + 1])
     more = session.round_set.count() - rows if len(past) > rows else 0
@@ -212,11 +212,11 @@ class Summary:
     @property
     def results(self) -> list[dict[str, Any]]:
         """Accuracy and loss of the newest measured model, each with its change since the one before."""
-        return [found for name in quality.METRICS if (found := self._result(name))]
+        return [found for name in choosing.METRICS if (found := self._result(name))]
 
     def _result(self, name: str) -> dict[str, Any] | None:
         for of, how in (("metrics", "central"), ("federated_metrics", "by the clients")):
-            values = [quality.value(model, of, name) for model in (self.last, self.before) if model]
+            values = [choosing.value(model, of, name) for model in (self.last, self.before) if model]
             if values and values[0] is not None:
                 change = values[0] - values[1] if len(values) > 1 and values[1] is not None else None
                 if change is not None and abs(change) < 0.0005:  # nothing that is shown

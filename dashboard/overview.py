@@ -37,7 +37,7 @@ from federation.models import (
     ServerEvent,
     TrainingSession,
 )
-from federation.services import quality
+from federation.services.models import choosing
 
 MOST_RUNNING = 8  # sessions that are shown as running; each that has no round open costs a few queries
 RECENT = 6
@@ -175,7 +175,7 @@ def results(sessions: Sequence[TrainingSession]) -> list[Result]:
             words.SESSION[SessionStatus(session.status)],
             _completed(models[session.pk]),
             max(models[session.pk], key=lambda model: model.version, default=None),
-            quality.best(models[session.pk]),
+            choosing.best(models[session.pk]),
             charts.spark(charts.losses(models[session.pk])),
         )
         for session in sessions

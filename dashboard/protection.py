@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard import wording
 from federation.fl.defences import MOST_MEDIANS, Defence
-from federation.services import flags
+from federation.services.seats import flags
 
 SWITCHES: Mapping[Defence, tuple[str, str]] = {  # title, help
     Defence.EXAMPLES: (

@@ -16,7 +16,7 @@ from dashboard.measured import Measured
 from federation import parsing, storage
 from federation.fl.strategies.strategy import discount
 from federation.models import GlobalModel, Participation
-from federation.services import making, quality
+from federation.services.models import building, choosing
 
 SORTS = {"new": "Newest", "accuracy": "Accuracy", "loss": "Loss", "size": "Size"}
 ORDER = {
@@ -50,7 +50,7 @@ KEYS = {"accuracy": "accuracy", "measured_loss": "loss"}
 
 def best(workload: str) -> dict[str, GlobalModel]:
     """The best of a workload by each measure, of what was trained."""
-    tops = {name: found(workload=workload, sort=name).filter(version__gt=0).first() for name in quality.METRICS}
+    tops = {name: found(workload=workload, sort=name).filter(version__gt=0).first() for name in choosing.METRICS}
     return {name: model for name, model in tops.items() if model is not None and charts.value(model, name) is not None}
 
 
@@ -70,7 +70,7 @@ class Ingredient:
 
 
 def ingredients(model: GlobalModel) -> list[Ingredient]:
-    seats = list(making.counted(model.round)) if model.round else []
+    seats = list(building.counted(model.round)) if model.round else []
     counts = discount(np.array([seat.staleness for seat in seats])) * [max(0, seat.weight) for seat in seats]
     shares = (counts / (counts.sum() or 1)).tolist()
     return [Ingredient(seat, share) for seat, share in zip(seats, shares, strict=True)]
@@ -217,18 +217,18 @@ class Measure:
     @property
     def is_better(self) -> bool | None:
         """Whether the second is better; None where it is not known which way is better."""
-        known = next((name for name in quality.METRICS if self.name.startswith(name)), None)
+        known = next((name for name in choosing.METRICS if self.name.startswith(name)), None)
         if known is None or not self.change:
             return None
-        return (self.change > 0) == (quality.METRICS[known] is max)
+        return (self.change > 0) == (choosing.METRICS[known] is max)
 
 
 def measures(models: Sequence[GlobalModel]) -> list[Measure]:
     """Everything that was measured of any of two models."""
     given: list[Mapping[str, Any]] = [
         {
-            **{f"{k}, by the clients": v for k, v in quality.measured(m, "federated_metrics").items()},
-            **quality.measured(m, "metrics"),
+            **{f"{k}, by the clients": v for k, v in choosing.measured(m, "federated_metrics").items()},
+            **choosing.measured(m, "metrics"),
         }
         for m in models
     ]

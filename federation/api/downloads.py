@@ -22,7 +22,8 @@ from federation.compiled import Select
 from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel, Participation
-from federation.services import conversions, damage
+from federation.services import conversions
+from federation.services.models import damage
 from federation.services.standing import Principal
 
 MOST_WAITING = 8  # callers that wait for a conversion

@@ -12,7 +12,8 @@ from federation.api import limits, problems, schemas
 from federation.api.auth import client_in
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
-from federation.services import metrics, seats
+from federation.services import seats
+from federation.services.seats import progress
 
 LIMIT = limits.of("POST", "/api/v1/participations/1/progress")
 MAX_BODY_BYTES = LIMIT.known  # far more than the points of one call need
@@ -28,10 +29,10 @@ async def post(exchange: Exchange) -> None:
 def _report(headers: dict[str, str], seat_id: int, body: bytes) -> dict[str, Any]:
     client, now = client_in(headers), timezone.now()
     given = _parsed(problems.json_of(body, LIMIT))
-    points = [metrics.Point(p.name, p.step, p.value, p.time or now) for p in given.metrics]
+    points = [progress.Point(p.name, p.step, p.value, p.time or now) for p in given.metrics]
     seat = seats.of(client, seat_id)
     before = seat.points_left_out
-    goes_on = metrics.report(seat, phase=given.phase, fraction=given.fraction, points=points, now=now)
+    goes_on = progress.report(seat, phase=given.phase, fraction=given.fraction, points=points, now=now)
     left_out = seat.points_left_out - before
     return {"continue": goes_on} | ({"left_out": left_out} if left_out else {})
 

@@ -30,7 +30,8 @@ from federation.api.threads import at_length, in_thread
 from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge
 from federation.lifecycle import COUNTED
 from federation.models import Participation
-from federation.services import rounds, seats, updates
+from federation.services import rounds, seats
+from federation.services.seats import updates
 
 TUS = {"Tus-Resumable": "1.0.0"}
 LOCK_SECONDS = 1.0

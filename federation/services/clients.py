@@ -19,7 +19,7 @@ from federation.compiled import Select
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.models import Client, ClientLog, Invitation, ServerEvent
 from federation.services import info as infos
-from federation.services import instances, rounds, seats
+from federation.services import instances, rounds, seats, standing
 from federation.services.info import Info
 from federation.services.instances import Instance
 
@@ -255,24 +255,8 @@ def find(token: str) -> Client:
     client = _with_token.first(tokens.digest(token))
     if client is None:
         raise Unauthorized(_why_unknown(token))
-    _refuse_disabled(client)
+    standing.refuse_disabled(client)
     return client
-
-
-def require_standing(before: Client, found: Client) -> None:
-    """Refuse a call whose client was disabled, removed or given another token since it began.
-
-    before: the client when the call began; found: the client now, with `token_hash` and `enabled`. Raises
-    Unauthorized or Forbidden.
-    """
-    if found.token_hash != before.token_hash:
-        raise Unauthorized(f"The token of {before.name} was revoked during this call.")
-    _refuse_disabled(found)
-
-
-def _refuse_disabled(client: Client) -> None:
-    if not client.enabled:
-        raise Forbidden(f"{client.name} is disabled. An operator can enable it again; the token stays valid.")
 
 
 def _why_unknown(token: str) -> str:

@@ -12,7 +12,9 @@ from django.db.models import Q, QuerySet
 from federation import storage
 from federation.lifecycle import ACTIVE, FileStatus, SeatStatus
 from federation.models import GlobalModel, Participation
-from federation.services import damage, repair, retention
+from federation.services import repair, retention
+from federation.services.models import damage
+from federation.services.seats import losses
 
 EVALUATOR_SECONDS = 300.0  # a model that only torch can make, with the time to start it
 
@@ -102,7 +104,7 @@ def _settle(digest: str) -> tuple[str, bool]:
         if seat.status == SeatStatus.REPORTED and seat.round.status in ACTIVE:
             asked = True
         else:
-            damage.lose(seat, missing=not storage.exists(digest))
+            losses.lose(seat, missing=not storage.exists(digest))
     if asked:  # the round finds it when it is aggregated, and collects again
         return "Its client is asked again when the round closes.", False
     storage.set_aside(digest)

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from federation import storage
 from federation.lifecycle import COUNTED, FileStatus, LatePolicy, SeatStatus
 from federation.models import Participation, Round
-from federation.services import damage
+from federation.services.seats import losses
 
 
 def take(round_: Round) -> None:
@@ -59,4 +59,4 @@ def lose(seats: Sequence[Participation]) -> None:
         missing = not storage.exists(seat.digest)
         storage.set_aside(seat.digest)
         Participation.objects.filter(pk=seat.pk).update(counted_in=None)
-        damage.lose(seat, missing=missing)
+        losses.lose(seat, missing=missing)

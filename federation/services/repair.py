@@ -18,7 +18,9 @@ from federation.fl.aggregation import AggregationError
 from federation.fl.weights import WeightsError
 from federation.lifecycle import FileStatus
 from federation.models import Event, GlobalModel, Participation
-from federation.services import damage, making, rounds, steps
+from federation.services import rounds, steps
+from federation.services.models import building, damage
+from federation.services.seats import losses
 from federation.services.steps import Step, StepFailed
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ def _made_by(model: GlobalModel) -> GlobalModel:
 def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
     round_ = made_by.round
     assert round_ is not None
-    seats = list(making.counted(round_))
+    seats = list(building.counted(round_))
     lost = [seat for seat in seats if seat.file_status != FileStatus.STORED]
     if lost or round_.base_model.file_status != FileStatus.STORED:
         what = "its round's updates were removed" if lost else f"model {round_.base_model} is not there"
@@ -79,11 +81,11 @@ def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
         storage.scratch() as out,
         storage.scratch() as out_slots,
         storage.refusing_when_full(),
-        storage.Check(making.files(round_, seats)) as check,
+        storage.Check(building.files(round_, seats)) as check,
     ):
         made, failure = None, "What its round's updates make has another digest."
         try:
-            made = making.make(round_, seats, out, out_slots, lambda: None)
+            made = building.make(round_, seats, out, out_slots, lambda: None)
         except (AggregationError, WeightsError, FileNotFoundError) as error:
             failure = str(error)
         if damaged := check.damaged(lambda: None):
@@ -98,7 +100,7 @@ def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
 
 def _lose_updates(model: GlobalModel, seats: list[Participation], damaged: set[str]) -> bool:
     for seat in seats:
-        damage.lose(seat, missing=not storage.exists(seat.digest))
+        losses.lose(seat, missing=not storage.exists(seat.digest))
     damage.note(damaged - {seat.digest for seat in seats})
     return _lost(model, "Files of its round are damaged too.") if seats else False
 
@@ -108,7 +110,7 @@ def _from_seed(model: GlobalModel, made_by: GlobalModel, then: Callable[[], None
     workload = workloads.get(session.workload)
     if workload.needs_torch:
         file = storage.scratch_path()
-        request = making.initial_request(session, file)
+        request = building.initial_request(session, file)
         evaluator.submit(f"model {model.pk} again", request, partial(_made, model, file, then))
         return False
     with storage.scratch() as file, storage.refusing_when_full():

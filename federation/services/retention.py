@@ -13,7 +13,8 @@ from django.db.models.functions import Coalesce
 from federation import killpoints, storage
 from federation.lifecycle import ACTIVE, ENDED, LIVE, FileStatus, LatePolicy, RoundStatus, SeatStatus
 from federation.models import GlobalModel, Participation, Round, TrainingSession
-from federation.services import compaction, quality
+from federation.services import compaction
+from federation.services.models import choosing
 
 T = TypeVar("T")
 DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
@@ -97,7 +98,7 @@ def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:
         return {model.pk for model in models}
     needed = Q(rounds_from__status__in=ACTIVE) | Q(tags__isnull=False) | Q(continued_by__isnull=False)
     kept = set(session.models.filter(needed | Q(evaluated_at=None)).values_list("pk", flat=True))
-    best = quality.best(models)
+    best = choosing.best(models)
     kept |= {best.pk} if best is not None and policy == "best" else set()
     return kept | {model.pk for model in models if policy == "every" and model.version % int(every) == 0}
 

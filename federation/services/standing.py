@@ -112,3 +112,20 @@ def _is_good(user_id: str, mark: str, active: dict[str, User]) -> bool:
         return False
     marks = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
     return any(constant_time_compare(mark, one) for one in marks)
+
+
+def require_standing(before: Client, found: Client) -> None:
+    """Refuse a call whose client was disabled, removed or given another token since it began.
+
+    before: the client when the call began; found: the client now, with `token_hash` and `enabled`. Raises
+    Unauthorized or Forbidden.
+    """
+    if found.token_hash != before.token_hash:
+        raise Unauthorized(f"The token of {before.name} was revoked during this call.")
+    refuse_disabled(found)
+
+
+def refuse_disabled(client: Client) -> None:
+    """Raises Forbidden for a disabled client."""
+    if not client.enabled:
+        raise Forbidden(f"{client.name} is disabled. An operator can enable it again; the token stays valid.")

@@ -12,8 +12,9 @@ from federation import storage
 from federation.fl import weights
 from federation.lifecycle import ACTIVE, OPEN
 from federation.models import Client, Participation, Phase, TrainingSession
-from federation.services import metrics, rounds, seats, updates
-from federation.services.metrics import Point
+from federation.services import rounds, seats
+from federation.services.seats import progress, updates
+from federation.services.seats.progress import Point
 from federation.session_settings import Spec
 
 HTMX = {"HX-Request": "true"}
@@ -44,7 +45,7 @@ def stream(
     """A client reports a curve."""
     now = timezone.now()
     points = [Point(metric, step, value, now) for step, value in enumerate(values, start=1)]
-    metrics.report(seat_of(session, name), phase=Phase.TRAINING, fraction=fraction, points=points, now=now)
+    progress.report(seat_of(session, name), phase=Phase.TRAINING, fraction=fraction, points=points, now=now)
 
 
 def report(

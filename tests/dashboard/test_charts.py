@@ -5,7 +5,7 @@ import pytest
 
 from dashboard import charts, wording
 from federation.models import GlobalModel
-from federation.services import quality
+from federation.services.models import choosing
 
 
 def model(
@@ -50,13 +50,13 @@ def test_one_value_is_not_a_curve() -> None:
     ],
 )
 def test_the_best_model(models: list[GlobalModel], version: int | None) -> None:
-    found = quality.best(models)
+    found = choosing.best(models)
     assert (found and found.version) == version
 
 
 def test_the_best_by_the_clients_where_there_is_no_test_set() -> None:
     models = [model(version, by_clients=value) for version, value in enumerate((0.1, 0.6, 0.5))]
-    best = quality.best(models)
+    best = choosing.best(models)
     assert best is not None and best.version == 1
     assert charts.value(best, "accuracy") == 0.6
 
@@ -126,6 +126,6 @@ def test_metrics_keep_what_matters(value: float | None, said: str) -> None:
 def test_of_models_that_are_alike_every_page_names_the_same() -> None:
     models = [model(version, 0.9, loss) for version, loss in ((1, 0.5), (2, 0.4), (3, 0.4), (4, 0.6))]
     for order in (models, models[::-1]):
-        best = quality.best(order)
+        best = choosing.best(order)
         assert best is not None and best.version == 3
         assert charts.global_figures(order)["accuracy"]["data"][-1]["x"] == [3]

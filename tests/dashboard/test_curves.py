@@ -13,8 +13,8 @@ from dashboard import curves
 from dashboard.asked import Asked
 from dashboard.curves import View
 from federation.models import Phase, TrainingSession
-from federation.services import metrics
-from federation.services.metrics import Point
+from federation.services.seats import progress
+from federation.services.seats.progress import Point
 from tests.dashboard.cast import seat_of, stream
 
 
@@ -138,7 +138,7 @@ def test_a_lone_point_at_any_step_is_drawn_beside_the_curves_of_others(
     stream(running, "anna", [2.0, 1.0])
     seat = seat_of(running, "ben")
     point = Point("train_loss", step, 1.0, timezone.now())
-    metrics.report(seat, phase=Phase.TRAINING, fraction=fraction, points=[point], now=timezone.now())
+    progress.report(seat, phase=Phase.TRAINING, fraction=fraction, points=[point], now=timezone.now())
     seats = browser.get(reverse("session_points", args=[running.pk])).json()["seats"]
     assert [seat["series"]["train_loss"][1] for seat in seats] == [[2.0, 1.0], [1.0]]
     assert all(math.isfinite(seat["steps"]) for seat in seats)

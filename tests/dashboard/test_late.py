@@ -14,7 +14,8 @@ from federation import storage
 from federation.errors import RoundClosed
 from federation.fl import weights
 from federation.models import Client, TrainingSession
-from federation.services import clients, rounds, seats, updates
+from federation.services import clients, rounds, seats
+from federation.services.seats import updates
 from tests.dashboard.cast import report, seat_of
 
 Enrol = Callable[..., list[Client]]

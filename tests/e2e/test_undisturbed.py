@@ -26,7 +26,7 @@ import random, sys
 from django.db import transaction
 from django.utils import timezone
 from federation.models import Participation, Phase
-from federation.services import metrics
+from federation.services.seats import progress
 for line in sys.stdin:
     first, events = map(int, line.split())
     open_seats = Participation.objects.filter(round__session={session}, status="training")
@@ -36,8 +36,8 @@ for line in sys.stdin:
             for step in range(start, min(start + 8, first + 2 * events), 2):
                 for seat in seats:
                     now = timezone.now()
-                    points = [metrics.Point("train_loss", step + k, random.random(), now) for k in range(2)]
-                    metrics.report(seat, phase=Phase.TRAINING, fraction=(step + 2) / 20_000, points=points, now=now)
+                    points = [progress.Point("train_loss", step + k, random.random(), now) for k in range(2)]
+                    progress.report(seat, phase=Phase.TRAINING, fraction=(step + 2) / 20_000, points=points, now=now)
     print("written", flush=True)
 """
 LISTEN = """() => {

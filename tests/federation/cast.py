@@ -14,7 +14,8 @@ from django.db import connections
 from federation import storage
 from federation.fl import weights
 from federation.models import Client, Event, Participation, ServerEvent, TrainingSession
-from federation.services import rounds, seats, updates
+from federation.services import rounds, seats
+from federation.services.seats import updates
 
 T = TypeVar("T")
 SIZE = 10  # parameters of the model that is trained here

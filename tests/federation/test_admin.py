@@ -6,8 +6,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from federation import models
-from federation.services import alerts, apikeys, clients, metrics, server
+from federation.services import alerts, apikeys, clients, server
 from federation.services import models as models_service
+from federation.services.seats import progress
 from tests.federation.cast import seat_of, send, settle
 
 pytestmark = pytest.mark.django_db
@@ -25,11 +26,11 @@ def root():
 def world(open_round, alice, now):
     """At least one row of everything."""
     session = open_round("anna", rounds=2).session
-    metrics.report(
+    progress.report(
         seat_of("anna"),
         phase=models.Phase.TRAINING,
         fraction=0.5,
-        points=[metrics.Point("train_loss", 1, 0.5, now)],
+        points=[progress.Point("train_loss", 1, 0.5, now)],
         now=now,
     )
     send("anna", now=now)

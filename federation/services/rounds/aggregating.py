@@ -17,11 +17,13 @@ from federation.errors import StorageFull
 from federation.killpoints import Point
 from federation.lifecycle import RoundStatus
 from federation.models import Event, Participation, Round
-from federation.services import damage, late, making, seats, server
+from federation.services import late, seats, server
+from federation.services.models import building, damage
 from federation.services.rounds import leaving_out
 from federation.services.rounds.closing import fail, move
 from federation.services.rounds.publishing import publish
 from federation.services.rounds.withdrawing import withdraw_all
+from federation.services.seats import losses
 
 log = logging.getLogger(__name__)
 
@@ -101,13 +103,13 @@ _COUNTED = (
 
 def _aggregate(round_: Round, token: str) -> bool:
     killpoints.reached(Point.AGGREGATION_CLAIMED)
-    counted, began, lease = list(making.counted(round_).only(*_COUNTED)), timezone.now(), Lease(round_, token)
+    counted, began, lease = list(building.counted(round_).only(*_COUNTED)), timezone.now(), Lease(round_, token)
     if withdraw_all(counted):
         return True
     with (
         storage.scratch() as out,
         storage.scratch() as out_slots,
-        storage.Check(making.files(round_, counted)) as check,
+        storage.Check(building.files(round_, counted)) as check,
     ):
         result = leaving_out.make(round_, counted, out, out_slots, lease.renew)
         if damaged := check.damaged(lease.renew):
@@ -160,7 +162,7 @@ def reopen(round_: Round, token: str, damaged: Sequence[Participation], *, now: 
         storage.set_aside(seat.digest)  # before the client can send it again
         again = seats.ask_again(seat)
         then = "asked_again" if again else "lost"
-        entries.append((Event.Kind.STORAGE_DAMAGED, damage.of_update(seat, missing, then)))
+        entries.append((Event.Kind.STORAGE_DAMAGED, losses.of_update(seat, missing, then)))
         asked += [events.reference(seat.client)] if again else []
     where: Payload = {"round": round_.number, "attempt": round_.attempt, "deadline": deadline.isoformat()}
     events.record_all(round_.session_id, [*entries, (Event.Kind.ROUND_REOPENED, where | {"clients": asked})])

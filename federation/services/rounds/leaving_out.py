@@ -16,7 +16,9 @@ from federation.fl.defences import Defence
 from federation.fl.weights import WeightsError
 from federation.lifecycle import SeatStatus
 from federation.models import Event, Participation, Round
-from federation.services import flags, making, seats
+from federation.services import seats
+from federation.services.models import building
+from federation.services.seats import flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def make(
     while result.made is None and not result.failure:
         try:
             with storage.refusing_when_full():
-                result.made = making.make(round_, result.counted, out, out_slots, on_block)
+                result.made = building.make(round_, result.counted, out, out_slots, on_block)
         except SpoiltModel as error:
             _leave_out(round_, result, error)
         except (AggregationError, WeightsError, FileNotFoundError) as error:

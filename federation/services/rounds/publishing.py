@@ -14,10 +14,11 @@ from federation.fl import aggregation, workloads
 from federation.fl.numbers import bounded
 from federation.lifecycle import RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
-from federation.services import flags, seats
+from federation.services import seats
 from federation.services.rounds import leaving_out
 from federation.services.rounds.closing import complete_or_go_on, move
 from federation.services.rounds.leaving_out import LeftOut
+from federation.services.seats import flags
 
 Payload = dict[str, Any]
 

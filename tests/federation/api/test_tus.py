@@ -9,7 +9,8 @@ from federation import storage
 from federation.api import uploads
 from federation.lifecycle import SeatStatus
 from federation.models import Client
-from federation.services import clients, rounds, sessions, updates
+from federation.services import clients, rounds, sessions
+from federation.services.seats import updates
 from tests.federation.api.conftest import application, problem
 from tests.federation.asgi import Answer, request
 from tests.federation.cast import seat_of, send, settle, token_of, update

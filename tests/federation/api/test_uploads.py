@@ -11,7 +11,8 @@ from federation import storage
 from federation.api import uploads
 from federation.lifecycle import SeatStatus
 from federation.models import Client
-from federation.services import clients, rounds, seats, sessions, updates
+from federation.services import clients, rounds, seats, sessions
+from federation.services.seats import updates
 from tests.federation.api.conftest import problem
 from tests.federation.asgi import Answer
 from tests.federation.cast import SIZE, seat_of, send, settle, token_of, update

@@ -5,7 +5,8 @@ import pytest
 
 from federation.errors import Conflict, Invalid, RoundClosed
 from federation.lifecycle import SeatStatus
-from federation.services import rounds, seats, sessions, updates
+from federation.services import rounds, seats, sessions
+from federation.services.seats import updates
 from tests.federation.rules.clock import NOW, later
 
 BAD_TENSORS = {

@@ -13,7 +13,8 @@ from federation import mail
 from federation.errors import Conflict, Invalid
 from federation.lifecycle import RoundStatus
 from federation.models import Alert, AlertRule, Client, Delivery, GlobalModel, Phase, Round, TrainingSession
-from federation.services import alerts, metrics
+from federation.services import alerts
+from federation.services.seats import progress
 from flsite.environment import Hosts
 from tests.federation.cast import seat_of, server_kinds
 
@@ -111,8 +112,8 @@ def test_a_silent_client_is_told_once_a_silence(enrol, rule, now):
 def test_a_loss_that_is_not_a_number_is_told(open_round, rule, now):
     rule("loss_diverged")
     open_round("anna")
-    points = [metrics.Point("train_loss", 1, None, now)]
-    metrics.report(seat_of("anna"), phase=Phase.TRAINING, fraction=0.1, points=points, now=now)
+    points = [progress.Point("train_loss", 1, None, now)]
+    progress.report(seat_of("anna"), phase=Phase.TRAINING, fraction=0.1, points=points, now=now)
     assert [alerts.evaluate(now=now), alerts.evaluate(now=now)] == [1, 0]
     assert "The loss of anna is not a number" in sentences()[0]
 

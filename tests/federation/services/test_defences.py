@@ -10,7 +10,8 @@ from federation.errors import Invalid, RoundClosed
 from federation.fl import weights
 from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, Event, Participation, Round, TrainingSession
-from federation.services import damage, repair, rounds, sessions
+from federation.services import repair, rounds, sessions
+from federation.services.models import damage
 from federation.services.rounds import aggregating
 from tests.federation.cast import SIZE, kinds, last_payload, seat_of, send, settle
 

@@ -9,7 +9,9 @@ from federation.errors import Invalid, RoundClosed
 from federation.fl import weights
 from federation.lifecycle import RoundStatus, SeatStatus
 from federation.models import Client, Event, Participation, TrainingSession
-from federation.services import damage, making, repair, retention, rounds, seats, sessions, updates
+from federation.services import repair, retention, rounds, seats, sessions
+from federation.services.models import building, damage
+from federation.services.seats import updates
 from tests.federation.cast import (
     SIZE,
     at_once,
@@ -104,7 +106,7 @@ def test_it_counts_once(session, now):
         close(session, now)
     late(session, "ben", 1, 0.25, now)  # sent twice: the answer was lost
     assert (weight(session, 3) == weight(session, 2)).all()
-    assert [len(making.counted(session.round_set.get(number=n))) for n in (1, 2, 3)] == [1, 2, 1]
+    assert [len(building.counted(session.round_set.get(number=n))) for n in (1, 2, 3)] == [1, 2, 1]
 
 
 def test_dropping_is_the_default(open_round, now):
@@ -125,7 +127,7 @@ def test_one_of_the_open_round_itself_waits_for_the_next(session, now):
     late(session, "ben", 1, 0.25, now)
     send(session, "anna", 1, 0.5, now)
     close(session, now)
-    assert [seat.client.name for seat in making.counted(session.round_set.get(number=1))] == ["anna"]
+    assert [seat.client.name for seat in building.counted(session.round_set.get(number=1))] == ["anna"]
     send(session, "anna", 2, 0.0, now)
     close(session, now)
     assert in_round(session, "ben", 1).counted_in.number == 2

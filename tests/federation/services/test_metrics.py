@@ -4,8 +4,9 @@ import pytest
 
 from federation.lifecycle import SeatStatus
 from federation.models import Event, Metric, Phase
-from federation.services import metrics, seats, sessions
-from federation.services.metrics import Point
+from federation.services import seats, sessions
+from federation.services.seats import progress as reports
+from federation.services.seats.progress import Point
 from tests.federation.cast import at_once, kinds, last_payload, seat_of, send
 
 
@@ -15,7 +16,7 @@ def progress(now):
 
     def progress(name, *values, phase=Phase.TRAINING, fraction=0.5, at=now, metric="train_loss"):
         points = [Point(metric, step, value, at) for step, value in enumerate(values)]
-        return metrics.report(seat_of(name), phase=phase, fraction=fraction, points=points, now=at)
+        return reports.report(seat_of(name), phase=phase, fraction=fraction, points=points, now=at)
 
     return progress
 
@@ -88,7 +89,7 @@ def test_progress_never_opens_a_seat_again(open_round, progress, now):
     open_round("anna", "ben")
     seat = seat_of("anna")
     send("anna", now=now)
-    metrics.report(seat, phase=Phase.TRAINING, fraction=0.1, points=[], now=now)  # it was looked up before
+    reports.report(seat, phase=Phase.TRAINING, fraction=0.1, points=[], now=now)  # it was looked up before
     assert (seat_of("anna").status, seat_of("anna").fraction) == (SeatStatus.REPORTED, 1.0)
 
 

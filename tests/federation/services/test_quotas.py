@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from federation.errors import Invalid
 from federation.models import Client, ClientLog, Event, Metric, Phase, ServerEvent
-from federation.services import clients, metrics, quotas, rounds, updates
-from federation.services.metrics import Point
+from federation.services import clients, rounds
+from federation.services.seats import progress, quotas, updates
+from federation.services.seats.progress import Point
 from tests.federation.cast import kinds, seat_of, send, server_kinds, settle
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +28,7 @@ def report(now):
 
     def report(name, *points, phase=Phase.TRAINING, fraction=0.5, at=now, seat=None):
         given = [Point(measure, step, 1.0, at) for measure, step in points]
-        return metrics.report(seat or seat_of(name), phase=phase, fraction=fraction, points=given, now=at)
+        return progress.report(seat or seat_of(name), phase=phase, fraction=fraction, points=given, now=at)
 
     return report
 

@@ -8,7 +8,8 @@ from federation import storage, tasks
 from federation.fl.workloads.synthetic import Synthetic
 from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, GlobalModel, Participation
-from federation.services import clients, damage, inspection, models, repair, rounds, seats
+from federation.services import clients, inspection, models, repair, rounds, seats
+from federation.services.models import damage
 from tests.federation.cast import damage_file, kinds, last_payload, seat_of, send, settle
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,8 @@ from federation.api import downloads
 from federation.errors import Gone
 from federation.lifecycle import FileStatus, RoundStatus
 from federation.models import Event, Metric, Participation, Phase, Round, TrainingSession
-from federation.services import metrics, models, repair, retention, sessions
+from federation.services import models, repair, retention, sessions
+from federation.services.seats import progress
 from tests.federation.cast import damage_file, kinds, seat_of, send, settle
 
 pytestmark = pytest.mark.django_db
@@ -214,9 +215,9 @@ def ended(open_round, now, settings) -> TrainingSession:
     session = open_round("anna", rounds=1).session
     seat = seat_of("anna")
     values = {50: 99.0, 120: -99.0, 150: None}
-    points = [metrics.Point("train_loss", step, values.get(step, 1.0), now) for step in range(200)]
-    metrics.report(seat, phase=Phase.TRAINING, fraction=0.5, points=points, now=now)
-    metrics.report(seat, phase=Phase.TRAINING, fraction=0.5, points=[metrics.Point("lr", 1, 0.1, now)], now=now)
+    points = [progress.Point("train_loss", step, values.get(step, 1.0), now) for step in range(200)]
+    progress.report(seat, phase=Phase.TRAINING, fraction=0.5, points=points, now=now)
+    progress.report(seat, phase=Phase.TRAINING, fraction=0.5, points=[progress.Point("lr", 1, 0.1, now)], now=now)
     send("anna", now=now)
     return settle(session, now=now)
 

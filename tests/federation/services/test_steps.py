@@ -11,7 +11,8 @@ from federation import storage, tasks
 from federation.evaluator import evaluator
 from federation.lifecycle import FileStatus, RoundStatus, SessionStatus
 from federation.models import Alert, AlertRule, Event, GlobalModel, Round, TrainingSession
-from federation.services import alerts, damage, models, repair, sessions, waiting
+from federation.services import alerts, models, repair, sessions, waiting
+from federation.services.models import damage
 from federation.services.rounds import aggregating, closing, opening
 from tests.federation.cast import last_payload, send, settle
 from tests.federation.services.moves import advance, fresh

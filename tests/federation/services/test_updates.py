@@ -9,7 +9,8 @@ from federation.errors import Conflict, Invalid, RoundClosed
 from federation.fl import weights
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Event
-from federation.services import clients, rounds, seats, sessions, updates
+from federation.services import clients, rounds, seats, sessions
+from federation.services.seats import updates
 from tests.federation.cast import SIZE, at_once, kinds, last_payload, seat_of, send, settle, update
 
 F32 = np.float32

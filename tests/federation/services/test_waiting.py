@@ -5,7 +5,9 @@ import pytest
 from federation import phrases, storage
 from federation.errors import RoundClosed
 from federation.models import Client, Phase, TrainingSession
-from federation.services import clients, damage, metrics, rounds, seats, server, sessions, updates, waiting
+from federation.services import clients, rounds, seats, server, sessions, waiting
+from federation.services.models import damage
+from federation.services.seats import progress, updates
 from tests.federation.cast import damage_file, seat_of, send, settle, update
 
 
@@ -157,7 +159,7 @@ def test_who_went_silent_is_named_with_what_it_did(open_round, why, now):
     session = open_round("anna", "ben", "carl").session
     for name, phase, fraction in (("anna", Phase.TRAINING, 0.5), ("ben", Phase.UPLOADING, 0.62)):
         seat = seats.offer(Client.objects.get(name=name), now=now)
-        metrics.report(seat, phase=phase, fraction=fraction, points=[], now=now)
+        progress.report(seat, phase=phase, fraction=fraction, points=[], now=now)
     for seconds in (30, 60, 90):
         later = now + timedelta(seconds=seconds)
         server.tick(now=later)

@@ -8,8 +8,10 @@ from federation import storage
 from federation.errors import Forbidden, Unauthorized
 from federation.lifecycle import RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, Event, Round
-from federation.services import clients, invitations, making, rounds, seats, updates
+from federation.services import clients, invitations, rounds, seats
+from federation.services.models import building
 from federation.services.rounds import aggregating, publishing
+from federation.services.seats import updates
 from tests.federation.cast import at_once, last_payload, seat_of, send, settle, token_of, update
 from tests.federation.services.revoking import either, grown, revoke, seat
 
@@ -31,7 +33,7 @@ def test_its_report_is_dropped_from_the_open_round(open_round, now, way):
     send("carl", now=now, value=0.75)
     settle(session, now=now)
     assert grown(session, 1) == 0.5
-    assert [one.client.name for one in making.counted(session.round_set.get(number=1))] == ["ben", "carl"]
+    assert [one.client.name for one in building.counted(session.round_set.get(number=1))] == ["ben", "carl"]
 
 
 @either
@@ -108,14 +110,14 @@ def test_the_claim_is_withdrawn(claimed, now, way, monkeypatch):
 @either
 def test_what_was_made_with_it_is_not_published(claimed, now, way, monkeypatch):
     round_, token = claimed
-    make = making.make
+    make = building.make
 
     def revoked_meanwhile(*args):
         made = make(*args)
         revoke("anna", way, now=now)
         return made
 
-    monkeypatch.setattr(making, "make", revoked_meanwhile)
+    monkeypatch.setattr(building, "make", revoked_meanwhile)
     assert not rounds.aggregate(round_, token)
     monkeypatch.undo()
     session = round_.session

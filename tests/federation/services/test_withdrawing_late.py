@@ -6,7 +6,9 @@ from federation import storage
 from federation.errors import RoundClosed
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Participation, TrainingSession
-from federation.services import clients, making, retention, rounds, seats, sessions, updates
+from federation.services import clients, retention, rounds, seats, sessions
+from federation.services.models import building
+from federation.services.seats import updates
 from tests.federation.cast import at_once, kinds, settle, update
 from tests.federation.services.revoking import either, grown, revoke, seat
 
@@ -98,7 +100,7 @@ def test_what_is_in_a_model_stays(with_late, now):
     revoke("ben", now=now)
     late = seat(with_late, "ben")
     assert (late.counted_in.number, late.withdrawn, late.staleness) == (2, False, 1)
-    assert [one.client.name for one in making.counted(with_late.round_set.get(number=2))] == ["anna", "ben"]
+    assert [one.client.name for one in building.counted(with_late.round_set.get(number=2))] == ["anna", "ben"]
 
 
 def test_the_file_of_one_that_was_released_is_given_up_in_time(with_late, now, settings):
@@ -115,13 +117,13 @@ def test_one_taken_in_at_the_same_moment_is_not_published(with_late, now, monkey
     """The round was closed and claimed before the change to the client could see that it took the update in."""
     in_round(with_late, "anna", 2, 0.125, now)
     rounds.finish(with_late, by="alice", now=now)
-    make = making.make
+    make = building.make
 
     def unseen(*args):
         Client.objects.filter(name="ben").update(enabled=False)
         return make(*args)
 
-    monkeypatch.setattr(making, "make", unseen)
+    monkeypatch.setattr(building, "make", unseen)
     assert not rounds.advance(with_late, now=now)
     monkeypatch.undo()
     rounds.free_leases()

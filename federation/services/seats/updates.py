@@ -17,8 +17,11 @@ from federation.fl.defences import Defence, counted_examples
 from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.payloads import storable
-from federation.services import clients, damage, flags, seats
 from federation.services import info as infos
+from federation.services import standing
+from federation.services.models import damage
+from federation.services.seats import flags
+from federation.services.seats.payload import describe
 
 REASON_LENGTH = 500
 TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
@@ -136,7 +139,7 @@ def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[st
     # Lock the round, so that it cannot close between this check and the save.
     (round_,) = _locked_round(seat.round_id)
     (locked,) = _locked(seat.pk)
-    clients.require_standing(seat.client, locked.client)
+    standing.require_standing(seat.client, locked.client)
     _refresh(seat, locked)
     _refuse_other(seat, update)
     before = seat.status
@@ -191,7 +194,7 @@ def counts_later(seat: Participation) -> bool:
 
 def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: bool) -> None:
     payload = (
-        seats.describe(seat)
+        describe(seat)
         | more
         | {
             "num_examples": update.num_examples,
@@ -212,7 +215,7 @@ def _reject(seat: Participation, reason: str) -> None:
     if not mine.update(reason=reason, rejections=F("rejections") + 1):
         return
     if mine.filter(rejections__lte=TOLD_REJECTIONS).exists():
-        events.record(seat.round.session_id, Event.Kind.UPDATE_REJECTED, **seats.describe(seat), reason=reason)
+        events.record(seat.round.session_id, Event.Kind.UPDATE_REJECTED, **describe(seat), reason=reason)
 
 
 def _closed(seat: Participation) -> str:

@@ -15,7 +15,8 @@ from federation import events, killpoints
 from federation.compiled import Insert, Update
 from federation.lifecycle import OPEN, RoundStatus
 from federation.models import Event, Metric, Participation, Phase
-from federation.services import quotas, seats
+from federation.services.seats import quotas
+from federation.services.seats.payload import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequen
         told = bool(fresh) or (moved and account.may_tell(now))
         entries = _reported(seat, phase, fraction, fresh) if told else []
         if left_out and not seat.points_left_out:
-            entries.append((Event.Kind.METRICS_LEFT_OUT, seats.describe(seat) | quotas.told()))
+            entries.append((Event.Kind.METRICS_LEFT_OUT, describe(seat) | quotas.told()))
         if entries:
             events.record_all(seat.round.session_id, entries)
     account.add(len(fresh), {point.name for point in fresh}, at=now if told else None)
@@ -112,7 +113,7 @@ def _reported(
     seat: Participation, phase: Phase, fraction: float, fresh: Sequence[Point]
 ) -> list[tuple[Event.Kind, dict[str, Any]]]:
     """The events about progress: one, or several if there are very many points."""
-    about = seats.describe(seat) | {"phase": phase.value, "fraction": fraction}
+    about = describe(seat) | {"phase": phase.value, "fraction": fraction}
     return [
         (Event.Kind.METRICS_REPORTED, about | {"points": _rows(fresh[at : at + POINTS_AT_ONCE])})
         for at in range(0, len(fresh) or 1, POINTS_AT_ONCE)

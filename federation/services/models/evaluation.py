@@ -1,0 +1,78 @@
+"""The central evaluation of models, on the workload's own test set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from federation import events, storage
+from federation.evaluator import Answer, evaluator
+from federation.fl.numbers import bounded
+from federation.lifecycle import FileStatus
+from federation.models import Event, GlobalModel
+from federation.payloads import printable, storable
+from federation.services import steps
+from federation.services.models import damage
+from federation.services.steps import Step, StepFailed
+
+log = logging.getLogger(__name__)
+
+
+def request_missing(models_of: QuerySet[GlobalModel], *, limit: int = 8) -> None:
+    """Have the models evaluated that were not yet. Answers arrive on another thread."""
+    unmeasured = models_of.filter(evaluated_at=None, file_status=FileStatus.STORED)
+    for model in unmeasured.select_related("session").order_by("pk")[:limit]:
+        request = {
+            "do": "evaluate",
+            "workload": model.session.workload,
+            "options": model.session.workload_options,
+            "weights": str(storage.path(model.digest)),
+            "digest": model.digest,
+        }
+        done = partial(_evaluated, model.pk, model.digest)
+        _attempt_evaluation(model, partial(evaluator.submit, f"model {model.pk}", request, done))
+
+
+def _evaluated(model_id: int, digest: str, answer: Answer) -> None:
+    model = GlobalModel.objects.select_related("session").filter(pk=model_id).first()
+    if model is not None:
+        _attempt_evaluation(model, partial(_take_evaluation, model_id, digest, answer))
+
+
+def _attempt_evaluation(model: GlobalModel, do: Callable[[], None]) -> None:
+    """After the third failure for an unknown reason the model stays unmeasured, with the reason."""
+
+    def give_up(reason: str) -> None:
+        record_evaluation(model.pk, {}, error=reason, now=timezone.now())
+
+    with suppress(StepFailed):
+        steps.attempt(Step(model.session, f"evaluate model {model}"), do, give_up)
+
+
+def _take_evaluation(model_id: int, digest: str, answer: Answer) -> None:
+    if answer.get("damaged"):  # evaluated when it has been made again
+        damage.note([digest])
+        return
+    error = "" if answer["ok"] else str(answer["error"])
+    if error:
+        log.warning("model %s could not be evaluated: %s", model_id, error)
+    record_evaluation(model_id, answer.get("metrics", {}), error=error, now=timezone.now())
+
+
+@transaction.atomic
+def record_evaluation(model_id: int, metrics: Mapping[str, float], *, error: str = "", now: datetime) -> None:
+    """Keep what the central evaluation found, or why it could not be made: it is not tried again."""
+    waiting = GlobalModel.objects.filter(pk=model_id, evaluated_at=None)
+    found = {name: number for name, value in metrics.items() if (number := bounded(value)) is not None}
+    error = printable(error, 500)
+    if waiting.update(metrics=storable(found), evaluation_error=error, evaluated_at=now):
+        model = GlobalModel.objects.get(pk=model_id)
+        payload = {"version": model.version, "round": model.version or None, "metrics": found}
+        events.record(model.session_id, Event.Kind.MODEL_EVALUATED, **payload | ({"error": error} if error else {}))

@@ -1,0 +1,130 @@
+"""Version 0 of a session: made from the seed by this process or the evaluator, or taken from another session."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from federation import events, killpoints, storage
+from federation.errors import StorageFull
+from federation.evaluator import Answer, evaluator
+from federation.fl import workloads
+from federation.lifecycle import LIVE, SessionStatus
+from federation.models import Event, GlobalModel, TrainingSession
+from federation.services import steps
+from federation.services.models import building
+from federation.services.steps import Step, StepFailed
+
+log = logging.getLogger(__name__)
+
+
+def adopt(session: TrainingSession, source: GlobalModel) -> GlobalModel:
+    """Begin a session with another session's model: the same file, the same digest. Call inside a transaction."""
+    return _publish_initial(
+        session,
+        source.digest,
+        source.num_bytes,
+        parent=source,
+        metrics=source.metrics,
+        evaluated_at=source.evaluated_at,
+    )
+
+
+def lacks_initial(session: TrainingSession) -> bool:
+    return session.status in LIVE and not session.models.exists()
+
+
+def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
+    """Have version 0 made, from (workload, options, seed) alone. `then` is called when it is there."""
+    if not lacks_initial(session):
+        return
+    if storage.is_full():  # the tick asks again
+        return
+    _attempt_initial(session, partial(_request_initial, session, then))
+
+
+def _attempt_initial(session: TrainingSession, do: Callable[[], None]) -> None:
+    """After the third failure for an unknown reason the session fails: it has nothing to train."""
+
+    def give_up(reason: str) -> None:
+        fail_initial(session.pk, reason, now=timezone.now())
+
+    with suppress(StepFailed):
+        steps.attempt(Step(session, "make the initial model"), do, give_up)
+
+
+def _request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
+    workload = workloads.get(session.workload)
+    if not workload.needs_torch:
+        _write_initial(session)
+        then()
+        return
+    file = storage.scratch_path()
+    request = building.initial_request(session, file)
+    evaluator.submit(f"initial model of session {session.pk}", request, partial(_made, session.pk, file, then))
+
+
+def _write_initial(session: TrainingSession) -> None:
+    try:
+        with storage.scratch() as file, storage.refusing_when_full():
+            digest = workloads.get(session.workload).write_initial(file, session.workload_options, session.seed)
+            publish_initial(session.pk, file, digest, now=timezone.now())
+    except StorageFull:
+        log.warning("the initial model of session %s waits: the disk is full", session.pk)
+    except (OSError, ValueError, ArithmeticError, MemoryError) as error:
+        fail_initial(session.pk, f"The initial model could not be made: {error}.", now=timezone.now())
+
+
+def _made(session_id: int, file: Path, then: Callable[[], None], answer: Answer) -> None:
+    session = TrainingSession.objects.filter(pk=session_id).first()
+    if session is None:
+        log.info("session %s was deleted while its initial model was made", session_id)
+    elif answer["ok"]:
+        publish = partial(publish_initial, session_id, file, answer["digest"], now=timezone.now())
+        _attempt_initial(session, publish)
+    elif storage.is_full():
+        log.warning("the initial model of session %s waits: the disk is full", session_id)
+    else:
+        reason = f"The initial model could not be made: {answer['error']}"
+        fail_initial(session_id, reason, now=timezone.now())
+    file.unlink(missing_ok=True)
+    then()
+
+
+@storage.keeping()
+def publish_initial(session_id: int, file: Path, digest: str, *, now: datetime) -> None:
+    """Store version 0. Done twice, the second time changes nothing: the same seed gives the same file."""
+    session = TrainingSession.objects.filter(pk=session_id).first()
+    if session is None:  # deleted while its model was being made
+        return
+    num_bytes = file.stat().st_size
+    storage.put(file, digest)
+    killpoints.reached(killpoints.Point.INITIAL_STORED)
+    has_test = workloads.get(session.workload).needs_torch
+    try:
+        with transaction.atomic():
+            _publish_initial(session, digest, num_bytes, evaluated_at=None if has_test else now)
+    except IntegrityError:
+        log.info("session %s has its initial model already", session_id)
+
+
+def _publish_initial(session: TrainingSession, digest: str, num_bytes: int, **fields: Any) -> GlobalModel:
+    model = GlobalModel.objects.create(session=session, version=0, digest=digest, num_bytes=num_bytes, **fields)
+    events.record(session.pk, Event.Kind.MODEL_PUBLISHED, version=0, digest=digest, num_bytes=num_bytes, round=None)
+    return model
+
+
+@transaction.atomic
+def fail_initial(session_id: int, reason: str, *, now: datetime) -> None:
+    """A session whose initial model cannot be made has nothing to train."""
+    fields = {"status": SessionStatus.FAILED, "reason": reason, "ended_at": now, "idle_since": None}
+    if TrainingSession.objects.filter(pk=session_id, status__in=LIVE, models=None).update(**fields):
+        events.record(session_id, Event.Kind.SESSION_FAILED, reason=reason)
