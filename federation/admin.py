@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from federation import models, tasks
 from federation.errors import Refused
-from federation.services import apikeys, clients, invitations, sessions
+from federation.services import apikeys, clients, sessions
+from federation.services.clients import invitations
 
 
 class ReadOnly(admin.ModelAdmin):

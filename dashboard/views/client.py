@@ -19,8 +19,9 @@ from dashboard.context import follow_live, following
 from dashboard.signin import Request
 from federation import tags
 from federation.models import Client, ClientLog
-from federation.services import clients, influence
-from federation.services import invitations as codes
+from federation.services import clients
+from federation.services.clients import influence
+from federation.services.clients import invitations as codes
 
 PER_PAGE = 25
 MOST_SESSIONS = 10  # whose models contain its updates

@@ -20,8 +20,9 @@ from dashboard.signin import Request
 from federation.errors import Conflict, Invalid
 from federation.lifecycle import ACTIVE, OPEN
 from federation.models import Client, Invitation
-from federation.services import clients, influence
-from federation.services import invitations as codes
+from federation.services import clients
+from federation.services.clients import influence
+from federation.services.clients import invitations as codes
 from federation.services.info import MOST_COUNT
 
 PER_PAGE = 50

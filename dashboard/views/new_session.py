@@ -19,7 +19,8 @@ from dashboard.forms import NewSessionForm
 from dashboard.signin import Request
 from federation import tags
 from federation.models import Client, GlobalModel, TrainingSession
-from federation.services import deadlines, rounds, sessions
+from federation.services import rounds, sessions
+from federation.services.rounds import deadlines
 from federation.session_settings import Spec
 
 LOOKED_AT = 3  # past sessions that a time for a round is learnt from

@@ -14,7 +14,7 @@ from dashboard import asked, board, contribution, curves, history, log, overview
 from dashboard.context import follow_live, following
 from federation.lifecycle import SessionStatus
 from federation.models import TrainingSession
-from federation.services import deadlines
+from federation.services.rounds import deadlines
 from federation.services.seats import quotas
 
 PER_PAGE = 25

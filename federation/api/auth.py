@@ -19,7 +19,8 @@ from federation.api.seen import seen
 from federation.errors import Forbidden, Refused, Unauthorized
 from federation.models import Client
 from federation.passwords import WrongTooOften
-from federation.services import apikeys, clients, instances, people, signins
+from federation.services import apikeys, clients, people, signins
+from federation.services.clients import one_agent
 from federation.services.standing import Agent, Browser, Principal, Script
 
 KEY_PREFIX = "flk_"
@@ -32,7 +33,7 @@ def client_of(token: str, instance: str | None = None) -> Client:
     """
     if token.startswith(KEY_PREFIX) and apikeys.user_of(token):
         raise Forbidden("This is for client agents; an API key cannot act as a client.")
-    who = instances.parse(instance) if instance else None
+    who = one_agent.parse(instance) if instance else None
     client = clients.authenticate(token, now=timezone.now(), instance=who)
     seen.note(token, ("client", client.pk))
     return client
@@ -43,7 +44,7 @@ def client_in(headers: dict[str, str]) -> Client:
     token = bearer(headers)
     if token is None:
         raise Unauthorized("This needs the header Authorization: Bearer <client token>.")
-    return client_of(token, headers.get(instances.HEADER.lower()))
+    return client_of(token, headers.get(one_agent.HEADER.lower()))
 
 
 def operator_of(secret: str, act: Act = Act.SEE) -> User:
@@ -118,7 +119,7 @@ class ClientAuth(HttpBearer):
     """For agents. `request.auth` is the client."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Client:
-        return client_of(token, request.headers.get(instances.HEADER))
+        return client_of(token, request.headers.get(one_agent.HEADER))
 
 
 class KeyAuth(HttpBearer):

@@ -18,7 +18,8 @@ from federation.api import rows, schemas
 from federation.api.auth import operators
 from federation.errors import NotFound
 from federation.models import Client, Event, Invitation, Metric, Participation, TrainingSession
-from federation.services import clients, invitations, rounds, sessions
+from federation.services import clients, rounds, sessions
+from federation.services.clients import invitations
 
 router = Router(tags=["operators"], auth=operators(Act.SEE))
 Row = TypeVar("Row", bound=Model)

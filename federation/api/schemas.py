@@ -29,7 +29,8 @@ from federation import parsing, session_settings
 from federation.fl.defences import Defence
 from federation.lifecycle import LatePolicy, RoundFailure
 from federation.models import Phase
-from federation.services import invitations, rounds
+from federation.services import rounds
+from federation.services.clients import invitations
 
 T = TypeVar("T")
 

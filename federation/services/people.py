@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 IS_VIEWER = "is_viewer"  # an annotation that saves a query
 
 
+def name_of(by: User | None) -> str:
+    """How events name who acted. Empty for nobody: the server itself, or a script of old."""
+    return by.get_username() if by else ""
+
+
 def is_viewer(user: str = "pk") -> Exists:
     """For `annotate`: whether a row's user is a viewer. user: the path to the user's key."""
     members = User.groups.through.objects.filter(user=OuterRef(user), group__name=access.VIEWERS)

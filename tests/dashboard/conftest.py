@@ -13,7 +13,8 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from federation.models import Client, TrainingSession
-from federation.services import clients, invitations, models, rounds, server, sessions
+from federation.services import clients, models, rounds, server, sessions
+from federation.services.clients import invitations
 from tests.dashboard.cast import SPEC
 
 

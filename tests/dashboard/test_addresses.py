@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.models import AlertRule, TrainingSession
-from federation.services import apikeys, invitations
+from federation.services import apikeys
+from federation.services.clients import invitations
 from tests.dashboard import addresses
 from tests.dashboard.cast import finish_round, stream
 from tests.properties import PROPERTY

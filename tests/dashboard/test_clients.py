@@ -15,7 +15,8 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from dashboard import career, roster
 from federation import tasks
 from federation.models import Client, Invitation, Participation, ServerEvent, TrainingSession
-from federation.services import clients, invitations, rounds, sessions
+from federation.services import clients, rounds, sessions
+from federation.services.clients import invitations
 from tests.dashboard.cast import HTMX, finish_round, report, seat_of, stream
 
 Enrol = Callable[..., list[Client]]

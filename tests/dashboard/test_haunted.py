@@ -17,7 +17,8 @@ from dashboard import curves
 from federation.api.raw import RawRoutes
 from federation.api.urls import TABLES
 from federation.models import AlertRule, Client, TrainingSession
-from federation.services import apikeys, invitations, rounds
+from federation.services import apikeys, rounds
+from federation.services.clients import invitations
 from tests.dashboard import addresses
 from tests.dashboard.cast import finish_round, stream
 from tests.dashboard.haunted import haunt, infos

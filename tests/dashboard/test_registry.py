@@ -21,6 +21,7 @@ from federation import tags
 from federation.errors import Conflict
 from federation.models import Alert, AlertRule, Client, GlobalModel, ModelTag, TrainingSession
 from federation.services import clients, models, rounds, sessions
+from federation.services.clients import agent_log
 from tests.dashboard.cast import HTMX, finish_round, report
 from tests.dashboard.haunted import ODD
 
@@ -236,7 +237,7 @@ def test_what_an_agent_logs_stays_text(trained: TrainingSession, browser: Browse
     assert "&lt;script&gt;" in shown and "\x1b" not in shown and "x" * 501 not in shown
     clients.add_to_log(anna, [(now, "again")] * 400)
     anna.log.refresh_from_db()
-    assert len(anna.log.lines) == clients.LOG_LINES
+    assert len(anna.log.lines) == agent_log.LOG_LINES
 
 
 def test_a_client_is_put_into_groups_and_found_by_them(trained: TrainingSession, browser: Browser) -> None:

@@ -293,7 +293,8 @@ def test_no_page_shows_a_button_that_its_viewer_may_not_press(
 ) -> None:
     from django.utils import timezone
 
-    from federation.services import invitations, models, sessions
+    from federation.services import models, sessions
+    from federation.services.clients import invitations
 
     invitations.create(uses=1, expires_in_seconds=None, by=None, now=timezone.now())
     AlertRule.objects.create(kind="session_done", webhook_url="https://example.org/")

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from federation import tasks
 from federation.models import ApiKey, Client, Round, TrainingSession
-from federation.services import apikeys, clients, invitations, models, rounds, sessions
+from federation.services import apikeys, clients, models, rounds, sessions
+from federation.services.clients import invitations
 from federation.session_settings import Spec
 from tests.federation.cast import SIZE, token_of
 

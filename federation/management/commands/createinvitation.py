@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from federation.errors import Invalid
-from federation.services import invitations
+from federation.services.clients import invitations
 
 
 class Command(BaseCommand):

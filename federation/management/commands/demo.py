@@ -25,7 +25,8 @@ from federation import session_settings
 from federation.fl import workloads
 from federation.lifecycle import ENDED, LIVE, SessionStatus
 from federation.models import Client, TrainingSession
-from federation.services import invitations, sessions
+from federation.services import sessions
+from federation.services.clients import invitations
 from flsite import processes
 from flsite.demo_display import Display
 

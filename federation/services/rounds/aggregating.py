@@ -17,10 +17,11 @@ from federation.errors import StorageFull
 from federation.killpoints import Point
 from federation.lifecycle import RoundStatus
 from federation.models import Event, Participation, Round
-from federation.services import late, seats, server
+from federation.services import seats, server
 from federation.services.models import building, damage
-from federation.services.rounds import leaving_out
-from federation.services.rounds.closing import fail, move
+from federation.services.rounds import late, leaving_out
+from federation.services.rounds.closing import fail
+from federation.services.rounds.moves import move
 from federation.services.rounds.publishing import publish
 from federation.services.rounds.withdrawing import withdraw_all
 from federation.services.seats import losses

@@ -12,14 +12,15 @@ from federation.lifecycle import (
     ACTIVE,
     LIVE,
     OPEN,
-    ROUND_MOVES,
     RoundFailure,
     RoundStatus,
     SessionStatus,
     verdict,
 )
 from federation.models import Event, Round, TrainingSession
-from federation.services import late, seats, server
+from federation.services import seats, server
+from federation.services.rounds import late
+from federation.services.rounds.moves import move
 from federation.services.rounds.opening import next_try
 
 Payload = dict[str, Any]
@@ -135,24 +136,6 @@ def give_up(session: TrainingSession, *, reason: str, now: datetime) -> None:
         where: Payload = {"round": round_.number, "attempt": round_.attempt}
         events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=False)
     _fail_session(session, reason, now)
-
-
-def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None, **fields: object) -> bool:
-    """Move a round to another status, with what else changes. False if someone moved it first.
-
-    Call inside a transaction.
-    """
-    if (round_.status, to) not in ROUND_MOVES:
-        raise ValueError(f"round {round_.pk}: {round_.status} -> {to} is not a move")
-    rows = Round.objects.filter(pk=round_.pk, status=round_.status, **(guard or {}))
-    if not rows.update(status=to, **fields):
-        return False
-    if to in (RoundStatus.FAILED, RoundStatus.CANCELLED):
-        late.release(round_)
-    round_.status = to
-    for name, value in fields.items():
-        setattr(round_, name, value)
-    return True
 
 
 @transaction.atomic

@@ -12,7 +12,8 @@ from federation import events
 from federation.fl import sampling
 from federation.lifecycle import ACTIVE, OPEN, RoundFailure, RoundStatus, SessionStatus
 from federation.models import Client, Event, Participation, Round, TrainingSession
-from federation.services import deadlines, seats
+from federation.services import seats
+from federation.services.rounds import deadlines
 
 
 @dataclass(frozen=True, slots=True)

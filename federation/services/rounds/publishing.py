@@ -16,8 +16,9 @@ from federation.lifecycle import RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.services import seats
 from federation.services.rounds import leaving_out
-from federation.services.rounds.closing import complete_or_go_on, move
+from federation.services.rounds.closing import complete_or_go_on
 from federation.services.rounds.leaving_out import LeftOut
+from federation.services.rounds.moves import move
 from federation.services.seats import flags
 
 Payload = dict[str, Any]

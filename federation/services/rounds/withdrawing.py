@@ -13,7 +13,7 @@ from federation import events
 from federation.lifecycle import ACTIVE, LIVE, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Client, Event, Participation, Round
 from federation.services import seats
-from federation.services.rounds.closing import move
+from federation.services.rounds.moves import move
 
 STANDING = (*OPEN, SeatStatus.REPORTED)  # seats that count or may still count in their own round
 MAY_BE_LATE = (SeatStatus.DROPPED, SeatStatus.LATE)

@@ -8,7 +8,7 @@ from federation import session_settings
 from federation.api.urls import RAW_ROUTES
 from federation.errors import Refused
 from federation.lifecycle import LatePolicy
-from federation.services import invitations
+from federation.services.clients import invitations
 
 CONTRACT = {
     "/enroll": {"post"},

@@ -14,7 +14,8 @@ from federation import storage
 from federation.api import downloads, permits
 from federation.lifecycle import SeatStatus
 from federation.models import ApiKey, Client
-from federation.services import apikeys, clients, invitations, rounds, seats, standing
+from federation.services import apikeys, clients, rounds, seats, standing
+from federation.services.clients import invitations
 from tests.federation.api.conftest import application
 from tests.federation.asgi import _scope, request
 from tests.federation.cast import seat_of, token_of, update

@@ -12,7 +12,8 @@ from django.contrib.auth.models import User
 from federation import session_settings, storage
 from federation.fl import weights
 from federation.models import Client, Participation, Round, TrainingSession
-from federation.services import clients, invitations, models, rounds, sessions
+from federation.services import clients, models, rounds, sessions
+from federation.services.clients import invitations
 from tests.federation.rules.clock import NOW
 
 

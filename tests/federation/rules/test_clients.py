@@ -4,7 +4,8 @@ import pytest
 
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.models import Invitation
-from federation.services import clients, invitations
+from federation.services import clients
+from federation.services.clients import invitations
 from tests.federation.rules.clock import NOW, later
 
 

@@ -6,7 +6,8 @@ from django.db.models.signals import pre_save
 from federation.errors import Conflict, Forbidden, Invalid, Unauthorized
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Invitation, ServerEvent
-from federation.services import clients, invitations
+from federation.services import clients
+from federation.services.clients import enrolling, invitations
 from tests.federation.cast import at_once, kinds, seat_of, send, server_kinds, settle, token_of
 
 pytestmark = pytest.mark.django_db
@@ -180,7 +181,7 @@ def faster(now):
 
     def store(instance, **_):
         times.append(instance.ordinal)
-        if len(times) <= clients.ENROL_TRIES:
+        if len(times) <= enrolling.ENROL_TRIES:
             Client.objects.bulk_create([Client(name="ben", token_hash="b", ordinal=instance.ordinal, enrolled_at=now)])
 
     pre_save.connect(store, sender=Client)
@@ -192,7 +193,7 @@ def test_who_finds_others_faster_again_and_again_is_asked_to_come_back_and_uses_
     code = invite(uses=1)
     with pytest.raises(Conflict, match=r"Too many clients are enrolling at this moment\. Try again\."):
         join(code)
-    assert faster == [1] * clients.ENROL_TRIES
+    assert faster == [1] * enrolling.ENROL_TRIES
     assert used() == 0 and server_kinds() == [] and not Client.objects.exists()
     assert join(code)[0].ordinal == 1
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from federation.models import Client, Event, Participation, TrainingSession
-from federation.services import deadlines, seats
+from federation.services import seats
+from federation.services.rounds import deadlines
 from tests.federation.cast import last_payload, send, settle
 
 pytestmark = pytest.mark.django_db

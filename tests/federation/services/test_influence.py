@@ -5,7 +5,8 @@ import pytest
 from federation.errors import RoundClosed
 from federation.lifecycle import FileStatus
 from federation.models import Client, GlobalModel
-from federation.services import clients, influence, rounds, seats, sessions
+from federation.services import clients, rounds, seats, sessions
+from federation.services.clients import influence
 from tests.federation.cast import seat_of, send, settle
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,9 @@ import pytest
 from clientagent import instance as agent
 from federation.errors import Invalid
 from federation.models import Client
-from federation.services import clients, instances
-from federation.services.instances import HeldElsewhere, Instance
+from federation.services import clients
+from federation.services.clients import one_agent
+from federation.services.clients.one_agent import HeldElsewhere, Instance
 from tests.federation.cast import token_of
 
 pytestmark = pytest.mark.django_db
@@ -136,7 +137,7 @@ class Folder:
         monkeypatch.setattr("platform.node", lambda: host)
         header = agent.begin(self.path)
         header["since"] = (datetime.fromisoformat(header["since"]) + timedelta(days=days)).isoformat()
-        return instances.parse(json.dumps(header))
+        return one_agent.parse(json.dumps(header))
 
 
 @pytest.mark.parametrize("change", [{}, {"host": "another-container"}, {"days": -365}, {"days": 365}])
@@ -201,14 +202,14 @@ def test_of_two_that_come_at_once_one_wins(agents, now):
     read_before = Client.objects.get()
     call(first, now)
     with pytest.raises(HeldElsewhere, match="process 11"):
-        instances.hold(read_before, second, now=now)
+        one_agent.hold(read_before, second, now=now)
 
 
 GOOD = {"id": "3f9c", "host": "a.example", "pid": 12, "since": "2026-01-01T00:00:00Z"}
 
 
 def test_the_header_is_read(now):
-    read = instances.parse(json.dumps(GOOD | {"take_over": True}))
+    read = one_agent.parse(json.dumps(GOOD | {"take_over": True}))
     assert (read.id, read.host, read.pid, read.takes_over) == ("3f9c", "a.example", 12, True)
 
 
@@ -224,10 +225,10 @@ def test_the_header_is_read(now):
 )  # fmt: skip
 def test_a_header_that_cannot_be_is_refused_with_an_example(change):
     with pytest.raises(Invalid, match="FL-Agent-Instance must be a JSON object such as"):
-        instances.parse(json.dumps(GOOD | change))
+        one_agent.parse(json.dumps(GOOD | change))
 
 
 @pytest.mark.parametrize("header", ["", "agent", "[]", "3", "{}", "null"])
 def test_a_header_that_is_something_else_is_refused(header):
     with pytest.raises(Invalid, match="FL-Agent-Instance must be a JSON object"):
-        instances.parse(header)
+        one_agent.parse(header)

@@ -5,7 +5,7 @@ import pytest
 from federation import tokens
 from federation.errors import Conflict, Invalid
 from federation.models import Invitation
-from federation.services import invitations
+from federation.services.clients import invitations
 
 pytestmark = pytest.mark.django_db
 

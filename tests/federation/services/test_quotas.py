@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from federation.errors import Invalid
 from federation.models import Client, ClientLog, Event, Metric, Phase, ServerEvent
 from federation.services import clients, rounds
+from federation.services.clients import agent_log, noting
 from federation.services.seats import progress, quotas, updates
 from federation.services.seats.progress import Point
 from tests.federation.cast import kinds, seat_of, send, server_kinds, settle
@@ -151,7 +152,7 @@ def test_of_refused_updates_of_a_seat_so_many_are_told(open_round, now, monkeypa
 
 
 def test_leaving_and_coming_back_for_ever_fills_no_log(enrol, now, monkeypatch):
-    monkeypatch.setattr(clients, "NOTED", 6)
+    monkeypatch.setattr(noting, "NOTED", 6)
     anna, ben = enrol("anna", "ben")
     for _ in range(20):
         clients.leave(anna, now=now)
@@ -160,12 +161,12 @@ def test_leaving_and_coming_back_for_ever_fills_no_log(enrol, now, monkeypatch):
     assert Client.objects.get(pk=anna.pk).is_online(now), "what is so does not depend on what is told"
     clients.leave(ben, now=now)
     assert server_kinds()[-1] == "client.left" and len(server_kinds()) == 2 + 7
-    clients.leave(anna, now=now + clients.NOTED_WITHIN)
+    clients.leave(anna, now=now + noting.NOTED_WITHIN)
     assert len(server_kinds()) == 2 + 8
 
 
 def test_telling_other_data_for_ever_fills_no_log(enrol, now, monkeypatch):
-    monkeypatch.setattr(clients, "NOTED", 4)
+    monkeypatch.setattr(noting, "NOTED", 4)
     (anna,) = enrol("anna", num_examples=1)
     for number in range(20):
         assert clients.tell(anna, {"num_examples": number + 2}, now=now)
@@ -178,6 +179,6 @@ def test_a_log_is_bounded_in_lines_and_in_length(enrol, now):
     for number in range(3):
         clients.add_to_log(anna, [(now, f"{number}" * 2000)] * 200)
     lines = ClientLog.objects.get().lines
-    assert sum(len(text) for _, text in lines) <= clients.LOG_CHARACTERS and lines[-1][1].startswith("222")
+    assert sum(len(text) for _, text in lines) <= agent_log.LOG_CHARACTERS and lines[-1][1].startswith("222")
     clients.add_to_log(anna, [(now, "short")] * 400)
-    assert len(ClientLog.objects.get().lines) == clients.LOG_LINES
+    assert len(ClientLog.objects.get().lines) == agent_log.LOG_LINES

@@ -6,8 +6,9 @@ import pytest
 
 from federation.errors import Conflict, Forbidden, Unauthorized
 from federation.models import Client, Invitation, ServerEvent
-from federation.services import clients, invitations, seats
-from federation.services.instances import Instance
+from federation.services import clients, seats
+from federation.services.clients import invitations
+from federation.services.clients.one_agent import Instance
 from tests.federation.cast import at_once, send, server_kinds, settle, token_of
 
 pytestmark = pytest.mark.django_db

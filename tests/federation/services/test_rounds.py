@@ -511,11 +511,11 @@ def test_a_worker_that_was_overtaken_opens_nothing(enrol, running, now, monkeypa
     seen, look = rounds.pool(now), rounds.pool
 
     def overtaken(now):
-        monkeypatch.setattr(rounds, "pool", look)
+        monkeypatch.setattr(rounds.advancing, "pool", look)
         assert rounds.advance(session, now=now)
         return seen
 
-    monkeypatch.setattr(rounds, "pool", overtaken)
+    monkeypatch.setattr(rounds.advancing, "pool", overtaken)
     assert not rounds.advance(session, now=now)
     assert kinds(session).count("round.opened") == 1
 

@@ -11,7 +11,8 @@ from django.test import Client as Visitor
 from federation import tokens
 from federation.errors import Forbidden, Unauthorized
 from federation.models import ApiKey, Client
-from federation.services import apikeys, clients, invitations, standing
+from federation.services import apikeys, clients, standing
+from federation.services.clients import invitations
 from federation.services.standing import Agent, Browser, Script
 from tests.federation.cast import token_of
 

@@ -8,7 +8,8 @@ from federation import storage
 from federation.errors import Forbidden, Unauthorized
 from federation.lifecycle import RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, Event, Round
-from federation.services import clients, invitations, rounds, seats
+from federation.services import clients, rounds, seats
+from federation.services.clients import invitations
 from federation.services.models import building
 from federation.services.rounds import aggregating, publishing
 from federation.services.seats import updates

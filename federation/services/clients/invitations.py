@@ -10,6 +10,7 @@ from django.db import transaction
 from federation import events, tokens
 from federation.errors import Conflict, Invalid
 from federation.models import Client, Invitation, ServerEvent
+from federation.services.people import name_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -26,7 +27,7 @@ def create(*, uses: int, expires_in_seconds: int | None, by: User | None, now: d
     expires_in_seconds: None for a code that does not expire.
     """
     invitation, code = _make(uses=uses, expires_in_seconds=expires_in_seconds, by=by, now=now)
-    events.record_server(ServerEvent.Kind.INVITATION_CREATED, hint=invitation.hint, uses=uses, by=_name(by))
+    events.record_server(ServerEvent.Kind.INVITATION_CREATED, hint=invitation.hint, uses=uses, by=name_of(by))
     return invitation, code
 
 
@@ -44,7 +45,7 @@ def reissue(
     client.reissues.filter(revoked_at=None, used=0).update(revoked_at=now)
     invitation, code = _make(uses=1, expires_in_seconds=expires_in_seconds, by=by, now=now, client=client)
     reference = events.reference(client)
-    events.record_server(ServerEvent.Kind.CLIENT_REISSUED, client=reference, hint=invitation.hint, by=_name(by))
+    events.record_server(ServerEvent.Kind.CLIENT_REISSUED, client=reference, hint=invitation.hint, by=name_of(by))
     return invitation, code
 
 
@@ -70,10 +71,6 @@ def _make(
         client=client,
     )
     return invitation, code
-
-
-def _name(by: User | None) -> str:
-    return by.get_username() if by else ""
 
 
 @transaction.atomic

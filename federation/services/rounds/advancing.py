@@ -1,0 +1,95 @@
+"""`advance` makes the one move that is due. Every trigger just calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from federation.compiled import Select
+from federation.lifecycle import OPEN, FileStatus, RoundStatus
+from federation.models import Participation, Round, TrainingSession
+from federation.services import server, steps
+from federation.services.rounds.aggregating import aggregate, claim
+from federation.services.rounds.closing import (
+    close,
+    fail_active,
+    fail_unopened,
+)
+from federation.services.rounds.opening import Turn, open_for, pool, turns
+from federation.services.steps import Step, StepFailed
+
+
+def advance(session: TrainingSession, *, now: datetime) -> bool:
+    """Make the one move that is due, if any. True if something moved.
+
+    Every trigger (an upload, a deadline, a button, a restarted worker) just calls this.
+    It is safe to call too often and from two workers at once: the database picks a winner.
+    """
+    round_ = session.active_round()
+    if round_ is None:
+        return open_next(now=now)
+    if round_.status != RoundStatus.AGGREGATING:
+        # A seat that reported has freed its client, perhaps for another session.
+        return _attempt("close", round_, partial(close, round_, now=now), now) or open_next(now=now)
+    if round_.base_model.file_status == FileStatus.DAMAGED:  # until it is made again
+        return False
+    return _attempt("aggregate", round_, partial(_claim_and_aggregate, round_, now), now)
+
+
+def _attempt(does: str, round_: Round, do: Callable[[], bool], now: datetime) -> bool:
+    """Do a step of a round. After the third failure for an unknown reason the round fails."""
+    step = Step(round_.session, f"{does} {round_}", round_)
+    try:
+        return steps.attempt(step, do, partial(fail_active, round_.pk, now=now))
+    except StepFailed as failure:
+        return failure.gave_up
+
+
+def _claim_and_aggregate(round_: Round, now: datetime) -> bool:
+    token = claim(round_, now=now)
+    return token is not None and aggregate(round_, token)
+
+
+_open_seats = Select(
+    lambda round_: Participation.objects.filter(round=round_, status__in=OPEN).only("pk").order_by()[:1], int
+)
+_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round().only("pk").order_by()[:1])
+
+
+def may_move(round_id: int) -> bool:
+    """Whether an update that was just accepted can have made a move due. What else can, the tick finds."""
+    return not _open_seats(round_id) or bool(_waiting())
+
+
+def open_next(*, now: datetime) -> bool:
+    """Open a round for the session whose turn it is: the one that waited longest, if it has enough clients.
+
+    Sessions behind it that could ask the same clients wait while it waits for busy ones, so that a session that
+    needs many is never starved by one that needs few. One that has too few clients online holds nobody up.
+    """
+    waiting = list(TrainingSession.objects.waiting_for_a_round())
+    if not waiting or not server.may_open(now):
+        return False
+    everyone = pool(now)
+    while waiting:
+        turn = next((turn for turn in turns(waiting, everyone) if turn.is_due or turn.error), None)
+        if turn is None:
+            return False
+        try:
+            return _take_turn(turn, now)
+        except StepFailed as failure:
+            if failure.gave_up:
+                return True
+        waiting.remove(turn.session)  # it delays no other session
+    return False
+
+
+def _take_turn(turn: Turn, now: datetime) -> bool:
+    def open_it() -> bool:
+        if turn.error is not None:
+            raise turn.error
+        return open_for(turn.session, turn.free, turn.asked, now)
+
+    step = Step(turn.session, "open the next round")
+    return steps.attempt(step, open_it, partial(fail_unopened, turn.session, now=now))

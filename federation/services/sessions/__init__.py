@@ -1,0 +1,23 @@
+"""Training sessions: checked, created, steered, run again, deleted."""
+
+from federation.services.sessions.checking import check
+from federation.services.sessions.creating import create, spec_of
+from federation.services.sessions.deleting import delete, refuse_where_kept
+from federation.services.sessions.repeating import again, go_on, next_name
+from federation.services.sessions.steering import add_rounds, cancel, pause, resume, start
+
+__all__ = [
+    "add_rounds",
+    "again",
+    "cancel",
+    "check",
+    "create",
+    "delete",
+    "go_on",
+    "next_name",
+    "pause",
+    "refuse_where_kept",
+    "resume",
+    "spec_of",
+    "start",
+]

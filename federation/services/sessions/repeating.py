@@ -1,0 +1,53 @@
+"""Another session like one that was: the same again, or further from its last model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from federation import storage
+from federation.errors import Conflict
+from federation.models import TrainingSession
+from federation.session_settings import Spec
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+from federation.services.sessions.creating import create, spec_of
+from federation.services.sessions.steering import start
+
+
+def again(session: TrainingSession, *, by: User | None, now: datetime) -> TrainingSession:
+    """Run once more with the same settings, from the same start."""
+    return _launch(replace(spec_of(session), name=next_name(session.name)), by=by, now=now)
+
+
+def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datetime) -> TrainingSession:
+    """Train further: a new session like this one that starts from its last model."""
+    last = session.last_model()
+    if last is None:
+        raise Conflict(f"{session.name} has no model yet to go on from.")
+    start_from = (session.pk, last.version)
+    spec = replace(spec_of(session), name=next_name(session.name), rounds=rounds_, start_from=start_from)
+    return _launch(spec, by=by, now=now)
+
+
+@storage.keeping()
+@transaction.atomic
+def _launch(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
+    session = create(spec, by=by, now=now)
+    start(session, by=by, now=now)
+    return session
+
+
+def next_name(name: str) -> str:
+    """'first' -> 'first 2' -> 'first 3', the first that is not in use."""
+    stem, _, end = name.rpartition(" ")
+    stem, number = (stem, int(end)) if stem and end.isdecimal() else (name, 1)
+    stem = stem[:90]  # leaves room for the number
+    taken = set(TrainingSession.objects.filter(name__startswith=stem).values_list("name", flat=True))
+    while f"{stem} {number + 1}" in taken:
+        number += 1
+    return f"{stem} {number + 1}"
