@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from federation import storage
-from federation.api import uploads
+from federation.api.uploads import parts
 from federation.lifecycle import SeatStatus
 from federation.models import Client
 from federation.services import clients, rounds, sessions
@@ -223,7 +223,7 @@ def test_another_content_type_is_refused(body, patch, stands):
 
 def test_what_cannot_belong_to_the_model_is_too_large(body, create, patch):
     base = seat_of("anna").round.base_model
-    limit = base.num_bytes + uploads.SPARE_BYTES
+    limit = base.num_bytes + parts.SPARE_BYTES
     problem(create(Upload_Length=str(limit + 1)), 413)
     problem(patch(0, b"", headers={"Upload-Length": str(limit + 1)}), 413)
     assert create(Upload_Length=str(limit)).status == 201
@@ -237,7 +237,7 @@ def test_a_part_beyond_the_length_is_too_large_and_not_counted(body, create, pat
 
 
 def test_without_a_length_an_upload_is_no_larger_than_its_model_allows(body, patch, stands, monkeypatch):
-    monkeypatch.setattr(uploads, "SPARE_BYTES", 100)
+    monkeypatch.setattr(parts, "SPARE_BYTES", 100)
     limit = seat_of("anna").round.base_model.num_bytes + 100
     assert patch(0, b"x" * limit).status == 204
     problem(patch(limit, b"more"), 413)

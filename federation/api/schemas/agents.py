@@ -1,0 +1,74 @@
+"""What client agents send and get."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from ninja import Schema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+)
+
+from federation.api.schemas.common import Measure, Sentences, Storable, Strict, in_utc
+from federation.models import Phase
+
+MAX_POINTS = 10_000  # in one progress call
+
+
+class Enrolment(Strict):
+    join_code: Annotated[str, StringConstraints(max_length=64)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+    info: Annotated[dict[str, Any], Storable] = {}
+    token: str | None = None
+
+
+class Enrolled(Schema):
+    client_id: str
+    name: str
+    token: str
+
+
+class Plain(BaseModel):
+    """As `Strict`, for what comes thousands of times a round: ninja looks at each member of its own in Python."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class MetricPoint(Plain):
+    name: Measure
+    step: Annotated[int, Field(ge=0, lt=2**63)]
+    value: FiniteFloat | None
+    time: Annotated[datetime, AfterValidator(in_utc)] | None = None
+
+
+class Progress(Plain):
+    phase: Phase
+    fraction: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
+    metrics: Annotated[list[MetricPoint], Field(max_length=MAX_POINTS)] = []
+
+
+class Failure(Strict):
+    reason: Annotated[str, StringConstraints(max_length=2000), Storable, Sentences] = ""
+
+
+class LogLine(Strict):
+    time: Annotated[datetime, AfterValidator(in_utc)]
+    text: Annotated[str, StringConstraints(max_length=2000), Storable]
+
+
+class LogLines(Strict):
+    lines: Annotated[list[LogLine], Field(min_length=1, max_length=200)]
+
+
+class Telling(Strict):
+    info: Annotated[dict[str, Any], Storable]
+
+
+class Told(Schema):
+    changed: list[dict[str, Any]]

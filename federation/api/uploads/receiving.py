@@ -1,0 +1,39 @@
+"""Whose update it is, and what becomes of a finished file."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from django.utils import timezone
+
+from federation import killpoints, parsing, tasks
+from federation.api.auth import client_in, principal_of
+from federation.api.raw import Exchange
+from federation.models import Participation
+from federation.services import rounds, seats
+from federation.services.seats import updates
+
+
+def going_on(exchange: Exchange, seat: Participation) -> AbstractContextManager[None]:
+    return exchange.going_on_as(principal_of(exchange.headers, seat.client))
+
+
+def declared_bytes(exchange: Exchange) -> int:
+    """The declared size of the body; 0 if there is none."""
+    return parsing.whole(exchange.headers.get("content-length", "")) or 0
+
+
+def receivable_seat(headers: dict[str, str], seat_id: int) -> Participation:
+    seat = seats.of(client_in(headers), seat_id)
+    updates.check_receivable(seat)
+    return seat
+
+
+def receive(seat: Participation, file: Path, digest: str | None) -> None:
+    """Take a finished file in, and say so to whoever advances the session."""
+    if updates.receive(seat, file, digest=digest, now=timezone.now()):
+        killpoints.reached(killpoints.Point.UPDATE_ACCEPTED)
+        if rounds.may_move(seat.round_id):
+            tasks.advance.delay(seat.round.session_id)
+    killpoints.reached(killpoints.Point.ANSWER_LOST)

@@ -1,0 +1,95 @@
+"""The file of an unfinished upload, and where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation import storage
+from federation.errors import Locked, Refused
+from federation.lifecycle import COUNTED
+from federation.models import Participation
+
+LOCK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    path: Path
+    handle: int
+
+    def write(self, data: bytes, at: int) -> None:
+        while data:
+            written = os.pwrite(self.handle, data, at)
+            data, at = data[written:], at + written
+
+    @contextmanager
+    def without_a_rest(self, start: int) -> Iterator[None]:
+        """If what is written in this block is refused, remove it from the disk."""
+        try:
+            yield
+        except Refused:
+            os.ftruncate(self.handle, start)
+            raise
+
+
+@asynccontextmanager
+async def locked(seat: Participation) -> AsyncIterator[Upload]:
+    """The seat's upload file, for one writer at a time over all processes of this machine."""
+    path = storage.upload_path(seat.pk)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        await _lock(handle)
+        yield Upload(path, handle)
+    finally:
+        os.close(handle)
+
+
+async def _lock(handle: int) -> None:
+    """Wait a moment for a request that was cut off and notes how far it came. Raises Locked."""
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise Locked("Another request is sending this update right now.") from None
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+def offset_of(seat: Participation) -> int:
+    """Where the upload stands. A file that is shorter than noted was lost: it begins again."""
+    if seat.status in COUNTED:
+        return seat.num_bytes
+    path = storage.upload_path(seat.pk)
+    kept = path.stat().st_size if path.exists() else 0
+    return seat.upload_offset if kept >= seat.upload_offset else 0
+
+
+def begin(seat: Participation, upload: Upload, length: int | None) -> None:
+    give_up_others(seat)
+    note(seat, 0, length)
+    os.ftruncate(upload.handle, 0)
+
+
+def give_up_others(seat: Participation) -> None:
+    """A client sends one update at a time: remove half uploads for its other seats."""
+    others = Participation.objects.filter(client=seat.client_id, upload_offset__gt=0).exclude(pk=seat.pk)
+    left = list(others.exclude(status__in=COUNTED).values_list("pk", flat=True))
+    if left:
+        Participation.objects.filter(pk__in=left).update(upload_offset=0, upload_length=None)
+        for pk in left:
+            storage.upload_path(pk).unlink(missing_ok=True)
+
+
+def note(seat: Participation, offset: int, length: int | None) -> None:
+    seat.upload_offset, seat.upload_length = offset, length
+    seat.save(update_fields=["upload_offset", "upload_length"])
