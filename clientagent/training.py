@@ -16,6 +16,7 @@ from clientagent.residuals import Residuals
 from clientagent.settings import Settings
 from clientagent.work import Work
 from federation.fl import encodings, partition, weights, workloads
+from federation.fl.files import encoded
 from federation.fl.options import OptionError
 from federation.fl.workloads import Data, LocalUpdate, Report, TrainConfig, Workload
 
@@ -117,7 +118,7 @@ def _encode(
 ) -> str:
     """Write the update encoded and keep what it could not say: before the update is known, so that it is never lost."""
     encoding = encodings.build(work.encoding, work.encoding_options)
-    digest, left = encodings.save(
+    digest, left = encoded.save(
         out,
         delta,
         encoding,

@@ -17,12 +17,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from federation.fl import blame, norms, parallel, streams, weights
+from federation.fl import blame, norms, parallel, weights
 from federation.fl.defences import Clipping, Defence, clipping
-from federation.fl.deltas import DeltaReader
+from federation.fl.files import streams
+from federation.fl.files.deltas import DeltaReader
+from federation.fl.files.streams import Reader, Span, Writer
 from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates, weighted_sum
-from federation.fl.streams import Layout, Reader, Span, Writer
-from federation.fl.weights import FLOATS, Array, WeightsError, shown
+from federation.fl.weights import FLOATS, Array, Layout, WeightsError, shown
 
 Result = TypeVar("Result")
 

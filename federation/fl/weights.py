@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Weights = dict[str, Array]
+Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape by name, in file order
 
 DTYPES: Mapping[str, "np.dtype[Any]"] = {
     "F64": np.dtype("<f8"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from federation import private, storage
-from federation.fl import torch_file
+from federation.fl.files import torch_file
 
 MOST_FILES = 8
 MOST_BYTES = 1 << 30  # together; the newest file stays whatever its size

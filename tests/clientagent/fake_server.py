@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from federation.fl import encodings, updates, weights, workloads
+from federation.fl import encodings, weights, workloads
+from federation.fl.files import updates
 from federation.fl.version import __version__
 
 CODE = "FJ7K-2MQX-9RTD"

@@ -28,7 +28,10 @@ def imported(code, tmp_path, **env):
 
 @pytest.mark.parametrize(
     "code",
-    ["import federation.fl.strategies, federation.fl.workloads, federation.fl.updates", "import clientagent.agent"],
+    [
+        "import federation.fl.strategies, federation.fl.workloads, federation.fl.files.updates",
+        "import clientagent.agent",
+    ],
 )
 def test_neither_the_mathematics_nor_the_agent_needs_django(tmp_path, code):
     assert not imported(code, tmp_path) & {"django", "ninja", "celery", "channels", "torch"}

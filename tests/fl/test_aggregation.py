@@ -11,10 +11,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from federation.fl import aggregation, parallel, streams, weights
+from federation.fl import aggregation, parallel, weights
 from federation.fl.aggregation import AggregationError, UpdateFile
+from federation.fl.files import streams
+from federation.fl.files.streams import BLOCK
 from federation.fl.strategies import Plan, build
-from federation.fl.streams import BLOCK
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.fl import aggregation, encodings, norms, strategies, updates, weights
+from federation.fl import aggregation, encodings, norms, strategies, weights
 from federation.fl.aggregation import SpoiltModel, UpdateFile
 from federation.fl.defences import Defence, clipping, counted_examples
+from federation.fl.files import encoded, updates
 from tests.properties import PROPERTY
 
 ALL = tuple(Defence)
@@ -181,7 +182,7 @@ def test_an_accepted_updates_norm_is_that_of_what_is_added(tmp_path, name):
     if name == "none":
         weights.save(file, delta, metadata)
     else:
-        encodings.save(file, {key: array.copy() for key, array in delta.items()}, encoding, seed=1, metadata=metadata)
+        encoded.save(file, {key: array.copy() for key, array in delta.items()}, encoding, seed=1, metadata=metadata)
     found = updates.check(file, base=header, base_digest="x", encoding=encoding)
     made, _ = make(tmp_path, [UpdateFile(file, 5)], ())
     assert found.norm == pytest.approx(made.norms[0], rel=1e-5)

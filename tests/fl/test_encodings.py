@@ -6,14 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from federation.fl import aggregation, deltas, encodings, streams, updates, weights
+from federation.fl import aggregation, encodings, weights
 from federation.fl.aggregation import UpdateFile
-from federation.fl.deltas import DeltaReader
-from federation.fl.encodings import TopK
+from federation.fl.encodings.topk import TopK
+from federation.fl.files import deltas, encoded, streams, updates
+from federation.fl.files.deltas import DeltaReader
+from federation.fl.files.streams import BLOCK
+from federation.fl.files.updates import UpdateError
 from federation.fl.options import OptionError
 from federation.fl.strategies import build
-from federation.fl.streams import BLOCK
-from federation.fl.updates import UpdateError
 from federation.fl.weights import WeightsError
 
 ENCODED = ("float16", "int8", "topk")
@@ -61,7 +62,7 @@ def copy(arrays):
 
 
 def save(path, arrays, name, options=None, **more):
-    return encodings.save(
+    return encoded.save(
         path, copy(arrays), encodings.build(name, options or {}), **{"seed": 7, "metadata": METADATA} | more
     )
 
@@ -169,8 +170,8 @@ def test_the_delta_may_be_of_any_layout(tmp_path):
     array = noise(1, (40, 30))
     view = array.T[::-1]
     view.flags.writeable = False
-    digest = encodings.save(tmp_path / "a", {"w": view}, TopK(), seed=1, metadata={})
-    assert digest == encodings.save(tmp_path / "b", {"w": view.copy()}, TopK(), seed=1, metadata={})
+    digest = encoded.save(tmp_path / "a", {"w": view}, TopK(), seed=1, metadata={})
+    assert digest == encoded.save(tmp_path / "b", {"w": view.copy()}, TopK(), seed=1, metadata={})
 
 
 def test_unknown_names_and_options_are_refused():

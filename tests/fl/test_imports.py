@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
     "modules",
     [
         "federation.fl.workloads",
-        "federation.fl.aggregation, federation.fl.strategies, federation.fl.updates, federation.fl.partition",
+        "federation.fl.aggregation, federation.fl.strategies, federation.fl.files.updates, federation.fl.partition",
         "federation.fl.evaluation",
     ],
 )

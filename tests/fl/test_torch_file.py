@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from federation.fl import torch_file, weights
+from federation.fl import weights
+from federation.fl.files import torch_file
 from federation.fl.weights import WeightsError
 
 torch = pytest.importorskip("torch")

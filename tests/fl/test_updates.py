@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.fl import updates, weights
-from federation.fl.updates import CHUNK_BYTES, UpdateError
+from federation.fl import weights
+from federation.fl.files import updates
+from federation.fl.files.updates import CHUNK_BYTES, UpdateError
 
 MODEL = {
     "conv.weight": np.ones((2, 3), np.float32),

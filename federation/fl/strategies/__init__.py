@@ -1,23 +1,21 @@
-"""The strategies that can aggregate a round, by name."""
+"""The strategies that can aggregate a round. One file a strategy; each is found by being here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import cast
 
+from federation.fl import discovery
 from federation.fl.options import OptionError, check
-from federation.fl.strategies.fedadam import FedAdam
-from federation.fl.strategies.fedavg import FedAvg
-from federation.fl.strategies.fedmedian import FedMedian
 from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates
 
 __all__ = ["STRATEGIES", "Block", "Plan", "Strategy", "Updates", "build"]
 
-STRATEGIES: Mapping[str, type[FedAvg] | type[FedMedian] | type[FedAdam]] = {
-    strategy.name: strategy for strategy in (FedAvg, FedMedian, FedAdam)
-}
+STRATEGIES: Mapping[str, type[Strategy]] = discovery.by_name(__name__, __path__, first="fedavg")
 
 
 def build(name: str, options: Mapping[str, object]) -> Strategy:
     """The strategy of this name with these options, defaults filled in. Raises OptionError."""
     if name not in STRATEGIES:
         raise OptionError("name", f"There is no strategy {name!r}: choose one of {', '.join(STRATEGIES)}.")
-    strategy = STRATEGIES[name]
-    return strategy(**check(options, strategy.options, f"strategy {name}"))
+    declared = STRATEGIES[name].options
+    make = cast("Callable[..., Strategy]", STRATEGIES[name])
+    return make(**check(options, declared, f"strategy {name}"))

@@ -7,10 +7,11 @@ making at once; what an optimizer must remember stands in its slots, which are s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
+from federation.fl.options import Option
 from federation.fl.weights import Array
 
 
@@ -84,6 +85,11 @@ def discount(staleness: Array) -> Array:
 
 class Strategy(Protocol):
     """How updates become the next model. slots: names of the arrays that it keeps with the model, zero at first."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]]
 
     @property
     def slots(self) -> tuple[str, ...]: ...

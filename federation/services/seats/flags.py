@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from federation.fl.defences import Clipping
-from federation.fl.updates import Update
+from federation.fl.files.updates import Update
 
 Flag = dict[str, Any]
 EXAMPLES_CAPPED = "examples_capped"  # claimed, counted

@@ -12,8 +12,8 @@ from federation import events, killpoints, storage
 from federation.compiled import Select, Update
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
 from federation.fl import encodings, weights
-from federation.fl import updates as wire
 from federation.fl.defences import Defence, counted_examples
+from federation.fl.files import updates as wire
 from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.payloads import storable

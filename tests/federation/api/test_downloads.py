@@ -7,7 +7,8 @@ from django.test import Client as Browser
 from federation import storage, tasks
 from federation.api import downloads
 from federation.api.raw import bytes_at_a_time
-from federation.fl import torch_file, weights
+from federation.fl import weights
+from federation.fl.files import torch_file
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel
 from federation.services import clients

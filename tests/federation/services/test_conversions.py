@@ -7,7 +7,7 @@ from django.conf import settings
 
 from federation import storage, tasks
 from federation.errors import StorageFull
-from federation.fl import torch_file
+from federation.fl.files import torch_file
 from federation.services import conversions, models, sessions
 from tests.federation.cast import at_once
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from federation.fl import compression, weights
 from federation.fl.encodings import INDICES, PLAIN, SCALE, VALUES
-from federation.fl.streams import Files, Layout, Span
-from federation.fl.weights import DTYPES, FLOATS, Array, Header, Tensor, WeightsError, shown
+from federation.fl.files.streams import Files, Span
+from federation.fl.weights import DTYPES, FLOATS, Array, Header, Layout, Tensor, WeightsError, shown
 
 DENSE, SCALED, SPARSE = range(3)
 WORDS = tuple(DTYPES)

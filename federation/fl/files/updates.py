@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from federation.fl import compression, norms, streams, weights
+from federation.fl import compression, norms, weights
 from federation.fl.encodings import INDICES, NONE, PLAIN, SCALE, VALUES, Encoding
+from federation.fl.files import streams
 from federation.fl.numbers import bounded
-from federation.fl.streams import Layout
-from federation.fl.weights import DTYPES, FLOATS, Array, Header, Tensor, WeightsError, shown
+from federation.fl.weights import DTYPES, FLOATS, Array, Header, Layout, Tensor, WeightsError, shown
 
 MAX_NUM_EXAMPLES = 10**12
 MAX_METRICS = 100

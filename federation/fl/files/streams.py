@@ -14,9 +14,7 @@ from typing import Self
 import numpy as np
 
 from federation.fl import weights
-from federation.fl.weights import DTYPES, FLOATS, Array, Header, WeightsError, shown
-
-Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape by name, in file order
+from federation.fl.weights import DTYPES, FLOATS, Array, Header, Layout, WeightsError, shown
 
 BLOCK = 64 * 1024  # coordinates: with fewer the threads wait for the interpreter, with more for the memory
 MAX_COORDINATES = 10 * BLOCK  # of all rows of one block together
