@@ -56,7 +56,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 INSTALLED_APPS = [
-    "federation.apps.FederationConfig",  # before daphne: its runserver stands on daphne's
+    "flsite",  # before daphne: its runserver stands on daphne's
+    "federation.apps.FederationConfig",
     "daphne",
     "federation.apps.AdminConfig",
     "django.contrib.auth",

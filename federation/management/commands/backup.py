@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from federation import backup
-from flsite.progress_bar import bar
+from federation.management.progress_bar import bar
 
 
 class Command(BaseCommand):

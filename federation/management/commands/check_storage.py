@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from federation.management.progress_bar import bar
 from federation.services import inspection
 from federation.services.inspection import Finding
-from flsite.progress_bar import bar
 
 
 class Command(BaseCommand):

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from federation import backup, dump
+from federation.management.progress_bar import bar
 from federation.models import Client, TrainingSession
-from flsite.progress_bar import bar
 
 
 class Command(BaseCommand):

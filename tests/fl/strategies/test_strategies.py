@@ -17,7 +17,7 @@ def test_declared_defaults_are_the_classes_own():
 
 
 def test_an_unknown_strategy_is_refused_with_those_there_are():
-    with pytest.raises(OptionError, match="choose one of fedavg, fedmedian, fedadam") as refusal:
+    with pytest.raises(OptionError, match="choose one of fedavg, fedadam, fedmedian") as refusal:
         build("krum", {})
     assert refusal.value.field == "name"
 
