@@ -27,7 +27,7 @@ def child(monkeypatch):
         done(evaluation.answer(json.dumps(request | {"id": key})))
 
     monkeypatch.setattr(Synthetic, "needs_torch", True)
-    monkeypatch.setattr(models.evaluator, "submit", submit)
+    monkeypatch.setattr(models.evaluation.evaluator, "submit", submit)
 
 
 def test_the_initial_model_depends_on_workload_options_and_seed_alone(running):

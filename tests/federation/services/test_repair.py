@@ -58,8 +58,8 @@ def undisturbed(session):
     """What the stored updates make when nothing happens to them."""
     model = session.last_model()
     with storage.scratch() as out, storage.scratch() as slots:
-        seats_ = repair.making.counted(model.round)
-        return repair.making.make(model.round, seats_, out, slots, lambda: None).digest
+        seats_ = repair.building.counted(model.round)
+        return repair.building.make(model.round, seats_, out, slots, lambda: None).digest
 
 
 def test_the_work_is_offered_again_to_the_client_whose_update_was_damaged(closed, now):
@@ -326,7 +326,7 @@ def test_a_model_that_is_damaged_when_it_is_to_be_evaluated_is_evaluated_when_it
     model = session.last_model()
     GlobalModel.objects.filter(pk=model.pk).update(evaluated_at=None)
     damage_file(model.digest)
-    models._evaluated(model.pk, model.digest, {"ok": False, "error": "damaged", "damaged": True})
+    models.evaluation._evaluated(model.pk, model.digest, {"ok": False, "error": "damaged", "damaged": True})
     model.refresh_from_db()
     assert (model.file_status, model.evaluated_at) == (FileStatus.DAMAGED, None)
 

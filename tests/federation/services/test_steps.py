@@ -32,7 +32,7 @@ def failing(session, now):
 
 
 @pytest.mark.parametrize(
-    ("where", "what"), [(aggregating.making, "make"), (aggregating, "publish"), (aggregating.storage, "put")]
+    ("where", "what"), [(aggregating.building, "make"), (aggregating, "publish"), (aggregating.storage, "put")]
 )
 def test_a_step_that_fails_three_times_fails_its_round(closed, now, monkeypatch, where, what):
     round_ = closed(max_retries=0)
@@ -107,7 +107,7 @@ def test_what_passes_by_itself_is_not_counted(closed, now, monkeypatch, absent):
         raise absent
 
     with monkeypatch.context() as patched:
-        patched.setattr(aggregating.making, "make", fail)
+        patched.setattr(aggregating.building, "make", fail)
         for minute in range(30):
             with suppress(OperationalError):
                 advance(round_.session, now + timedelta(minutes=minute))
@@ -193,7 +193,7 @@ def test_a_round_that_cannot_be_closed_fails(open_round, now, monkeypatch):
 def test_an_initial_model_that_cannot_be_made_fails_its_session(draft, alice, now, monkeypatch):
     session = draft()
     sessions.start(session, by=alice, now=now)
-    monkeypatch.setattr(models.workloads, "get", broken_but(TypeError("odd")))
+    monkeypatch.setattr(models.initial.workloads, "get", broken_but(TypeError("odd")))
     for times in range(3):
         assert fresh(session).status == SessionStatus.RUNNING, times
         models.request_initial(fresh(session), then=lambda: None)
@@ -214,7 +214,7 @@ def test_an_answer_of_the_evaluator_that_cannot_be_kept_is_given_up(running, now
     with monkeypatch.context() as patched:
         patched.setattr(models.damage, "note", broken)
         for _ in range(3):
-            models._evaluated(model.pk, model.digest, {"ok": False, "damaged": True})
+            models.evaluation._evaluated(model.pk, model.digest, {"ok": False, "damaged": True})
     model.refresh_from_db()
     assert "could not evaluate model v0: ValueError" in model.evaluation_error
     assert model.evaluated_at is not None
@@ -246,7 +246,7 @@ def test_a_job_that_could_not_be_begun_is_asked_for_again(monkeypatch):
 def test_numbers_of_an_evaluation_are_finite(running, now):
     model = running().last_model()
     GlobalModel.objects.update(evaluated_at=None)
-    models._evaluated(model.pk, model.digest, {"ok": True, "metrics": {"loss": math.nan, "accuracy": 0.5, "x": 1e300}})
+    models.evaluation._evaluated(model.pk, model.digest, {"ok": True, "metrics": {"loss": math.nan, "accuracy": 0.5, "x": 1e300}})
     model.refresh_from_db()
     assert model.metrics == {"accuracy": 0.5}
 
@@ -257,7 +257,7 @@ def test_a_model_that_cannot_be_made_again_is_lost_after_three_tries(closed, now
     model = session.last_model()
     storage.path(model.digest).unlink()
     damage.note([model.digest])
-    monkeypatch.setattr(repair.making, "make", broken)
+    monkeypatch.setattr(repair.building, "make", broken)
     for _ in range(3):
         assert session.models.get(version=1).file_status == FileStatus.DAMAGED
         assert not repair.mend(session.pk)
