@@ -246,7 +246,9 @@ def test_a_job_that_could_not_be_begun_is_asked_for_again(monkeypatch):
 def test_numbers_of_an_evaluation_are_finite(running, now):
     model = running().last_model()
     GlobalModel.objects.update(evaluated_at=None)
-    models.evaluation._evaluated(model.pk, model.digest, {"ok": True, "metrics": {"loss": math.nan, "accuracy": 0.5, "x": 1e300}})
+    models.evaluation._evaluated(
+        model.pk, model.digest, {"ok": True, "metrics": {"loss": math.nan, "accuracy": 0.5, "x": 1e300}}
+    )
     model.refresh_from_db()
     assert model.metrics == {"accuracy": 0.5}
 
