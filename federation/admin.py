@@ -205,6 +205,22 @@ class ModelTagAdmin(ReadOnly):
     list_select_related = ("model",)
 
 
+@admin.register(models.ModelUpload)
+class ModelUploadAdmin(ReadOnly):
+    list_display = ("name", "digest", "num_bytes", "file_status", "created_by", "created_at")
+    list_filter = ("file_status", "created_at")
+    search_fields = ("name", "digest")
+    list_select_related = ("created_by",)
+
+
+@admin.register(models.ServedWorkload)
+class ServedWorkloadAdmin(ReadOnly):
+    list_display = ("client", "name", "version", "digest", "num_examples")
+    list_filter = ("name",)
+    search_fields = ("client__name", "name", "digest")
+    list_select_related = ("client",)
+
+
 @admin.register(models.ClientLog)
 class ClientLogAdmin(ReadOnly):
     list_display = ("client", "updated_at")

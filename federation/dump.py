@@ -26,6 +26,7 @@ COPY_BYTES = 1 << 20
 CONTENT = ("auth_user", "federation_client", "federation_trainingsession", "federation_invitation")
 
 
+HAS_UPLOADS = ("federation", "0015_kinds_and_schedules")  # the migration since which there are uploaded models
 MOST_SAID = 300  # characters of a database's message
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NOT_OURS = "type IN ('view', 'trigger') OR sql LIKE 'CREATE VIRTUAL%'"
@@ -89,9 +90,12 @@ class Dump(ABC):
         """The weight files that the copy needs."""
         models = self.rows("federation_globalmodel", ("file_status", "digest", "slots_digest"))
         seats = self.rows("federation_participation", ("file_status", "digest"))
+        uploads: Iterable[tuple[str, ...]] = ()
+        if HAS_UPLOADS in self.migrations():
+            uploads = self.rows("federation_modelupload", ("file_status", "digest"))
         found = {
             digest
-            for rows in (models, seats)
+            for rows in (models, seats, uploads)
             for kept, *of in rows
             if kept == FileStatus.STORED
             for digest in of

@@ -14,6 +14,41 @@ class SessionStatus(TextChoices):
     CANCELLED = "cancelled"  # an operator stopped it
 
 
+class WorkKind(TextChoices):
+    """What a seat is asked to do, and so what its round and its session are for."""
+
+    TRAIN = "train"  # a new global model
+    EVALUATE = "evaluate"  # numbers of a stored model, on the clients' own held-out data
+    INITIALISE = "initialise"  # version 0, from one site
+
+
+class Schedule(TextChoices):
+    """Who gets a seat, when a round closes, and who goes on afterwards."""
+
+    SYNCHRONOUS = "synchronous"  # a cohort at once; the round closes when all are done, or at its deadline
+    OVER_SELECTED = "over_selected"  # more than the quorum are asked; the round closes at the quorum
+    BUFFERED = "buffered"  # whoever is free joins; the round closes at the quorum, the others go on
+
+
+class Origin(TextChoices):
+    """Where a global model comes from."""
+
+    SEED = "seed"  # made from the workload, its options and the session's seed
+    SITE = "site"  # sent by a client
+    UPLOAD = "upload"  # a file that an operator sent
+    ADOPTED = "adopted"  # another session's model
+    ROUND = "round"  # made of a round's updates
+
+
+class Outcome(TextChoices):
+    """What a round that is over has made."""
+
+    MODEL = "model"
+    NUMBERS = "numbers"
+    SKIPPED = "skipped"  # nothing, and its session went on
+    NOTHING = "nothing"  # it failed or was cancelled
+
+
 class RoundStatus(TextChoices):
     COLLECTING = "collecting"  # clients are training; updates are accepted
     AGGREGATING = "aggregating"  # one worker is building the next global model
@@ -32,6 +67,34 @@ class SeatStatus(TextChoices):
     REJECTED = "rejected"  # its updates were refused and the round closed before a good one came
     # It does not count: deadline, skip, leave or cancel. Disabling or removing a client drops reported ones, too.
     DROPPED = "dropped"
+
+
+class SeatReason(TextChoices):
+    """Why a seat ended without counting in its round."""
+
+    CLIENT_FAILED = "client_failed"
+    LEFT = "left"
+    DISABLED = "disabled"
+    REMOVED = "removed"
+    DEADLINE = "deadline"
+    SKIPPED = "skipped"
+    ROUND_CLOSED = "round_closed"
+    ROUND_FAILED = "round_failed"
+    SESSION_ENDED = "session_ended"
+    REJECTED = "rejected"
+    DAMAGED = "damaged"
+
+
+class RoundReason(TextChoices):
+    """Why a round ended without a model."""
+
+    QUORUM_AT_DEADLINE = "quorum_at_deadline"
+    QUORUM_NO_SEAT = "quorum_no_seat"
+    NOT_FINITE = "not_finite"
+    MISFIT = "misfit"
+    INTERNAL = "internal"
+    MODEL_LOST = "model_lost"
+    CANCELLED = "cancelled"
 
 
 class FileStatus(TextChoices):

@@ -13,6 +13,11 @@ DRAWN_ALIKE = str.maketrans(
 )
 
 
+def key(name: str) -> str:
+    """A key that is equal for names that differ only in case, whatever the database's own idea of case."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 @lru_cache(20_000)  # each enrolment compares with all names
 def skeleton(name: str) -> str:
     """A key that is equal for names that look alike, whatever their case and the width of their letters."""

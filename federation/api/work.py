@@ -102,7 +102,7 @@ async def _hung_up(exchange: Exchange) -> None:
 
 def describe(seat: Participation) -> dict[str, Any]:
     """A seat's work, as the contract has it."""
-    round_, session, base = seat.round, seat.round.session, seat.round.base_model
+    round_, session, base = seat.round, seat.round.session, seat.round.base
     strategy = strategies.build(session.strategy, session.strategy_options)
     seed = sampling.client_seed(session.seed, round_.number, seat.client.name)
     return _encoding(session) | {

@@ -5,10 +5,17 @@ One file a subject; import from here.
 
 from federation.models.accounts import ApiKey, SignIn
 from federation.models.alerts import Alert, AlertRule, Delivery
-from federation.models.clients import Client, ClientLog, ClientQuerySet, Invitation
+from federation.models.clients import Client, ClientLog, ClientQuerySet, Invitation, ServedWorkload
 from federation.models.logs import STEERING, Event, LogEntry, Server, ServerEvent
 from federation.models.rounds import Metric, Participation, Phase, Round
-from federation.models.sessions import GlobalModel, GlobalModelQuerySet, ModelTag, SessionQuerySet, TrainingSession
+from federation.models.sessions import (
+    GlobalModel,
+    GlobalModelQuerySet,
+    ModelTag,
+    ModelUpload,
+    SessionQuerySet,
+    TrainingSession,
+)
 
 __all__ = [
     "STEERING",
@@ -26,9 +33,11 @@ __all__ = [
     "LogEntry",
     "Metric",
     "ModelTag",
+    "ModelUpload",
     "Participation",
     "Phase",
     "Round",
+    "ServedWorkload",
     "Server",
     "ServerEvent",
     "SessionQuerySet",

@@ -8,7 +8,6 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from federation.lifecycle import (
@@ -68,12 +67,15 @@ class Client(models.Model):
     """A party that trains beside its own data. Removing it keeps the row, for the rounds it took part in."""
 
     name = models.CharField(max_length=64)
+    name_key = models.CharField(max_length=255, help_text="The name without regard to case; once among the enrolled.")
     token_hash = models.CharField(max_length=64, unique=True)
     old_token_hash = models.CharField(max_length=64, blank=True, default="", help_text="Of the token before this one.")
     enabled = models.BooleanField(default=True)
     ordinal = models.PositiveIntegerField(help_text="Order of enrolment; decides the client's colour everywhere.")
     info = models.JSONField(default=dict, blank=True)
     num_examples = models.BigIntegerField(null=True, blank=True)
+    kinds = models.JSONField(default=list, blank=True, help_text="The kinds of work that its agent does.")
+    understands = models.JSONField(default=list, blank=True, help_text="Additions to the contract that it knows.")
     changes = models.JSONField(default=list, blank=True, help_text="What of its data or workloads changed last.")
     changed_at = models.DateTimeField(null=True, blank=True)
     tags = models.JSONField(default=list, blank=True, help_text="Groups it belongs to; sessions may ask for one.")
@@ -99,7 +101,7 @@ class Client(models.Model):
     class Meta:
         ordering = ("ordinal",)
         constraints = (
-            models.UniqueConstraint(Lower("name"), condition=Q(removed_at=None), name="client_name_once"),
+            models.UniqueConstraint(fields=("name_key",), condition=Q(removed_at=None), name="client_name_once"),
             models.UniqueConstraint(fields=("ordinal",), name="client_ordinal_once"),
         )
         indexes: ClassVar = [models.Index(fields=("last_seen",), name="client_last_seen")]
@@ -114,6 +116,26 @@ class Client(models.Model):
 
     def is_online(self, now: datetime) -> bool:
         return self.enabled and self.last_seen is not None and self.last_seen > now - settings.FL_ONLINE
+
+
+class ServedWorkload(models.Model):
+    """A workload that a client told it has. A client that told none is taken to have every one."""
+
+    client = models.ForeignKey(Client, models.CASCADE, related_name="workloads")
+    name = models.CharField(max_length=64)
+    version = models.CharField(max_length=64, blank=True, default="")
+    digest = models.CharField(max_length=128, blank=True, default="", help_text="Of what would run there.")
+    num_examples = models.BigIntegerField(null=True, blank=True)
+    declaration = models.JSONField(null=True, blank=True, help_text="What the site says of it, if only sites have it.")
+
+    class Meta:
+        verbose_name = "served workload"
+        ordering = ("client", "name")
+        constraints = (models.UniqueConstraint(fields=("client", "name"), name="served_workload_once"),)
+        indexes: ClassVar = [models.Index(fields=("name",), name="served_workload_name")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.client}"
 
 
 class ClientLog(models.Model):

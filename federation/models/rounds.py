@@ -11,9 +11,13 @@ from federation.lifecycle import (
     ACTIVE,
     OPEN,
     FileStatus,
+    Outcome,
     RoundFailure,
+    RoundReason,
     RoundStatus,
+    SeatReason,
     SeatStatus,
+    WorkKind,
 )
 from federation.models.clients import Client
 from federation.models.sessions import GlobalModel, TrainingSession
@@ -23,11 +27,26 @@ class Round(models.Model):
     """One round of a session: clients train from one global model, their updates make the next."""
 
     session = models.ForeignKey(TrainingSession, models.CASCADE)
+    kind = models.CharField(
+        max_length=12, choices=WorkKind.choices, default=WorkKind.TRAIN, db_default=WorkKind.TRAIN.value
+    )
     number = models.PositiveIntegerField()
     attempt = models.PositiveSmallIntegerField(default=1)
     status = models.CharField(max_length=12, choices=RoundStatus.choices, default=RoundStatus.COLLECTING)
+    outcome = models.CharField(max_length=8, choices=Outcome.choices, blank=True, default="", db_default="")
+    metrics = models.JSONField(default=dict, blank=True, help_text="What its reports say together, by measure.")
+    errors = models.JSONField(default=dict, blank=True, help_text="Measures that could not be combined, and why.")
     reason = models.TextField(blank=True, default="")
-    base_model = models.ForeignKey(GlobalModel, models.CASCADE, related_name="rounds_from")
+    reason_code = models.CharField(max_length=24, choices=RoundReason.choices, blank=True, default="", db_default="")
+    reason_args = models.JSONField(default=dict, blank=True)
+    base_model = models.ForeignKey(
+        GlobalModel,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="rounds_from",
+        help_text="Empty only where the round makes version 0.",
+    )
     opened_at = models.DateTimeField()
     deadline = models.DateTimeField()
     collected_at = models.DateTimeField(null=True, blank=True, help_text="When it stopped waiting for clients.")
@@ -40,11 +59,18 @@ class Round(models.Model):
         ordering = ("session", "number", "attempt")
         constraints = (
             models.UniqueConstraint(fields=("session",), condition=Q(status__in=ACTIVE), name="one_active_round"),
-            models.UniqueConstraint(fields=("session", "number", "attempt"), name="round_attempt_once"),
+            models.UniqueConstraint(fields=("session", "kind", "number", "attempt"), name="round_attempt_once"),
         )
 
     def __str__(self) -> str:
         return f"round {self.number}" + (f", try {self.attempt}" if self.attempt > 1 else "")
+
+    @property
+    def base(self) -> GlobalModel:
+        """The model from which its clients start. Raises ValueError for a round that makes version 0."""
+        if self.base_model is None:
+            raise ValueError(f"{self} has no base model")
+        return self.base_model
 
     @property
     def on_failure(self) -> RoundFailure:
@@ -82,7 +108,21 @@ class Participation(models.Model):
     client = models.ForeignKey(Client, models.PROTECT, related_name="seats")
     seat = models.PositiveIntegerField(help_text="Number within the round, by client name; sums run in this order.")
     status = models.CharField(max_length=12, choices=SeatStatus.choices, default=SeatStatus.INVITED)
+    turn = models.PositiveIntegerField(default=1, db_default=1, help_text="The client's n-th seat in this round.")
+    invited_at = models.DateTimeField(null=True, blank=True, help_text="Empty: when the round opened.")
+    deadline = models.DateTimeField(null=True, blank=True, help_text="Empty: the round's.")
     reason = models.TextField(blank=True, default="")
+    reason_code = models.CharField(max_length=24, choices=SeatReason.choices, blank=True, default="", db_default="")
+    reason_args = models.JSONField(null=True, blank=True)
+    last_update = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+        help_text="The client's last counted one.",
+    )
     base_version = models.PositiveIntegerField()
     phase = models.CharField(max_length=12, choices=Phase.choices, blank=True, default="")
     fraction = models.FloatField(default=0.0)
@@ -114,6 +154,10 @@ class Participation(models.Model):
     )
     staleness = models.PositiveIntegerField(default=0, help_text="Models made between its base and that round's.")
     metrics = models.JSONField(default=dict, blank=True)
+    counts = models.JSONField(null=True, blank=True, help_text="Counts that add up over sites, by measure.")
+    timings = models.JSONField(null=True, blank=True, help_text="Seconds of each phase, by the client's clock.")
+    local_steps = models.PositiveBigIntegerField(null=True, blank=True)
+    base_train_loss = models.FloatField(null=True, blank=True)
     num_points = models.PositiveIntegerField(default=0, db_default=0)
     points_left_out = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Points that were not kept, because they were more than a quota allows."
@@ -130,7 +174,7 @@ class Participation(models.Model):
         verbose_name = "participation"
         ordering = ("round", "seat")
         constraints = (
-            models.UniqueConstraint(fields=("round", "client"), name="one_seat_a_client_and_round"),
+            models.UniqueConstraint(fields=("round", "client", "turn"), name="one_seat_a_client_and_round"),
             models.UniqueConstraint(fields=("round", "seat"), name="one_client_a_seat"),
             models.UniqueConstraint(fields=("client",), condition=Q(status__in=OPEN), name="one_open_seat_a_client"),
         )

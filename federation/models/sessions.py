@@ -14,8 +14,11 @@ from federation.lifecycle import (
     ENDED,
     FileStatus,
     LatePolicy,
+    Origin,
     RoundFailure,
+    Schedule,
     SessionStatus,
+    WorkKind,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +38,19 @@ class TrainingSession(models.Model):
     name = models.CharField(max_length=100)
     status = models.CharField(max_length=12, choices=SessionStatus.choices, default=SessionStatus.DRAFT)
     reason = models.TextField(blank=True, default="")
+    kind = models.CharField(
+        max_length=12, choices=WorkKind.choices, default=WorkKind.TRAIN, db_default=WorkKind.TRAIN.value
+    )
+    schedule = models.CharField(
+        max_length=16, choices=Schedule.choices, default=Schedule.SYNCHRONOUS, db_default=Schedule.SYNCHRONOUS.value
+    )
+    schedule_options = models.JSONField(default=dict, blank=True)
     workload = models.CharField(max_length=64)
+    workload_version = models.CharField(max_length=64, blank=True, default="", db_default="")
+    declaration = models.JSONField(null=True, blank=True, help_text="Of a workload that only sites have.")
+    buffers = models.JSONField(
+        null=True, blank=True, help_text="The model's tensors that are statistics. Empty: made before there were roles."
+    )
     workload_options = models.JSONField(default=dict, blank=True)
     workload_digest = models.CharField(max_length=64)
     strategy = models.CharField(max_length=64, default="fedavg")
@@ -47,6 +62,7 @@ class TrainingSession(models.Model):
     client_tags = models.JSONField(
         default=list, blank=True, help_text="Only clients with one of these tags are asked. Empty: every client."
     )
+    client_ids = models.JSONField(default=list, blank=True, help_text="Only these are asked. Empty: every client.")
     quorum = models.PositiveIntegerField(default=1)
     round_seconds = models.PositiveIntegerField(default=600)
     auto_deadline = models.BooleanField(default=False, help_text="Set round_seconds anew for each round, as learnt.")
@@ -57,6 +73,13 @@ class TrainingSession(models.Model):
     defences = models.JSONField(default=list, blank=True, help_text="Against single bad updates; see fl.defences.")
     train = models.JSONField(help_text="epochs, batch_size, learning_rate")
     seed = models.BigIntegerField(default=1)
+    main_measure = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="What says which model is the best."
+    )
+    early_stop = models.JSONField(null=True, blank=True, help_text="patience, min_delta, target: by the main measure.")
+    initial_model = models.ForeignKey(
+        "ModelUpload", models.SET_NULL, null=True, blank=True, related_name="sessions", help_text="Version 0's file."
+    )
     start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
     last_seq = models.PositiveBigIntegerField(default=0)
     failing = models.JSONField(default=dict, blank=True, help_text="Steps that failed and are tried again.")
@@ -110,6 +133,7 @@ class GlobalModel(models.Model):
 
     session = models.ForeignKey(TrainingSession, models.CASCADE, related_name="models")
     version = models.PositiveIntegerField()
+    origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.ROUND, db_default=Origin.ROUND.value)
     digest = models.CharField(max_length=64)
     num_bytes = models.PositiveBigIntegerField()
     slots_digest = models.CharField(max_length=64, blank=True, default="", help_text="The optimizer state's file.")
@@ -140,6 +164,29 @@ class GlobalModel(models.Model):
     def is_kept(self) -> bool:
         """Whether a tag keeps its file for good."""
         return bool(self.tags.all())
+
+
+class ModelUpload(models.Model):
+    """A file of weights that an operator sends, to begin sessions with. Its row keeps the file in the store."""
+
+    name = models.CharField(max_length=200, blank=True, default="")
+    digest = models.CharField(max_length=64, blank=True, default="", help_text="Empty until the file is whole.")
+    num_bytes = models.PositiveBigIntegerField(default=0)
+    upload_offset = models.PositiveBigIntegerField(default=0)
+    upload_length = models.PositiveBigIntegerField(null=True, blank=True)
+    file_status = models.CharField(max_length=12, choices=FileStatus.choices, default=FileStatus.STORED)
+    buffers = models.JSONField(default=list, blank=True, help_text="The tensors in it that are statistics.")
+    error = models.TextField(blank=True, default="", help_text="Why it cannot be used.")
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        verbose_name = "uploaded model"
+        ordering = ("-pk",)
+        indexes: ClassVar = [models.Index(fields=("digest",), name="model_upload_digest")]
+
+    def __str__(self) -> str:
+        return self.name or self.digest[:12]
 
 
 class ModelTag(models.Model):

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from federation import storage
 from federation.lifecycle import ACTIVE, FileStatus, SeatStatus
-from federation.models import GlobalModel, Participation
+from federation.models import GlobalModel, ModelUpload, Participation
 from federation.services import repair, retention
 from federation.services.models import damage
 from federation.services.seats import losses
@@ -52,6 +52,8 @@ def _needed() -> dict[str, list[str]]:
         needed.setdefault(model.digest, []).append(of)
         if model.slots_digest:
             needed.setdefault(model.slots_digest, []).append(f"the optimizer state of {of}")
+    for upload in ModelUpload.objects.filter(file_status__in=kept).exclude(digest=""):
+        needed.setdefault(upload.digest, []).append(f"the uploaded model {upload}")
     seats = Participation.objects.filter(file_status=FileStatus.STORED).exclude(digest="")
     for seat in seats.select_related("client", "round__session"):
         of = f"the update of {seat.client.name} in {seat.round} of {seat.round.session.name}"

@@ -74,8 +74,8 @@ def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
     assert round_ is not None
     seats = list(building.counted(round_))
     lost = [seat for seat in seats if seat.file_status != FileStatus.STORED]
-    if lost or round_.base_model.file_status != FileStatus.STORED:
-        what = "its round's updates were removed" if lost else f"model {round_.base_model} is not there"
+    if lost or round_.base.file_status != FileStatus.STORED:
+        what = "its round's updates were removed" if lost else f"model {round_.base} is not there"
         return _lost(model, f"{what[0].upper()}{what[1:]}.")
     with (
         storage.scratch() as out,

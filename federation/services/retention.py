@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from federation import killpoints, storage
 from federation.lifecycle import ACTIVE, ENDED, LIVE, FileStatus, LatePolicy, RoundStatus, SeatStatus
-from federation.models import GlobalModel, Participation, Round, TrainingSession
+from federation.models import GlobalModel, ModelUpload, Participation, Round, TrainingSession
 from federation.services import compaction
 from federation.services.models import choosing
 
@@ -125,8 +125,9 @@ def in_use(digests: set[str]) -> set[str]:
     """Those of some digests that a row needs."""
     made = GlobalModel.objects.filter(Q(digest__in=digests) | Q(slots_digest__in=digests), file_status__in=NEEDED)
     sent = Participation.objects.filter(digest__in=digests, file_status__in=NEEDED)
+    uploaded = ModelUpload.objects.filter(digest__in=digests, file_status__in=NEEDED)
     found = {digest for pair in made.values_list("digest", "slots_digest") for digest in pair}
-    return found | set(sent.values_list("digest", flat=True))
+    return found.union(sent.values_list("digest", flat=True), uploaded.values_list("digest", flat=True))
 
 
 def _in_parts(values: list[T]) -> Iterator[list[T]]:

@@ -42,6 +42,8 @@ def world(open_round, alice, now):
     models.AlertRule.objects.filter(pk=rule.pk).update(created_at=now)
     alerts.evaluate(now=now)
     clients.add_to_log(models.Client.objects.get(), [(now, "hello")])
+    models.ModelUpload.objects.create(name="start", created_by=alice)
+    models.ServedWorkload.objects.create(client=models.Client.objects.get(), name="synthetic")
     server.tick(now=now)
     return session
 

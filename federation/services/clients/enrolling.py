@@ -95,6 +95,7 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
     told = understood(name, info)
     client = Client.objects.create(
         name=name,
+        name_key=lookalikes.key(name),
         token_hash=tokens.digest(token),
         ordinal=(Client.objects.aggregate(last=Max("ordinal"))["last"] or 0) + 1,
         info=infos.kept(told),
@@ -111,9 +112,9 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
 
 def _alike(name: str) -> list[str]:
     """Names that look like this one. Raises Conflict if one differs from it only in case."""
-    names = list(Client.objects.enrolled().values_list("name", flat=True))
-    if name.casefold() in {other.casefold() for other in names}:  # databases fold only the case of ASCII
+    if Client.objects.enrolled().filter(name_key=lookalikes.key(name)).exists():
         raise Conflict(_taken(name))
+    names = Client.objects.enrolled().values_list("name", flat=True)
     return lookalikes.of(name, names)[:MOST_ALIKE]
 
 

@@ -28,7 +28,7 @@ def counted(round_: Round) -> QuerySet[Participation]:
 
 def files(round_: Round, seats: Sequence[Participation]) -> list[str]:
     """The digests of everything that is read to make the round's model."""
-    base = round_.base_model
+    base = round_.base
     return [digest for digest in (base.digest, base.slots_digest, *(seat.digest for seat in seats)) if digest]
 
 
@@ -36,7 +36,7 @@ def make(
     round_: Round, seats: Sequence[Participation], out: Path, out_slots: Path, on_block: Callable[[], None]
 ) -> Aggregated:
     """Aggregate. The same files give the same bytes. Raises AggregationError, WeightsError, FileNotFoundError."""
-    session, base = round_.session, round_.base_model
+    session, base = round_.session, round_.base
     with ExitStack() as files:
 
         def local(digest: str) -> Path:

@@ -32,7 +32,7 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
     if round_.status != RoundStatus.AGGREGATING:
         # A seat that reported has freed its client, perhaps for another session.
         return _attempt("close", round_, partial(close, round_, now=now), now) or open_next(now=now)
-    if round_.base_model.file_status == FileStatus.DAMAGED:  # until it is made again
+    if round_.base.file_status == FileStatus.DAMAGED:  # until it is made again
         return False
     return _attempt("aggregate", round_, partial(_claim_and_aggregate, round_, now), now)
 

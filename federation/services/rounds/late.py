@@ -22,7 +22,7 @@ def take(round_: Round) -> None:
         return
     waiting = _waiting(round_)
     for version in sorted(set(waiting.values_list("base_version", flat=True))):
-        made_since = {"version__gt": version, "version__lte": round_.base_model.version}
+        made_since = {"version__gt": version, "version__lte": round_.base.version}
         staleness = round_.session.models.filter(**made_since).count()
         waiting.filter(base_version=version).update(counted_in=round_, staleness=staleness)
 

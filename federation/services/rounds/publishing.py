@@ -47,7 +47,7 @@ def publish(
     clipped = _flag_clipped(counted, made)
     leaving_out.record(round_, left_out)
     federated = federated_metrics(own)  # late ones measured an older model
-    GlobalModel.objects.filter(pk=round_.base_model_id).update(federated_metrics=federated)
+    GlobalModel.objects.filter(pk=round_.base.pk).update(federated_metrics=federated)
     work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
     if len(own) < len(counted):
         work["late"] = [seats.describe(seat) | {"staleness": seat.staleness} for seat in counted[len(own) :]]

@@ -67,7 +67,7 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     (the seat stays open), Conflict for other bytes after acceptance, RoundClosed when the round went on without
     it; a dropped seat's update is kept first, labelled late.
     """
-    base = seat.round.base_model
+    base = seat.round.base
     try:
         update = wire.check(file, base=_header(base), base_digest=base.digest, encoding=_encoding(seat))
     except wire.UpdateError as error:
@@ -91,7 +91,7 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
 
 def most_bytes(seat: Participation) -> int:
     """As many as the update of a seat can have, without its metadata."""
-    return _encoding(seat).most_bytes(seat.round.base_model.num_bytes)
+    return _encoding(seat).most_bytes(seat.round.base.num_bytes)
 
 
 def _encoding(seat: Participation) -> encodings.Encoding:

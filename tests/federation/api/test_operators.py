@@ -396,7 +396,10 @@ def test_a_session_looks_the_same_in_the_list(operator, open_round, draft):
 
 def test_a_round_of_more_than_a_thousand_clients_is_listed(operator, open_round):
     round_ = open_round("anna")
-    Client.objects.bulk_create(Client(name=f"c{n}", token_hash=f"{n:064}", ordinal=n + 2) for n in range(1001))
+    names = [f"c{n}" for n in range(1001)]
+    Client.objects.bulk_create(
+        Client(name=name, name_key=name, token_hash=f"{n:064}", ordinal=n + 2) for n, name in enumerate(names)
+    )
     others = Client.objects.exclude(name="anna")
     Participation.objects.bulk_create(
         Participation(round=round_, client=client, seat=seat, base_version=0, status=SeatStatus.DROPPED)
