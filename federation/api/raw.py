@@ -112,6 +112,12 @@ class Exchange:
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge beyond `limit` bytes."""
+        whole = self.take_body()  # as a rule, without a turn of the loop
+        if whole is not None and len(whole) > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes.")
+        return await self._gather(limit) if whole is None else whole
+
+    async def _gather(self, limit: int) -> bytes:
         pieces, size, more = [], 0, True
         while more:
             piece, more = await self.chunk()

@@ -112,6 +112,11 @@ class Body:
             raise Disconnected
         return message.get("body", b""), message.get("more_body", False)
 
+    def hand_over(self) -> bytes | None:
+        """The body that was read, to an application that asks for all of it at once."""
+        message, self._message = self._message, None
+        return None if message is None else message["body"]
+
     async def receive(self) -> dict[str, Any]:
         """For the application: first the body that was read, then what the server says."""
         if self._message is not None:

@@ -140,6 +140,7 @@ class Gate:
         if body.length is not None and body.length > most:
             raise too_large(most)
         await body.read(most, known=caller.who is not None)
+        scope["fl.take"] = body.hand_over
 
     # ---- during the answer and afterwards
 
