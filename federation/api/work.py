@@ -16,10 +16,11 @@ from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.errors import Invalid
 from federation.feed import Waiter, feed
-from federation.fl import encodings, sampling, strategies
+from federation.fl import encodings, sampling, strategies, workloads
 from federation.fl.version import __version__
 from federation.models import Client, Participation, TrainingSession
 from federation.services import clients, seats
+from federation.services import info as infos
 
 MAX_WAIT = 60.0  # seconds
 REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life again, at most
@@ -113,7 +114,8 @@ def describe(seat: Participation) -> dict[str, Any]:
         "attempt": round_.attempt,
         "workload": {
             "name": session.workload,
-            "digest": session.workload_digest,
+            "version": session.workload_version,
+            "digest": _workload_digest(session, seat.client),
             "options": session.workload_options,
         },
         "config": session.train | strategy.client_config() | {"seed": seed},
@@ -129,6 +131,13 @@ def describe(seat: Participation) -> dict[str, Any]:
         "extra_tensors": [],
         "deadline": round_.deadline.isoformat(),
     }
+
+
+def _workload_digest(session: TrainingSession, client: Client) -> str:
+    """The digest that the client told of this workload, if it trains the same as the session's; else the session's."""
+    told = infos.workload_digest(client.info, session.workload)
+    alike = workloads.alike(session.workload, session.workload_digest)
+    return told if told in alike else session.workload_digest
 
 
 def _encoding(session: TrainingSession) -> dict[str, Any]:

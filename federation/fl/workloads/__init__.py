@@ -15,7 +15,7 @@ from federation.fl.workloads.workload import (
     Workload,
 )
 
-__all__ = ["WORKLOADS", "Data", "LocalUpdate", "Report", "Stopped", "TrainConfig", "Workload", "get"]
+__all__ = ["WORKLOADS", "Data", "LocalUpdate", "Report", "Stopped", "TrainConfig", "Workload", "alike", "get"]
 
 _ALL: tuple[Workload, ...] = (Digits(), ThreesAndSevens(), Synthetic())
 WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _ALL}
@@ -26,3 +26,10 @@ def get(name: str) -> Workload:
     if name not in WORKLOADS:
         raise OptionError("name", f"There is no workload {name!r}: choose one of {', '.join(WORKLOADS)}.")
     return WORKLOADS[name]
+
+
+def alike(name: str, digest: str) -> frozenset[str]:
+    """The digests of a workload that train the same as this one, itself included."""
+    known = WORKLOADS.get(name)
+    same = frozenset((known.digest(), *known.accepts)) if known else frozenset()
+    return same if digest in same else frozenset((digest,))

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.fl.workloads import digit_images, training
+from federation.fl.workloads import digit_images, releases, training
 from federation.fl.workloads.training import TorchWorkload
 from federation.fl.workloads.workload import Data, source_digest
 
 if TYPE_CHECKING:
     import torch
 
+SOURCE = source_digest(__file__, training.__file__, digit_images.__file__)
 MEAN, DEVIATION = 0.305, 0.376  # of all pixels; fixed, so that every site scales alike
 
 
@@ -22,10 +23,11 @@ class Digits(TorchWorkload):
     name = "digits"
     title = "Handwritten digits"
     summary = "1,797 real images of 8 × 8, ten classes, and a small convolutional network; runs anywhere."
+    accepts = releases.accepted(name, TorchWorkload.revision)
     train_defaults: Mapping[str, float] = {"epochs": 4, "batch_size": 8, "learning_rate": 0.03}
 
     def digest(self) -> str:
-        return source_digest(__file__, training.__file__, digit_images.__file__)
+        return SOURCE
 
     def training_data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
         self.checked(options)

@@ -11,8 +11,10 @@ import numpy as np
 from federation.fl import weights
 from federation.fl.options import Option, check
 from federation.fl.weights import Array, Weights
+from federation.fl.workloads import releases
 from federation.fl.workloads.workload import Data, LocalUpdate, Report, Stopped, TrainConfig, source_digest
 
+SOURCE = source_digest(__file__)
 BLOCK = 2**16  # parameters drawn and written at a time
 STEPS = 5  # points that a client reports
 NUM_EXAMPLES = 100  # what a client without data counts as
@@ -28,10 +30,13 @@ class Synthetic:
         Option("num_parameters", int, 100_000, 1, 2_000_000_000, help="Size of the model; 4 bytes each."),
     )
     needs_torch = False
+    version = "1"
+    revision = 1
+    accepts = releases.accepted(name, revision)
     train_defaults: Mapping[str, float] = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1}
 
     def digest(self) -> str:
-        return source_digest(__file__)
+        return SOURCE
 
     def initial_weights(self, options: Mapping[str, Any], seed: int) -> Weights:
         return {"weight": _noise(np.empty(self._checked(options)["num_parameters"], np.float32), _generator(seed))}

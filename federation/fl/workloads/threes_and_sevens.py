@@ -15,7 +15,7 @@ import numpy as np
 
 from federation.fl.options import Option
 from federation.fl.weights import Array
-from federation.fl.workloads import digit_images, training, vision
+from federation.fl.workloads import digit_images, releases, training, vision
 from federation.fl.workloads.digit_images import Split
 from federation.fl.workloads.training import TorchWorkload
 from federation.fl.workloads.workload import Data, source_digest
@@ -23,6 +23,7 @@ from federation.fl.workloads.workload import Data, source_digest
 if TYPE_CHECKING:
     import torch
 
+SOURCE = source_digest(__file__, training.__file__, digit_images.__file__, vision.__file__)
 LABEL_NAMES = ("7", "3")  # label 1 is a three
 
 
@@ -35,10 +36,11 @@ class ThreesAndSevens(TorchWorkload):
     options: tuple[Option, ...] = (
         Option("download", bool, False, help="Download MNIST (12 MB) where it is not on disk; otherwise use digits."),
     )
+    accepts = releases.accepted(name, TorchWorkload.revision)
     train_defaults: Mapping[str, float] = {"epochs": 4, "batch_size": 16, "learning_rate": 0.1}
 
     def digest(self) -> str:
-        return source_digest(__file__, training.__file__, digit_images.__file__, vision.__file__)
+        return SOURCE
 
     def training_data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
         return _load("train", folder, download=self.checked(options)["download"])

@@ -32,6 +32,9 @@ class TorchWorkload(ABC):
     summary: str
     options: tuple[Option, ...] = ()
     needs_torch = True
+    version = "1"
+    revision = 1
+    accepts: tuple[str, ...] = ()
     train_defaults: Mapping[str, float]
 
     @abstractmethod

@@ -87,6 +87,9 @@ class LocalUpdate:
 class Workload(Protocol):
     """One file of this package. options may be incomplete everywhere: defaults are filled in.
 
+    version: for people, at most 64 characters. revision: raised when the same seed and data train to other bytes.
+    accepts: digests of earlier releases of this revision, which may train beside this one.
+
     Every method raises OptionError for options that are not allowed. Weights and bytes depend
     on (options, seed) alone, on a CPU with a fixed number of threads.
     """
@@ -96,10 +99,13 @@ class Workload(Protocol):
     summary: str
     options: tuple[Option, ...]
     needs_torch: bool
+    version: str
+    revision: int
+    accepts: tuple[str, ...]
     train_defaults: Mapping[str, float]
 
     def digest(self) -> str:
-        """SHA-256 of the source that decides what is trained, so that both sides can compare."""
+        """SHA-256 of the source that decides what is trained, as it was when it was imported."""
 
     def initial_weights(self, options: Mapping[str, Any], seed: int) -> Weights:
         """The model that a session starts from."""

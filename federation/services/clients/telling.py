@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from django.db import transaction
 
+from federation.fl import workloads
 from federation.models import Client, ServerEvent
 from federation.services import info as infos
 from federation.services.clients.noting import note
@@ -64,7 +65,7 @@ def _changes(before: Info, after: Info) -> list[Change]:
     elif any(_differ(getattr(before, name), getattr(after, name)) for name in DATA):
         found.append(Change(what="data"))
     old, new = before.workloads or {}, after.workloads or {}
-    names = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    names = sorted(name for name in old.keys() & new.keys() if new[name] not in workloads.alike(name, old[name]))
     found += [Change(what="workload", name=name) for name in names[:MOST_CHANGES]]
     return found
 

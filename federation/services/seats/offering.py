@@ -64,7 +64,13 @@ _UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")
 _SESSION = ("compression", "compression_options", "defences")
 
 
-_WORK = ("name", "seed", "workload", "workload_digest", "workload_options", "train", "strategy", "strategy_options")
+_WORK = (
+    *("name", "seed", "train", "buffers", "strategy", "strategy_options"),
+    *("workload", "workload_digest", "workload_version", "workload_options"),
+)
+
+
+_TOLD = ("info", "understands")  # by the client, about itself
 
 
 _READ = (*_SEAT, *_of("round", _ROUND), *_of("round__base_model", _BASE), *_of("round__session", _SESSION))
@@ -78,9 +84,10 @@ _own = Select(lambda pk, client: _with_round.filter(pk=pk, client=client).only(*
 
 _offered = Select(
     lambda client, token: (  # a replaced token gets no work, nor does a disabled client
-        _with_round.filter(client=client, client__token_hash=token, client__enabled=True)
+        _with_round.select_related("client")
+        .filter(client=client, client__token_hash=token, client__enabled=True)
         .filter(status__in=OPEN, round__status=RoundStatus.COLLECTING)
-        .only(*_READ, *_of("round__session", _WORK))
+        .only(*_READ, *_of("round__session", _WORK), *_of("client", _TOLD))
         .order_by("pk")
     ),
     int,
@@ -116,6 +123,8 @@ def offer(client: Client, *, now: datetime) -> Participation | None:
     seat = _offered.first(client.pk, client.token_hash)
     if seat is None:
         return None
+    for name in _TOLD:
+        setattr(client, name, getattr(seat.client, name))
     seat.client = client
     if seat.status == SeatStatus.INVITED:
         _take(seat, now)

@@ -29,6 +29,7 @@ def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
         workload=spec.workload,
         workload_options=spec.workload_options,
         workload_digest=workloads.get(spec.workload).digest(),
+        workload_version=workloads.get(spec.workload).version,
         strategy=spec.strategy,
         strategy_options=spec.strategy_options,
         compression=spec.compression,

@@ -46,6 +46,7 @@ def test_the_work_has_exactly_the_members_of_the_contract(open_round, raw):
         "attempt": 1,
         "workload": {
             "name": "synthetic",
+            "version": "1",
             "digest": workloads.get("synthetic").digest(),
             "options": {"num_parameters": 10},
         },
@@ -248,3 +249,31 @@ def test_a_wait_that_is_no_number_of_seconds_is_refused(enrol, raw, wait):
     enrol("anna")
     said = problem(raw("GET", f"/api/v1/work?wait={wait}", by="anna"), 422, field="wait")
     assert len(said) < 400
+
+
+FIRST_VERSION = "abb202974e493e2817943f6dcfc766b8affc727084d6a48fa987b87707b89bcc"  # of `synthetic`, in 0.1.0
+
+
+@pytest.mark.parametrize("made_with", ["today's", FIRST_VERSION])
+def test_each_client_is_told_its_own_source_of_the_workload_where_it_trains_the_same(open_round, raw, now, made_with):
+    """An upgrade of the server, or of some agents, ends no session."""
+    here = workloads.get("synthetic").digest()
+    open_round("anna", "ben", "cleo")
+    if made_with == FIRST_VERSION:
+        TrainingSession.objects.update(workload_digest=FIRST_VERSION, workload_version="")
+    clients.tell(Client.objects.get(name="anna"), {"workloads": {"synthetic": FIRST_VERSION}}, now=now)
+    clients.tell(Client.objects.get(name="ben"), {"workloads": {"synthetic": here}}, now=now)
+    told = {name: raw("GET", "/api/v1/work?wait=0", by=name).json()["workload"] for name in ("anna", "ben", "cleo")}
+    of_session = here if made_with == "today's" else FIRST_VERSION
+    assert {name: each["digest"] for name, each in told.items()} == {
+        "anna": FIRST_VERSION,
+        "ben": here,
+        "cleo": of_session,
+    }
+
+
+def test_a_client_with_other_code_is_told_the_sessions(open_round, raw, now):
+    open_round("anna")
+    clients.tell(Client.objects.get(name="anna"), {"workloads": {"synthetic": "e" * 64}}, now=now)
+    work = raw("GET", "/api/v1/work?wait=0", by="anna").json()
+    assert work["workload"]["digest"] == workloads.get("synthetic").digest()
