@@ -1,6 +1,4 @@
-"""The life of sessions, rounds and seats: their states, the moves between them, and when a round closes."""
-
-from datetime import datetime
+"""The life of sessions, rounds and seats: their states, and the moves between them."""
 
 from django.db.models import TextChoices
 
@@ -143,14 +141,3 @@ ROUND_MOVES = {
     (RoundStatus.AGGREGATING, RoundStatus.FAILED),
     (RoundStatus.AGGREGATING, RoundStatus.CANCELLED),
 }
-
-
-def verdict(*, open_seats: int, reported: int, quorum: int, deadline: datetime, now: datetime) -> RoundStatus | None:
-    """Where a collecting round should go now, or None to keep waiting.
-
-    It closes when no seat is open any more or the deadline has passed; with a quorum of
-    reports it is aggregated, without one it fails.
-    """
-    if open_seats and now < deadline:
-        return None
-    return RoundStatus.AGGREGATING if reported >= max(1, quorum) else RoundStatus.FAILED

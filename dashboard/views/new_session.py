@@ -17,8 +17,9 @@ from dashboard.asked import Asked
 from dashboard.context import follow_live, following
 from dashboard.forms import NewSessionForm
 from dashboard.signin import Request
-from federation import tags
+from federation import schedules, tags
 from federation.models import Client, GlobalModel, TrainingSession
+from federation.schedules import Crowd
 from federation.services import rounds, sessions
 from federation.services.rounds import deadlines
 from federation.session_settings import Spec
@@ -135,7 +136,8 @@ def _who(typed: Asked) -> dict[str, object]:
     wanted = TrainingSession(cohort_size=size, client_tags=list(tags.split(typed.text("client_tags"))))
     pool = rounds.pool(now).of(wanted)
     clients = [one for one in Client.objects.enrolled().filter(enabled=True) if may_be_asked(wanted, one)]
-    asked, needed = rounds.wanted(wanted, pool.online), typed.whole("quorum", most=MOST_TYPED) or 1
+    asked = schedules.of(wanted).asked(Crowd(pool.online, len(pool.free)))
+    needed = typed.whole("quorum", most=MOST_TYPED) or 1
     return {
         "follow": follow,
         "places": roster.places(clients[:MOST_NAMED], now=now),

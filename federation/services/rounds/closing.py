@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from federation import events
+from federation import events, schedules
 from federation.lifecycle import (
     ACTIVE,
     LIVE,
@@ -15,11 +15,10 @@ from federation.lifecycle import (
     RoundFailure,
     RoundStatus,
     SessionStatus,
-    verdict,
 )
 from federation.models import Event, Round, TrainingSession
 from federation.services import seats, server
-from federation.services.rounds import late
+from federation.services.rounds import late, tallying
 from federation.services.rounds.moves import move
 from federation.services.rounds.opening import next_try
 
@@ -44,7 +43,7 @@ def close(round_: Round, *, now: datetime) -> bool:
 
 
 def _verdict(round_: Round, now: datetime) -> RoundStatus | None:
-    return verdict(**round_.tally(), quorum=round_.session.quorum, deadline=round_.deadline, now=now)
+    return schedules.of(round_.session).verdict(tallying.of(round_), deadline=round_.deadline, now=now)
 
 
 def _missed(round_: Round) -> str:

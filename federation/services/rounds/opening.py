@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from federation import events
+from federation import events, schedules
 from federation.fl import sampling
 from federation.lifecycle import ACTIVE, OPEN, RoundFailure, RoundStatus, SessionStatus
 from federation.models import Client, Event, Participation, Round, TrainingSession
+from federation.schedules import Crowd
 from federation.services import seats
 from federation.services.rounds import deadlines
 
@@ -42,11 +43,6 @@ def pool(now: datetime) -> Pool:
     return Pool(clients=online, free=[client for client in online if client.pk not in busy])
 
 
-def wanted(session: TrainingSession, online: int) -> int:
-    """How many clients the next round asks."""
-    return online if session.cohort_size is None else min(session.cohort_size, online)
-
-
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What a session that waits for a round finds when it is its turn."""
@@ -60,7 +56,12 @@ class Turn:
 
     @property
     def is_due(self) -> bool:
-        return self.error is None and self.session.quorum <= self.asked <= len(self.free)
+        return self.error is None and self.needed <= self.asked <= len(self.free)
+
+    @property
+    def needed(self) -> int:
+        """How many clients it needs at once."""
+        return schedules.of(self.session).needed
 
 
 def turns(waiting: Sequence[TrainingSession], everyone: Pool) -> Iterator[Turn]:
@@ -73,7 +74,7 @@ def turns(waiting: Sequence[TrainingSession], everyone: Pool) -> Iterator[Turn]:
             yield Turn(session, Pool([], []), 0, [], [], error)
             continue
         yield turn
-        if turn.asked >= session.quorum:
+        if turn.pool.online >= turn.needed:
             for client in turn.pool.clients:
                 kept.setdefault(client.pk, session)
 
@@ -82,7 +83,8 @@ def _turn(session: TrainingSession, everyone: Pool, kept: Mapping[int, TrainingS
     candidates = everyone.of(session)
     free = [client for client in candidates.free if client.pk not in kept]
     ahead = {one.pk: one for client in candidates.free if (one := kept.get(client.pk))}
-    return Turn(session, candidates, wanted(session, candidates.online), free, list(ahead.values()))
+    asked = schedules.of(session).asked(Crowd(candidates.online, len(free)))
+    return Turn(session, candidates, asked, free, list(ahead.values()))
 
 
 def next_try(session: TrainingSession) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from federation.errors import Conflict, Invalid
 from federation.lifecycle import RoundStatus
 from federation.models import Event, Round, TrainingSession
 from federation.services import seats
+from federation.services.rounds import tallying
 from federation.services.rounds.closing import collect
 
 MAX_EXTENSION_SECONDS = 2_592_000
@@ -20,7 +21,7 @@ MAX_EXTENSION_SECONDS = 2_592_000
 def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
     """Close the open round with the updates that are in. Raises Conflict below the quorum."""
     round_ = _collecting(session)
-    missing = max(1, session.quorum) - round_.tally()["reported"]
+    missing = tallying.missing(round_)
     if missing > 0:
         raise Conflict(not_yet(session, missing))
     if collect(round_, reason=f"The round was finished by {by}.", now=now):

@@ -13,6 +13,7 @@ from federation import events
 from federation.lifecycle import ACTIVE, LIVE, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Client, Event, Participation, Round
 from federation.services import seats
+from federation.services.rounds import tallying
 from federation.services.rounds.moves import move
 
 STANDING = (*OPEN, SeatStatus.REPORTED)  # seats that count or may still count in their own round
@@ -87,7 +88,7 @@ def _locked(seats_: QuerySet[Participation]) -> list[Participation]:
 
 def _judge_again(round_: Round) -> None:
     """End the claim. Any worker makes the model from the rest, or finds that the quorum is missed."""
-    if round_.tally()["reported"] >= max(1, round_.session.quorum):
+    if tallying.missing(round_) <= 0:
         Round.objects.filter(pk=round_.pk).update(**AGAIN)
     else:
         move(round_, RoundStatus.COLLECTING, collected_at=None, **AGAIN)
