@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -85,14 +85,18 @@ def _field(option: Option, **kwargs: Any) -> forms.Field:
     }
     if option.choices:
         pairs = [(choice, str(choice)) for choice in option.choices]
-        return forms.TypedChoiceField(
-            choices=pairs, coerce=lambda text: option.kind(text), widget=forms.Select, **about
-        )
+        return forms.TypedChoiceField(choices=pairs, coerce=_as(option), widget=forms.Select, **about)
     if option.kind is bool:
         return forms.BooleanField(**about)
     if option.kind is int:
         return Whole(**about)
     return Number(**about) if option.kind is float else forms.CharField(**about)
+
+
+def _as(option: Option) -> Callable[[str], Any]:
+    kind = option.kind
+    assert isinstance(kind, type), option.name
+    return lambda text: kind(text)
 
 
 class Switches(forms.CheckboxSelectMultiple):

@@ -1,17 +1,51 @@
-"""What a session can be told: its settings, their defaults and limits."""
+"""What a session can be asked to be: every setting, declared once.
+
+A declaration is a field of `Spec`: its name, type, default, limits, label, help and group. The check, the API and its
+document, the form, the card of settings, comparisons and "run again" are derived from it. A setting's column in
+`models.TrainingSession` has its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from enum import StrEnum
 from typing import Any
 
-from django.db.models import TextChoices
-
 from federation.fl import encodings
-from federation.fl.defences import Defence
-from federation.fl.options import Option
+from federation.fl.defences import MOST_MEDIANS, Defence
+from federation.fl.encodings import ENCODINGS
+from federation.fl.options import Kind, Option
+from federation.fl.strategies import STRATEGIES
+from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import LatePolicy, RoundFailure
+from federation.setting_kinds import (
+    Choice,
+    Named,
+    OneOf,
+    Seconds,
+    SettingKind,
+    SomeOf,
+    StoredModel,
+    Switch,
+    Tags,
+    Text,
+    Together,
+    Whole,
+)
+
+
+class Group(StrEnum):
+    """The headings of the form, in order."""
+
+    WHAT = "What to train"
+    ROUNDS = "Rounds"
+    TRAINING = "Training at each client"
+    STRATEGY = "Strategy"
+    COMPRESSION = "Compression"
+    FAILURES = "When something goes wrong"
+    PROTECTION = "Protection against a bad update"
+
 
 TRAIN = (
     Option("epochs", int, 1, minimum=1, maximum=1000, help="Passes over a client's own data in each round."),
@@ -22,38 +56,129 @@ TRAIN = (
     ),
 )  # fmt: skip
 ROUND_SECONDS = 600  # where nothing else is said or learnt
-LIMITS = {  # field: smallest, largest
-    "rounds": (1, 100_000),
-    "quorum": (1, 100_000),
-    "cohort_size": (1, 100_000),
-    "round_seconds": (1, 2_592_000),
-    "max_retries": (0, 100),
-    "seed": (0, 2**53 - 1),
+DEFENCES: Mapping[Defence, Choice] = {
+    Defence.EXAMPLES: Choice(
+        "Cap the number of examples",
+        "An update that claims more than twice the number that its client reported counts for that number.",
+        "examples capped",
+    ),
+    Defence.NORMS: Choice(
+        "Clip very large updates",
+        f"An update larger than {MOST_MEDIANS} times the median is scaled down to that size. This needs three updates.",
+        "norms clipped",
+    ),
+    Defence.FINITE: Choice(
+        "Leave out what spoils the model",
+        "An update that would make the model infinite is not counted. The round continues if the quorum holds.",
+        "model kept finite",
+    ),
 }
-CHOICES: dict[str, type[TextChoices]] = {"on_round_failure": RoundFailure, "late_policy": LatePolicy}
+
+
+def setting(kind: Kind, *, default: Any = MISSING, make: Callable[[], Any] | None = None, **about: Any) -> Any:
+    """A field of `Spec` and its declaration. about: what an `Option` says beside name, kind and default."""
+    declared = Option("", kind, make() if make else None if default is MISSING else default, **about)
+    if make:
+        return field(default_factory=make, metadata={"declared": declared})
+    return field(default=default, metadata={"declared": declared})
+
+
+def trained_well(spec: Any) -> Mapping[str, Any]:
+    """What the session's workload trains well with."""
+    return WORKLOADS[spec.workload].train_defaults if spec.workload in WORKLOADS else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a session is to be. `start_from` is (session id, version) of the model to go on from."""
+    """What a session is to be. `start_from` is (session id, version) of the model to begin with."""
 
-    name: str
-    workload: str
+    name: str = setting(
+        Text(100, "A session needs a name of 1 to 100 characters."),
+        label="Name", help="How you will find it again.", group=Group.WHAT,
+    )  # fmt: skip
+    workload: str = setting(
+        Named(WORKLOADS, "workload"),
+        label="Workload", help="Network, data and loss, known to both sides.", group=Group.WHAT,
+    )  # fmt: skip
     workload_options: Mapping[str, Any] = field(default_factory=dict)
-    rounds: int = 10
-    strategy: str = "fedavg"
+    rounds: int = setting(
+        Whole(), default=10, minimum=1, maximum=100_000,
+        label="Rounds", help="Can be extended later.", group=Group.ROUNDS, later=True,
+    )  # fmt: skip
+    strategy: str = setting(
+        Named(STRATEGIES, "strategy"), default="fedavg",
+        label="Strategy", help="How the updates of a round become the next model.", group=Group.STRATEGY,
+    )  # fmt: skip
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
-    compression: str = encodings.NONE.name
+    compression: str = setting(
+        Named(ENCODINGS, "compression"), default=encodings.NONE.name,
+        label="Compression of updates", help="Fewer bytes from each client, for slightly coarser updates.",
+        group=Group.COMPRESSION,
+    )  # fmt: skip
     compression_options: Mapping[str, Any] = field(default_factory=dict)
-    cohort_size: int | None = None
-    client_tags: Sequence[str] = ()
-    quorum: int = 1
-    round_seconds: int = ROUND_SECONDS
-    auto_deadline: bool = False  # learn round_seconds from past rounds, as soon as there are enough
-    max_retries: int = 2
-    on_round_failure: str = RoundFailure.RETRY
-    late_policy: str = LatePolicy.DROP
-    defences: Sequence[str] = tuple(Defence)
-    train: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 1
-    start_from: tuple[int, int] | None = None
+    cohort_size: int | None = setting(
+        Whole(), default=None, minimum=1, maximum=100_000, empty="everyone online",
+        label="Clients asked", help="Drawn anew for every round. Empty: everyone who is online.", group=Group.ROUNDS,
+    )  # fmt: skip
+    client_tags: Sequence[str] = setting(
+        Tags(), default=(), empty="every client",
+        label="Only clients tagged", help="One of these tags is enough. Empty: every client.", group=Group.ROUNDS,
+    )  # fmt: skip
+    quorum: int = setting(
+        Whole(), default=1, minimum=1, maximum=100_000,
+        label="Quorum", help="How many must report. Half of those asked is a good start.", group=Group.ROUNDS,
+    )  # fmt: skip
+    round_seconds: int = setting(
+        Seconds(auto="auto_deadline"), default=ROUND_SECONDS, minimum=1, maximum=2_592_000,
+        label="Time for a round", help="At this deadline it closes with whoever has reported.", group=Group.ROUNDS,
+    )  # fmt: skip
+    auto_deadline: bool = setting(
+        Switch(part_of="round_seconds"), default=False,
+        label="Learn the time for a round",
+        help="From how long the clients took, once they have reported three times.", group=Group.ROUNDS,
+    )  # fmt: skip
+    max_retries: int = setting(
+        Whole(), default=2, minimum=0, maximum=100,
+        label="Retries", help="How often a failed round opens again.", group=Group.FAILURES,
+    )  # fmt: skip
+    on_round_failure: str = setting(
+        OneOf(RoundFailure), default=RoundFailure.RETRY,
+        label="If a round fails", help="After its retries the session fails, or continues from the last model.",
+        group=Group.FAILURES,
+    )  # fmt: skip
+    late_policy: str = setting(
+        OneOf(LatePolicy), default=LatePolicy.DROP,
+        label="If an update is late", help="In the next round its weight falls with its staleness.",
+        group=Group.FAILURES,
+    )  # fmt: skip
+    defences: Sequence[str] = setting(
+        SomeOf(Defence, "defence", DEFENCES), default=tuple(Defence),
+        label="Protection against a bad update",
+        help="One bad update does not spoil the others' work. The page shows each case beside its client.",
+        group=Group.PROTECTION,
+    )  # fmt: skip
+    train: Mapping[str, Any] = setting(
+        Together(TRAIN, trained_well), make=dict,
+        label="Training at each client", help="What each client does in a round.", group=Group.TRAINING,
+    )  # fmt: skip
+    seed: int = setting(
+        Whole(), default=1, minimum=0, maximum=2**53 - 1,
+        label="Seed", help="The same seed and the same updates give the same model.", group=Group.TRAINING,
+    )  # fmt: skip
+    start_from: tuple[int, int] | None = setting(
+        StoredModel(), default=None, empty="fresh weights, from the seed",
+        label="Starting weights", help="The model that the first round trains from.", group=Group.WHAT,
+    )  # fmt: skip
+
+
+def _declared() -> Mapping[str, Option]:
+    found = (replace(one.metadata["declared"], name=one.name) for one in fields(Spec) if one.metadata)
+    return {option.name: option for option in found}
+
+
+SETTINGS: Mapping[str, Option] = _declared()
+
+
+def kind_of(option: Option) -> SettingKind:
+    assert isinstance(option.kind, SettingKind), option.name
+    return option.kind

@@ -12,10 +12,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from federation import feed, session_settings, tasks
+from federation import feed, tasks
 from federation.access import Act
 from federation.api import rows, schemas
 from federation.api.auth import operators
+from federation.api.schemas import settings
 from federation.errors import NotFound
 from federation.models import Client, Event, Invitation, Metric, Participation, TrainingSession
 from federation.services import clients, rounds, sessions
@@ -37,36 +38,10 @@ def create_session(request: OperatorRequest, body: schemas.NewSession) -> Status
     """Make a session, and start it unless `start` is false."""
     now = timezone.now()
     with transaction.atomic():
-        session = sessions.create(_spec(body), by=request.auth, now=now)
+        session = sessions.create(settings.spec_of(body), by=request.auth, now=now)
         if body.start:
             sessions.start(session, by=request.auth, now=now)
     return Status(201, _moved(session))
-
-
-def _spec(body: schemas.NewSession) -> session_settings.Spec:
-    start, seconds = body.start_from, body.round_seconds
-    return session_settings.Spec(
-        name=body.name,
-        workload=body.workload.name,
-        workload_options=body.workload.options,
-        rounds=body.rounds,
-        strategy=body.strategy.name,
-        strategy_options=body.strategy.options,
-        compression=body.compression.name,
-        compression_options=body.compression.options,
-        cohort_size=body.cohort_size,
-        client_tags=body.client_tags,
-        quorum=body.quorum,
-        round_seconds=session_settings.ROUND_SECONDS if seconds == "auto" else seconds,
-        auto_deadline=seconds == "auto",
-        max_retries=body.max_retries,
-        on_round_failure=body.on_round_failure,
-        late_policy=body.late_policy,
-        defences=body.defences,
-        train=body.train,
-        seed=body.seed,
-        start_from=(int(start.session), start.version) if start else None,
-    )
 
 
 @router.get("/sessions", response=schemas.Page[schemas.SessionOut])

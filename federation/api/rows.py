@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, Subquery
 
 from federation import parsing
+from federation.api.schemas import settings
 from federation.lifecycle import ACTIVE, RoundFailure
 from federation.models import Client, GlobalModel, Metric, Participation, Round, TrainingSession
 from federation.services import waiting
@@ -39,26 +40,11 @@ def _session(
     """made: how many rounds made a model, where that is not the last one's version: some may have been skipped."""
     return {
         "id": str(row.pk),
-        "name": row.name,
+        **settings.values(row),
         "status": row.status,
         "reason": row.reason,
-        "rounds": row.rounds,
         "completed_rounds": made if made is not None else model.version if model else 0,
         "round": _open_round(round_) if round_ else None,
-        "workload": {"name": row.workload, "options": row.workload_options},
-        "strategy": {"name": row.strategy, "options": row.strategy_options},
-        "compression": {"name": row.compression, "options": row.compression_options},
-        "train": row.train,
-        "cohort_size": row.cohort_size,
-        "client_tags": row.client_tags,
-        "quorum": row.quorum,
-        "round_seconds": row.round_seconds,
-        "auto_deadline": row.auto_deadline,
-        "max_retries": row.max_retries,
-        "on_round_failure": row.on_round_failure,
-        "late_policy": row.late_policy,
-        "defences": row.defences,
-        "seed": row.seed,
         "last_seq": row.last_seq,
         "model": {"version": model.version, "digest": model.digest} if model else None,
         "waiting": waiting.reasons(row, now=now),

@@ -111,6 +111,9 @@ Whole = Annotated[int, BeforeValidator(_whole_number)]
 Word = Annotated[str, StringConstraints(max_length=24), Storable]
 
 
+Tags = list[Annotated[str, StringConstraints(max_length=64), Storable]]
+
+
 class Page(Schema, Generic[T]):
     """Oldest first. `next` is the cursor of the following page, null on the last one."""
 

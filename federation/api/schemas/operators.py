@@ -3,78 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import (
-    Field,
-    StrictBool,
-    StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from federation import session_settings
-from federation.api.schemas.common import Id, Paging, Storable, Strict, Whole, Word, one_of, within
-from federation.fl.defences import Defence
-from federation.lifecycle import LatePolicy, RoundFailure
+from federation.api.schemas import settings
+from federation.api.schemas.common import Id, Paging, Strict, Tags, Whole, within
 from federation.services import rounds
 from federation.services.clients import invitations
 
 Expiry = Annotated[Whole, within((1, invitations.MAX_SECONDS))]
+if TYPE_CHECKING:
+
+    class Settings(Strict): ...
+
+    class ShownSettings(Schema): ...
+
+else:
+    Settings, ShownSettings = settings.taken(), settings.shown()
 
 
-Seconds = Annotated[Whole, within(session_settings.LIMITS["round_seconds"])]
-
-
-Tags = list[Annotated[str, StringConstraints(max_length=64), Storable]]
-
-
-Options = dict[str, Any]
-
-
-class Choice(Strict):
-    """A workload, a strategy or a compression with its options."""
-
-    name: Annotated[str, StringConstraints(max_length=64)]
-    options: Options = {}
-
-
-def _number_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return handler(value)
-    except ValidationError:
-        raise PydanticCustomError("seconds", 'Write a whole number of seconds, or "auto" to have it learnt') from None
-
-
-RoundSeconds = Annotated[Seconds | Literal["auto"], WrapValidator(_number_or_auto)]
-
-
-class StartFrom(Strict):
-    session: Id
-    version: Annotated[Whole, Field(ge=0, lt=2**31)]
-
-
-class NewSession(Strict):
-    name: Annotated[str, StringConstraints(max_length=100), Storable]
-    workload: Choice
-    rounds: Annotated[Whole, within(session_settings.LIMITS["rounds"])] = 10
-    strategy: Choice = Choice(name="fedavg")
-    compression: Choice = Choice(name="none")
-    cohort_size: Annotated[Whole, within(session_settings.LIMITS["cohort_size"])] | None = None
-    client_tags: Tags = []
-    quorum: Annotated[Whole, within(session_settings.LIMITS["quorum"])] = 1
-    round_seconds: RoundSeconds = 600
-    max_retries: Annotated[Whole, within(session_settings.LIMITS["max_retries"])] = 2
-    on_round_failure: Annotated[Word, one_of(RoundFailure)] = "retry"
-    late_policy: Annotated[Word, one_of(LatePolicy)] = "drop"
-    defences: Annotated[list[Defence], Field(max_length=len(Defence))] = list(Defence)
-    train: Options = {}
-    seed: Annotated[Whole, within(session_settings.LIMITS["seed"])] = 1
-    start_from: StartFrom | None = None
+class NewSession(Settings):  # without a docstring, which the document would show
     start: StrictBool = True
 
 
@@ -132,28 +83,12 @@ class Waiting(Schema):
     detail: str
 
 
-class SessionOut(Schema):
+class SessionOut(ShownSettings):
     id: str
-    name: str
     status: str
     reason: str
-    rounds: int
     completed_rounds: int
     round: OpenRound | None
-    workload: dict[str, Any]
-    strategy: dict[str, Any]
-    compression: dict[str, Any]
-    train: dict[str, Any]
-    cohort_size: int | None
-    client_tags: list[str]
-    quorum: int
-    round_seconds: int
-    auto_deadline: bool
-    max_retries: int
-    on_round_failure: str
-    late_policy: str
-    defences: list[str]
-    seed: int
     last_seq: int
     model: ModelReference | None
     waiting: list[Waiting]

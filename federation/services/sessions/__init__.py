@@ -1,6 +1,6 @@
 """Training sessions: checked, created, steered, run again, deleted."""
 
-from federation.services.sessions.checking import check
+from federation.services.sessions.checking import check, problems
 from federation.services.sessions.creating import create, spec_of
 from federation.services.sessions.deleting import delete, refuse_where_kept
 from federation.services.sessions.repeating import again, go_on, next_name
@@ -16,6 +16,7 @@ __all__ = [
     "go_on",
     "next_name",
     "pause",
+    "problems",
     "refuse_where_kept",
     "resume",
     "spec_of",

@@ -13,7 +13,8 @@ from federation.errors import Conflict, Invalid
 from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, SessionStatus
 from federation.models import Event, TrainingSession
 from federation.services import rounds
-from federation.session_settings import LIMITS
+from federation.session_settings import SETTINGS
+from federation.setting_kinds import limits
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -53,7 +54,7 @@ def cancel(session: TrainingSession, *, by: User | None, now: datetime) -> None:
 @transaction.atomic
 def add_rounds(session: TrainingSession, more: int, *, by: User | None) -> None:
     """Let a session that goes on run for more rounds. One that has ended is gone on from: see `go_on`."""
-    low, high = 1, LIMITS["rounds"][1] - session.rounds
+    low, high = 1, limits(SETTINGS["rounds"])[1] - session.rounds
     if not low <= more <= high:
         raise Invalid(("rounds", f"{more} more rounds cannot be: choose {low} to {high}."))
     if not TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(rounds=F("rounds") + more):

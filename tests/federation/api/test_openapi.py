@@ -4,11 +4,12 @@ import re
 import pytest
 from django.test import Client as Browser
 
-from federation import session_settings
+from federation import setting_kinds
 from federation.api.urls import RAW_ROUTES
 from federation.errors import Refused
 from federation.lifecycle import LatePolicy
 from federation.services.clients import invitations
+from federation.session_settings import SETTINGS
 
 CONTRACT = {
     "/enroll": {"post"},
@@ -115,7 +116,9 @@ def test_every_operation_names_what_it_may_refuse(document):
 
 def test_limits_are_in_the_document(document):
     members = document["components"]["schemas"]["NewSession"]["properties"]
-    for name, (low, high) in session_settings.LIMITS.items():
+    limited = {n: setting_kinds.limits(o) for n, o in SETTINGS.items() if isinstance(o.kind, setting_kinds.Whole)}
+    assert {"rounds", "quorum", "cohort_size", "round_seconds", "max_retries", "seed"} <= limited.keys()
+    for name, (low, high) in limited.items():
         (whole,) = [one for one in members[name].get("anyOf", [members[name]]) if one.get("type") == "integer"]
         assert (whole["minimum"], whole["maximum"]) == (low, high), name
     assert set(members["late_policy"]["enum"]) == set(LatePolicy.values)

@@ -1,0 +1,228 @@
+"""The kinds of value that a session's settings have, and what each says about a value.
+
+A kind knows its columns and its check. Forms, documents and pages look a kind up in a table of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from django.db.models import TextChoices
+
+from federation import tags
+from federation.errors import Invalid
+from federation.fl import options
+from federation.fl.options import Kind, Option, OptionError
+
+
+class Declared(Protocol):
+    """What can be chosen by name: a workload, a strategy, an encoding."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def options(self) -> tuple[Option, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a value is not allowed. field: as the API calls it.
+
+    predicate: the sentence without its subject, which a form begins with the setting's label; empty where it has none.
+    """
+
+    field: str
+    sentence: str
+    predicate: str = ""
+
+    def worded(self, label: str) -> str:
+        return f"{label} {self.predicate}" if self.predicate else self.sentence
+
+
+class SettingKind(Kind):
+    """A kind of a session's setting. `spec` is what a session is to be; every value in it is found by name."""
+
+    __slots__ = ()
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """The columns of a session that hold it."""
+        return (name,)
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        """Everything that is wrong with the value."""
+        yield from ()
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        """The values of its columns with everything filled in. Called where nothing is wrong."""
+        return {column: getattr(spec, column) for column in self.columns(option.name)}
+
+
+@dataclass(frozen=True, slots=True)
+class Text(SettingKind):
+    """A line of text; spaces at its ends and repeated ones do not count."""
+
+    longest: int
+    refusal: str
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        if not 1 <= len(self.filled(option, spec)[option.name]) <= self.longest:
+            yield Problem(option.name, self.refusal)
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        return {option.name: " ".join(getattr(spec, option.name).split())}
+
+
+@dataclass(frozen=True, slots=True)
+class Whole(SettingKind):
+    """A whole number within the option's limits. Empty (None) is allowed where the option says what that means."""
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        value = getattr(spec, option.name)
+        low, high = limits(option)
+        if (value is None and not option.empty) or (value is not None and not low <= value <= high):
+            predicate = f"is {value}: choose {low} to {high}."
+            yield Problem(option.name, f"{option.name} {predicate}", predicate)
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds(Whole):
+    """A duration. auto: the switch that has it learnt; the API writes "auto" for it."""
+
+    auto: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(SettingKind):
+    """On or off. part_of: the setting whose member of the API says it, too."""
+
+    part_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf(SettingKind):
+    values: type[TextChoices]
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        if (value := getattr(spec, option.name)) not in self.values.values:
+            predicate = f"is {value!r}: choose one of {', '.join(self.values.values)}."
+            yield Problem(option.name, f"{option.name} {predicate}", predicate)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One switch of several: title and help for the form, short for a list of those that are on."""
+
+    title: str
+    help: str
+    short: str
+
+
+@dataclass(frozen=True, slots=True)
+class SomeOf(SettingKind):
+    """Any number of an enumeration's members. noun: what one is called."""
+
+    values: type[StrEnum]
+    noun: str
+    about: Mapping[Any, Choice]
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        if unknown := [name for name in getattr(spec, option.name) if name not in set(self.values)]:
+            allowed = ", ".join(self.values)
+            yield Problem(option.name, f"{unknown[0]!r} is no {self.noun}. Choose some of {allowed}, or none.")
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        return {option.name: tuple(one.value for one in self.values if one in getattr(spec, option.name))}
+
+
+@dataclass(frozen=True, slots=True)
+class Tags(SettingKind):
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        try:
+            tags.check(getattr(spec, option.name), field=option.name)
+        except Invalid as refusal:
+            yield from (Problem(field, sentence) for field, sentence in refusal.errors)
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        return {option.name: tuple(tags.check(getattr(spec, option.name), field=option.name))}
+
+
+@dataclass(frozen=True, slots=True)
+class Named(SettingKind):
+    """One of several by its name, with the options that it declares. noun: what one is called."""
+
+    known: Mapping[str, Declared]
+    noun: str
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        return (name, f"{name}_options")
+
+    def chosen(self, option: Option, spec: Any) -> Declared | None:
+        return self.known.get(getattr(spec, option.name))
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        chosen = self.chosen(option, spec)
+        if chosen is None:
+            allowed = ", ".join(sorted(self.known))
+            name = getattr(spec, option.name)
+            yield Problem(f"{option.name}.name", f"There is no {self.noun} {name!r}. Choose one of: {allowed}.")
+        else:
+            what = f"{option.name}.options"
+            yield from _faults(getattr(spec, f"{option.name}_options"), chosen.options, what)
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        name, given = self.columns(option.name)
+        chosen = self.known[getattr(spec, name)]
+        return {name: chosen.name, given: options.check(getattr(spec, given), chosen.options, f"{name}.options")}
+
+
+@dataclass(frozen=True, slots=True)
+class Together(SettingKind):
+    """Several options in one column. defaults: those that depend on other settings.
+
+    With an `empty` in its option the whole of it may be None.
+    """
+
+    options: tuple[Option, ...]
+    defaults: Callable[[Any], Mapping[str, Any]] = lambda spec: {}
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        given = getattr(spec, option.name)
+        if given is not None:
+            yield from _faults({**self.defaults(spec), **given}, self.options, option.name)
+        elif not option.empty:
+            yield Problem(option.name, f"{option.name} must be an object.")
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        given = getattr(spec, option.name)
+        if given is not None:
+            given = options.check({**self.defaults(spec), **given}, self.options, option.name)
+        return {option.name: given}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel(SettingKind):
+    """A model by (session id, version), or None. The service writes and checks it: it is another row."""
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        return ()
+
+
+def limits(option: Option) -> tuple[int, int]:
+    """The smallest and the largest whole number that is allowed."""
+    assert option.minimum is not None and option.maximum is not None, option.name
+    return int(option.minimum), int(option.maximum)
+
+
+def _faults(given: Mapping[str, Any], known: Sequence[Option], what: str) -> Iterator[Problem]:
+    return (_problem(fault, what) for fault in options.faults(given, known, what))
+
+
+def _problem(fault: OptionError, what: str) -> Problem:
+    return Problem(f"{what}.{fault.field}", str(fault), fault.predicate)
