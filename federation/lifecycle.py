@@ -123,6 +123,7 @@ ENDED = (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED)
 LIVE = (SessionStatus.RUNNING, SessionStatus.PAUSED)
 ACTIVE = (RoundStatus.COLLECTING, RoundStatus.AGGREGATING)
 OPEN = (SeatStatus.INVITED, SeatStatus.TRAINING)
+SETTLED = (Outcome.MODEL, Outcome.NUMBERS, Outcome.SKIPPED)  # the next number follows, not another try
 COUNTED = (SeatStatus.REPORTED, SeatStatus.AGGREGATED)
 
 SESSION_MOVES = {

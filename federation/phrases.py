@@ -24,6 +24,10 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "nobody"
 
 
+def times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
 def clients_are(number: int) -> str:
     return "1 client is" if number == 1 else f"{number} clients are"
 

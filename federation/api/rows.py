@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from federation import parsing
 from federation.api.schemas import settings
-from federation.lifecycle import ACTIVE, RoundFailure
+from federation.lifecycle import ACTIVE, Outcome, WorkKind
 from federation.models import Client, GlobalModel, Metric, Participation, Round, TrainingSession
 from federation.services import waiting
 
 
 def session(row: TrainingSession, *, now: datetime) -> dict[str, Any]:
-    skips = row.on_round_failure == RoundFailure.SKIP
-    skipped = row.models.filter(version__gt=0).count() if skips else None
-    return _session(row, row.active_round(), row.last_model(), skipped, now)
+    return _session(row, row.active_round(), _counting(row.models.order_by("version")).last(), now)
 
 
 def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[str, Any]]:
@@ -27,23 +26,25 @@ def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[st
     active = {round_.session_id: round_ for round_ in Round.objects.filter(session__in=found, status__in=ACTIVE)}
     newest = GlobalModel.objects.filter(session=OuterRef("pk")).order_by("-version").values("pk")[:1]
     keys = TrainingSession.objects.filter(pk__in=[row.pk for row in found]).values_list(Subquery(newest), flat=True)
-    last = {model.session_id: model for model in GlobalModel.objects.filter(pk__in=list(keys))}
-    skipping = [row.pk for row in found if row.on_round_failure == RoundFailure.SKIP]
-    made = GlobalModel.objects.filter(session__in=skipping, version__gt=0).order_by()
-    counts = dict.fromkeys(skipping, 0) | dict(made.values_list("session").annotate(Count("pk")))
-    return [_session(row, active.get(row.pk), last.get(row.pk), counts.get(row.pk), now) for row in found]
+    last = {model.session_id: model for model in _counting(GlobalModel.objects.filter(pk__in=list(keys)))}
+    return [_session(row, active.get(row.pk), last.get(row.pk), now) for row in found]
 
 
-def _session(
-    row: TrainingSession, round_: Round | None, model: GlobalModel | None, made: int | None, now: datetime
-) -> dict[str, Any]:
-    """made: how many rounds made a model, where that is not the last one's version: some may have been skipped."""
+def _counting(models: QuerySet[GlobalModel]) -> QuerySet[GlobalModel]:
+    """The models, each with the number of its session's rounds that made one: `completed`."""
+    made = Round.objects.filter(session=OuterRef("session"), kind=WorkKind.TRAIN, outcome=Outcome.MODEL).order_by()
+    counted = made.values("session").annotate(number=Count("pk")).values("number")
+    return models.annotate(completed=Coalesce(Subquery(counted), 0))
+
+
+def _session(row: TrainingSession, round_: Round | None, model: GlobalModel | None, now: datetime) -> dict[str, Any]:
+    """model: the last one, from `_counting`."""
     return {
         "id": str(row.pk),
         **settings.values(row),
         "status": row.status,
         "reason": row.reason,
-        "completed_rounds": made if made is not None else model.version if model else 0,
+        "completed_rounds": getattr(model, "completed", 0),
         "round": _open_round(round_) if round_ else None,
         "last_seq": row.last_seq,
         "model": {"version": model.version, "digest": model.digest} if model else None,
@@ -64,7 +65,7 @@ def round_(row: Round) -> dict[str, Any]:
         "number": row.number,
         "attempt": row.attempt,
         "status": row.status,
-        "reason": row.reason,
+        **_reason(row),
         "opened_at": row.opened_at,
         "closed_at": row.closed_at,
         "participations": [_seat(seat) for seat in row.seats.all()],
@@ -76,7 +77,7 @@ def _seat(row: Participation) -> dict[str, Any]:
         "id": str(row.pk),
         "client": reference(row.client),
         "status": row.status,
-        "reason": row.reason,
+        **_reason(row),
         "num_examples": row.num_examples,
         "counted_examples": row.num_examples if row.counted_examples is None else row.counted_examples,
         "flags": row.flags,
@@ -87,6 +88,11 @@ def _seat(row: Participation) -> dict[str, Any]:
         "taken_at": row.taken_at,
         "reported_at": row.reported_at,
     }
+
+
+def _reason(row: Round | Participation) -> dict[str, Any]:
+    """Why it ended. Rows of version 0.1.0 have the sentence alone."""
+    return {"reason": row.reason, "reason_code": row.reason_code or None, "reason_args": row.reason_args or {}}
 
 
 def model(row: GlobalModel) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django.db.models import Q
 from federation.lifecycle import (
     ACTIVE,
     OPEN,
+    SETTLED,
     FileStatus,
     Outcome,
     RoundFailure,
@@ -82,9 +83,8 @@ class Round(models.Model):
 
     @property
     def is_over(self) -> bool:
-        """Whether its number is done with: it made a model or was skipped."""
-        skipped = self.status == RoundStatus.FAILED and self.on_failure == RoundFailure.SKIP
-        return self.status == RoundStatus.COMPLETED or skipped
+        """Whether its number is done with: it made something or was skipped."""
+        return self.outcome in SETTLED
 
     def tally(self) -> dict[str, int]:
         """How many seats are open and how many have reported, in one query."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.db import transaction
 from django.utils import timezone
 
-from federation import events, storage
+from federation import events, reasons, storage
 from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import workloads
@@ -155,8 +155,8 @@ def _lost(model: GlobalModel, why: str) -> bool:
     damaged = GlobalModel.objects.filter(pk=model.pk, file_status=FileStatus.DAMAGED)
     if not damaged.update(file_status=FileStatus.LOST):
         return False
-    reason = f"The file of model {model} is damaged and cannot be made again. {why}"
+    reason = reasons.model_lost(str(model), why)
     if model == model.session.last_model():
         rounds.give_up(model.session, reason=reason, now=timezone.now())
-    log.error("session %s: %s", model.session_id, reason)
+    log.error("session %s: %s", model.session_id, reason.sentence)
     return False

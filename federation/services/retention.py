@@ -11,7 +11,7 @@ from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from federation import killpoints, storage
-from federation.lifecycle import ACTIVE, ENDED, LIVE, FileStatus, LatePolicy, RoundStatus, SeatStatus
+from federation.lifecycle import ACTIVE, ENDED, LIVE, FileStatus, LatePolicy, Outcome, SeatStatus
 from federation.models import GlobalModel, ModelUpload, Participation, Round, TrainingSession
 from federation.services import compaction
 from federation.services.models import choosing
@@ -51,7 +51,7 @@ def _expire_updates(sessions: QuerySet[TrainingSession]) -> set[str]:
     """
     waits = Q(status=SeatStatus.LATE, counted_in=None, withdrawn=False)
     waits &= Q(round__session__late_policy=LatePolicy.NEXT_ROUND)
-    completed = Round.objects.filter(session=OuterRef("round__session"), status=RoundStatus.COMPLETED)
+    completed = Round.objects.filter(session=OuterRef("round__session"), outcome=Outcome.MODEL)
     newest = Subquery(completed.order_by("-number").values("number")[:1])
     old = (
         Participation.objects.filter(round__session__in=sessions, file_status=FileStatus.STORED)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 
-from federation import database, storage
+from federation import database, phrases, storage
 from federation.models import Round, TrainingSession
 from federation.payloads import printable
 
@@ -64,14 +64,10 @@ def failing(session: TrainingSession, round_: Round | None) -> list[str]:
     """The steps that are being tried again, a sentence each. round_: the session's active one."""
     active = None if round_ is None else round_.pk
     return [
-        f"{told['sentence']} It failed {_times(told['times'])} and is tried again."
+        f"{told['sentence']} It failed {phrases.times(told['times'])} and is tried again."
         for told in session.failing.values()
         if told["round"] in (None, active)
     ]
-
-
-def _times(number: int) -> str:
-    return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def _failed(step: Step, error: Exception, give_up: Callable[[str], object]) -> bool:

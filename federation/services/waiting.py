@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TypedDict
 
@@ -86,7 +87,9 @@ def _silence(seat: Participation, now: datetime) -> str:
 
 
 def _of_opening(session: TrainingSession, now: datetime) -> list[Reason]:
-    sessions = list(TrainingSession.objects.waiting_for_a_round())
+    if rounds.rests(session, now):
+        return [_of_rest(session, now)]
+    sessions = [one for one in TrainingSession.objects.waiting_for_a_round() if not rounds.rests(one, now)]
     turn = next((turn for turn in rounds.turns(sessions, rounds.pool(now)) if turn.session == session), None)
     if turn is None or turn.is_due or turn.error:  # it opens with the next tick
         return []
@@ -103,6 +106,14 @@ def _of_opening(session: TrainingSession, now: datetime) -> list[Reason]:
         detail = f"It is the turn of {first} first, which waited longer and may ask the same clients."
         return [Reason(reason="clients_busy", detail=detail)]
     return [Reason(reason="clients_busy", detail=_busy(turn))]
+
+
+def _of_rest(session: TrainingSession, now: datetime) -> Reason:
+    failed, until = session.last_round(), session.idle_since
+    assert failed is not None and until is not None
+    again = phrases.span(math.ceil((until - now).total_seconds()))
+    failed_times = f"Round {failed.number} failed {phrases.times(failed.attempt)}"
+    return Reason(reason="retrying", detail=f"{failed_times}. It is tried again in {again}. {failed.reason}")
 
 
 def _busy(turn: rounds.Turn) -> str:

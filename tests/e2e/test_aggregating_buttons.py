@@ -22,12 +22,13 @@ TAKE = """
 from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
+from federation import reasons
 from federation.models import Round
 from federation.services import rounds
 now = timezone.now()
 with transaction.atomic():
     round_ = Round.objects.select_for_update().get(session={session}, status="collecting")
-    assert rounds.collect(round_, reason="The round closed without it.", now=now)
+    assert rounds.collect(round_, reason=reasons.ROUND_CLOSED, now=now)
     Round.objects.filter(pk=round_.pk).update(lease_token="a slow worker", lease_until=now + timedelta(hours=1))
 """
 DIE = "from federation.services import rounds; rounds.free_leases()"

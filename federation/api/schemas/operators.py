@@ -107,6 +107,8 @@ class SeatOut(Schema):
     client: ClientReference
     status: str
     reason: str
+    reason_code: str | None
+    reason_args: dict[str, Any]
     num_examples: int | None
     counted_examples: int | None
     flags: list[dict[str, Any]]
@@ -123,6 +125,8 @@ class RoundOut(Schema):
     attempt: int
     status: str
     reason: str
+    reason_code: str | None
+    reason_args: dict[str, Any]
     opened_at: datetime
     closed_at: datetime | None
     participations: list[SeatOut]

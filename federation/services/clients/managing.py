@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from federation import events, tags, tokens
+from federation import events, reasons, tags, tokens
 from federation.models import Client, ServerEvent
 from federation.services import rounds
 
@@ -23,7 +23,7 @@ def set_enabled(client: Client, enabled: bool, *, by: str) -> None:
         return
     client.enabled = enabled
     if not enabled:
-        rounds.withdraw(client, reason="The client was disabled.")
+        rounds.withdraw(client, reason=reasons.DISABLED)
     kind = ServerEvent.Kind.CLIENT_ENABLED if enabled else ServerEvent.Kind.CLIENT_DISABLED
     events.record_server(kind, client=events.reference(client), by=by)
 
@@ -36,7 +36,7 @@ def remove(client: Client, *, by: str, now: datetime) -> None:
     away = {"last_seen": None, "announced_online": False}
     removed = Client.objects.filter(pk=client.pk, removed_at=None).update(**gone, **away)
     client.enabled = False
-    rounds.withdraw(client, reason="The client was removed.")
+    rounds.withdraw(client, reason=reasons.REMOVED)
     if was_enabled:
         events.record_server(ServerEvent.Kind.CLIENT_DISABLED, client=events.reference(client), by=by)
     if removed:

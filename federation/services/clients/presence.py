@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from federation import events, tokens
+from federation import events, reasons, tokens
 from federation.compiled import Select
 from federation.errors import Unauthorized
 from federation.models import Client, ServerEvent
@@ -93,5 +93,5 @@ def announce_offline(*, now: datetime) -> None:
 def leave(client: Client, *, now: datetime | None = None) -> None:
     """A client says goodbye: it is offline until its next call, and its open seats are dropped."""
     Client.objects.filter(pk=client.pk).update(last_seen=None, announced_online=False, instance="", instance_since=None)
-    seats.drop_open(client, reason="The client left.")
+    seats.drop_open(client, reason=reasons.LEFT)
     note(client, ServerEvent.Kind.CLIENT_LEFT, now=now or timezone.now())

@@ -4,7 +4,7 @@ from federation.services.rounds.advancing import advance, may_move, open_next
 from federation.services.rounds.aggregating import LEASE, Lease, LeaseLost, aggregate, claim, free_leases, reopen
 from federation.services.rounds.closing import cancel_active, close, collect, fail, give_up
 from federation.services.rounds.moves import move
-from federation.services.rounds.opening import Pool, Turn, next_try, pool, turns
+from federation.services.rounds.opening import Pool, Turn, next_try, pool, rests, turns
 from federation.services.rounds.publishing import federated_metrics, publish
 from federation.services.rounds.steering import MAX_EXTENSION_SECONDS, extend, finish, not_yet, skip
 from federation.services.rounds.withdrawing import withdraw
@@ -36,6 +36,7 @@ __all__ = [
     "pool",
     "publish",
     "reopen",
+    "rests",
     "skip",
     "turns",
     "withdraw",

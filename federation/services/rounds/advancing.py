@@ -16,7 +16,7 @@ from federation.services.rounds.closing import (
     fail_active,
     fail_unopened,
 )
-from federation.services.rounds.opening import Turn, open_for, pool, turns
+from federation.services.rounds.opening import Turn, open_for, pool, rests, turns
 from federation.services.steps import Step, StepFailed
 
 
@@ -68,7 +68,7 @@ def open_next(*, now: datetime) -> bool:
     Sessions behind it that could ask the same clients wait while it waits for busy ones, so that a session that
     needs many is never starved by one that needs few. One that has too few clients online holds nobody up.
     """
-    waiting = list(TrainingSession.objects.waiting_for_a_round())
+    waiting = [one for one in TrainingSession.objects.waiting_for_a_round() if not rests(one, now)]
     if not waiting or not server.may_open(now):
         return False
     everyone = pool(now)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from federation import events, killpoints, storage
+from federation import events, killpoints, reasons, storage
 from federation.errors import StorageFull
 from federation.killpoints import Point
 from federation.lifecycle import RoundStatus
@@ -73,8 +73,7 @@ class Lease:
 def aggregate(round_: Round, token: str) -> bool:
     """Build the next global model from the reported updates and publish it. False if it could not be done now."""
     if round_.claims >= MOST_CLAIMS:
-        reason = f"The worker was killed {MOST_CLAIMS} times while it aggregated the updates."
-        return fail(round_, reason=reason, now=timezone.now(), lease_token=token)
+        return fail(round_, reason=reasons.killed(MOST_CLAIMS), now=timezone.now(), lease_token=token)
     try:
         return _aggregate(round_, token)
     except LeaseLost:
@@ -131,6 +130,7 @@ def _aggregate(round_: Round, token: str) -> bool:
 @transaction.atomic
 def _fail(round_: Round, token: str, result: leaving_out.Result) -> bool:
     leaving_out.record(round_, result.left_out)
+    assert result.failure is not None
     failed = fail(round_, reason=result.failure, now=timezone.now(), lease_token=token)
     if not failed:  # another worker has the claim and decides itself
         transaction.set_rollback(True)

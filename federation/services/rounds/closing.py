@@ -6,24 +6,28 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
-from federation import events, schedules
+from federation import events, reasons, schedules
 from federation.lifecycle import (
     ACTIVE,
     LIVE,
     OPEN,
+    Outcome,
     RoundFailure,
     RoundStatus,
+    SeatReason,
+    SeatStatus,
     SessionStatus,
 )
 from federation.models import Event, Round, TrainingSession
+from federation.reasons import Reason, Trouble
 from federation.services import seats, server
 from federation.services.rounds import late, tallying
 from federation.services.rounds.moves import move
-from federation.services.rounds.opening import next_try
+from federation.services.rounds.opening import next_try, next_try_at
 
 Payload = dict[str, Any]
-MOST_NAMED = 3  # clients, in a reason
 
 
 def close(round_: Round, *, now: datetime) -> bool:
@@ -38,7 +42,8 @@ def close(round_: Round, *, now: datetime) -> bool:
         if locked is None or to is None:
             return False
         if to == RoundStatus.AGGREGATING:
-            return collect(locked, reason="The round closed without it.", now=now)
+            why = reasons.DEADLINE if now >= locked.deadline else reasons.ROUND_CLOSED
+            return collect(locked, reason=why, now=now)
         return fail(locked, reason=_missed(locked), now=now)
 
 
@@ -46,23 +51,28 @@ def _verdict(round_: Round, now: datetime) -> RoundStatus | None:
     return schedules.of(round_.session).verdict(tallying.of(round_), deadline=round_.deadline, now=now)
 
 
-def _missed(round_: Round) -> str:
-    reported, needed = round_.tally()["reported"], round_.session.quorum
-    when = "at the deadline" if round_.seats.filter(status__in=OPEN).exists() else "when no seat was open any more"
-    return f"{reported} of {needed} needed updates had arrived {when}.{_withdrawn(round_)}"
+def _missed(round_: Round) -> Reason:
+    """Why the quorum is missed, with what its clients said."""
+    withdrawn = round_.seats.filter(withdrawn=True).order_by("client__name")
+    return reasons.quorum_missed(
+        round_.tally()["reported"],
+        round_.session.quorum,
+        at_deadline=round_.seats.filter(status__in=OPEN).exists(),
+        withdrawn=list(withdrawn.values_list("client__name", flat=True)),
+        troubles=_troubles(round_),
+    )
 
 
-def _withdrawn(round_: Round) -> str:
-    """A sentence that names clients whose updates do not count, because they were disabled or removed."""
-    names = sorted(round_.seats.filter(withdrawn=True).values_list("client__name", flat=True))
-    if not names:
-        return ""
-    some = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-    return f" Not counted, because disabled or removed: {some}."
+def _troubles(round_: Round) -> list[Trouble]:
+    """Clients that gave up, and open seats whose last update was refused."""
+    found = round_.seats.filter(Q(status=SeatStatus.FAILED) | Q(status__in=OPEN) & ~Q(reason=""))
+    codes = {SeatStatus.FAILED.value: SeatReason.CLIENT_FAILED}
+    rows = found.order_by("seat").values_list("client__name", "status", "reason")
+    return [Trouble(name, codes.get(status, SeatReason.REJECTED), reason) for name, status, reason in rows]
 
 
 @transaction.atomic
-def collect(round_: Round, *, reason: str, now: datetime) -> bool:
+def collect(round_: Round, *, reason: Reason, now: datetime) -> bool:
     """Take in no more updates and hand the round to aggregation. False if someone moved it first."""
     if not move(round_, RoundStatus.AGGREGATING, collected_at=now):
         return False
@@ -72,30 +82,31 @@ def collect(round_: Round, *, reason: str, now: datetime) -> bool:
 
 
 @transaction.atomic
-def fail(round_: Round, *, reason: str, now: datetime, lease_token: str | None = None) -> bool:
+def fail(round_: Round, *, reason: Reason, now: datetime, lease_token: str | None = None) -> bool:
     """End a round without a model. The session's setting decides: try again, skip it, or fail the session."""
     guard = {} if lease_token is None else {"lease_token": lease_token}
-    if not move(round_, RoundStatus.FAILED, guard=guard, reason=reason, closed_at=now):
-        return False
-    seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
-    session = round_.session
     again, skipped = (round_.on_failure == one for one in (RoundFailure.RETRY, RoundFailure.SKIP))
+    outcome = Outcome.SKIPPED if skipped else Outcome.NOTHING
+    if not move(round_, RoundStatus.FAILED, guard=guard, outcome=outcome, closed_at=now, **reason.fields):
+        return False
+    seats.drop(round_.seats.all(), reason=reasons.ROUND_FAILED, closing=True)
+    session = round_.session
     where: Payload = {"round": round_.number, "attempt": round_.attempt}
-    events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=again, skipped=skipped)
+    events.record(session.pk, Event.Kind.ROUND_FAILED, **where, **reason.fields, retried=again, skipped=skipped)
     if skipped:
         _skip(round_, now)
     elif again:
-        TrainingSession.objects.filter(pk=session.pk).update(idle_since=now)
+        TrainingSession.objects.filter(pk=session.pk).update(idle_since=next_try_at(round_, now))
     else:
         times = "once" if round_.attempt == 1 else f"{round_.attempt} times"
-        _fail_session(session, f"Round {round_.number} failed {times}. The last time: {reason}", now)
+        _fail_session(session, f"Round {round_.number} failed {times}. The last time: {reason.sentence}", now)
     return True
 
 
 def _skip(round_: Round, now: datetime) -> None:
     """Go on with the next number from the last model. A session none of whose rounds made one has failed."""
     session = round_.session
-    if not session.models.filter(version__gt=0).exists() and session.rounds <= round_.number:
+    if not session.round_set.filter(outcome=Outcome.MODEL).exists() and session.rounds <= round_.number:
         _fail_session(session, "Every round failed and was skipped, so that there is no model to keep.", now)
     elif complete_or_go_on(round_, now):
         events.record(session.pk, Event.Kind.SESSION_COMPLETED, rounds=round_.number)
@@ -108,14 +119,14 @@ def _fail_session(session: TrainingSession, reason: str, now: datetime) -> None:
 
 
 @transaction.atomic
-def fail_active(round_id: int, reason: str, *, now: datetime) -> bool:
+def fail_active(round_id: int, sentence: str, *, now: datetime) -> bool:
     """Fail a round for which a step was given up, whatever its state. False if it is over."""
     round_ = Round.objects.select_for_update().filter(pk=round_id, status__in=ACTIVE).first()
-    return round_ is not None and fail(round_, reason=reason, now=now)
+    return round_ is not None and fail(round_, reason=reasons.internal(sentence), now=now)
 
 
 @transaction.atomic
-def fail_unopened(session: TrainingSession, reason: str, *, now: datetime) -> bool:
+def fail_unopened(session: TrainingSession, sentence: str, *, now: datetime) -> bool:
     """Fail the next round of a session, which could not be opened: it has no seats, so nobody is asked."""
     following, base = next_try(session), session.last_model()
     if following is None or base is None:
@@ -123,27 +134,30 @@ def fail_unopened(session: TrainingSession, reason: str, *, now: datetime) -> bo
     number, attempt = following
     times = {"opened_at": now, "deadline": now}
     round_ = Round.objects.create(session=session, number=number, attempt=attempt, base_model=base, **times)
-    return fail(round_, reason=reason, now=now)
+    return fail(round_, reason=reasons.internal(sentence), now=now)
 
 
 @transaction.atomic
-def give_up(session: TrainingSession, *, reason: str, now: datetime) -> None:
+def give_up(session: TrainingSession, *, reason: Reason, now: datetime) -> None:
     """Fail the open round and the session: what they stand on is lost, so that trying again would not help."""
     round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
-    if round_ is not None and move(round_, RoundStatus.FAILED, reason=reason, closed_at=now):
-        seats.drop(round_.seats.all(), reason="The round failed.", closing=True)
+    ends = {"outcome": Outcome.NOTHING, "closed_at": now, **reason.fields}
+    if round_ is not None and move(round_, RoundStatus.FAILED, **ends):
+        seats.drop(round_.seats.all(), reason=reasons.ROUND_FAILED, closing=True)
         where: Payload = {"round": round_.number, "attempt": round_.attempt}
-        events.record(session.pk, Event.Kind.ROUND_FAILED, **where, reason=reason, retried=False)
-    _fail_session(session, reason, now)
+        events.record(session.pk, Event.Kind.ROUND_FAILED, **where, **reason.fields, retried=False)
+    _fail_session(session, reason.sentence, now)
 
 
 @transaction.atomic
 def cancel_active(session: TrainingSession, *, now: datetime) -> None:
     """Cancel the open round of a session that is being cancelled. What was sent for it is not counted."""
     round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
-    if round_ and move(round_, RoundStatus.CANCELLED, closed_at=now, reason="The session was cancelled."):
-        seats.drop(round_.seats.all(), reason="The session was cancelled.")
-        events.record(session.pk, Event.Kind.ROUND_CANCELLED, round=round_.number, attempt=round_.attempt)
+    ends = {"outcome": Outcome.NOTHING, "closed_at": now, **reasons.CANCELLED.fields}
+    if round_ and move(round_, RoundStatus.CANCELLED, **ends):
+        seats.drop(round_.seats.all(), reason=reasons.SESSION_CANCELLED)
+        where: Payload = {"round": round_.number, "attempt": round_.attempt}
+        events.record(session.pk, Event.Kind.ROUND_CANCELLED, **where, **reasons.CANCELLED.fields)
 
 
 def complete_or_go_on(round_: Round, now: datetime) -> bool:

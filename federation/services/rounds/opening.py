@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from federation import events, schedules
 from federation.fl import sampling
-from federation.lifecycle import ACTIVE, OPEN, RoundFailure, RoundStatus, SessionStatus
+from federation.lifecycle import ACTIVE, OPEN, SessionStatus
 from federation.models import Client, Event, Participation, Round, TrainingSession
 from federation.schedules import Crowd
 from federation.services import seats
@@ -97,8 +97,29 @@ def next_try(session: TrainingSession) -> tuple[int, int] | None:
         return 1, 1
     if last.status in ACTIVE:
         return None
-    again = last.status == RoundStatus.FAILED and last.on_failure == RoundFailure.RETRY
-    return (last.number, last.attempt + 1) if again else (last.number + 1, 1)
+    return (last.number + 1, 1) if last.is_over else (last.number, last.attempt + 1)
+
+
+# Seconds after its opening before which a failed round is not tried again, by attempt; the last holds for all others.
+PAUSES = (0, 5, 20, 60)
+
+
+def next_try_at(failed: Round, now: datetime) -> datetime:
+    """When a failed round is tried again: at once the first time, later each time where it fails at once."""
+    seconds = PAUSES[min(failed.attempt, len(PAUSES)) - 1]
+    return max(now, failed.opened_at + timedelta(seconds=seconds))
+
+
+def rests(session: TrainingSession, now: datetime) -> bool:
+    """Whether a session waits before it tries a round again: `idle_since` is still to come.
+
+    A clock that was set back makes older times look so, too; they lie further ahead than any pause.
+    """
+    longest = timedelta(seconds=PAUSES[-1])
+    if session.idle_since is None or not now < session.idle_since <= now + longest:
+        return False
+    last = session.last_round()
+    return last is not None and not last.is_over
 
 
 def open_for(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from federation import events
 from federation.compiled import Update
 from federation.fl import aggregation, workloads
 from federation.fl.numbers import bounded
-from federation.lifecycle import RoundStatus, SeatStatus
+from federation.lifecycle import Outcome, RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.services import seats
 from federation.services.rounds import leaving_out
@@ -36,7 +36,7 @@ def publish(
     now: datetime,
 ) -> bool:
     """Make a new global model known and complete its round. Only whoever holds the claim can."""
-    if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, closed_at=now):
+    if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, outcome=Outcome.MODEL, closed_at=now):
         return False
     own = [seat for seat in counted if seat.round_id == round_.pk]
     if _is_withdrawn(counted[len(own) :]):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from federation import events
+from federation import events, reasons
 from federation.errors import Conflict, Invalid
 from federation.lifecycle import RoundStatus
 from federation.models import Event, Round, TrainingSession
@@ -24,7 +24,7 @@ def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
     missing = tallying.missing(round_)
     if missing > 0:
         raise Conflict(not_yet(session, missing))
-    if collect(round_, reason=f"The round was finished by {by}.", now=now):
+    if collect(round_, reason=reasons.finished(by), now=now):
         events.record(session.pk, Event.Kind.ROUND_FINISHED, round=round_.number, attempt=round_.attempt, by=by)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from federation import events
+from federation import events, reasons
 from federation.lifecycle import ACTIVE, LIVE, OPEN, LatePolicy, RoundStatus, SeatStatus
 from federation.models import Client, Event, Participation, Round
+from federation.reasons import Reason
 from federation.services import seats
 from federation.services.rounds import tallying
 from federation.services.rounds.moves import move
@@ -22,7 +23,7 @@ AGAIN: dict[str, Any] = {"lease_token": "", "lease_until": None, "claims": 0}  #
 
 
 @transaction.atomic
-def withdraw(client: Client, *, reason: str) -> None:
+def withdraw(client: Client, *, reason: Reason) -> None:
     """Take out everything of a client that is in no model yet, for good. If enabled again, it starts with a new seat.
 
     A collecting round continues without it. A round that is being aggregated is aggregated again without it; below the
@@ -37,7 +38,7 @@ def withdraw(client: Client, *, reason: str) -> None:
             _judge_again(round_)
     by_session: defaultdict[int, list[tuple[Event.Kind, dict[str, Any]]]] = defaultdict(list)
     for seat in gone:
-        payload = seats.describe(seat) | {"reason": reason}
+        payload = seats.describe(seat) | reason.fields
         by_session[seat.round.session_id].append((Event.Kind.SEAT_DROPPED, payload))
     for session_id in sorted(by_session):
         events.record_all(session_id, by_session[session_id])
@@ -54,8 +55,8 @@ def withdraw_all(seats_: Sequence[Participation]) -> bool:
     return bool(gone)
 
 
-def reason_of(client: Client) -> str:
-    return "The client was disabled." if client.removed_at is None else "The client was removed."
+def reason_of(client: Client) -> Reason:
+    return reasons.DISABLED if client.removed_at is None else reasons.REMOVED
 
 
 def _touched(client: Client) -> QuerySet[Round]:
@@ -65,7 +66,7 @@ def _touched(client: Client) -> QuerySet[Round]:
     return Round.objects.filter(Exists(own) | Exists(late), status__in=ACTIVE)
 
 
-def _take_out(client: Client, touched: Sequence[Round], reason: str) -> list[Participation]:
+def _take_out(client: Client, touched: Sequence[Round], reason: Reason) -> list[Participation]:
     """Mark the seats that do not count any more. Returns those that counted or would have, unchanged."""
     mine = Participation.objects.filter(client=client)
     own = _locked(mine.filter(round__in=touched, status__in=STANDING))
@@ -75,7 +76,7 @@ def _take_out(client: Client, touched: Sequence[Round], reason: str) -> list[Par
     waiting = _locked(over.filter(status=SeatStatus.LATE, round__session__late_policy=LatePolicy.NEXT_ROUND))
     to_come = _locked(over.filter(status__in=MAY_BE_LATE))
     found = own + taken + waiting
-    with_reason = {"withdrawn": True, "reason": reason, "counted_in": None, "staleness": 0}
+    with_reason = {"withdrawn": True, "counted_in": None, "staleness": 0, **reason.fields}
     Participation.objects.filter(pk__in=[seat.pk for seat in found]).update(**with_reason)
     Participation.objects.filter(pk__in=[seat.pk for seat in own]).update(status=SeatStatus.DROPPED)
     Participation.objects.filter(pk__in=[seat.pk for seat in to_come]).update(withdrawn=True)

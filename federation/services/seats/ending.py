@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from federation import events
+from federation import events, reasons
 from federation.errors import Conflict
 from federation.lifecycle import OPEN, FileStatus, SeatStatus
 from federation.models import Client, Event, Participation
+from federation.reasons import Reason
 from federation.services.seats.offering import FRESH
 from federation.services.seats.payload import describe
 
@@ -18,23 +20,23 @@ from federation.services.seats.payload import describe
 @transaction.atomic
 def fail(seat: Participation, *, reason: str) -> None:
     """A client gives up its seat. Saying so twice is harmless."""
-    reason = reason.strip()[:500] or "The client gave no reason."
-    if not Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(status=SeatStatus.FAILED, reason=reason):
+    why = reasons.client_failed(reason).fields
+    if not Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(status=SeatStatus.FAILED, **why):
         seat.refresh_from_db(fields=["status"])
         if seat.status == SeatStatus.FAILED:
             return
         raise Conflict(f"This seat is {seat.status} and cannot be given up any more.")
-    events.record(seat.round.session_id, Event.Kind.SEAT_FAILED, **describe(seat), reason=reason)
+    events.record(seat.round.session_id, Event.Kind.SEAT_FAILED, **describe(seat), **why)
 
 
 @transaction.atomic
 def skip(seat: Participation, *, by: str) -> None:
     """An operator goes on without a client. What it sends later is kept, labelled late."""
-    reason = f"Skipped by {by}."
-    if not Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(status=SeatStatus.DROPPED, reason=reason):
+    why = reasons.skipped(by).fields
+    if not Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(status=SeatStatus.DROPPED, **why):
         seat.refresh_from_db(fields=["status"])
         raise Conflict(f"{seat.client.name} is {seat.status} in this round; only an open seat can be skipped.")
-    events.record(seat.round.session_id, Event.Kind.SEAT_SKIPPED, **describe(seat), by=by)
+    events.record(seat.round.session_id, Event.Kind.SEAT_SKIPPED, **describe(seat), **why, by=by)
 
 
 def ask_again(seat: Participation) -> bool:
@@ -49,17 +51,16 @@ def ask_again(seat: Participation) -> bool:
                 return bool(reported.update(status=SeatStatus.INVITED, **FRESH))
         except IntegrityError:  # it holds an open seat in another session
             pass
-    reason = "Its update was damaged on the server's disk, and the client could not be asked again."
-    reported.update(status=SeatStatus.DROPPED, reason=reason, file_status=FileStatus.LOST)
+    reported.update(status=SeatStatus.DROPPED, file_status=FileStatus.LOST, **reasons.DAMAGED.fields)
     return False
 
 
-def drop_open(client: Client, *, reason: str) -> None:
+def drop_open(client: Client, *, reason: Reason) -> None:
     """Drop whatever seats a client holds open. Call inside a transaction."""
     drop(Participation.objects.filter(client=client), reason=reason)
 
 
-def drop(those: QuerySet[Participation], *, reason: str, closing: bool = False) -> None:
+def drop(those: QuerySet[Participation], *, reason: Reason, closing: bool = False) -> None:
     """End open seats. Call inside a transaction.
 
     closing: the round closes, so that a seat whose last update was refused is `rejected` for good.
@@ -69,14 +70,15 @@ def drop(those: QuerySet[Participation], *, reason: str, closing: bool = False) 
     ended = list(found.select_related("client", "round").order_by("pk"))
     rows = Participation.objects.filter(pk__in=[seat.pk for seat in ended], status__in=OPEN)
 
-    def why(seat: Participation) -> str:
-        return seat.reason if closing and seat.reason else reason
+    def why(seat: Participation) -> dict[str, Any]:
+        own = {name: getattr(seat, name) for name in reasons.NONE}
+        return own if closing and seat.reason else reason.fields
 
     if closing:
         rows.exclude(reason="").update(status=SeatStatus.REJECTED)
-    rows.update(status=SeatStatus.DROPPED, reason=reason)
+    rows.update(status=SeatStatus.DROPPED, **reason.fields)
     for session_id, dropped in groupby(sorted(ended, key=_session), key=_session):
-        entries = [(Event.Kind.SEAT_DROPPED, describe(seat) | {"reason": why(seat)}) for seat in dropped]
+        entries = [(Event.Kind.SEAT_DROPPED, describe(seat) | why(seat)) for seat in dropped]
         events.record_all(session_id, entries)  # at once: the round is locked meanwhile
 
 

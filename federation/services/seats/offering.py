@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from federation import events
+from federation import events, reasons
 from federation.compiled import Insert, Select, Update
 from federation.errors import NotFound
 from federation.lifecycle import OPEN, FileStatus, RoundStatus, SeatStatus
@@ -28,7 +28,7 @@ FRESH: dict[str, Any] = {  # what a seat has before its client works
     "fraction": 0.0,
     "upload_offset": 0,
     "upload_length": None,
-    "reason": "",
+    **reasons.NONE,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.db import transaction
 from django.db.models import F
 
-from federation import events, killpoints, storage
+from federation import events, killpoints, reasons, storage
 from federation.compiled import Select, Update
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
 from federation.fl import encodings, weights
@@ -23,10 +23,9 @@ from federation.services.models import damage
 from federation.services.seats import flags
 from federation.services.seats.payload import describe
 
-REASON_LENGTH = 500
 TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
 # Fields of a seat: what others may change while its update is on its way, and what an update changes.
-STATE = ("status", "digest", "reason", "trained_at")
+STATE = ("status", "digest", *reasons.NONE, "trained_at")
 SETTLED = (
     *(*STATE, "num_bytes", "num_examples", "counted_examples", "update_norm", "metrics", "flags"),
     *("fraction", "reported_at", "progress_at"),
@@ -161,7 +160,9 @@ def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: dat
     seat.digest, seat.num_bytes = update.digest, update.num_bytes
     seat.num_examples, seat.metrics = update.num_examples, storable(update.metrics)
     _weigh(seat, update)
-    seat.reason = "" if status == SeatStatus.REPORTED else seat.reason
+    if status == SeatStatus.REPORTED:
+        for name, value in reasons.NONE.items():
+            setattr(seat, name, value)
     seat.fraction, seat.reported_at, seat.progress_at = 1.0, now, now
     seat.trained_at = seat.trained_at or now
     _settled([(*(getattr(seat, name) for name in SETTLED), seat.pk)])
@@ -210,12 +211,12 @@ def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: 
 @transaction.atomic
 def _reject(seat: Participation, reason: str) -> None:
     """Note why an update was refused. The seat stays open for a better one. The log tells so many times of a seat."""
-    reason = reason[:REASON_LENGTH]
+    why = reasons.rejected(reason).fields
     mine = Participation.objects.filter(pk=seat.pk, status__in=OPEN)
-    if not mine.update(reason=reason, rejections=F("rejections") + 1):
+    if not mine.update(**why, rejections=F("rejections") + 1):
         return
     if mine.filter(rejections__lte=TOLD_REJECTIONS).exists():
-        events.record(seat.round.session_id, Event.Kind.UPDATE_REJECTED, **describe(seat), reason=reason)
+        events.record(seat.round.session_id, Event.Kind.UPDATE_REJECTED, **describe(seat), **why)
 
 
 def _closed(seat: Participation) -> str:

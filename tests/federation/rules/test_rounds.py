@@ -1,5 +1,7 @@
 """Rounds open, fail, are tried again, and give way to one another."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -41,12 +43,12 @@ def test_a_client_never_holds_two_open_seats(open_round, launch):
 
 
 def test_a_failed_round_is_tried_again_and_then_fails_the_session(session):
-    for attempt in (1, 2, 3):
-        assert rounds.advance(session, now=NOW)
+    for attempt, now in ((1, NOW), (2, NOW), (3, NOW + timedelta(seconds=9))):
+        assert rounds.advance(session, now=now)
         assert session.last_round().attempt == attempt
         for seat in Participation.objects.filter(status=SeatStatus.INVITED):
             seats.fail(seat, reason="out of disk")
-        assert rounds.advance(session, now=NOW)
+        assert rounds.advance(session, now=now)
         assert session.last_round().status == RoundStatus.FAILED
     session.refresh_from_db()
     assert session.status == SessionStatus.FAILED

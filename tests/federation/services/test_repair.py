@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from federation import storage, tasks
+from federation import reasons, storage, tasks
 from federation.fl.workloads.synthetic import Synthetic
 from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, GlobalModel, Participation
@@ -312,7 +312,7 @@ def test_a_file_that_was_put_back_is_taken_as_it_is(trained):
 
 def test_the_tick_looks_after_the_models_of_sessions_that_have_ended(trained, alice, enqueued):
     session = trained()
-    rounds.give_up(session, reason="enough", now=session.created_at)
+    rounds.give_up(session, reason=reasons.internal("enough"), now=session.created_at)
     tasks.advance_all()
     assert ("advance", session.pk) not in enqueued
     damage_file(session.last_model().digest)

@@ -194,10 +194,12 @@ def test_a_failed_round_is_retried_twice_and_then_fails_its_session_with_the_rea
     for attempt in (1, 2, 3):
         assert (session.active_round().number, session.active_round().attempt) == (1, attempt)
         seats.fail(seat_of("anna"), reason="no data")
+        now += timedelta(seconds=9 if attempt == 2 else 0)
         settle(session, now=now)
     assert session.status == SessionStatus.FAILED and session.ended_at == now
     assert session.reason == (
-        "Round 1 failed 3 times. The last time: 0 of 1 needed updates had arrived when no seat was open any more."
+        "Round 1 failed 3 times. The last time: 0 of 1 needed updates had arrived when no seat was open any more. "
+        "anna gave up: no data."
     )
     assert kinds(session)[-2:] == ["round.failed", "session.failed"]
     assert session.active_round() is None
