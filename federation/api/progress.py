@@ -29,10 +29,19 @@ async def post(exchange: Exchange) -> None:
 def _report(headers: dict[str, str], seat_id: int, body: bytes) -> dict[str, Any]:
     client, now = client_in(headers), timezone.now()
     given = _parsed(problems.json_of(body, LIMIT))
-    points = [progress.Point(p.name, p.step, p.value, p.time or now) for p in given.metrics]
+    points = [progress.Point(p.name, p.step, p.value, p.time or given.sent_at or now) for p in given.metrics]
+    timings = given.timings.model_dump(exclude_none=True) if given.timings else None
     seat = seats.of(client, seat_id)
     before = seat.points_left_out
-    goes_on = progress.report(seat, phase=given.phase, fraction=given.fraction, points=points, now=now)
+    goes_on = progress.report(
+        seat,
+        phase=given.phase,
+        fraction=given.fraction,
+        points=points,
+        timings=timings,
+        sent_at=given.sent_at,
+        now=now,
+    )
     left_out = seat.points_left_out - before
     return {"continue": goes_on} | ({"left_out": left_out} if left_out else {})
 

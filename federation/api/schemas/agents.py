@@ -19,6 +19,7 @@ from federation.api.schemas.common import Measure, Sentences, Storable, Strict, 
 from federation.models import Phase
 
 MAX_POINTS = 10_000  # in one progress call
+MAX_SECONDS = 31_536_000  # of one phase
 
 
 class Enrolment(Strict):
@@ -47,10 +48,25 @@ class MetricPoint(Plain):
     time: Annotated[datetime, AfterValidator(in_utc)] | None = None
 
 
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=MAX_SECONDS)]
+
+
+class Timings(Plain):
+    """How long each phase of this work took, by the client's clock."""
+
+    downloading: Seconds | None = None
+    training: Seconds | None = None
+    evaluating: Seconds | None = None
+
+
 class Progress(Plain):
+    """timings: in the last call before the upload. sent_at: the client's time when it sends this call."""
+
     phase: Phase
     fraction: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
     metrics: Annotated[list[MetricPoint], Field(max_length=MAX_POINTS)] = []
+    timings: Timings | None = None
+    sent_at: Annotated[datetime, AfterValidator(in_utc)] | None = None
 
 
 class Failure(Strict):

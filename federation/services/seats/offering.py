@@ -28,6 +28,7 @@ FRESH: dict[str, Any] = {  # what a seat has before its client works
     "fraction": 0.0,
     "upload_offset": 0,
     "upload_length": None,
+    "timings": None,
     **reasons.NONE,
 }
 

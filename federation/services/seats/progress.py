@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import compress
 from typing import Any
@@ -33,9 +33,20 @@ POINTS_AT_ONCE = 500  # in one event: browsers get whole events
 _insert = Insert(Metric, "session", "participation", "name", "step", "value", "time")
 
 
-def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequence[Point], now: datetime) -> bool:
+def report(
+    seat: Participation,
+    *,
+    phase: Phase,
+    fraction: float,
+    points: Sequence[Point],
+    now: datetime,
+    timings: Mapping[str, float] | None = None,
+    sent_at: datetime | None = None,
+) -> bool:
     """Note where a client is and add its points, each once. False: the client should drop this work.
 
+    timings: seconds of each phase, as the client measured them. sent_at: when it sent this, by the clock that its
+    points have; without it the points' times count as they are.
     Points beyond a quota are left out and counted in `seat.points_left_out`; the client continues.
     """
     goes_on = seat.is_open and seat.round.status == RoundStatus.COLLECTING
@@ -44,9 +55,9 @@ def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequen
     kept = list(compress(once, account.kept(point.name for point in once)))
     left_out = len(once) - len(kept)
     with transaction.atomic():
-        fresh = _insert_missing(seat, _timed(seat, kept, now))
+        fresh = _insert_missing(seat, _timed(seat, kept, sent_at or now, now))
         killpoints.reached(killpoints.Point.METRICS_HALF_WRITTEN)
-        moved = _write(seat, phase, fraction, now, goes_on=goes_on, fresh=len(fresh), left_out=left_out)
+        moved = _write(seat, phase, fraction, now, timings, goes_on=goes_on, fresh=len(fresh), left_out=left_out)
         told = bool(fresh) or (moved and account.may_tell(now))
         entries = _reported(seat, phase, fraction, fresh) if told else []
         if left_out and not seat.points_left_out:
@@ -58,12 +69,20 @@ def report(seat: Participation, *, phase: Phase, fraction: float, points: Sequen
     return goes_on
 
 
-def _timed(seat: Participation, points: Sequence[Point], now: datetime) -> Sequence[Point]:
-    """The points, with times limited to the seat's work: a client's clock may be years off."""
+def _timed(seat: Participation, points: Sequence[Point], sent_at: datetime, now: datetime) -> Sequence[Point]:
+    """The points by the server's clock, within the seat's work: the client's clock may be years off."""
     begin = min(seat.taken_at or now, now)
-    if all(begin <= point.time <= now for point in points):
+    if sent_at == now and all(begin <= point.time <= now for point in points):
         return points
-    return [replace(point, time=min(now, max(begin, point.time))) for point in points]
+    return [replace(point, time=min(now, max(begin, _shifted(point.time - sent_at, now)))) for point in points]
+
+
+def _shifted(ahead: timedelta, now: datetime) -> datetime:
+    """So much before or after now, as far as there are dates."""
+    try:
+        return now + ahead
+    except OverflowError:
+        return now if ahead > timedelta() else datetime.min.replace(tzinfo=UTC)
 
 
 def _insert_missing(seat: Participation, points: Sequence[Point]) -> list[Point]:
@@ -84,7 +103,15 @@ def _moving(*names: str) -> Update:
 
 
 def _write(
-    seat: Participation, phase: Phase, fraction: float, now: datetime, *, goes_on: bool, fresh: int, left_out: int
+    seat: Participation,
+    phase: Phase,
+    fraction: float,
+    now: datetime,
+    timings: Mapping[str, float] | None,
+    *,
+    goes_on: bool,
+    fresh: int,
+    left_out: int,
 ) -> bool:
     """Write the seat's progress and number of points.
 
@@ -103,6 +130,8 @@ def _write(
         fields["training_at"] = now
     if phase == Phase.UPLOADING and seat.trained_at is None:
         fields["trained_at"] = now
+    if timings is not None:
+        fields |= {"timings": dict(timings), "trained_at": now}
     if fresh or left_out:
         fields |= {"num_points": fresh, "points_left_out": left_out}
     _moving(*fields)([(*fields.values(), seat.pk)])

@@ -3,11 +3,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from federation.api.progress import MAX_BODY_BYTES, _report
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Event, Metric, Participation
 from federation.services import sessions
+from federation.services.seats import progress as seat_progress
 from tests.federation.api.conftest import problem
 from tests.federation.cast import seat_of, send, token_of
 
@@ -197,3 +200,74 @@ def test_progress_costs_a_handful_of_queries(open_round, django_assert_max_num_q
     headers, seat_id = {"authorization": f"Bearer {token_of('anna')}"}, seat_of("anna").pk
     with django_assert_max_num_queries(8):  # two of them begin and end the transaction
         assert _report(headers, seat_id, json.dumps(body).encode()) == {"continue": True}
+
+
+# ---- what a client measured, by its own clock
+
+
+TIMINGS = {"downloading": 0.04, "training": 0.9, "evaluating": 0.2}
+
+
+def test_timings_are_kept_with_the_seat(open_round, progress):
+    open_round("anna")
+    assert progress("anna", GOOD).status == 200
+    assert (seat_of("anna").timings, seat_of("anna").trained_at) == (None, None)
+    assert progress("anna", GOOD | {"phase": "uploading", "timings": TIMINGS}).status == 200
+    assert seat_of("anna").timings == TIMINGS
+    assert seat_of("anna").trained_at is not None
+    assert progress("anna", GOOD | {"phase": "uploading"}).status == 200
+    assert seat_of("anna").timings == TIMINGS
+
+
+def test_a_phase_may_be_left_out_of_timings(open_round, progress):
+    open_round("anna")
+    assert progress("anna", GOOD | {"timings": {"training": 1, "evaluating": None}}).status == 200
+    assert seat_of("anna").timings == {"training": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("timings", "field"),
+    [
+        ({"training": -1}, "timings.training"),
+        ({"training": 1e300}, "timings.training"),
+        ({"training": "long"}, "timings.training"),
+        ({"sleeping": 1}, "timings.sleeping"),
+        ([1], "timings"),
+    ],
+)
+def test_impossible_timings_are_refused_by_name(open_round, progress, timings, field):
+    open_round("anna")
+    answer = progress("anna", GOOD | {"timings": timings})
+    assert answer.status == 422 and field in [one["field"] for one in answer.json()["errors"]]
+    assert seat_of("anna").timings is None
+
+
+@pytest.mark.parametrize("off", [timedelta(days=20 * 365), timedelta(hours=-1), timedelta()])
+def test_times_of_points_are_mapped_to_the_servers_clock(open_round, progress, off):
+    open_round("anna")
+    Participation.objects.update(taken_at=timezone.now() - timedelta(minutes=1))
+    sent = timezone.now() + off
+    points = [
+        {"name": "loss", "step": step, "value": 1, "time": (sent - timedelta(seconds=ago)).isoformat()}
+        for step, ago in ((1, 30), (2, 10), (3, 0))
+    ]
+    before = timezone.now()
+    assert progress("anna", GOOD | {"metrics": points, "sent_at": sent.isoformat()}).status == 200
+    first, second, third = Metric.objects.order_by("step").values_list("time", flat=True)
+    assert (second - first, third - second) == (timedelta(seconds=20), timedelta(seconds=10))
+    assert before <= third <= timezone.now()
+
+
+@given(sent=st.datetimes(timezones=st.just(UTC)), time=st.datetimes(timezones=st.just(UTC)))
+def test_whatever_a_clients_clock_says_its_points_lie_within_its_work(sent, time):
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    seat = Participation(taken_at=now - timedelta(minutes=1))
+    (point,) = seat_progress._timed(seat, [seat_progress.Point("loss", 1, 1.0, time)], sent, now)
+    assert seat.taken_at <= point.time <= now
+
+
+def test_a_point_without_a_time_counts_as_of_its_arrival(open_round, progress):
+    open_round("anna")
+    before = timezone.now()
+    assert progress("anna", GOOD | {"sent_at": "2001-01-01T00:00:00Z"}).status == 200
+    assert before <= Metric.objects.get().time <= timezone.now()
