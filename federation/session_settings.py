@@ -18,7 +18,8 @@ from federation.fl.encodings import ENCODINGS
 from federation.fl.options import Kind, Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
-from federation.lifecycle import LatePolicy, RoundFailure
+from federation.lifecycle import LatePolicy, RoundFailure, Schedule
+from federation.schedules import SCHEDULES
 from federation.setting_kinds import (
     Choice,
     Named,
@@ -105,6 +106,11 @@ class Spec:
         Whole(), default=10, minimum=1, maximum=100_000,
         label="Rounds", help="Can be extended later.", group=Group.ROUNDS, later=True,
     )  # fmt: skip
+    schedule: str = setting(
+        Named(SCHEDULES, "schedule"), default=Schedule.SYNCHRONOUS.value,
+        label="Schedule", help="Who is asked, when a round closes, and who continues afterwards.", group=Group.ROUNDS,
+    )  # fmt: skip
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
     strategy: str = setting(
         Named(STRATEGIES, "strategy"), default="fedavg",
         label="Strategy", help="How the updates of a round become the next model.", group=Group.STRATEGY,
@@ -149,7 +155,7 @@ class Spec:
     late_policy: str = setting(
         OneOf(LatePolicy), default=LatePolicy.DROP,
         label="If an update is late", help="In the next round its weight falls with its staleness.",
-        group=Group.FAILURES,
+        group=Group.FAILURES, shown_with=("schedule", (Schedule.SYNCHRONOUS.value, Schedule.OVER_SELECTED.value)),
     )  # fmt: skip
     defences: Sequence[str] = setting(
         SomeOf(Defence, "defence", DEFENCES), default=tuple(Defence),
