@@ -12,16 +12,19 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from federation.fl import encodings
+from federation.fl import early_stop, encodings
 from federation.fl.defences import MOST_MEDIANS, Defence
 from federation.fl.encodings import ENCODINGS
+from federation.fl.measures import Measure
 from federation.fl.options import Kind, Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads.measured import measures_of
 from federation.lifecycle import LatePolicy, RoundFailure, Schedule
 from federation.schedules import SCHEDULES
 from federation.setting_kinds import (
     Choice,
+    MeasureName,
     Named,
     OneOf,
     Seconds,
@@ -42,6 +45,7 @@ class Group(StrEnum):
     WHAT = "What to train"
     ROUNDS = "Rounds"
     TRAINING = "Training at each client"
+    QUALITY = "What a good model is"
     STRATEGY = "Strategy"
     COMPRESSION = "Compression"
     FAILURES = "When something goes wrong"
@@ -87,6 +91,11 @@ def setting(kind: Kind, *, default: Any = MISSING, make: Callable[[], Any] | Non
 def trained_well(spec: Any) -> Mapping[str, Any]:
     """What the session's workload trains well with."""
     return WORKLOADS[spec.workload].train_defaults if spec.workload in WORKLOADS else {}
+
+
+def measured_by(spec: Any) -> Sequence[Measure]:
+    """What the session's workload measures."""
+    return measures_of(WORKLOADS.get(spec.workload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,17 @@ class Spec:
     seed: int = setting(
         Whole(), default=1, minimum=0, maximum=2**53 - 1,
         label="Seed", help="The same seed and the same updates give the same model.", group=Group.TRAINING,
+    )  # fmt: skip
+    main_measure: str = setting(
+        MeasureName(measured_by), default="", empty="the first one that is measured",
+        label="Main measure", help="It says which model is the best. Lists and curves show it first.",
+        group=Group.QUALITY,
+    )  # fmt: skip
+    early_stop: Mapping[str, Any] | None = setting(
+        Together(early_stop.OPTIONS), default=None, empty="never",
+        label="Early stop",
+        help="Ends the session by the main measure, as the clients find it on their own held-out data.",
+        group=Group.QUALITY,
     )  # fmt: skip
     start_from: tuple[int, int] | None = setting(
         StoredModel(), default=None, empty="fresh weights, from the seed",

@@ -15,6 +15,7 @@ from django.db.models import TextChoices
 from federation import tags
 from federation.errors import Invalid
 from federation.fl import options
+from federation.fl.measures import KNOWN, Direction, Measure
 from federation.fl.options import Kind, Option, OptionError
 
 
@@ -203,7 +204,34 @@ class Together(SettingKind):
         given = getattr(spec, option.name)
         if given is not None:
             given = options.check({**self.defaults(spec), **given}, self.options, option.name)
-        return {option.name: given}
+        return {option.name: None if option.empty and self.says_nothing(given) else given}
+
+    def says_nothing(self, given: Mapping[str, Any] | None) -> bool:
+        """Whether everything in it that can be empty is."""
+        return given is None or all(given.get(one.name) is None for one in self.options if one.empty)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureName(SettingKind):
+    """A measure with a direction. usual: those of the session's workload, the first one of which is the default."""
+
+    usual: Callable[[Any], Sequence[Measure]]
+
+    def choices(self, spec: Any) -> list[Measure]:
+        """The workload's own measures first, then the others that are known."""
+        own = [one for one in self.usual(spec) if one.direction != Direction.NONE]
+        names = {one.name for one in own}
+        return own + [one for one in KNOWN.values() if one.direction != Direction.NONE and one.name not in names]
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        chosen, known = getattr(spec, option.name), [one.name for one in self.choices(spec)]
+        if chosen and chosen not in known:
+            predicate = f"is {chosen!r}: choose one of {', '.join(known)}."
+            yield Problem(option.name, f"{option.name} {predicate}", predicate)
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        usual = next((one.name for one in self.usual(spec) if one.direction != Direction.NONE), "")
+        return {option.name: getattr(spec, option.name) or usual}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from federation import database, events, mail
 from federation.errors import Conflict, Invalid
-from federation.fl.numbers import bounded
+from federation.fl import measures
 from federation.lifecycle import ENDED, LIVE, RoundStatus, SessionStatus
 from federation.models import (
     Alert,
@@ -29,6 +29,7 @@ from federation.models import (
     TrainingSession,
 )
 from federation.services import waiting
+from federation.services.models import divergence
 
 log = logging.getLogger(__name__)
 
@@ -148,37 +149,27 @@ def _since(rule: AlertRule, now: datetime) -> datetime:
 
 
 def _diverged(rule: AlertRule, now: datetime) -> Iterator[Finding]:
-    """A client's loss that is no number, or a global model whose loss is far above the best before it."""
-    bad = Metric.objects.filter(participation=OuterRef("pk"), value=None, name__contains="loss")
+    """A client's loss that is no number, or a global model that is far worse than the best before it."""
+    bad = Metric.objects.filter(divergence.should_be_finite(), participation=OuterRef("pk"), value=None)
     seats = Participation.objects.filter(Exists(bad), round__opened_at__gte=_since(rule, now))
-    for seat in seats.select_related("client", "round__session").order_by("pk")[:MOST]:
+    named = seats.annotate(curve=Subquery(bad.order_by("pk").values("name")[:1]))
+    for seat in named.select_related("client", "round__session").order_by("pk")[:MOST]:
         session = seat.round.session
-        yield Finding(
-            f"seat:{seat.pk}:nan",
-            f"The loss of {seat.client.name} is not a number in round {seat.round.number} of {session.name}.",
-            session,
-            seat.client,
-        )
+        what = divergence.phrase(measures.of(measures.split(seat.curve)[1]))
+        where = f"in round {seat.round.number} of {session.name}"
+        sentence = f"The {what} of {seat.client.name} is not a number {where}."
+        yield Finding(f"seat:{seat.pk}:nan", sentence, session, seat.client)
     for session in TrainingSession.objects.filter(Q(status__in=LIVE) | Q(ended_at__gte=_since(rule, now))):
         yield from _worse(rule, session, now)
 
 
 def _worse(rule: AlertRule, session: TrainingSession, now: datetime) -> Iterator[Finding]:
-    best: float | None = None
     models = GlobalModel.objects.filter(session=session).order_by("version")
-    for model in models.only("version", "metrics", "federated_metrics", "created_at"):
-        loss = bounded(model.metrics.get("loss", model.federated_metrics.get("loss")))
-        if loss is None:
-            continue
-        if best is not None and loss > rule.factor * best > 0 and model.created_at >= _since(rule, now):
-            yield Finding(
-                f"session:{session.pk}:diverged",
-                f"The loss of {session.name} is {loss:.3g} at v{model.version}, "
-                f"more than {rule.factor:g} times its best, {best:.3g}.",
-                session,
-            )
+    known = list(models.only("version", "metrics", "federated_metrics", "created_at"))
+    for fall in divergence.falls(session, known, rule.factor):
+        if fall.model.created_at >= _since(rule, now):
+            yield Finding(f"session:{session.pk}:diverged", fall.sentence(session, rule.factor), session)
             return
-        best = loss if best is None else min(best, loss)
 
 
 def _silent(rule: AlertRule, now: datetime) -> Iterator[Finding]:

@@ -98,7 +98,7 @@ def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:
         return {model.pk for model in models}
     needed = Q(rounds_from__status__in=ACTIVE) | Q(tags__isnull=False) | Q(continued_by__isnull=False)
     kept = set(session.models.filter(needed | Q(evaluated_at=None)).values_list("pk", flat=True))
-    best = choosing.best(models)
+    best = choosing.best(models, choosing.ordered(session))
     kept |= {best.pk} if best is not None and policy == "best" else set()
     return kept | {model.pk for model in models if policy == "every" and model.version % int(every) == 0}
 

@@ -103,6 +103,7 @@ _TAKEN: Mapping[type, Callable[[Option, Any], Any]] = {
     setting_kinds.SomeOf: _some_of,
     setting_kinds.Tags: lambda option, kind: Tags,
     setting_kinds.Named: lambda option, kind: Choice,
+    setting_kinds.MeasureName: lambda option, kind: Annotated[str, StringConstraints(max_length=64), Storable],
     setting_kinds.Together: lambda option, kind: Options,
     setting_kinds.StoredModel: lambda option, kind: StartFrom,
 }
@@ -158,6 +159,7 @@ _SHOWN: Mapping[type, Any] = {  # the model to start from is not shown
     setting_kinds.SomeOf: list[str],
     setting_kinds.Tags: list[str],
     setting_kinds.Named: dict[str, Any],
+    setting_kinds.MeasureName: str,
     setting_kinds.Together: dict[str, Any],
 }
 

@@ -1,34 +1,67 @@
-"""How good a global model is."""
+"""How good a global model is, by the measures of its session."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
+from federation.fl import measures
+from federation.fl.measures import Direction, Measure
 from federation.fl.numbers import bounded
-from federation.models import GlobalModel
+from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads.measured import measures_of
+from federation.models import GlobalModel, TrainingSession
 
-METRICS = {"accuracy": max, "loss": min}  # of the global model, and which value is the best
+MOST_DECLARED = 500  # measures of a workload that only sites have
+USUAL = tuple(one for one in measures.KNOWN.values() if one.direction != Direction.NONE)
+
+METRICS = {one.name: max if one.direction == Direction.MAX else min for one in USUAL}
 
 
-def best(models: Sequence[GlobalModel]) -> GlobalModel | None:
-    """The best model: by central accuracy, else by central loss, else by what the clients found.
+def declared(session: TrainingSession) -> tuple[Measure, ...]:
+    """The measures that a session's workload declares, at the server or by the sites."""
+    told = session.declaration.get("measures") if isinstance(session.declaration, dict) else None
+    by_sites = [measures.from_json(one) for one in told[:MOST_DECLARED]] if isinstance(told, list) else []
+    return measures_of(WORKLOADS.get(session.workload)) or tuple(one for one in by_sites if one is not None)
 
-    Of those that are alike the one with the lowest loss, and of these the newest.
+
+def ordered(session: TrainingSession) -> tuple[Measure, ...]:
+    """The measures that tell how good its models are: the main measure, then the others.
+
+    A session without a main measure, as earlier versions made them, goes by the first one that was measured.
+    """
+    known = declared(session)
+    found = [one for one in known if one.direction != Direction.NONE] or list(USUAL)
+    main = main_measure(session)
+    return (main, *(one for one in found if one.name != main.name)) if main else tuple(found)
+
+
+def main_measure(session: TrainingSession) -> Measure | None:
+    """The one that was chosen, if it has a direction."""
+    if not session.main_measure:
+        return None
+    found = measures.of(session.main_measure, declared(session))
+    return found if found.direction != Direction.NONE else None
+
+
+def best(models: Sequence[GlobalModel], by: Sequence[Measure] = USUAL) -> GlobalModel | None:
+    """The best model by the first measure that is known of one: the server's numbers first, then the clients'.
+
+    Of those that are alike the one that is best by the next measures, and of these the newest.
     """
     for of in ("metrics", "federated_metrics"):
-        for name, choose in METRICS.items():
-            known = [(found, model) for model in models if (found := value(model, of, name)) is not None]
+        for n, measure in enumerate(by):
+            known = [(found, model) for model in models if (found := value(model, of, measure.name)) is not None]
             if known:
-                top = choose(found for found, _ in known)
+                top = measure.best(found for found, _ in known)
                 alike = [model for found, model in known if found == top]
-                return min(alike, key=lambda model: (_loss(model, of), -model.version))
+                return min(alike, key=lambda model: (*_badness(model, of, by[n + 1 :]), -model.version))
     return None
 
 
-def _loss(model: GlobalModel, of: str) -> float:
-    loss = value(model, of, "loss")
-    return math.inf if loss is None else loss
+def _badness(model: GlobalModel, of: str, by: Sequence[Measure]) -> list[float]:
+    found = ((value(model, of, one.name), one.direction) for one in by)
+    return [math.inf if known is None else known if way == Direction.MIN else -known for known, way in found]
 
 
 def value(model: GlobalModel, of: str, name: str) -> float | None:

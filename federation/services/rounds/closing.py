@@ -160,11 +160,14 @@ def cancel_active(session: TrainingSession, *, now: datetime) -> None:
         events.record(session.pk, Event.Kind.ROUND_CANCELLED, **where, **reasons.CANCELLED.fields)
 
 
-def complete_or_go_on(round_: Round, now: datetime) -> bool:
-    """Complete the session after its last round, or note since when it waits for the next. True if completed."""
+def complete_or_go_on(round_: Round, now: datetime, *, enough: bool = False) -> bool:
+    """Complete the session after its last round, or note since when it waits for the next. True if completed.
+
+    enough: it has learnt enough, however many rounds are left.
+    """
     live = TrainingSession.objects.filter(pk=round_.session_id, status__in=LIVE)
     # The number of rounds is compared in the database: more may have been added while this one was aggregated.
-    done = live.filter(rounds__lte=round_.number)
+    done = live if enough else live.filter(rounds__lte=round_.number)
     completed = done.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None)
     if not completed:
         live.update(idle_since=now)

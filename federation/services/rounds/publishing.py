@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -10,11 +12,13 @@ from django.db import transaction
 
 from federation import events
 from federation.compiled import Update
-from federation.fl import aggregation, workloads
+from federation.fl import aggregation, early_stop, measures, workloads
+from federation.fl.measures import Measure
 from federation.fl.numbers import bounded
 from federation.lifecycle import Outcome, RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.services import seats
+from federation.services.models.choosing import declared, main_measure, value
 from federation.services.rounds import leaving_out
 from federation.services.rounds.closing import complete_or_go_on
 from federation.services.rounds.leaving_out import LeftOut
@@ -22,6 +26,7 @@ from federation.services.rounds.moves import move
 from federation.services.seats import flags
 
 Payload = dict[str, Any]
+MOST_MEASURES = 500  # of a model, those that most clients report first
 
 
 @transaction.atomic
@@ -46,7 +51,7 @@ def publish(
     _mark_counted(round_, counted, made)
     clipped = _flag_clipped(counted, made)
     leaving_out.record(round_, left_out)
-    federated = federated_metrics(own)  # late ones measured an older model
+    federated = federated_metrics(own, declared(round_.session))  # late ones measured an older model
     GlobalModel.objects.filter(pk=round_.base.pk).update(federated_metrics=federated)
     work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
     if len(own) < len(counted):
@@ -60,8 +65,10 @@ def publish(
         (Event.Kind.MODEL_PUBLISHED, model | {"round": round_.number, "federated_metrics_of_base": federated}),
         (Event.Kind.ROUND_COMPLETED, where | work | {"seconds": (now - round_.opened_at).total_seconds()}),
     ]
-    if complete_or_go_on(round_, now):
-        entries.append((Event.Kind.SESSION_COMPLETED, {"rounds": round_.number}))
+    stop = _stop(round_, federated)
+    if complete_or_go_on(round_, now, enough=stop is not None):
+        done: Payload = {"rounds": round_.number}
+        entries.append((Event.Kind.SESSION_COMPLETED, done | ({"early_stop": stop} if stop else {})))
     events.record_all(round_.session_id, entries)
     return True
 
@@ -112,16 +119,39 @@ def _mark_counted(round_: Round, counted: Sequence[Participation], made: aggrega
     )
 
 
-def federated_metrics(counted: Sequence[Participation]) -> dict[str, float]:
-    """The clients' evaluation of the round's base model on their own held-out data, weighted by their examples.
+def federated_metrics(counted: Sequence[Participation], declared: Sequence[Measure] = ()) -> dict[str, float]:
+    """What the clients measured of the round's base model, each measure combined over them as it declares.
 
-    Clients report it as `base_val_loss` and `base_val_accuracy`; those without a usable number are left out.
+    Clients report it as `base_val_<name>` or `base_<name>`. Values that are no usable number are left out.
     """
+    told = [_told(seat) for seat in counted]
+    reports = Counter(name for one in told for name in one)
     found: dict[str, float] = {}
-    for name in ("loss", "accuracy"):
-        told = ((bounded(seat.metrics.get(f"base_val_{name}")), seat.weight) for seat in counted)
-        given = [(value, examples) for value, examples in told if value is not None]
-        total = sum(examples for _, examples in given)
-        if total:
-            found[name] = sum(value * examples for value, examples in given) / total
+    for name in sorted(sorted(reports), key=lambda name: -reports[name])[:MOST_MEASURES]:
+        given = [(one[name], seat.weight) for one, seat in zip(told, counted, strict=True) if name in one]
+        combined = bounded(measures.of(name, declared).combined(given))
+        if combined is not None:
+            found[name] = combined
     return found
+
+
+def _told(seat: Participation) -> dict[str, float]:
+    """What one client measured of the base model, by the measure's name."""
+    found: dict[str, float] = {}
+    for prefix in reversed(measures.OF_BASE):  # the first one overwrites
+        for reported, told in seat.metrics.items():
+            if measures.split(reported)[0] == prefix and (number := bounded(told)) is not None:
+                found[measures.split(reported)[1]] = number
+    return found
+
+
+def _stop(round_: Round, federated: Mapping[str, float]) -> dict[str, Any] | None:
+    """Why the session has learnt enough, with the clients' numbers of every model up to this round's base."""
+    rule, measure = round_.session.early_stop, main_measure(round_.session)
+    if not rule or measure is None or measure.name not in federated:
+        return None
+    before = round_.session.models.filter(version__lt=round_.base.version).order_by("version")
+    values = [value(model, "federated_metrics", measure.name) for model in before.only("federated_metrics")]
+    known = [*(one for one in values if one is not None), federated[measure.name]]
+    stop = early_stop.due(rule, measure, known)
+    return None if stop is None else {"measure": measure.name, **asdict(stop)}

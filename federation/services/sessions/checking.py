@@ -23,7 +23,7 @@ def problems(spec: Spec) -> list[Problem]:
     """Everything that is wrong with it, in the order of the settings. Empty: it can be created."""
     found = [one for option in SETTINGS.values() for one in kind_of(option).check(option, spec)]
     found += _unreachable(spec)
-    return found or list(_bad_start(filled(spec)))
+    return found or [*_without_measure(filled(spec)), *_bad_start(filled(spec))]
 
 
 def filled(spec: Spec) -> Spec:
@@ -36,6 +36,11 @@ def filled(spec: Spec) -> Spec:
 def _unreachable(spec: Spec) -> Iterator[Problem]:
     if spec.cohort_size is not None and spec.quorum > spec.cohort_size:
         yield Problem("quorum", f"{spec.quorum} can never be reached: {spec.cohort_size} clients are asked.")
+
+
+def _without_measure(spec: Spec) -> Iterator[Problem]:
+    if spec.early_stop and not spec.main_measure:
+        yield Problem("main_measure", "Choose a main measure: the session is to stop by it.")
 
 
 def _bad_start(spec: Spec) -> Iterator[Problem]:

@@ -1,0 +1,65 @@
+"""When a session has learnt enough: decided from the numbers of its models, the oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from federation.fl.measures import Direction, Measure
+from federation.fl.options import Option
+
+OPTIONS = (
+    Option(
+        "patience", int, None, minimum=1, maximum=100_000, empty="never",
+        help="Rounds in a row without a better model. Empty: this ends no session.",
+    ),
+    Option("min_delta", float, 0.0, minimum=0.0, maximum=1e30, help="A smaller gain counts as none."),
+    Option(
+        "target", float, None, minimum=-1e30, maximum=1e30, empty="none",
+        help="The session ends once the measure is this good. Empty: no value is enough.",
+    ),
+)  # fmt: skip
+
+
+class Why(StrEnum):
+    TARGET = "target"
+    PATIENCE = "patience"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a session stops. value: of the newest model that was measured; best: of any."""
+
+    why: Why
+    value: float
+    best: float
+
+
+def due(rule: Mapping[str, Any], measure: Measure, values: Sequence[float]) -> Stop | None:
+    """Whether to stop after these values of the measure, by version; None to continue.
+
+    rule: the checked options of this file. A measure without a direction stops nothing.
+    """
+    if not values or measure.direction == Direction.NONE:
+        return None
+    best = measure.best(values)
+    assert best is not None
+    if rule["target"] is not None and measure.gain(values[-1], rule["target"]) >= 0:
+        return Stop(Why.TARGET, values[-1], best)
+    if rule["patience"] is not None and _without_gain(values, measure, rule["min_delta"]) >= rule["patience"]:
+        return Stop(Why.PATIENCE, values[-1], best)
+    return None
+
+
+def _without_gain(values: Sequence[float], measure: Measure, min_delta: float) -> int:
+    """How many values in a row, the newest included, were no better than the best before them."""
+    best, row = values[0], 0
+    for value in values[1:]:
+        gain = measure.gain(value, best)
+        if gain > 0 and gain >= min_delta:
+            best, row = value, 0
+        else:
+            row += 1
+    return row

@@ -1,0 +1,35 @@
+"""Measures: what a metric is called, which way is better, and how it combines across sites.
+
+One file a family; each measure is found by being in a file here. A workload may declare its own. A name that nobody
+declares has no direction and is averaged.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from federation.fl import discovery
+from federation.fl.measures.measure import Combine, Direction, Measure, from_json
+
+__all__ = ["KNOWN", "PREFIXES", "Combine", "Direction", "Measure", "from_json", "of", "split"]
+
+KNOWN: Mapping[str, Measure] = discovery.instances_by_name(__name__, __path__, Measure)
+
+PREFIXES = {  # of what clients report: on which data, of which model
+    "base_val_": "received model, own held-out data",
+    "base_train_": "received model, own training data",
+    "base_": "received model",
+    "val_": "own held-out data",
+    "train_": "training",
+}
+OF_BASE = ("base_val_", "base_")  # the first one counts where a client reports both
+
+
+def of(name: str, declared: Iterable[Measure] = ()) -> Measure:
+    """The measure of this name: a declared one, else a known one, else one of which only the name is known."""
+    mine = next((one for one in declared if one.name == name), None)
+    return mine or KNOWN.get(name) or Measure(name)
+
+
+def split(reported: str) -> tuple[str, str]:
+    """A name that a client reports as (prefix, name of the measure): 'base_val_f1' is ('base_val_', 'f1')."""
+    prefix = next((one for one in PREFIXES if reported.startswith(one) and len(reported) > len(one)), "")
+    return prefix, reported[len(prefix) :]
