@@ -36,7 +36,7 @@ MESSAGE_BYTES = 128 << 10  # a message of this size takes no further event
 PIECE = 50  # events read at once: each may contain hundreds of points
 QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
 QUEUE_BYTES = 256 << 10  # a queue of this size takes no further message
-INVITING = frozenset((Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED))
+INVITING = frozenset((Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED, Event.Kind.SEAT_INVITED))
 SERVER_LOG = 0  # stands for the server's own log where a session's id stands otherwise
 
 

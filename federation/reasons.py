@@ -48,6 +48,8 @@ REMOVED = Reason(SeatReason.REMOVED)
 DEADLINE = Reason(SeatReason.DEADLINE)
 ROUND_CLOSED = Reason(SeatReason.ROUND_CLOSED)
 ROUND_FAILED = Reason(SeatReason.ROUND_FAILED)
+TIME_OVER = Reason(SeatReason.DEADLINE, {"of": "seat"})
+SESSION_COMPLETED = Reason(SeatReason.SESSION_ENDED, {"status": "completed"})
 SESSION_CANCELLED = Reason(SeatReason.SESSION_ENDED, {"status": "cancelled"})
 DAMAGED = Reason(SeatReason.DAMAGED)
 
@@ -140,6 +142,10 @@ def _plain(sentence: str) -> Callable[[Args], str]:
     return lambda args: sentence
 
 
+def _deadline(args: Args) -> str:
+    return "Its time was over." if args.get("of") == "seat" else "The round closed at its deadline, without it."
+
+
 def _closed(args: Args) -> str:
     return f"The round was finished by {args['by']}." if "by" in args else "The round closed without it."
 
@@ -198,7 +204,7 @@ _SENTENCES: Mapping[SeatReason | RoundReason, Callable[[Args], str]] = {
     SeatReason.LEFT: _plain("The client left."),
     SeatReason.DISABLED: _plain("The client was disabled."),
     SeatReason.REMOVED: _plain("The client was removed."),
-    SeatReason.DEADLINE: _plain("The round closed at its deadline, without it."),
+    SeatReason.DEADLINE: _deadline,
     SeatReason.SKIPPED: lambda args: f"Skipped by {args['by']}.",
     SeatReason.ROUND_CLOSED: _closed,
     SeatReason.ROUND_FAILED: _plain("The round failed."),

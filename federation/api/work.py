@@ -105,7 +105,7 @@ def describe(seat: Participation) -> dict[str, Any]:
     """A seat's work, as the contract has it."""
     round_, session, base = seat.round, seat.round.session, seat.round.base
     strategy = strategies.build(session.strategy, session.strategy_options)
-    seed = sampling.client_seed(session.seed, round_.number, seat.client.name)
+    seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
     return _encoding(session) | {
         "participation": str(seat.pk),
         "kind": "train",
@@ -129,7 +129,7 @@ def describe(seat: Participation) -> dict[str, Any]:
         "part_bytes": settings.FL_PART_BYTES,
         "max_put_bytes": settings.FL_MAX_PUT_BYTES,
         "extra_tensors": [],
-        "deadline": round_.deadline.isoformat(),
+        "deadline": (seat.deadline or round_.deadline).isoformat(),
     }
 
 

@@ -19,9 +19,10 @@ def draw(names: Sequence[str], count: int, *, seed: int, round_number: int) -> l
     return [candidates[index] for index in sorted(chosen)]
 
 
-def client_seed(session_seed: int, round_number: int, client_name: str) -> int:
-    """The seed of one client's training in one round: 0 <= seed < 2**31."""
-    return _number("client", session_seed, round_number, client_name) % 2**31
+def client_seed(session_seed: int, round_number: int, client_name: str, turn: int = 1) -> int:
+    """The seed of one client's training in one round: 0 <= seed < 2**31. turn: its n-th training in this round."""
+    more = () if turn == 1 else (turn,)  # what was drawn before there were turns stays as it was
+    return _number("client", session_seed, round_number, client_name, *more) % 2**31
 
 
 def generator(*parts: str | int) -> np.random.RandomState:

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from federation.lifecycle import (
     ACTIVE,
+    COUNTED,
     OPEN,
     SETTLED,
     FileStatus,
@@ -185,6 +186,16 @@ class Participation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in OPEN
+
+    @property
+    def went_on(self) -> bool:
+        """Whether its round closed while it stayed open, and its update was accepted after that."""
+        return self.status == SeatStatus.LATE and not self.reason
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether its client has done what it was asked for."""
+        return self.status in COUNTED or self.went_on
 
     @property
     def done(self) -> float:

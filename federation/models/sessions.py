@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from federation import schedules
 from federation.lifecycle import (
     ACTIVE,
     ENDED,
@@ -16,6 +17,7 @@ from federation.lifecycle import (
     LatePolicy,
     Origin,
     RoundFailure,
+    RoundStatus,
     Schedule,
     SessionStatus,
     WorkKind,
@@ -27,8 +29,13 @@ if TYPE_CHECKING:
 
 class SessionQuerySet(models.QuerySet["TrainingSession"]):
     def waiting_for_a_round(self) -> SessionQuerySet:
-        """Running sessions with a model and no active round, the one that waited longest first."""
-        waiting = self.filter(status=SessionStatus.RUNNING, models__isnull=False).exclude(round__status__in=ACTIVE)
+        """Running sessions with a model that can use clients now, the one that waited longest first.
+
+        They have no active round, or one that clients can join.
+        """
+        running = self.filter(status=SessionStatus.RUNNING, models__isnull=False)
+        waiting = running.exclude(round__status=RoundStatus.AGGREGATING)
+        waiting = waiting.exclude(~Q(schedule__in=schedules.JOINED), round__status=RoundStatus.COLLECTING)
         return waiting.distinct().order_by("idle_since", "pk")
 
 
@@ -83,7 +90,9 @@ class TrainingSession(models.Model):
     start_from = models.ForeignKey("GlobalModel", models.SET_NULL, null=True, blank=True, related_name="continued_by")
     last_seq = models.PositiveBigIntegerField(default=0)
     failing = models.JSONField(default=dict, blank=True, help_text="Steps that failed and are tried again.")
-    idle_since = models.DateTimeField(null=True, blank=True, help_text="Since when no round is open; decides turns.")
+    idle_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it waits for clients; decides turns."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     started_at = models.DateTimeField(null=True, blank=True)

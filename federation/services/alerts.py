@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from federation import database, events, mail
 from federation.errors import Conflict, Invalid
 from federation.fl import measures
-from federation.lifecycle import ENDED, LIVE, RoundStatus, SessionStatus
+from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
 from federation.models import (
     Alert,
     AlertRule,
@@ -200,7 +200,8 @@ def _waits(rule: AlertRule, now: datetime) -> Iterator[Finding]:
         why = _why(round_.session, now)
         sentence = f"{str(round_).capitalize()} of {round_.session.name} waits for {_minutes(rule)}. {why}"
         yield Finding(f"round:{round_.pk}:waits", sentence.strip(), round_.session)
-    for session in TrainingSession.objects.filter(status=SessionStatus.RUNNING, idle_since__lte=since):
+    idle = TrainingSession.objects.filter(status=SessionStatus.RUNNING, idle_since__lte=since)
+    for session in idle.exclude(round__status__in=ACTIVE):
         sentence = f"{session.name} opens no round for {_minutes(rule)}. {_why(session, now)}"
         yield Finding(f"session:{session.pk}:idle:{session.idle_since:%Y%m%dT%H%M%S}", sentence.strip(), session)
 

@@ -11,10 +11,11 @@ from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from federation import killpoints, storage
-from federation.lifecycle import ACTIVE, ENDED, LIVE, FileStatus, LatePolicy, Outcome, SeatStatus
+from federation.lifecycle import ACTIVE, ENDED, OPEN, FileStatus, Outcome
 from federation.models import GlobalModel, ModelUpload, Participation, Round, TrainingSession
 from federation.services import compaction
 from federation.services.models import choosing
+from federation.services.seats import late
 
 T = TypeVar("T")
 DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
@@ -49,15 +50,13 @@ def _expire_updates(sessions: QuerySet[TrainingSession]) -> set[str]:
 
     An open round's never, nor a late one that is still to count.
     """
-    waits = Q(status=SeatStatus.LATE, counted_in=None, withdrawn=False)
-    waits &= Q(round__session__late_policy=LatePolicy.NEXT_ROUND)
     completed = Round.objects.filter(session=OuterRef("round__session"), outcome=Outcome.MODEL)
     newest = Subquery(completed.order_by("-number").values("number")[:1])
     old = (
         Participation.objects.filter(round__session__in=sessions, file_status=FileStatus.STORED)
         .exclude(digest="")
         .exclude(round__status__in=ACTIVE)
-        .exclude(waits & Q(round__session__status__in=LIVE))
+        .exclude(late.WAITING)
         .annotate(newest=newest, used_in=Coalesce("counted_in__number", "round__number"))
         .filter(used_in__lte=F("newest") - settings.FL_KEEP_UPDATES)
         .order_by()
@@ -96,7 +95,9 @@ def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:
     policy, _, every = settings.FL_KEEP_MODELS.partition("_")
     if policy == "all":
         return {model.pk for model in models}
-    needed = Q(rounds_from__status__in=ACTIVE) | Q(tags__isnull=False) | Q(continued_by__isnull=False)
+    uncounted = Participation.objects.filter(Q(status__in=OPEN) | Q(counted_in__status__in=ACTIVE) | late.WAITING)
+    bases = uncounted.filter(round__session=session).values("round__base_model")
+    needed = Q(rounds_from__status__in=ACTIVE) | Q(pk__in=bases) | Q(tags__isnull=False) | Q(continued_by__isnull=False)
     kept = set(session.models.filter(needed | Q(evaluated_at=None)).values_list("pk", flat=True))
     best = choosing.best(models, choosing.ordered(session))
     kept |= {best.pk} if best is not None and policy == "best" else set()

@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import F
 
 from federation import events, storage
-from federation.lifecycle import RoundStatus
-from federation.models import Client, Round, Server, ServerEvent
+from federation.lifecycle import OPEN, RoundStatus
+from federation.models import Client, Participation, Round, Server, ServerEvent
 
 JUMP = timedelta(seconds=30)  # ticks further apart than this are no late ticks
 
@@ -56,6 +56,10 @@ def _shift(row: Server, now: datetime) -> None:
     if now > row.ticked_at:  # one that opened since the last tick has the new time already
         collecting = collecting.filter(opened_at__lte=row.ticked_at)
     collecting.update(deadline=F("deadline") + by)
+    timed = Participation.objects.filter(status__in=OPEN).exclude(deadline=None)
+    if now > row.ticked_at:
+        timed = timed.filter(invited_at__lte=row.ticked_at)
+    timed.update(deadline=F("deadline") + by)
     Round.objects.exclude(lease_until=None).update(lease_until=F("lease_until") + by)
     Server.objects.exclude(storage_low_since=None).update(storage_low_since=F("storage_low_since") + by)
     if now < row.ticked_at:  # else it is seen again within seconds
@@ -70,6 +74,8 @@ def _notice_room(row: Server, now: datetime) -> None:
     elif row.storage_low_since is not None and storage.has_room_again():
         lost = now - row.storage_low_since
         Round.objects.filter(status=RoundStatus.COLLECTING).update(deadline=F("deadline") + lost)
+        timed = Participation.objects.filter(status__in=OPEN).exclude(deadline=None)
+        timed.update(deadline=F("deadline") + lost)
         Server.objects.filter(pk=1).update(storage_low_since=None)
         events.record_server(ServerEvent.Kind.STORAGE_RECOVERED, free_bytes=storage.free_bytes())
 

@@ -12,7 +12,6 @@ from federation.api.uploads.headers import CHECKSUMS, TUS, Checksum, number_in, 
 from federation.api.uploads.receiving import declared_bytes, going_on, receivable_seat, receive
 from federation.api.uploads.unfinished import Upload, begin, give_up_others, locked, note, offset_of
 from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge
-from federation.lifecycle import COUNTED
 from federation.models import Participation
 from federation.services.seats import updates
 
@@ -49,9 +48,11 @@ async def head(exchange: Exchange) -> None:
     if storage.upload_path(seat.pk).exists():
         with suppress(Locked):  # a part is under way: what was noted before it is true
             async with locked(seat):
-                await in_thread(seat.refresh_from_db, fields=["upload_offset", "upload_length", "status", "num_bytes"])
+                await in_thread(
+                    seat.refresh_from_db, fields=["upload_offset", "upload_length", "status", "reason", "num_bytes"]
+                )
     headers = {"Upload-Offset": str(offset_of(seat)), "Cache-Control": "no-store"}
-    length = seat.num_bytes if seat.status in COUNTED else seat.upload_length
+    length = seat.num_bytes if seat.is_accepted else seat.upload_length
     headers |= {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
     await exchange.answer(200, headers)
 
@@ -69,11 +70,11 @@ async def patch(exchange: Exchange) -> None:
 
 async def _take_part(exchange: Exchange, seat: Participation, checksum: Checksum | None, offset: int | None) -> None:
     async with locked(seat) as upload:
-        await in_thread(seat.refresh_from_db, fields=["upload_offset", "upload_length", "status"])
+        await in_thread(seat.refresh_from_db, fields=["upload_offset", "upload_length", "status", "reason"])
         stands = offset_of(seat)
         if offset != stands:
             raise Conflict(f"The upload stands at {stands}, not at {offset}.", headers={"Upload-Offset": str(stands)})
-        if seat.status in COUNTED:
+        if seat.is_accepted:
             await _nothing_left(exchange, stands)
             return
         length = _agreed_length(seat, exchange.headers)

@@ -67,7 +67,7 @@ async def _lock(handle: int) -> None:
 
 def offset_of(seat: Participation) -> int:
     """Where the upload stands. A file that is shorter than noted was lost: it begins again."""
-    if seat.status in COUNTED:
+    if seat.is_accepted:
         return seat.num_bytes
     path = storage.upload_path(seat.pk)
     kept = path.stat().st_size if path.exists() else 0

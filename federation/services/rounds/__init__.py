@@ -2,9 +2,10 @@
 
 from federation.services.rounds.advancing import advance, may_move, open_next
 from federation.services.rounds.aggregating import LEASE, Lease, LeaseLost, aggregate, claim, free_leases, reopen
+from federation.services.rounds.candidates import LeftOut, Pool, Why, pool
 from federation.services.rounds.closing import cancel_active, close, collect, fail, give_up
 from federation.services.rounds.moves import move
-from federation.services.rounds.opening import Pool, Turn, next_try, pool, rests, turns
+from federation.services.rounds.opening import Turn, next_try, rests, turns
 from federation.services.rounds.publishing import federated_metrics, publish
 from federation.services.rounds.steering import MAX_EXTENSION_SECONDS, extend, finish, not_yet, skip
 from federation.services.rounds.withdrawing import withdraw
@@ -14,8 +15,10 @@ __all__ = [
     "MAX_EXTENSION_SECONDS",
     "Lease",
     "LeaseLost",
+    "LeftOut",
     "Pool",
     "Turn",
+    "Why",
     "advance",
     "aggregate",
     "cancel_active",

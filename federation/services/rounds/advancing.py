@@ -6,17 +6,19 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
+from federation import schedules
 from federation.compiled import Select
 from federation.lifecycle import OPEN, FileStatus, RoundStatus
 from federation.models import Participation, Round, TrainingSession
-from federation.services import server, steps
+from federation.services import seats, server, steps
 from federation.services.rounds.aggregating import aggregate, claim
+from federation.services.rounds.candidates import pool
 from federation.services.rounds.closing import (
     close,
     fail_active,
     fail_unopened,
 )
-from federation.services.rounds.opening import Turn, open_for, pool, rests, turns
+from federation.services.rounds.opening import Turn, open_for, rests, turns
 from federation.services.steps import Step, StepFailed
 
 
@@ -26,6 +28,8 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
     Every trigger (an upload, a deadline, a button, a restarted worker) just calls this.
     It is safe to call too often and from two workers at once: the database picks a winner.
     """
+    if session.schedule in schedules.JOINED and _expire(session, now):
+        return True
     round_ = session.active_round()
     if round_ is None:
         return open_next(now=now)
@@ -35,6 +39,10 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
     if round_.base.file_status == FileStatus.DAMAGED:  # until it is made again
         return False
     return _attempt("aggregate", round_, partial(_claim_and_aggregate, round_, now), now)
+
+
+def _expire(session: TrainingSession, now: datetime) -> bool:
+    return server.may_miss_deadlines(now) and seats.expire(session.pk, now=now)
 
 
 def _attempt(does: str, round_: Round, do: Callable[[], bool], now: datetime) -> bool:
@@ -52,7 +60,12 @@ def _claim_and_aggregate(round_: Round, now: datetime) -> bool:
 
 
 _open_seats = Select(
-    lambda round_: Participation.objects.filter(round=round_, status__in=OPEN).only("pk").order_by()[:1], int
+    lambda round_: (
+        Participation.objects.filter(round=round_, round__session__schedule__in=schedules.PATIENT, status__in=OPEN)
+        .only("pk")
+        .order_by()[:1]
+    ),
+    int,
 )
 _waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round().only("pk").order_by()[:1])
 
@@ -77,7 +90,8 @@ def open_next(*, now: datetime) -> bool:
         if turn is None:
             return False
         try:
-            return _take_turn(turn, now)
+            if _take_turn(turn, now):
+                return True
         except StepFailed as failure:
             if failure.gave_up:
                 return True

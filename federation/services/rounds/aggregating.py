@@ -19,12 +19,12 @@ from federation.lifecycle import RoundStatus
 from federation.models import Event, Participation, Round
 from federation.services import seats, server
 from federation.services.models import building, damage
-from federation.services.rounds import late, leaving_out
+from federation.services.rounds import leaving_out
 from federation.services.rounds.closing import fail
 from federation.services.rounds.moves import move
 from federation.services.rounds.publishing import publish
-from federation.services.rounds.withdrawing import withdraw_all
-from federation.services.seats import losses
+from federation.services.rounds.withdrawing import judge_again, withdraw_all
+from federation.services.seats import late, losses
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,9 @@ def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: 
         damage.note(of_models)
     if of_models or not own:
         _ended(round_, token, lease_until=None)
-        return not of_models  # without the late ones it can be aggregated at once
+        if not of_models:  # without the late ones it can be aggregated at once, or it collects again
+            judge_again(round_)
+        return not of_models
     return reopen(round_, token, own, now=timezone.now())
 
 
@@ -161,7 +163,7 @@ def reopen(round_: Round, token: str, damaged: Sequence[Participation], *, now: 
     for seat in damaged:
         missing = not storage.exists(seat.digest)
         storage.set_aside(seat.digest)  # before the client can send it again
-        again = seats.ask_again(seat)
+        again = seats.ask_again(seat, now=now)
         then = "asked_again" if again else "lost"
         entries.append((Event.Kind.STORAGE_DAMAGED, losses.of_update(seat, missing, then)))
         asked += [events.reference(seat.client)] if again else []

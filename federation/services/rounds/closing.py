@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from federation import events, reasons, schedules
 from federation.lifecycle import (
@@ -20,12 +20,13 @@ from federation.lifecycle import (
     SeatStatus,
     SessionStatus,
 )
-from federation.models import Event, Round, TrainingSession
+from federation.models import Event, Participation, Round, TrainingSession
 from federation.reasons import Reason, Trouble
 from federation.services import seats, server
-from federation.services.rounds import late, tallying
+from federation.services.rounds import tallying
 from federation.services.rounds.moves import move
 from federation.services.rounds.opening import next_try, next_try_at
+from federation.services.seats import late
 
 Payload = dict[str, Any]
 
@@ -41,6 +42,8 @@ def close(round_: Round, *, now: datetime) -> bool:
         to = _verdict(locked, now) if locked else None
         if locked is None or to is None:
             return False
+        if to == RoundStatus.COLLECTING:
+            return _postpone(locked, now)
         if to == RoundStatus.AGGREGATING:
             why = reasons.DEADLINE if now >= locked.deadline else reasons.ROUND_CLOSED
             return collect(locked, reason=why, now=now)
@@ -49,6 +52,15 @@ def close(round_: Round, *, now: datetime) -> bool:
 
 def _verdict(round_: Round, now: datetime) -> RoundStatus | None:
     return schedules.of(round_.session).verdict(tallying.of(round_), deadline=round_.deadline, now=now)
+
+
+def _postpone(round_: Round, now: datetime) -> bool:
+    """Collect for another while."""
+    deadline = now + timedelta(seconds=round_.session.round_seconds)
+    Round.objects.filter(pk=round_.pk).update(deadline=deadline)
+    where: Payload = {"round": round_.number, "attempt": round_.attempt, "deadline": deadline.isoformat()}
+    events.record(round_.session_id, Event.Kind.ROUND_POSTPONED, **where)
+    return True
 
 
 def _missed(round_: Round) -> Reason:
@@ -77,8 +89,25 @@ def collect(round_: Round, *, reason: Reason, now: datetime) -> bool:
     if not move(round_, RoundStatus.AGGREGATING, collected_at=now):
         return False
     late.take(round_)  # first: seats are locked before the session's log
-    seats.drop(round_.seats.all(), reason=reason, closing=True)
+    seats.drop(_ending(round_), reason=reason, closing=True)
     return True
+
+
+def _ending(round_: Round) -> QuerySet[Participation]:
+    """The seats that end with a round: all, or those whose clients do not work for a later one.
+
+    After the last round nothing could count any more, so that nobody goes on.
+    """
+    session = round_.session
+    if round_.number >= session.rounds:
+        return _seats_of(session)
+    if schedules.of(session).goes_on():
+        return round_.seats.exclude(status=SeatStatus.TRAINING, reason="")
+    return round_.seats.all()
+
+
+def _seats_of(session: TrainingSession) -> QuerySet[Participation]:
+    return Participation.objects.filter(round__session=session)
 
 
 @transaction.atomic
@@ -89,8 +118,9 @@ def fail(round_: Round, *, reason: Reason, now: datetime, lease_token: str | Non
     outcome = Outcome.SKIPPED if skipped else Outcome.NOTHING
     if not move(round_, RoundStatus.FAILED, guard=guard, outcome=outcome, closed_at=now, **reason.fields):
         return False
-    seats.drop(round_.seats.all(), reason=reasons.ROUND_FAILED, closing=True)
     session = round_.session
+    ends = not again and (not skipped or round_.number >= session.rounds)
+    seats.drop(_seats_of(session) if ends else round_.seats.all(), reason=reasons.ROUND_FAILED, closing=True)
     where: Payload = {"round": round_.number, "attempt": round_.attempt}
     events.record(session.pk, Event.Kind.ROUND_FAILED, **where, **reason.fields, retried=again, skipped=skipped)
     if skipped:
@@ -142,8 +172,9 @@ def give_up(session: TrainingSession, *, reason: Reason, now: datetime) -> None:
     """Fail the open round and the session: what they stand on is lost, so that trying again would not help."""
     round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
     ends = {"outcome": Outcome.NOTHING, "closed_at": now, **reason.fields}
-    if round_ is not None and move(round_, RoundStatus.FAILED, **ends):
-        seats.drop(round_.seats.all(), reason=reasons.ROUND_FAILED, closing=True)
+    failed = round_ is not None and move(round_, RoundStatus.FAILED, **ends)
+    seats.drop(_seats_of(session), reason=reasons.ROUND_FAILED, closing=True)
+    if round_ is not None and failed:
         where: Payload = {"round": round_.number, "attempt": round_.attempt}
         events.record(session.pk, Event.Kind.ROUND_FAILED, **where, **reason.fields, retried=False)
     _fail_session(session, reason.sentence, now)
@@ -151,11 +182,12 @@ def give_up(session: TrainingSession, *, reason: Reason, now: datetime) -> None:
 
 @transaction.atomic
 def cancel_active(session: TrainingSession, *, now: datetime) -> None:
-    """Cancel the open round of a session that is being cancelled. What was sent for it is not counted."""
+    """Cancel the open round and the seats of a session that is being cancelled. What was sent for it is not counted."""
     round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
     ends = {"outcome": Outcome.NOTHING, "closed_at": now, **reasons.CANCELLED.fields}
-    if round_ and move(round_, RoundStatus.CANCELLED, **ends):
-        seats.drop(round_.seats.all(), reason=reasons.SESSION_CANCELLED)
+    cancelled = round_ is not None and move(round_, RoundStatus.CANCELLED, **ends)
+    seats.drop(_seats_of(session), reason=reasons.SESSION_CANCELLED)
+    if round_ is not None and cancelled:
         where: Payload = {"round": round_.number, "attempt": round_.attempt}
         events.record(session.pk, Event.Kind.ROUND_CANCELLED, **where, **reasons.CANCELLED.fields)
 
@@ -169,6 +201,8 @@ def complete_or_go_on(round_: Round, now: datetime, *, enough: bool = False) -> 
     # The number of rounds is compared in the database: more may have been added while this one was aggregated.
     done = live if enough else live.filter(rounds__lte=round_.number)
     completed = done.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None)
-    if not completed:
+    if completed:
+        seats.drop(_seats_of(round_.session), reason=reasons.SESSION_COMPLETED)
+    else:
         live.update(idle_since=now)
     return bool(completed)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db.models.functions import Coalesce
 
 from federation.lifecycle import SeatStatus
 from federation.models import Participation, TrainingSession
@@ -62,27 +63,30 @@ def _times(rounds: list[int]) -> dict[int, _Times]:
         "reported_at",
         "progress_at",
         "round",
-        "round__opened_at",
-        "round__deadline",
+        "began_at",
+        "until",
         "round__closed_at",
         "round__collected_at",
     )
+    rows = Participation.objects.filter(round__in=rounds).annotate(
+        began_at=Coalesce("invited_at", "round__opened_at"), until=Coalesce("deadline", "round__deadline")
+    )
     found: defaultdict[int, _Times] = defaultdict(lambda: _Times("", []))
-    for row in Participation.objects.filter(round__in=rounds).order_by("pk").values(*fields):
+    for row in rows.order_by("pk").values(*fields):
         times = found[row["client"]]
         times.name = row["client__name"]
         if row["reported_at"] is not None:
-            times.took.append((row["reported_at"] - row["round__opened_at"]).total_seconds())
+            times.took.append((row["reported_at"] - row["began_at"]).total_seconds())
         elif row["round"] == rounds[0] and _was_cut_off(row):
-            times.cut_off_after = (row["round__deadline"] - row["round__opened_at"]).total_seconds()
+            times.cut_off_after = (row["until"] - row["began_at"]).total_seconds()
     return dict(found)
 
 
 def _was_cut_off(row: dict[str, Any]) -> bool:
     """Whether the deadline came while this client was at work and heard of."""
     ended = row["round__collected_at"] or row["round__closed_at"]
-    at_deadline = row["status"] == SeatStatus.DROPPED and ended >= row["round__deadline"]
-    return at_deadline and bool(row["progress_at"] and row["progress_at"] > row["round__deadline"] - settings.FL_ONLINE)
+    at_deadline = row["status"] == SeatStatus.DROPPED and ended >= row["until"]
+    return at_deadline and bool(row["progress_at"] and row["progress_at"] > row["until"] - settings.FL_ONLINE)
 
 
 def _of(client: int, times: _Times) -> Suggestion:

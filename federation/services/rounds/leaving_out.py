@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from federation import events, reasons, storage
+from federation import events, reasons, schedules, storage
 from federation.fl.aggregation import Aggregated, AggregationError, SpoiltModel
 from federation.fl.defences import Defence
 from federation.fl.weights import WeightsError
 from federation.lifecycle import SeatStatus
 from federation.models import Event, Participation, Round
 from federation.reasons import Reason
+from federation.schedules import Tally
 from federation.services import seats
 from federation.services.models import building
 from federation.services.seats import flags
@@ -66,11 +67,11 @@ def _leave_out(round_: Round, result: Result, error: SpoiltModel) -> None:
         return
     result.left_out += [LeftOut(seat, reasons.left_out(str(error))) for seat in blamed]
     result.counted = [seat for seat in result.counted if seat not in blamed]
-    own = sum(seat.round_id == round_.pk for seat in result.counted)
-    needed = max(1, round_.session.quorum)
-    if own < needed:
+    schedule, own = schedules.of(round_.session), sum(seat.round_id == round_.pk for seat in result.counted)
+    left, needed = schedule.counted(Tally(0, own, len(result.counted) - own)), schedule.least
+    if left < needed:
         everybody = [one.seat.client.name for one in result.left_out]
-        result.failure = reasons.too_few_finite(str(error), everybody, left=own, needed=needed)
+        result.failure = reasons.too_few_finite(str(error), everybody, left=left, needed=needed)
 
 
 def record(round_: Round, left_out: Sequence[LeftOut]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from federation.lifecycle import ROUND_MOVES, RoundStatus
 from federation.models import Round
-from federation.services.rounds import late
+from federation.services.seats import late
 
 
 def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None, **fields: object) -> bool:

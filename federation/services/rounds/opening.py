@@ -9,38 +9,13 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from federation import events, schedules
-from federation.fl import sampling
-from federation.lifecycle import ACTIVE, OPEN, SessionStatus
-from federation.models import Client, Event, Participation, Round, TrainingSession
+from federation.lifecycle import ACTIVE, SessionStatus
+from federation.models import Client, Event, Round, TrainingSession
 from federation.schedules import Crowd
 from federation.services import seats
-from federation.services.rounds import deadlines
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Who could take part in a round now."""
-
-    clients: list[Client]  # enabled and online
-    free: list[Client]  # those of them that hold no open seat
-
-    @property
-    def online(self) -> int:
-        return len(self.clients)
-
-    def of(self, session: TrainingSession) -> Pool:
-        """The part of it that a session may ask: clients with one of its tags, or all where it has none."""
-        wanted = set(session.client_tags)
-        if not wanted:
-            return self
-        fits = {client.pk for client in self.clients if wanted.intersection(client.tags)}
-        return Pool([c for c in self.clients if c.pk in fits], [c for c in self.free if c.pk in fits])
-
-
-def pool(now: datetime) -> Pool:
-    online = list(Client.objects.online(now).only("name", "tags"))
-    busy = set(Participation.objects.filter(status__in=OPEN).values_list("client_id", flat=True))
-    return Pool(clients=online, free=[client for client in online if client.pk not in busy])
+from federation.services.rounds import deadlines, drawing, joining
+from federation.services.rounds.candidates import Pool
+from federation.services.seats import late
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +58,7 @@ def _turn(session: TrainingSession, everyone: Pool, kept: Mapping[int, TrainingS
     candidates = everyone.of(session)
     free = [client for client in candidates.free if client.pk not in kept]
     ahead = {one.pk: one for client in candidates.free if (one := kept.get(client.pk))}
-    asked = schedules.of(session).asked(Crowd(candidates.online, len(free)))
+    asked = schedules.of(session).asked(Crowd(candidates.online, len(free), candidates.working))
     return Turn(session, candidates, asked, free, list(ahead.values()))
 
 
@@ -123,35 +98,38 @@ def rests(session: TrainingSession, now: datetime) -> bool:
 
 
 def open_for(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:
+    """Open a session's next round, or let clients join the one that is open. False if somebody was faster."""
     following = next_try(session)
     if following is None:
-        return False
+        return joining.join(session, free, asked, now)
     number, attempt = following
-    by_name = {client.name: client for client in free}
-    drawn = sampling.draw(sorted(by_name), asked, seed=session.seed, round_number=number)
     try:
         with transaction.atomic():
-            return _seat(session, number, attempt, [by_name[name] for name in drawn], now)
+            return _seat(session, number, attempt, drawing.draw(session, number, attempt, free, asked), now)
     except IntegrityError:  # another worker opened it, or gave one of these clients a seat elsewhere
         return False
 
 
 def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[Client], now: datetime) -> bool:
-    ids = [client.pk for client in drawn]
-    still = Client.objects.online(now).filter(pk__in=ids).select_for_update().only("pk").order_by("pk")
-    if len(still) < len(ids):  # one left or was disabled; counting in the database would lock nothing
+    if not drawing.still_online(drawn, now):
         return False
     base = session.last_model()  # not always number - 1: a round may have been skipped
     if base is None:
         return False
-    if not TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING).update(idle_since=None):
+    joined = session.schedule in schedules.JOINED
+    running = TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING)
+    if not running.update(idle_since=now if joined else None):
         return False
     learnt = deadlines.learn(session)
     deadline = now + timedelta(seconds=session.round_seconds)
     round_ = Round.objects.create(
         session=session, number=number, attempt=attempt, base_model=base, opened_at=now, deadline=deadline
     )
-    seats.invite(round_, drawn, base)
+    if joined:
+        seats.invite_for(round_, drawn, now=now, seconds=session.round_seconds)
+    else:
+        seats.invite(round_, drawn)
+    late.take(round_)
     events.record(
         session.pk,
         Event.Kind.ROUND_OPENED,

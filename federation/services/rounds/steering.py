@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F
 
 from federation import events, reasons
 from federation.errors import Conflict, Invalid
-from federation.lifecycle import RoundStatus
-from federation.models import Event, Round, TrainingSession
+from federation.lifecycle import OPEN, RoundStatus
+from federation.models import Event, Participation, Round, TrainingSession
 from federation.services import seats
 from federation.services.rounds import tallying
 from federation.services.rounds.closing import collect
@@ -43,6 +44,8 @@ def extend(session: TrainingSession, *, seconds: int, by: str) -> None:
     deadline = round_.deadline + timedelta(seconds=seconds)
     if not Round.objects.filter(pk=round_.pk, status=RoundStatus.COLLECTING).update(deadline=deadline):
         raise Conflict("The round closed just now.")
+    timed = Participation.objects.filter(round__session=session, status__in=OPEN)
+    timed.exclude(deadline=None).update(deadline=F("deadline") + timedelta(seconds=seconds))
     events.record(
         session.pk,
         Event.Kind.ROUND_EXTENDED,

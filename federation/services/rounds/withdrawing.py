@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from federation import events, reasons
-from federation.lifecycle import ACTIVE, LIVE, OPEN, LatePolicy, RoundStatus, SeatStatus
+from federation.lifecycle import ACTIVE, LIVE, OPEN, RoundStatus, SeatStatus
 from federation.models import Client, Event, Participation, Round
 from federation.reasons import Reason
 from federation.services import seats
 from federation.services.rounds import tallying
 from federation.services.rounds.moves import move
+from federation.services.seats import late
 
 STANDING = (*OPEN, SeatStatus.REPORTED)  # seats that count or may still count in their own round
 MAY_BE_LATE = (SeatStatus.DROPPED, SeatStatus.LATE)
@@ -35,7 +36,7 @@ def withdraw(client: Client, *, reason: Reason) -> None:
     gone = _take_out(client, touched, reason)
     for round_ in touched:
         if round_.status == RoundStatus.AGGREGATING:
-            _judge_again(round_)
+            judge_again(round_)
     by_session: defaultdict[int, list[tuple[Event.Kind, dict[str, Any]]]] = defaultdict(list)
     for seat in gone:
         payload = seats.describe(seat) | reason.fields
@@ -62,18 +63,19 @@ def reason_of(client: Client) -> Reason:
 def _touched(client: Client) -> QuerySet[Round]:
     """The open rounds in which something of the client counts or may count."""
     own = Participation.objects.filter(round=OuterRef("pk"), client=client, status__in=STANDING)
-    late = Participation.objects.filter(counted_in=OuterRef("pk"), client=client)
-    return Round.objects.filter(Exists(own) | Exists(late), status__in=ACTIVE)
+    taken = Participation.objects.filter(counted_in=OuterRef("pk"), client=client)
+    return Round.objects.filter(Exists(own) | Exists(taken), status__in=ACTIVE)
 
 
 def _take_out(client: Client, touched: Sequence[Round], reason: Reason) -> list[Participation]:
     """Mark the seats that do not count any more. Returns those that counted or would have, unchanged."""
     mine = Participation.objects.filter(client=client)
-    own = _locked(mine.filter(round__in=touched, status__in=STANDING))
+    standing = Q(status__in=OPEN) | Q(round__in=touched, status=SeatStatus.REPORTED)
+    own = _locked(mine.filter(standing))
     taken = _locked(mine.filter(counted_in__in=touched))
     # Of past rounds: late updates that wait for a later round, and seats that may still send one.
     over = mine.filter(counted_in=None, withdrawn=False, round__session__status__in=LIVE)
-    waiting = _locked(over.filter(status=SeatStatus.LATE, round__session__late_policy=LatePolicy.NEXT_ROUND))
+    waiting = _locked(mine.filter(late.WAITING))
     to_come = _locked(over.filter(status__in=MAY_BE_LATE))
     found = own + taken + waiting
     with_reason = {"withdrawn": True, "counted_in": None, "staleness": 0, **reason.fields}
@@ -87,7 +89,8 @@ def _locked(seats_: QuerySet[Participation]) -> list[Participation]:
     return list(seats_.select_for_update(of=("self",)).select_related("client", "round").order_by("pk"))
 
 
-def _judge_again(round_: Round) -> None:
+@transaction.atomic
+def judge_again(round_: Round) -> None:
     """End the claim. Any worker makes the model from the rest, or finds that the quorum is missed."""
     if tallying.missing(round_) <= 0:
         Round.objects.filter(pk=round_.pk).update(**AGAIN)

@@ -3,8 +3,8 @@
 Every write to a seat is here, but for what its round's model does to it.
 """
 
-from federation.services.seats.ending import ask_again, drop, drop_open, fail, skip
-from federation.services.seats.offering import FRESH, invite, of, offer
+from federation.services.seats.ending import ask_again, drop, drop_open, expire, fail, skip
+from federation.services.seats.offering import FRESH, invite, invite_for, of, offer
 from federation.services.seats.payload import describe
 
 __all__ = [
@@ -13,8 +13,10 @@ __all__ = [
     "describe",
     "drop",
     "drop_open",
+    "expire",
     "fail",
     "invite",
+    "invite_for",
     "of",
     "offer",
     "skip",

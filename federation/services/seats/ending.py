@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -39,20 +40,32 @@ def skip(seat: Participation, *, by: str) -> None:
     events.record(seat.round.session_id, Event.Kind.SEAT_SKIPPED, **describe(seat), **why, by=by)
 
 
-def ask_again(seat: Participation) -> bool:
+def ask_again(seat: Participation, *, now: datetime) -> bool:
     """Open a reported seat again whose update was lost here. False, and it is dropped, where its client cannot.
 
     Call inside a transaction that has moved the round.
     """
+    timed = seat.deadline is not None
+    times = {"invited_at": now, "deadline": now + timedelta(seconds=seat.round.session.round_seconds)} if timed else {}
     reported = Participation.objects.filter(pk=seat.pk, status=SeatStatus.REPORTED)
     if Client.objects.enrolled().filter(pk=seat.client_id, enabled=True).exists():
         try:
             with transaction.atomic():
-                return bool(reported.update(status=SeatStatus.INVITED, **FRESH))
+                return bool(reported.update(status=SeatStatus.INVITED, **FRESH | times))
         except IntegrityError:  # it holds an open seat in another session
             pass
     reported.update(status=SeatStatus.DROPPED, file_status=FileStatus.LOST, **reasons.DAMAGED.fields)
     return False
+
+
+@transaction.atomic
+def expire(session_id: int, *, now: datetime) -> bool:
+    """Drop the open seats of a session whose own time is over. True if there was one."""
+    over = Participation.objects.filter(round__session=session_id, status__in=OPEN, deadline__lte=now)
+    if not over.exists():
+        return False
+    drop(over, reason=reasons.TIME_OVER)
+    return True
 
 
 def drop_open(client: Client, *, reason: Reason) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 
 from federation import events, reasons
 from federation.compiled import Insert, Select, Update
 from federation.errors import NotFound
-from federation.lifecycle import OPEN, FileStatus, RoundStatus, SeatStatus
-from federation.models import Client, Event, GlobalModel, Participation, Round
+from federation.lifecycle import OPEN, FileStatus, SeatStatus
+from federation.models import Client, Event, Participation, Round
 from federation.services.seats.payload import describe
 
 FRESH: dict[str, Any] = {  # what a seat has before its client works
@@ -42,6 +44,8 @@ _SEAT = (
     "client",
     "round",
     "status",
+    "turn",
+    "deadline",
     "phase",
     "fraction",
     "taken_at",
@@ -87,7 +91,7 @@ _offered = Select(
     lambda client, token: (  # a replaced token gets no work, nor does a disabled client
         _with_round.select_related("client")
         .filter(client=client, client__token_hash=token, client__enabled=True)
-        .filter(status__in=OPEN, round__status=RoundStatus.COLLECTING)
+        .filter(status__in=OPEN)
         .only(*_READ, *_of("round__session", _WORK), *_of("client", _TOLD))
         .order_by("pk")
     ),
@@ -96,7 +100,8 @@ _offered = Select(
 )
 
 
-_invite = Insert(Participation, "round", "client", "seat", "base_version", "status", "file_status", "staleness", *FRESH)
+_PLACE = ("round", "client", "seat", "turn", "invited_at", "deadline", "base_version")
+_invite = Insert(Participation, *_PLACE, "status", "file_status", "staleness", *FRESH)
 
 
 _taken = Update(Participation, "status", "taken_at", "progress_at", only={"status": (SeatStatus.INVITED,)})
@@ -111,12 +116,36 @@ def of(client: Client, seat_id: int) -> Participation:
     return seat
 
 
-def invite(round_: Round, clients: Sequence[Client], base: GlobalModel) -> None:
+def invite(round_: Round, clients: Sequence[Client]) -> None:
     """Give clients a seat each, numbered in their order. Call inside the transaction that opens the round."""
-    _invite(
-        (round_.pk, client.pk, number, base.version, SeatStatus.INVITED, FileStatus.STORED, 0, *FRESH.values())
-        for number, client in enumerate(clients, start=1)
+    _seat(round_, [(client, 1) for client in clients], first=1)
+
+
+def invite_for(round_: Round, clients: Sequence[Client], *, now: datetime, seconds: float) -> list[Participation]:
+    """The same for a round that clients join, where a seat has a time of its own. The round is locked.
+
+    A client may have had seats in this round or in another try of it: each is another turn.
+    """
+    tries = Participation.objects.filter(round__session=round_.session_id, round__kind=round_.kind)
+    before = Counter(
+        tries.filter(round__number=round_.number, client__in=clients).order_by().values_list("client_id", flat=True)
     )
+    last = round_.seats.aggregate(last=Max("seat"))["last"] or 0
+    turns = [(client, before[client.pk] + 1) for client in clients]
+    _seat(round_, turns, first=last + 1, invited_at=now, deadline=now + timedelta(seconds=seconds))
+    return list(round_.seats.filter(seat__gt=last).select_related("client", "round").order_by("seat"))
+
+
+def _seat(
+    round_: Round,
+    turns: Sequence[tuple[Client, int]],
+    *,
+    first: int,
+    invited_at: datetime | None = None,
+    deadline: datetime | None = None,
+) -> None:
+    rest = (invited_at, deadline, round_.base.version, SeatStatus.INVITED, FileStatus.STORED, 0, *FRESH.values())
+    _invite((round_.pk, client.pk, number, turn, *rest) for number, (client, turn) in enumerate(turns, start=first))
 
 
 def offer(client: Client, *, now: datetime) -> Participation | None:

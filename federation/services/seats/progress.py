@@ -13,7 +13,7 @@ from django.db import transaction
 
 from federation import events, killpoints
 from federation.compiled import Insert, Update
-from federation.lifecycle import OPEN, RoundStatus
+from federation.lifecycle import OPEN
 from federation.models import Event, Metric, Participation, Phase
 from federation.services.seats import quotas
 from federation.services.seats.payload import describe
@@ -49,7 +49,7 @@ def report(
     points have; without it the points' times count as they are.
     Points beyond a quota are left out and counted in `seat.points_left_out`; the client continues.
     """
-    goes_on = seat.is_open and seat.round.status == RoundStatus.COLLECTING
+    goes_on = seat.is_open
     account = quotas.account(seat)
     once = list({(p.name, p.step): p for p in points}.values())
     kept = list(compress(once, account.kept(point.name for point in once)))

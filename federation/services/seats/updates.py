@@ -14,13 +14,13 @@ from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, 
 from federation.fl import encodings, weights
 from federation.fl.defences import Defence, counted_examples
 from federation.fl.files import updates as wire
-from federation.lifecycle import COUNTED, OPEN, LatePolicy, RoundStatus, SeatStatus
+from federation.lifecycle import OPEN, RoundStatus, SeatStatus
 from federation.models import Event, GlobalModel, Participation, Round
 from federation.payloads import storable
 from federation.services import info as infos
 from federation.services import standing
 from federation.services.models import damage
-from federation.services.seats import flags
+from federation.services.seats import flags, late
 from federation.services.seats.payload import describe
 
 TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
@@ -54,17 +54,18 @@ _settled = Update(Participation, *SETTLED)
 def check_receivable(seat: Participation) -> None:
     """Refuse before a body is read what could not be kept anyway. Raises RoundClosed."""
     dropped = seat.status == SeatStatus.DROPPED and seat.round.status != RoundStatus.CANCELLED
-    if not (seat.is_open or seat.status in COUNTED or dropped):
+    if not (seat.is_open or seat.is_accepted or dropped):
         raise RoundClosed(_closed(seat))
 
 
 def receive(seat: Participation, file: Path, *, digest: str | None = None, now: datetime) -> bool:
-    """Take in a finished update file. True if the seat reported, False if it had before, with the same bytes.
+    """Take in a finished update file. True if it was accepted, False if it had been before, with the same bytes.
 
     The file is moved into the store or left where it is. digest: the SHA-256 that its sender knows, if it said
     one. Raises ChecksumMismatch where the file does not have it, Invalid for content that cannot be aggregated
     (the seat stays open), Conflict for other bytes after acceptance, RoundClosed when the round went on without
-    it; a dropped seat's update is kept first, labelled late.
+    it; a dropped seat's update is kept first, labelled late. The update of a seat that went on when its round
+    closed is late and accepted.
     """
     base = seat.round.base
     try:
@@ -81,11 +82,9 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
         storage.put(file, update.digest)
         killpoints.reached(killpoints.Point.UPDATE_STORED)
         status, accepted = _settle(seat, update, now)
-    if status in OPEN:
-        return accepted
-    if status == SeatStatus.LATE or not accepted:
+    if not accepted:
         raise RoundClosed(_closed(seat))
-    return False
+    return status in OPEN
 
 
 def most_bytes(seat: Participation) -> int:
@@ -128,39 +127,53 @@ def _refresh(seat: Participation, found: Participation) -> None:
 
 
 def _refuse_other(seat: Participation, update: wire.Update) -> None:
-    if seat.status in COUNTED and seat.digest != update.digest:
+    if seat.is_accepted and seat.digest != update.digest:
         raise Conflict(f"{seat.client.name} has reported for {seat.round} already, with other bytes.")
 
 
 @transaction.atomic
 def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[str, bool]:
-    """Decide what an update is worth. Returns the seat's status before, or `late`, and whether it counts."""
+    """Decide what an update is worth. Returns the seat's status before, and whether the update is accepted."""
     # Lock the round, so that it cannot close between this check and the save.
     (round_,) = _locked_round(seat.round_id)
+    collecting = round_.status == RoundStatus.COLLECTING
+    later = None if collecting else _locked_later(seat.round.session_id)
     (locked,) = _locked(seat.pk)
     standing.require_standing(seat.client, locked.client)
     _refresh(seat, locked)
     _refuse_other(seat, update)
     before = seat.status
-    if before in COUNTED:
+    if seat.is_accepted:
         return before, True
-    if before in OPEN and round_.status == RoundStatus.COLLECTING:
+    if before in OPEN and collecting:
         _save(seat, update, SeatStatus.REPORTED, now)
         _record(seat, Event.Kind.UPDATE_RECEIVED, update)
         return before, True
-    if before == SeatStatus.DROPPED and round_.status != RoundStatus.CANCELLED:
-        _save(seat, update, SeatStatus.LATE, now)
-        _record(seat, Event.Kind.UPDATE_LATE, update, counts=counts_later(seat))
-        return SeatStatus.LATE, False
-    return before, False
+    if before in OPEN or (before == SeatStatus.DROPPED and round_.status != RoundStatus.CANCELLED):
+        _save_late(seat, update, later, now)
+    return before, before in OPEN
+
+
+def _locked_later(session_id: int) -> Round | None:
+    """The round of a session that collects now."""
+    collecting = Round.objects.select_for_update(of=("self",)).filter(session=session_id, status=RoundStatus.COLLECTING)
+    return collecting.select_related("session", "base_model").order_by("pk").first()
+
+
+def _save_late(seat: Participation, update: wire.Update, later: Round | None, now: datetime) -> None:
+    """Keep an update that came after its round. later: the round that collects now, in which it may count."""
+    _save(seat, update, SeatStatus.LATE, now)
+    if later is not None:
+        late.take(later)
+    _record(seat, Event.Kind.UPDATE_LATE, update, counts=late.counts(seat))
 
 
 def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: datetime) -> None:
-    seat.status = status
+    dropped, seat.status = seat.status == SeatStatus.DROPPED, status
     seat.digest, seat.num_bytes = update.digest, update.num_bytes
     seat.num_examples, seat.metrics = update.num_examples, storable(update.metrics)
     _weigh(seat, update)
-    if status == SeatStatus.REPORTED:
+    if not dropped:
         for name, value in reasons.NONE.items():
             setattr(seat, name, value)
     seat.fraction, seat.reported_at, seat.progress_at = 1.0, now, now
@@ -185,12 +198,6 @@ def _counted(seat: Participation, claimed: int) -> int:
         return claimed
     examples = infos.of(client.info).examples  # read only where it matters
     return counted if examples is None else counted_examples(claimed, examples.get(session.workload))
-
-
-def counts_later(seat: Participation) -> bool:
-    """Whether an update of this seat that is late counts in the next round, if there is one."""
-    session = seat.round.session
-    return not seat.withdrawn and session.late_policy == LatePolicy.NEXT_ROUND and not session.has_ended
 
 
 def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: bool) -> None:
@@ -222,6 +229,6 @@ def _reject(seat: Participation, reason: str) -> None:
 def _closed(seat: Participation) -> str:
     seat.refresh_from_db(fields=["status"])
     kept = " The update is kept, labelled late." if seat.status == SeatStatus.LATE else ""
-    if kept and counts_later(seat):
+    if kept and late.counts(seat):
         kept += " It counts in the next round."
     return f"{str(seat.round).capitalize()} went on without this seat, which is {seat.status}.{kept}"

@@ -1,0 +1,104 @@
+"""The clients that could take part in a round: who is online, who is free, and who told that it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from django.db.models import Exists, OuterRef, Q, Subquery
+
+from federation.lifecycle import OPEN, SessionStatus
+from federation.models import Client, Participation, ServedWorkload, TrainingSession
+
+
+class Why(StrEnum):
+    """What a client told that leaves it out of a session's rounds."""
+
+    WORKLOAD = "workload"  # another digest of the session's workload
+    EXAMPLES = "examples"  # no example for it
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    client: Client
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a client told of a workload."""
+
+    digest: str
+    num_examples: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Who could take part in a round now: of any session, or of one."""
+
+    clients: list[Client]  # enabled and online
+    free: list[Client]  # those of them that hold no open seat
+    told: Mapping[tuple[int, str], Told] = field(default_factory=dict)  # by client and workload, if it can matter
+    working: int = 0  # those that hold a seat of the session
+    left_out: Sequence[LeftOut] = ()
+
+    @property
+    def online(self) -> int:
+        return len(self.clients)
+
+    def of(self, session: TrainingSession) -> Pool:
+        """The part of it that a session may ask in its next round. Who works for it already is not in it."""
+        meant = [client for client in self.clients if _is_meant(client, session)]
+        others = [client for client in meant if session.pk is None or client.works_for != session.pk]
+        whys = {client.pk: self._why_not(client, session) for client in others}
+        able = [client for client in others if whys[client.pk] is None]
+        free = {client.pk for client in self.free}
+        return Pool(
+            able,
+            [client for client in able if client.pk in free],
+            self.told,
+            len(meant) - len(others),
+            [LeftOut(client, why) for client in others if (why := whys[client.pk])],
+        )
+
+    def _why_not(self, client: Client, session: TrainingSession) -> Why | None:
+        """What a client told that leaves it out. One that told nothing is taken to be able."""
+        told = self.told.get((client.pk, session.workload))
+        if told is not None and told.digest and told.digest != session.workload_digest:
+            return Why.WORKLOAD
+        none = client.is_empty if told is None or told.num_examples is None else told.num_examples == 0
+        return Why.EXAMPLES if none else None
+
+
+def _is_meant(client: Client, session: TrainingSession) -> bool:
+    """Whether a session is for this client: by its tags, and by name where it names some."""
+    tags, ids = session.client_tags, session.client_ids
+    return (not tags or not set(tags).isdisjoint(client.tags)) and (not ids or client.pk in ids)
+
+
+def pool(now: datetime) -> Pool:
+    open_seat = Participation.objects.filter(client=OuterRef("pk"), status__in=OPEN)
+    counted = ServedWorkload.objects.filter(client=OuterRef("pk"), num_examples__isnull=False)
+    clients = list(
+        Client.objects.online(now)
+        .only("name", "tags")
+        .annotate(
+            works_for=Subquery(open_seat.values("round__session_id")[:1]),
+            is_empty=Q(num_examples=0) & ~Exists(counted),
+        )
+    )
+    return Pool(clients, [client for client in clients if client.works_for is None], _told(now))
+
+
+def _told(now: datetime) -> dict[tuple[int, str], Told]:
+    """What clients told that may leave them out of a session at work."""
+    sessions = TrainingSession.objects.filter(status=SessionStatus.RUNNING, workload=OuterRef("name"))
+    other = ~Q(digest="") & Exists(sessions.exclude(workload_digest=OuterRef("digest")))
+    rows = ServedWorkload.objects.filter(other | Q(num_examples=0) | Q(client__num_examples=0))
+    rows = rows.filter(client__in=Client.objects.online(now)).order_by()
+    return {
+        (client, name): Told(digest, num_examples)
+        for client, name, digest, num_examples in rows.values_list("client_id", "name", "digest", "num_examples")
+    }

@@ -1,0 +1,59 @@
+"""Clients join a round that is open, where the schedule lets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from federation import events, schedules
+from federation.lifecycle import RoundStatus, SeatReason, SeatStatus
+from federation.models import Client, Event, Participation, Round, TrainingSession
+from federation.services import seats
+from federation.services.rounds import drawing
+
+
+def join(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:
+    """Give some of the free clients a seat in the open round. False if nobody joined.
+
+    Who gave up or was skipped in this round waits for the time of a seat before it is asked again.
+    """
+    round_ = session.active_round()
+    if round_ is None or round_.status != RoundStatus.COLLECTING or session.schedule not in schedules.JOINED:
+        return False
+    resting = _resting(round_, session, now)
+    able = [client for client in free if client.pk not in resting]
+    joining = drawing.draw(session, round_.number, 1, able, asked)
+    if not joining:
+        return False
+    try:
+        with transaction.atomic():
+            return _seat(round_.pk, joining, now)
+    except IntegrityError:  # another session gave one of these clients a seat
+        return False
+
+
+def _resting(round_: Round, session: TrainingSession, now: datetime) -> set[int]:
+    lately = round_.seats.filter(invited_at__gt=now - timedelta(seconds=session.round_seconds)).order_by()
+    ended = lately.filter(Q(status=SeatStatus.FAILED) | Q(reason_code=SeatReason.SKIPPED))
+    return set(ended.values_list("client_id", flat=True))
+
+
+def _seat(round_id: int, clients: Sequence[Client], now: datetime) -> bool:
+    if not drawing.still_online(clients, now):
+        return False
+    collecting = Round.objects.select_for_update(of=("self",)).filter(pk=round_id, status=RoundStatus.COLLECTING)
+    round_ = collecting.select_related("session", "base_model").first()
+    if round_ is None:
+        return False
+    given = seats.invite_for(round_, clients, now=now, seconds=round_.session.round_seconds)
+    TrainingSession.objects.filter(pk=round_.session_id).update(idle_since=now)
+    events.record_all(round_.session_id, [(Event.Kind.SEAT_INVITED, _described(seat)) for seat in given])
+    return True
+
+
+def _described(seat: Participation) -> dict[str, object]:
+    deadline = seat.deadline.isoformat() if seat.deadline else None
+    return seats.describe(seat) | {"turn": seat.turn, "base_version": seat.base_version, "deadline": deadline}

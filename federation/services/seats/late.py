@@ -1,0 +1,74 @@
+"""Late updates that count after all: in a later round of their session.
+
+An update counts late where its seat went on when its round closed, and where the session's `late_policy` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from federation import schedules, storage
+from federation.lifecycle import COUNTED, LIVE, FileStatus, LatePolicy, SeatStatus
+from federation.models import Participation, Round
+from federation.services.seats import losses
+
+# Late updates that no round has taken yet and that one will.
+_COUNT = Q(reason="", round__session__schedule__in=schedules.JOINED)
+_COUNT |= Q(round__session__late_policy=LatePolicy.NEXT_ROUND)
+WAITING = _COUNT & Q(status=SeatStatus.LATE, counted_in=None, withdrawn=False, file_status=FileStatus.STORED)
+WAITING &= Q(round__session__status__in=LIVE)
+
+
+def counts(seat: Participation) -> bool:
+    """Whether the late update of this seat counts in a later round, if there is one."""
+    session = seat.round.session
+    joined = seat.went_on and session.schedule in schedules.JOINED
+    return not seat.withdrawn and not session.has_ended and (joined or session.late_policy == LatePolicy.NEXT_ROUND)
+
+
+def take(round_: Round) -> None:
+    """Let the late updates of earlier rounds count in this one. Call it in a transaction that has locked the round.
+
+    Each counts at most once, and not at all where its client's work of that round counted in another try.
+    """
+    session = round_.session
+    if session.late_policy != LatePolicy.NEXT_ROUND and session.schedule not in schedules.JOINED:
+        return
+    waiting = _waiting(round_)
+    for version in sorted(set(waiting.values_list("base_version", flat=True))):
+        made_since = {"version__gt": version, "version__lte": round_.base.version}
+        staleness = session.models.filter(**made_since).count()
+        waiting.filter(base_version=version).update(counted_in=round_, staleness=staleness)
+
+
+def _waiting(round_: Round) -> QuerySet[Participation]:
+    late = Participation.objects.filter(
+        WAITING, round__session=round_.session_id, client__enabled=True, client__removed_at=None
+    )
+    if round_.session.schedule in schedules.JOINED:  # each seat is work of its own, in every try
+        return late.exclude(round=round_)
+    counted = Participation.objects.filter(
+        round__session=round_.session_id,
+        round__number=OuterRef("round__number"),
+        client=OuterRef("client"),
+        status__in=COUNTED,
+    )
+    return late.filter(round__number__lt=round_.number).exclude(Exists(counted))
+
+
+def release(round_: Round) -> None:
+    """Let them wait for the next round: this one makes no model."""
+    Participation.objects.filter(counted_in=round_).update(counted_in=None, staleness=0)
+
+
+@transaction.atomic
+def lose(seats: Sequence[Participation]) -> None:
+    """Go on without late updates whose files were damaged: nobody can be asked for them again."""
+    for seat in seats:
+        missing = not storage.exists(seat.digest)
+        storage.set_aside(seat.digest)
+        Participation.objects.filter(pk=seat.pk).update(counted_in=None)
+        losses.lose(seat, missing=missing)
