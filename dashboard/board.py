@@ -30,6 +30,7 @@ LOOKS = {  # waiting.reason: icon, tone
     "clients_busy": ("clock", "wait"),
     "preparing_model": ("models", "run"),
     "collecting": ("offered", "run"),
+    "left_out": ("away", "wait"),
 }
 STANDS = {  # how near a seat is to a report
     SeatStatus.REPORTED: 0,

@@ -47,7 +47,7 @@ SPARK = 48  # reports of the clients that a running session's line shows
 QUIET_FOR = timedelta(days=3)  # how long a client that went quiet needs attention
 FAILED_FOR = timedelta(days=3)  # how long a failed session needs attention
 NEARLY_FULL = 0.9
-QUIET = (Event.Kind.METRICS_REPORTED, Event.Kind.SEAT_TRAINING)  # too many, and told elsewhere
+QUIET = (Event.Kind.METRICS_REPORTED, Event.Kind.SEAT_INVITED, Event.Kind.SEAT_TRAINING)  # too many, and told elsewhere
 URGENT = {"lost", "late", "silent", "stalled", "refused", "no_clients", "too_few_clients"}
 
 

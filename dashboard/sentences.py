@@ -236,6 +236,10 @@ def _rejected(p: Payload) -> SafeString:
 
 
 def _late(p: Payload) -> SafeString:
+    if p.get("accepted"):
+        number = p.get("counted_in")
+        then = f"round {number}" if number else "the next round"
+        return format_html("{} reported for round {}. It counts in {}.", _client(p), p.get("round", "?"), then)
     then = "counts in the next round" if p.get("counts") else "does not count"
     return format_html(
         "{} sent its update of round {} too late. It is kept and {}.", _client(p), p.get("round", "?"), then
@@ -284,6 +288,16 @@ def _reopened(p: Payload) -> SafeString:
     if not names:
         return format_html("{} collects again.", _round(p))
     return format_html("{} collects again: {} must send again by {}.", _round(p), names, _moment(p.get("deadline")))
+
+
+def _postponed(p: Payload) -> SafeString:
+    return format_html("{} has no update yet. It waits for one until {}.", _round(p), _moment(p.get("deadline")))
+
+
+def _invited(p: Payload) -> SafeString:
+    turn = int(p.get("turn") or 1)
+    again = f": its turn {turn}" if turn > 1 else ""
+    return format_html("{} joined round {}{}.", _client(p), p.get("round", "?"), again)
 
 
 def _damaged(p: Payload) -> SafeString:
@@ -438,7 +452,9 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.ROUND_CANCELLED: ("stop", "idle", _round_cancelled),
     K.ROUND_EXTENDED: ("clock-plus", "idle", _extended),
     K.ROUND_REOPENED: ("offered", "wait", _reopened),
+    K.ROUND_POSTPONED: ("clock-plus", "wait", _postponed),
     K.ROUND_FINISHED: ("flag", "idle", _finished),
+    K.SEAT_INVITED: ("offered", "idle", _invited),
     K.SEAT_TRAINING: ("training", "run", _training),
     K.SEAT_DROPPED: ("unlink", "idle", _dropped),
     K.SEAT_FAILED: ("x-circle", "bad", _gave_up),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypedDict
 
-from federation import phrases, storage
+from federation import phrases, schedules, storage
 from federation.lifecycle import LIVE, OPEN, FileStatus, RoundStatus, SessionStatus
 from federation.models import Event, Participation, Round, Server, TrainingSession
 from federation.services import rounds, steps
 
 MOST_SILENT = 3  # clients that are named with what they did last
+MOST_LEFT_OUT = 5
 
 
 class Reason(TypedDict):
@@ -36,9 +38,27 @@ def reasons(session: TrainingSession, *, now: datetime) -> list[Reason]:
         found.append(_of_pause(session, round_))
     elif base is None:
         found.append(Reason(reason="preparing_model", detail="The initial model is being made."))
-    elif round_ is None:
-        found += _of_opening(session, now)
+    else:
+        everyone = rounds.pool(now)
+        found += _of_opening(session, everyone, now) if round_ is None else []
+        found += _of_left_out(everyone.of(session).left_out)
     return found
+
+
+LEFT_OUT = {
+    rounds.Why.WORKLOAD: "it told another version of the workload",
+    rounds.Why.EXAMPLES: "it told that it has no example for it",
+}
+
+
+def _of_left_out(left_out: Sequence[rounds.LeftOut]) -> list[Reason]:
+    """Who is online and not asked, and why."""
+    if not left_out:
+        return []
+    first = sorted(left_out, key=lambda one: one.client.name)[:MOST_LEFT_OUT]
+    named = "; ".join(f"{one.client.name} ({LEFT_OUT[one.why]})" for one in first)
+    more = f" and {len(left_out) - len(first)} more" if len(left_out) > len(first) else ""
+    return [Reason(reason="left_out", detail=f"Not asked: {named}{more}.")]
 
 
 def _troubles(now: datetime) -> list[Reason]:
@@ -61,19 +81,23 @@ def _of_pause(session: TrainingSession, round_: Round | None) -> Reason:
 
 
 def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
-    reported, needed = round_.tally()["reported"], session.quorum
+    schedule, tally = schedules.of(session), rounds.tally(round_)
     if round_.status == RoundStatus.AGGREGATING:
-        all_ = reported + round_.late_seats.count()
+        all_ = tally.reported + round_.late_seats.count()
         return Reason(reason="aggregating", detail=f"{_updates(all_)} the model of round {round_.number}.")
-    still = sorted(round_.seats.filter(status__in=OPEN).select_related("client"), key=lambda seat: seat.client.name)
+    open_ = Participation.objects.filter(round__session=session, status__in=OPEN).select_related("client", "round")
+    still = sorted(open_, key=lambda seat: seat.client.name)
     left = max(0, round((round_.deadline - now).total_seconds()))
+    reported, needed = schedule.counted(tally), session.quorum
     if reported < needed:
         state = f"{reported} of {needed} needed updates {'is' if reported == 1 else 'are'} in"
     else:
         state = f"The quorum of {needed} is reached; more updates make a better model"
-    names = phrases.listed([seat.client.name for seat in still])
-    silent = [_silence(seat, now) for seat in still if not seat.client.is_online(now)][:MOST_SILENT]
-    sentences = [f"{state}. Open: {names}. The deadline is in {phrases.span(left)}.", *silent]
+    names = phrases.listed([seat.client.name for seat in still if seat.round_id == round_.pk])
+    earlier = [f"{seat.client.name} (round {seat.round.number})" for seat in still if seat.round_id != round_.pk]
+    sentences = [f"{state}. Open: {names}. The deadline is in {phrases.span(left)}."]
+    sentences += [f"Still at work for an earlier round: {phrases.listed(earlier)}."] if earlier else []
+    sentences += [_silence(seat, now) for seat in still if not seat.client.is_online(now)][:MOST_SILENT]
     return Reason(reason="collecting", detail=" ".join(sentences))
 
 
@@ -86,22 +110,24 @@ def _silence(seat: Participation, now: datetime) -> str:
     return f"{name} was last seen {phrases.span(round((now - seen).total_seconds()))} ago{doing}."
 
 
-def _of_opening(session: TrainingSession, now: datetime) -> list[Reason]:
+def _of_opening(session: TrainingSession, everyone: rounds.Pool, now: datetime) -> list[Reason]:
     if rounds.rests(session, now):
         return [_of_rest(session, now)]
     sessions = [one for one in TrainingSession.objects.waiting_for_a_round() if not rounds.rests(one, now)]
-    turn = next((turn for turn in rounds.turns(sessions, rounds.pool(now)) if turn.session == session), None)
+    turn = next((turn for turn in rounds.turns(sessions, everyone) if turn.session == session), None)
     if turn is None or turn.is_due or turn.error:  # it opens with the next tick
         return []
-    online, quorum = turn.pool.online, session.quorum
+    online, needed = turn.pool.online, turn.needed
     tagged = f" with the tag {' or '.join(session.client_tags)}" if session.client_tags else ""
     if not online:
-        soon = f"The round opens by itself as soon as {phrases.clients_are(quorum)} there."
-        return [Reason(reason="no_clients", detail=f"Nobody{tagged} is online. {soon}")]
-    if turn.asked < quorum:
-        needed = f"{phrases.clients_are(quorum)} needed and {phrases.are(online)} online{tagged}"
-        return [Reason(reason="too_few_clients", detail=f"{needed}. The round opens by itself.")]
-    if len(turn.pool.free) >= turn.asked:
+        soon = f"The round opens by itself as soon as {phrases.clients_are(needed)} there."
+        others = _others(turn.pool)
+        nobody = f"Nobody else{tagged} is online{others}" if others else f"Nobody{tagged} is online"
+        return [Reason(reason="no_clients", detail=f"{nobody}. {soon}")]
+    if online < needed:
+        are = f"{phrases.clients_are(needed)} needed and {phrases.are(online)} online{tagged}"
+        return [Reason(reason="too_few_clients", detail=f"{are}{_others(turn.pool)}. The round opens by itself.")]
+    if len(turn.pool.free) >= max(turn.asked, needed):
         first = phrases.listed([f"{other.name!r}" for other in turn.ahead])
         detail = f"It is the turn of {first} first, which waited longer and may ask the same clients."
         return [Reason(reason="clients_busy", detail=detail)]
@@ -116,12 +142,19 @@ def _of_rest(session: TrainingSession, now: datetime) -> Reason:
     return Reason(reason="retrying", detail=f"{failed_times}. It is tried again in {again}. {failed.reason}")
 
 
+def _others(pool: rounds.Pool) -> str:
+    """'; 2 work for it already, 1 is left out': clients that are online and are not counted."""
+    said = [f"{pool.working} work{'s' if pool.working == 1 else ''} for it already"] if pool.working else []
+    said += [f"{phrases.are(len(pool.left_out))} left out"] if pool.left_out else []
+    return f"; {', '.join(said)}" if said else ""
+
+
 def _busy(turn: rounds.Turn) -> str:
     busy = [client for client in turn.pool.clients if client not in turn.pool.free]
     open_seats = Participation.objects.filter(client__in=busy, status__in=OPEN).order_by()
     names = sorted(set(open_seats.values_list("round__session__name", flat=True)))
     where = f"in a round of {phrases.listed([repr(name) for name in names])}" if names else "at work elsewhere"
-    asked, free = phrases.clients_are(turn.asked), phrases.are(len(turn.pool.free))
+    asked, free = phrases.clients_are(max(turn.asked, turn.needed)), phrases.are(len(turn.pool.free))
     return f"{asked} asked and {free} free; the others are {where}."
 
 

@@ -15,7 +15,7 @@ from federation import events, lookalikes, tokens
 from federation.errors import Conflict, Forbidden, Invalid
 from federation.models import Client, Invitation, ServerEvent
 from federation.services import info as infos
-from federation.services.clients.telling import tell, understood
+from federation.services.clients.telling import keep_workloads, tell, understood
 
 NAME_LENGTH = 64
 
@@ -105,6 +105,7 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
         last_seen=now,
         announced_online=True,
     )
+    keep_workloads(client, told)
     looks: dict[str, Any] = {"looks_like": alike} if alike else {}
     events.record_server(ServerEvent.Kind.CLIENT_ENROLLED, client=events.reference(client), **looks)
     return client

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from django.db import transaction
 
 from federation.fl import workloads
-from federation.models import Client, ServerEvent
+from federation.models import Client, ServedWorkload, ServerEvent
 from federation.services import info as infos
 from federation.services.clients.noting import note
 from federation.services.info import Info
@@ -45,7 +45,27 @@ def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Chan
         fields += ["changes", "changed_at"]
         note(client, ServerEvent.Kind.CLIENT_CHANGED, now=now, changes=changes)
     client.save(update_fields=fields)
+    keep_workloads(client, told)
     return changes
+
+
+def keep_workloads(client: Client, told: Info) -> None:
+    """Write what a client said of each workload as a row, so that whoever opens a round reads no info.
+
+    Rows with a declaration are of its catalogue, which it tells apart.
+    """
+    digests, examples = told.workloads or {}, told.examples or {}
+    rows = [
+        ServedWorkload(client=client, name=name, digest=digests.get(name, ""), num_examples=examples.get(name))
+        for name in sorted({*digests, *examples})
+    ]
+    client.workloads.filter(declaration__isnull=True).exclude(name__in=[row.name for row in rows]).delete()
+    ServedWorkload.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["client", "name"],
+        update_fields=["digest", "num_examples"],
+    )
 
 
 def understood(name: str, info: Mapping[str, Any]) -> Info:

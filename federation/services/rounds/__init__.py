@@ -8,6 +8,7 @@ from federation.services.rounds.moves import move
 from federation.services.rounds.opening import Turn, next_try, rests, turns
 from federation.services.rounds.publishing import federated_metrics, publish
 from federation.services.rounds.steering import MAX_EXTENSION_SECONDS, extend, finish, not_yet, skip
+from federation.services.rounds.tallying import of as tally
 from federation.services.rounds.withdrawing import withdraw
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "reopen",
     "rests",
     "skip",
+    "tally",
     "turns",
     "withdraw",
 ]

@@ -29,6 +29,13 @@ def counts(seat: Participation) -> bool:
     return not seat.withdrawn and not session.has_ended and (joined or session.late_policy == LatePolicy.NEXT_ROUND)
 
 
+def counted_in(seat: Participation) -> int | None:
+    """The number of the round that took it, if one has."""
+    numbers = Participation.objects.filter(pk=seat.pk).values_list("counted_in__number", flat=True)
+    found: int | None = numbers[0]
+    return found
+
+
 def take(round_: Round) -> None:
     """Let the late updates of earlier rounds count in this one. Call it in a transaction that has locked the round.
 

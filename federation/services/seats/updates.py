@@ -165,7 +165,8 @@ def _save_late(seat: Participation, update: wire.Update, later: Round | None, no
     _save(seat, update, SeatStatus.LATE, now)
     if later is not None:
         late.take(later)
-    _record(seat, Event.Kind.UPDATE_LATE, update, counts=late.counts(seat))
+    told = {"counts": late.counts(seat), "accepted": seat.went_on, "counted_in": late.counted_in(seat)}
+    _record(seat, Event.Kind.UPDATE_LATE, update, **told)
 
 
 def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: datetime) -> None:
@@ -200,7 +201,7 @@ def _counted(seat: Participation, claimed: int) -> int:
     return counted if examples is None else counted_examples(claimed, examples.get(session.workload))
 
 
-def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: bool) -> None:
+def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: int | None) -> None:
     payload = (
         describe(seat)
         | more

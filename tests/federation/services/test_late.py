@@ -146,7 +146,9 @@ def test_a_quorum_is_of_the_rounds_own_updates(session, now):
     late(session, "ben", 1, 0.25, now)
     fail_round(session, now)
     assert session.round_set.get(number=2, attempt=1).status == RoundStatus.FAILED
-    assert in_round(session, "ben", 1).counted_in == session.round_set.get(number=2, attempt=2), "it waits with the next"
+    assert in_round(session, "ben", 1).counted_in == session.round_set.get(number=2, attempt=2), (
+        "it waits with the next"
+    )
 
 
 def test_the_same_work_counts_once_though_its_round_was_tried_twice(session, now):

@@ -1,0 +1,108 @@
+"""A client is left out of a session's rounds only for what it told."""
+
+import pytest
+
+from federation.fl import workloads
+from federation.models import Client, ServedWorkload
+from federation.services import clients, rounds, seats, sessions, waiting
+from tests.federation.cast import seat_of, settle
+
+pytestmark = pytest.mark.django_db
+
+OTHER = {"workloads": {"synthetic": "sha256:other"}}
+
+
+def same():
+    return {"workloads": {"synthetic": workloads.get("synthetic").digest()}}
+
+
+def names(session):
+    round_ = session.active_round()
+    return [seat.client.name for seat in round_.seats.order_by("seat")] if round_ else []
+
+
+def left_out(session, now):
+    return [one["detail"] for one in waiting.reasons(session, now=now) if one["reason"] == "left_out"]
+
+
+def test_one_with_another_source_is_not_asked_and_the_page_says_so(enrol, running, now):
+    enrol("anna", **OTHER)
+    enrol("ben", "carl", **same())
+    session = settle(running(quorum=2), now=now)
+    assert names(session) == ["ben", "carl"]
+    assert left_out(session, now) == ["Not asked: anna (it told another version of the workload)."]
+
+
+@pytest.mark.parametrize(
+    "info", [{"examples": {"synthetic": 0}}, {"num_examples": 0}, {"examples": {"synthetic": 0}, "num_examples": 7}]
+)
+def test_one_without_examples_is_not_asked(enrol, running, now, info):
+    enrol("anna", **info)
+    enrol("ben")
+    session = settle(running(), now=now)
+    assert names(session) == ["ben"]
+    assert left_out(session, now) == ["Not asked: anna (it told that it has no example for it)."]
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {},
+        {"workloads": {"digits": "sha256:other"}},
+        {"examples": {"digits": 0}},
+        {"examples": {"digits": 0}, "num_examples": 0},
+        {"examples": {"synthetic": 5}},
+        {"num_examples": 5},
+        {"workloads": "nonsense", "examples": 3},
+    ],
+)
+def test_silence_means_that_it_can(enrol, running, now, info):
+    enrol("anna", **info)
+    session = settle(running(), now=now)
+    assert names(session) == ["anna"]
+    assert left_out(session, now) == []
+
+
+def test_what_a_client_tells_later_replaces_what_it_told(enrol, running, now):
+    (anna,) = enrol("anna", **OTHER)
+    session = settle(running(), now=now)
+    assert names(session) == []
+    assert "left out" in " ".join(one["detail"] for one in waiting.reasons(session, now=now))
+    clients.tell(anna, same() | {"examples": {"synthetic": 9}}, now=now)
+    assert [(row.name, row.num_examples) for row in anna.workloads.all()] == [("synthetic", 9)]
+    assert names(settle(session, now=now)) == ["anna"]
+    clients.tell(Client.objects.get(), {}, now=now)
+    assert not ServedWorkload.objects.exists()
+
+
+def test_three_capable_ones_are_asked_beside_one_that_is_not(enrol, running, now):
+    enrol("anna", **OTHER)
+    enrol("ben", "carl", "dora", **same())
+    session = settle(running(cohort_size=3, quorum=3), now=now)
+    assert names(session) == ["ben", "carl", "dora"]
+
+
+def test_another_try_draws_those_who_gave_up_last(enrol, running, now):
+    enrol("anna", "ben", "carl", "dora")
+    session = settle(running(cohort_size=3, quorum=3, max_retries=5), now=now)
+    first = names(session)
+    for name in first[:2]:
+        seats.fail(seat_of(name), reason="out of memory")
+    rounds.skip(session, seat_of(first[2]).pk, by="alice")
+    settle(session, now=now)
+    second = names(session)
+    assert session.active_round().attempt == 2
+    (fresh,) = {"anna", "ben", "carl", "dora"} - set(first)
+    assert {fresh, first[2]} < set(second), "those who did not give up come first"
+
+
+def test_opening_a_round_asks_as_much_for_many_clients_as_for_few(enrol, running, now, django_assert_max_num_queries):
+    counts = []
+    for number, clients_ in enumerate((["anna"], [f"client {n}" for n in range(20)])):
+        enrol(*clients_, **same())
+        session = running(name=f"session {number}", cohort_size=1)
+        with django_assert_max_num_queries(100) as asked:
+            assert rounds.advance(session, now=now)
+        counts.append(len(asked))
+        sessions.cancel(session, by=None, now=now)
+    assert counts[0] == counts[1]
