@@ -294,7 +294,7 @@ def _postponed(p: Payload) -> SafeString:
     return format_html("{} has no update yet. It waits for one until {}.", _round(p), _moment(p.get("deadline")))
 
 
-def _invited(p: Payload) -> SafeString:
+def _joined(p: Payload) -> SafeString:
     turn = int(p.get("turn") or 1)
     again = f": its turn {turn}" if turn > 1 else ""
     return format_html("{} joined round {}{}.", _client(p), p.get("round", "?"), again)
@@ -454,7 +454,7 @@ SAYINGS: Mapping[str, tuple[str, str, Callable[[Payload], SafeString]]] = {
     K.ROUND_REOPENED: ("offered", "wait", _reopened),
     K.ROUND_POSTPONED: ("clock-plus", "wait", _postponed),
     K.ROUND_FINISHED: ("flag", "idle", _finished),
-    K.SEAT_INVITED: ("offered", "idle", _invited),
+    K.SEAT_INVITED: ("offered", "idle", _joined),
     K.SEAT_TRAINING: ("training", "run", _training),
     K.SEAT_DROPPED: ("unlink", "idle", _dropped),
     K.SEAT_FAILED: ("x-circle", "bad", _gave_up),

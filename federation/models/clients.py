@@ -95,8 +95,6 @@ class Client(models.Model):
     noted_since = models.DateTimeField(null=True, blank=True)
 
     came_back = False  # set by the call that ended its absence
-    works_for: int | None = None  # the session of its open seat, where a query asked for it
-    is_empty = False  # it told that it has no examples at all, where a query asked for that
 
     objects = ClientQuerySet.as_manager()
 

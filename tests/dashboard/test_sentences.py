@@ -43,6 +43,8 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
         CLIENT | {"seconds": 300, "deadline": "2026-01-12T10:59:30+00:00", "by": "mara"},
         "mara extended round 3 by 5 min, to 10:59:30.",
     ),
+    ("seat.invited", CLIENT | {"turn": 1}, "ben joined round 3."),
+    ("seat.invited", CLIENT | {"turn": 2}, "ben joined round 3: its turn 2."),
     ("seat.training", CLIENT, "ben took the work of round 3."),
     ("seat.dropped", CLIENT | {"reason": "The client left."}, "ben was dropped from round 3: The client left."),
     ("seat.failed", CLIENT | {"reason": "out of memory"}, "ben gave up round 3: out of memory."),
@@ -98,6 +100,21 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("worker.recovered", {}, "The worker is at work again."),
     ("storage.low", {}, "The server's disk is full. Make room; the sessions go on by themselves."),
+    (
+        "round.postponed",
+        {"round": 3, "deadline": "2026-01-12T10:54:30+00:00"},
+        "Round 3 has no update yet. It waits for one until 10:54:30.",
+    ),
+    (
+        "update.late",
+        CLIENT | {"accepted": True, "counts": True, "counted_in": 5},
+        "ben reported for round 3. It counts in round 5.",
+    ),
+    (
+        "update.late",
+        CLIENT | {"accepted": True, "counts": True, "counted_in": None},
+        "ben reported for round 3. It counts in the next round.",
+    ),
     (
         "round.reopened",
         {"round": 3, "clients": [{"name": "ben"}], "deadline": "2026-01-12T10:54:30+00:00"},

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from django.db.models import Exists, OuterRef, Q, Subquery
 
+from federation.fl import workloads
 from federation.lifecycle import OPEN, SessionStatus
 from federation.models import Client, Participation, ServedWorkload, TrainingSession
 
@@ -40,7 +41,9 @@ class Pool:
 
     clients: list[Client]  # enabled and online
     free: list[Client]  # those of them that hold no open seat
+    works_for: Mapping[int, int] = field(default_factory=dict)  # the session of each busy client's seat
     told: Mapping[tuple[int, str], Told] = field(default_factory=dict)  # by client and workload, if it can matter
+    empty: frozenset[int] = frozenset()  # clients that told that they have no example at all
     working: int = 0  # those that hold a seat of the session
     left_out: Sequence[LeftOut] = ()
 
@@ -51,24 +54,27 @@ class Pool:
     def of(self, session: TrainingSession) -> Pool:
         """The part of it that a session may ask in its next round. Who works for it already is not in it."""
         meant = [client for client in self.clients if _is_meant(client, session)]
-        others = [client for client in meant if session.pk is None or client.works_for != session.pk]
+        others = [client for client in meant if session.pk is None or self.works_for.get(client.pk) != session.pk]
         whys = {client.pk: self._why_not(client, session) for client in others}
         able = [client for client in others if whys[client.pk] is None]
         free = {client.pk for client in self.free}
         return Pool(
             able,
             [client for client in able if client.pk in free],
-            self.told,
-            len(meant) - len(others),
-            [LeftOut(client, why) for client in others if (why := whys[client.pk])],
+            working=len(meant) - len(others),
+            left_out=[LeftOut(client, why) for client in others if (why := whys[client.pk])],
         )
 
     def _why_not(self, client: Client, session: TrainingSession) -> Why | None:
         """What a client told that leaves it out. One that told nothing is taken to be able."""
         told = self.told.get((client.pk, session.workload))
-        if told is not None and told.digest and told.digest != session.workload_digest:
+        if (
+            told is not None
+            and told.digest
+            and told.digest not in workloads.alike(session.workload, session.workload_digest)
+        ):
             return Why.WORKLOAD
-        none = client.is_empty if told is None or told.num_examples is None else told.num_examples == 0
+        none = client.pk in self.empty if told is None or told.num_examples is None else told.num_examples == 0
         return Why.EXAMPLES if none else None
 
 
@@ -81,7 +87,7 @@ def _is_meant(client: Client, session: TrainingSession) -> bool:
 def pool(now: datetime) -> Pool:
     open_seat = Participation.objects.filter(client=OuterRef("pk"), status__in=OPEN)
     counted = ServedWorkload.objects.filter(client=OuterRef("pk"), num_examples__isnull=False)
-    clients = list(
+    clients = (
         Client.objects.online(now)
         .only("name", "tags")
         .annotate(
@@ -89,7 +95,14 @@ def pool(now: datetime) -> Pool:
             is_empty=Q(num_examples=0) & ~Exists(counted),
         )
     )
-    return Pool(clients, [client for client in clients if client.works_for is None], _told(now))
+    busy = {client.pk: client.works_for for client in clients if client.works_for is not None}
+    return Pool(
+        clients=list(clients),
+        free=[client for client in clients if client.pk not in busy],
+        works_for=busy,
+        told=_told(now),
+        empty=frozenset(client.pk for client in clients if client.is_empty),
+    )
 
 
 def _told(now: datetime) -> dict[tuple[int, str], Told]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from federation import storage
+from federation import reasons, storage
 from federation.errors import Conflict
 from federation.lifecycle import SeatStatus, SessionStatus
 from federation.models import Client, Event, GlobalModel, Participation, Phase, TrainingSession
@@ -111,7 +111,7 @@ def test_every_end_of_the_session_drops_its_open_seats(session, now, how):
     if how == "cancelled":
         sessions.cancel(session, by=None, now=now)
     else:
-        rounds.give_up(session, reason="It is lost.", now=now)
+        rounds.give_up(session, reason=reasons.model_lost("v1", "It is lost."), now=now)
     assert seat("ben").status == SeatStatus.DROPPED
     assert not Participation.objects.filter(status__in=("invited", "training")).exists()
 
