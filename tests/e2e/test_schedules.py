@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.stack import Stack, until
+from tests.e2e.stack import Stack
 
 DIGITS = {"name": "digits", "options": {}}
 

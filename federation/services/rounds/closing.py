@@ -200,9 +200,9 @@ def complete_or_go_on(round_: Round, now: datetime, *, enough: bool = False) -> 
     live = TrainingSession.objects.filter(pk=round_.session_id, status__in=LIVE)
     # The number of rounds is compared in the database: more may have been added while this one was aggregated.
     done = live if enough else live.filter(rounds__lte=round_.number)
-    completed = done.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None)
-    if completed:
+    if done.exists():  # seats are locked before the session
         seats.drop(_seats_of(round_.session), reason=reasons.SESSION_COMPLETED)
-    else:
+    completed = done.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None)
+    if not completed:
         live.update(idle_since=now)
     return bool(completed)

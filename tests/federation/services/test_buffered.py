@@ -21,8 +21,7 @@ def buffered(enrol, running, now):
 
     def buffered(*names, **change):
         enrol(*names)
-        session = running(**{"rounds": 20, "round_seconds": 100} | change)
-        TrainingSession.objects.filter(pk=session.pk).update(schedule="buffered")
+        session = running(**{"rounds": 20, "round_seconds": 100, "schedule": "buffered"} | change)
         return settle(session, now=now)
 
     return buffered
@@ -340,8 +339,7 @@ def test_cancelled_it_drops_everybody(buffered, now):
 
 def test_over_selected_closes_at_the_quorum(enrol, running, now):
     enrol(*"abcde")
-    session = running(quorum=3)
-    TrainingSession.objects.filter(pk=session.pk).update(schedule="over_selected")
+    session = running(quorum=3, schedule="over_selected")
     settle(session, now=now)
     asked = [name for name, _, _ in open_seats(session)]
     assert len(asked) == 4
