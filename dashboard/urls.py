@@ -1,4 +1,7 @@
-"""Addresses of the dashboard, each with the act that it needs. All but the sign-in page need somebody signed in."""
+"""Addresses of the dashboard, each with the act that it needs.
+
+All but the sign-in page and the one for the first account need somebody signed in.
+"""
 
 from django.urls import URLPattern, path
 
@@ -10,6 +13,7 @@ from dashboard.views import (
     client,
     clients,
     compare,
+    first_account,
     health,
     keys,
     models,
@@ -27,6 +31,7 @@ def page(route: str, view: View, name: str, act: ActOf = Act.SEE) -> URLPattern:
 
 
 urlpatterns = [
+    path("first-account/", first_account.first_account_page, name="first_account"),
     path("sign-in/", account.SignIn.as_view(), name="login"),
     path("sign-out/", account.SignOut.as_view(), name="logout"),
     page("password/", account.ChangePassword.as_view(), name="password", act=Act.OWN_ACCOUNT),

@@ -14,12 +14,15 @@ from dashboard import asked
 from dashboard.context import following
 from federation import passwords
 from federation.errors import Refused
-from federation.services import signins
+from federation.services import first_account, signins
 
 
 class SignIn(auth.LoginView):
     template_name = "account/sign_in.html"
     redirect_authenticated_user = True
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        return super().get_context_data(**more) | {"no_account": first_account.is_missing()}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:

@@ -7,7 +7,7 @@ from federation.models import TrainingSession
 from flsite.urls import urlpatterns as roots
 from tests.dashboard.cast import HTMX
 
-OPEN = {"login", "logout"}
+OPEN = {"login", "logout", "first_account"}
 urlpatterns = roots[-1].url_patterns
 GUARDED = [pattern for pattern in urlpatterns if pattern.name not in OPEN]
 ACTS = [

@@ -43,7 +43,7 @@ PAGES = {
     Act.INVITE: "invite invitation_revoke",
 }
 ACT_OF_PAGE = {name: act for act, names in PAGES.items() for name in names.split()}
-FOR_ANYBODY = {"login", "logout"}
+FOR_ANYBODY = {"login", "logout", "first_account"}
 API = {
     "POST /sessions": Act.STEER_SESSIONS,
     "GET /sessions": Act.SEE,

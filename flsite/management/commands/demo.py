@@ -16,7 +16,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from rich.console import Console
@@ -27,7 +26,7 @@ from federation.lifecycle import ENDED, LIVE, SessionStatus
 from federation.models import Client, TrainingSession
 from federation.services import sessions
 from federation.services.clients import invitations
-from flsite import processes
+from flsite import first_start, processes
 from flsite.demo_display import Display
 
 NAME = "demo"  # sessions of earlier demos begin with this word
@@ -68,7 +67,7 @@ class Command(BaseCommand):
 
     def _bring_up(self, clients: int) -> None:
         say = self.console.print
-        call_command("migrate", verbosity=0)
+        first_start.prepare(say, any_database=True)
         user, password = _admin()
         say(f"\n  Control room   [bold]http://127.0.0.1:{self.port}/[/]")
         say(f"  Sign in as     [bold]{user}[/]   password [bold]{password}[/]\n")
