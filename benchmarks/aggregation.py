@@ -78,7 +78,6 @@ def aggregate(strategy: str, base: Path, updates: list[Path]) -> None:
         updates=[aggregation.UpdateFile(path, 100 + seat) for seat, path in enumerate(updates)],
         out=out,
         out_slots=out_slots,
-        seed=1,
         on_block=lambda: None,
     )
     out.unlink()

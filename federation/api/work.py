@@ -18,11 +18,12 @@ from federation.errors import Invalid
 from federation.feed import Waiter, feed
 from federation.fl import encodings, sampling, strategies, workloads
 from federation.fl.version import __version__
-from federation.models import Client, Participation, TrainingSession
-from federation.services import clients, seats
+from federation.models import Client, GlobalModel, Participation, TrainingSession
+from federation.services import clients, models, seats
 from federation.services import info as infos
 
 MAX_WAIT = 60.0  # seconds
+BUFFERS = "buffers"  # among what a client tells that it understands
 REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life again, at most
 
 
@@ -106,7 +107,7 @@ def describe(seat: Participation) -> dict[str, Any]:
     round_, session, base = seat.round, seat.round.session, seat.round.base
     strategy = strategies.build(session.strategy, session.strategy_options)
     seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
-    return _encoding(session) | {
+    return _encoding(session, seat.client, base) | {
         "participation": str(seat.pk),
         "kind": "train",
         "session": {"id": str(session.pk), "name": session.name},
@@ -129,6 +130,7 @@ def describe(seat: Participation) -> dict[str, Any]:
         "part_bytes": settings.FL_PART_BYTES,
         "max_put_bytes": settings.FL_MAX_PUT_BYTES,
         "extra_tensors": [],
+        "buffers": session.buffers or [],
         "deadline": (seat.deadline or round_.deadline).isoformat(),
     }
 
@@ -140,8 +142,13 @@ def _workload_digest(session: TrainingSession, client: Client) -> str:
     return told if told in alike else session.workload_digest
 
 
-def _encoding(session: TrainingSession) -> dict[str, Any]:
+def _encoding(session: TrainingSession, client: Client, base: GlobalModel) -> dict[str, Any]:
     """How an update may be encoded; it may always be plain."""
-    if session.compression == encodings.NONE.name:
+    if session.compression == encodings.NONE.name or _would_spoil(session, client, base):
         return {"encoding": encodings.PLAIN}
     return {"encoding": session.compression, "encoding_options": session.compression_options}
+
+
+def _would_spoil(session: TrainingSession, client: Client, base: GlobalModel) -> bool:
+    """Whether the client, which does not know what a buffer is, would encode one."""
+    return bool(session.buffers) and BUFFERS not in client.understands and models.has_float_buffers(session, base)

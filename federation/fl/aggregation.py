@@ -10,10 +10,11 @@ off by 209,715 float32 ulp where terms cancel.
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -42,16 +43,17 @@ class SpoiltModel(AggregationError):
 
 @dataclass(frozen=True, slots=True)
 class UpdateFile:
-    """One accepted update. num_examples: 1 or more; staleness: versions behind; metrics: final numbers.
+    """One accepted update. num_examples: 1 or more; staleness: versions behind.
 
-    norm: measured when the update was accepted; the defence against large updates uses it.
+    norm: measured when the update was accepted; the defence against large updates uses it. base: the model that it
+    was trained from, if that is another one than the round's.
     """
 
     path: Path
     num_examples: int
     staleness: int = 0
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
     norm: float | None = None
+    base: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class Aggregated:
     """What was written, and how the updates compare, in seat order.
 
     norms: each update's L2 norm, before clipping. cosines: of the angle between it
-    and the step that the model took; 0.0 where undefined. Both are over all float tensors, for
-    people to look at, and computed in the tensors' own precision.
+    and the step that the model took; 0.0 where undefined. Both are over all float tensors that
+    are no buffers, for people to look at, and computed in the tensors' own precision.
     """
 
     digest: str
@@ -79,8 +81,7 @@ def aggregate(
     updates: Sequence[UpdateFile],
     out: Path,
     out_slots: Path,
-    seed: int,
-    population: int | None = None,
+    buffers: Collection[str] | None = None,
     defences: Collection[str] = (),
     on_block: Callable[[], None],
 ) -> Aggregated:
@@ -89,14 +90,16 @@ def aggregate(
     updates: in seat order, which is the order of summation: the same files give the same bytes.
     base_slots: what the same strategy wrote with ``base``; None starts from zeros. Slots are float64,
     so that what is stored is what was computed, in one tensor "<slot>/<tensor>" for each float tensor.
-    seed: of the strategy's ``block.rng``. population: how many clients could have been asked.
+    buffers: the tensors that are statistics (see `fl.roles`). Each client's values of them are its own base's and its
+    delta's sum; the strategy combines these, and the result stays within them. They see no optimizer and no clipping.
+    None, for models of before there were roles, makes parameters of all float tensors.
     defences: names of `Defence`s. With `norms`, updates whose norm exceeds 100 times the median are scaled down to
     that, integer tensors as well. With `finite`, an update is to blame if it alone would give a model that cannot be
     stored; without, only if the model of all updates cannot be stored.
     on_block: called between blocks; what it raises aborts.
 
-    Integer tensors move by the mean of their deltas, weighted by the plan's shares in float64 and
-    rounded half to even. Raises AggregationError for a file that does not fit the base, or a result
+    Integer tensors that are no buffers move by the mean of their deltas, weighted by the plan's shares in float64
+    and rounded half to even. Raises AggregationError for a file that does not fit the base, or a result
     that is not finite or does not fit its integer type (SpoiltModel, with the updates to blame).
     After any error nothing is left at ``out`` and ``out_slots``.
     """
@@ -104,22 +107,24 @@ def aggregate(
         raise AggregationError("There must be an update, and each must count at least one example.")
     with _all_or_nothing(out, out_slots), ExitStack() as stack:
         tensors = streams.layout(weights.read_header(base))
+        statistics = {name: tensors[name] for name in tensors if name in (buffers or ())}
+        trained = {name: spec for name, spec in tensors.items() if name not in statistics}
         clipped = clipping([update.norm for update in updates]) if Defence.NORMS in defences else None
         inputs = _Inputs(
             tensors,
             stack.enter_context(Reader([(base, "")], tensors)),
             stack.enter_context(DeltaReader([update.path for update in updates], tensors)),
-            _slot_reader(stack, strategy.slots, base_slots, tensors),
+            stack.enter_context(_Statistics(base, updates, statistics)),
+            _slot_reader(stack, strategy.slots, base_slots, trained),
             strategy.slots,
             len(updates),
-            seed,
             clipped,
             Defence.FINITE in defences,
             on_block,
         )
-        plan = strategy.prepare(_summary(updates, population, inputs))
+        plan = strategy.prepare(_summary(updates, inputs))
         model = stack.enter_context(Writer(out, tensors))
-        slots = _slot_writer(stack, strategy.slots, out_slots, tensors)
+        slots = _slot_writer(stack, strategy.slots, out_slots, trained)
         compared = np.zeros((3, len(updates)))
         for made in inputs.map(partial(_make, strategy, plan, inputs), inputs.spans()):
             model.write(made.span.name, made.span.start, made.values)
@@ -144,10 +149,10 @@ class _Inputs:
     tensors: Layout
     base: Reader
     updates: DeltaReader
+    statistics: "_Statistics"
     slots: Reader | None
     slot_names: tuple[str, ...]
     num_updates: int
-    seed: int
     clipped: Clipping | None
     each_alone: bool  # each update alone must leave the model finite
     on_block: Callable[[], None]
@@ -170,12 +175,41 @@ class _Inputs:
                     deltas[row], self.clipped.scale[row], out=deltas[row], dtype=np.float64, casting="same_kind"
                 )
         slots = self.slots.read(span) if self.slots else np.zeros((len(self.slot_names), len(base)))
-        seed = (self.seed, span.index, span.start)
-        return Block(span.name, base, deltas, dict(zip(self.slot_names, slots, strict=True)), seed)
+        return Block(span.name, base, deltas, dict(zip(self.slot_names, slots, strict=True)))
 
     def reduce(self, function: Callable[[Block], Array]) -> Array:
-        floats = (span for span in self.spans() if span.dtype in FLOATS)
-        return np.asarray(sum(self.map(lambda span: function(self.block(span)), floats)))
+        trained = (span for span in self.spans() if span.dtype in FLOATS and span.name not in self.statistics)
+        return np.asarray(sum(self.map(lambda span: function(self.block(span)), trained)))
+
+
+class _Statistics:
+    """Reads what each client's buffers hold: its own base's values and its update's deltas, added."""
+
+    def __init__(self, base: Path, updates: Sequence[UpdateFile], tensors: Layout) -> None:
+        bases = [update.base or base for update in updates]
+        paths = list(dict.fromkeys(bases))
+        self._rows = np.array([paths.index(path) for path in bases])
+        self._names = tensors.keys()
+        self._reader = Reader([(path, "") for path in paths] if tensors else [], tensors)
+
+    def __enter__(self) -> Self:
+        self._reader.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def values(self, span: Span, deltas: Array) -> Array:
+        """(n, d): floats in float64; integers in their own type, in which they wrap around as the deltas did."""
+        bases = self._reader.read(span)
+        if span.dtype not in FLOATS:
+            return np.asarray(bases[self._rows] + deltas)
+        return np.asarray(weights.widen(bases, span.dtype).astype(np.float64)[self._rows] + deltas)
 
 
 def _quiet(function: Callable[[Span], Result], span: Span) -> Result:
@@ -195,6 +229,8 @@ class _Made:
 
 
 def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
+    if span.name in inputs.statistics:
+        return _Made(span, _combined(strategy, plan, inputs, span), {}, np.zeros((3, inputs.num_updates)))
     if span.dtype not in FLOATS:
         return _Made(span, _integers(inputs, span, plan.share), {}, np.zeros((3, inputs.num_updates)))
     block = inputs.block(span)
@@ -263,14 +299,29 @@ def _slot_writer(stack: ExitStack, slots: tuple[str, ...], path: Path, tensors: 
     return stack.enter_context(Writer(path, streams.slot_layout(slots, tensors))) if slots else None
 
 
-def _summary(updates: Sequence[UpdateFile], population: int | None, inputs: _Inputs) -> Updates:
+def _summary(updates: Sequence[UpdateFile], inputs: _Inputs) -> Updates:
     return Updates(
         num_examples=np.array([update.num_examples for update in updates], np.int64),
         staleness=np.array([update.staleness for update in updates], np.int64),
-        metrics=[update.metrics for update in updates],
-        population=population,
         reduce=inputs.reduce,
     )
+
+
+def _combined(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> Array:
+    """The new values of a block of a buffer: what the strategy makes of the clients' own, and never beyond these."""
+    values = inputs.statistics.values(span, inputs.updates.read(span))
+    lowest, highest = values.min(axis=0), values.max(axis=0)
+    combined = strategy.combine(plan, values.astype(np.float64, copy=False))
+    if span.dtype not in FLOATS:
+        whole = np.clip(np.rint(combined), -(2.0**63), np.nextafter(2.0**63, 0)).astype(np.int64)
+        return np.clip(whole, lowest, highest).astype(values.dtype)
+    stored = weights.narrow(np.clip(combined, lowest, highest), span.dtype)
+    spoilt = not weights.all_finite(stored, span.dtype)
+    if inputs.each_alone or spoilt:
+        rows = blame.not_finite(values, span.dtype)
+        if rows or spoilt:
+            raise SpoiltModel(_not_finite(span.name), rows)
+    return stored
 
 
 def _integers(inputs: _Inputs, span: Span, share: Array) -> Array:

@@ -21,6 +21,11 @@ def alone(block: Block, dtype: str, squares: Array) -> list[int]:
     return [int(row) for row in doubtful if not _is_finite(block.base + block.deltas[row], dtype)]
 
 
+def not_finite(values: Array, dtype: str) -> list[int]:
+    """The rows of clients' own values that cannot be stored."""
+    return [row for row, own in enumerate(values) if not _is_finite(own, dtype)]
+
+
 def together(deltas: Array, share: Array, values: Array, dtype: str) -> list[int]:
     """The update that weighs most in the values that are not finite; none if no update moves them."""
     finite = weights.finite(values, dtype)

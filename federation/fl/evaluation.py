@@ -5,7 +5,7 @@
 Reads one JSON request a line, answers one JSON line each, in order, and ends with its input. Nothing
 else is ever written to standard output. Requests:
 
-    {"id", "do": "initial", "workload", "options", "seed", "out"}   -> {"id", "ok": true, "digest"}
+    {"id", "do": "initial", "workload", "options", "seed", "out"}   -> {"id", "ok": true, "digest", "buffers"}
     {"id", "do": "evaluate", "workload", "options", "weights", "digest"}  -> {"id", "ok": true, "metrics"}
 
 and for whatever fails {"id", "ok": false, "error": a sentence}, with "damaged": true where the weights are
@@ -33,7 +33,8 @@ NICENESS = 5  # rounds go before evaluations
 def initial(request: Mapping[str, Any]) -> dict[str, Any]:
     """Write version 0 of a model; it depends on the workload, its options and the seed alone."""
     workload = workloads.get(request["workload"])
-    return {"digest": workload.write_initial(Path(request["out"]), request["options"], request["seed"])}
+    digest = workload.write_initial(Path(request["out"]), request["options"], request["seed"])
+    return {"digest": digest, "buffers": list(workload.buffers(request["options"]))}
 
 
 def evaluate(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ library, which puts several metadata keys in random order: here keys are sorted,
 and padded with spaces to 8 bytes. Tensors lie in the file by descending element size and then by
 name, as the library lays them out, so that every tensor is aligned. No pickle anywhere.
 
-BF16 has no numpy type: it is held as its bits, in uint16.
+The types are those of `fl.dtypes`. BF16 is held as its bits, in uint16.
 """
 
 import hashlib
@@ -23,25 +23,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from federation.fl.dtypes import TABLE
+
 Array = npt.NDArray[Any]
 Weights = dict[str, Array]
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape by name, in file order
 
-DTYPES: Mapping[str, "np.dtype[Any]"] = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "BF16": np.dtype("<u2"),
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "I8": np.dtype("<i1"),
-}
-LARGEST = {  # finite value of each float type
-    "F64": float(np.finfo(np.float64).max),
-    "F32": float(np.finfo(np.float32).max),
-    "F16": float(np.finfo(np.float16).max),
-    "BF16": float.fromhex("0x1.fep127"),
-}
+DTYPES: Mapping[str, "np.dtype[Any]"] = {word: dtype.stored for word, dtype in TABLE.items()}
+LARGEST = {word: dtype.largest for word, dtype in TABLE.items() if dtype.largest is not None}  # finite value
 FLOATS = tuple(LARGEST)
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 32
@@ -190,6 +179,13 @@ def narrow(values: Array, dtype: str) -> Array:
     """float64 values as stored in ``dtype``, rounded once, half to even; too large a value becomes infinite."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return float64_to_bfloat16(values) if dtype == "BF16" else values.astype(DTYPES[dtype])
+
+
+def difference(name: str, local: Array, base: Array) -> Array:
+    """local - base in their own type, rounded once. Integers wrap around, and adding the base wraps back."""
+    if dtype_of(name, local) == "BF16":
+        return float64_to_bfloat16(bfloat16_to_float32(local).astype(np.float64) - bfloat16_to_float32(base))
+    return np.asarray(local - base)
 
 
 def bfloat16_to_float32(bits: Array) -> Array:

@@ -7,6 +7,7 @@ To add a member, add it to `Info`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -19,7 +20,9 @@ MAX_BYTES = 16 << 10  # of the whole as JSON
 MOST_COUNT = 10**12
 MOST_LABELS = 1000
 MOST_WORKLOADS = 200
+MOST_WORDS = 50
 LABEL_LENGTH = 40
+WORD = re.compile("[a-z][a-z0-9_]{0,39}")
 
 
 def _text(longest: int) -> BeforeValidator:
@@ -60,6 +63,13 @@ def _examples(value: Any) -> dict[str, int]:
     return {name: count for name, count in _by_workload(value).items() if _is_count(count)}
 
 
+def _words(value: Any) -> list[str]:
+    """Names of what an agent can do, sorted. Those that are no names are left out."""
+    if not isinstance(value, list) or len(value) > MOST_WORDS:
+        raise PydanticCustomError("words", f"must be a list of at most {MOST_WORDS} words")
+    return sorted({word for word in value if isinstance(word, str) and WORD.fullmatch(word)})
+
+
 def _by_workload(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or len(value) > MOST_WORKLOADS:
         raise PydanticCustomError("workloads", f"must be an object of at most {MOST_WORKLOADS} workloads")
@@ -96,6 +106,8 @@ class Info(BaseModel):
     examples: Annotated[dict[str, int], BeforeValidator(_examples)] | None = None
     label_histogram: Annotated[dict[str, int], BeforeValidator(_counts)] | None = None
     data_fingerprint: Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9A-Za-z_:+/=.-]{1,128}$")] = ""
+    kinds: Annotated[list[str], BeforeValidator(_words)] = []
+    understands: Annotated[list[str], BeforeValidator(_words)] = []
     workloads: Annotated[dict[str, str], BeforeValidator(_digests)] | None = None
 
 

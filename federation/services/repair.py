@@ -74,8 +74,10 @@ def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
     assert round_ is not None
     seats = list(building.counted(round_))
     lost = [seat for seat in seats if seat.file_status != FileStatus.STORED]
-    if lost or round_.base.file_status != FileStatus.STORED:
-        what = "its round's updates were removed" if lost else f"model {round_.base} is not there"
+    bases = [round_.base, *(older for seat in seats if (older := building.other_base(round_, seat)))]
+    gone = next((base for base in bases if base.file_status != FileStatus.STORED), None)
+    if lost or gone:
+        what = "its round's updates were removed" if lost else f"model {gone} is not there"
         return _lost(model, f"{what[0].upper()}{what[1:]}.")
     with (
         storage.scratch() as out,
@@ -90,7 +92,8 @@ def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
             failure = str(error)
         if damaged := check.damaged(lambda: None):
             return _lose_updates(model, [seat for seat in seats if seat.digest in damaged], damaged)
-        if made is None or (made.digest, made.slots_digest or "") != (model.digest, made_by.slots_digest):
+        slots = made_by.slots_digest or model.slots_digest  # the maker's own may be of no more use to it
+        if made is None or (made.digest, made.slots_digest or "") != (model.digest, slots):
             return _lost(model, failure)
         storage.put(out, made.digest)
         if made.slots_digest:

@@ -95,8 +95,9 @@ def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:
     policy, _, every = settings.FL_KEEP_MODELS.partition("_")
     if policy == "all":
         return {model.pk for model in models}
-    uncounted = Participation.objects.filter(Q(status__in=OPEN) | Q(counted_in__status__in=ACTIVE) | late.WAITING)
-    bases = uncounted.filter(round__session=session).values("round__base_model")
+    counts = Q(counted_in__status__in=ACTIVE) | Q(counted_in__number__gt=models[-1].version - settings.FL_KEEP_UPDATES)
+    used = Participation.objects.filter(Q(status__in=OPEN) | counts | late.WAITING)
+    bases = used.filter(round__session=session).values("round__base_model")
     needed = Q(rounds_from__status__in=ACTIVE) | Q(pk__in=bases) | Q(tags__isnull=False) | Q(continued_by__isnull=False)
     kept = set(session.models.filter(needed | Q(evaluated_at=None)).values_list("pk", flat=True))
     best = choosing.best(models, choosing.ordered(session))

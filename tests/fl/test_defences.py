@@ -32,7 +32,7 @@ def one(tmp_path, number, values, examples=50, moved=1):
 def make(tmp_path, files, defences, strategy="fedavg"):
     made = aggregation.aggregate(
         strategies.build(strategy, {}), base=tmp_path / "base", base_slots=None, updates=files, out=tmp_path / "out",
-        out_slots=tmp_path / "slots", seed=1, defences=defences, on_block=lambda: None,
+        out_slots=tmp_path / "slots", defences=defences, on_block=lambda: None,
     )  # fmt: skip
     return made, weights.load(tmp_path / "out")
 
@@ -129,7 +129,7 @@ def test_where_only_the_sum_overflows_the_heaviest_is_to_blame(tmp_path):
     with pytest.raises(SpoiltModel) as refusal:
         aggregation.aggregate(
             strategies.build("fedavg", {"server_lr": 10.0}), base=tmp_path / "base", base_slots=None, updates=files,
-            out=tmp_path / "out", out_slots=tmp_path / "slots", seed=1, defences=ALL, on_block=lambda: None,
+            out=tmp_path / "out", out_slots=tmp_path / "slots", defences=ALL, on_block=lambda: None,
         )  # fmt: skip
     assert refusal.value.rows == (1,)
 

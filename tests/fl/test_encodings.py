@@ -194,7 +194,6 @@ def aggregate(tmp_path, paths, strategy="fedavg"):
         updates=[UpdateFile(path, number + 1) for number, path in enumerate(paths)],
         out=tmp_path / "out",
         out_slots=tmp_path / "out-slots",
-        seed=1,
         on_block=lambda: None,
     )
     return told

@@ -35,7 +35,7 @@ def test_it_makes_and_evaluates_models_and_goes_on_after_a_failure(tmp_path):
         {"id": "b", "do": "evaluate", **common, **weights_at(tmp_path / "none")},
         {"id": "c", "do": "evaluate", **common, "weights": str(tmp_path / "w"), "digest": digest},
     )
-    assert made == {"id": "a", "ok": True, "digest": digest}
+    assert made == {"id": "a", "ok": True, "digest": digest, "buffers": []}
     assert missing == {"id": "b", "ok": False, "error": "none is damaged.", "damaged": True}
     assert evaluated["id"] == "c" and evaluated["ok"] and set(evaluated["metrics"]) == {"loss", "accuracy"}
 

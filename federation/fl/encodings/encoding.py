@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,12 +48,14 @@ class Encoding:
         """As many as an update's tensors can have at most, for a model of model_bytes."""
         return model_bytes
 
-    def layout(self, tensors: Layout) -> Layout:
-        """What an encoded update of a model holds."""
+    def layout(self, tensors: Layout, dense: Collection[str] = ()) -> Layout:
+        """What an encoded update of a model holds. dense: tensors that travel as they are."""
         return {
             part: spec
             for name, (dtype, shape) in tensors.items()
             for part, spec in (
-                self.parts(name, shape) if dtype in self.dtypes else {VALUES + name: (dtype, shape)}
+                self.parts(name, shape)
+                if dtype in self.dtypes and name not in dense
+                else {VALUES + name: (dtype, shape)}
             ).items()
         }

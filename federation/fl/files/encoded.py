@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,11 +27,13 @@ def save(
     *,
     seed: int,
     metadata: Mapping[str, str],
+    buffers: Collection[str] = (),
     residual: Path | None = None,
     left: Path | None = None,
 ) -> tuple[str, str]:
     """Write an encoded update. Returns its SHA-256, and that of the file ``left`` or "" where none is written.
 
+    buffers: the model's statistics, which travel as they are, and of which nothing is kept.
     residual: what the last update could not say, float32 under the tensors' names; it is added first. One that does
     not fit the tensors is passed over. left: where to write what this update cannot say, by encodings with feedback.
     The same arguments give the same bytes. ``delta`` is used up: beside it, memory holds a few blocks and, of tensors
@@ -40,13 +42,15 @@ def save(
     tensors = {name: (weights.dtype_of(name, array), array.shape) for name, array in sorted(delta.items())}
     rng = np.random.default_rng((seed, ROUNDING))
     with ExitStack() as stack:
-        out = stack.enter_context(Writer(path, encoding.layout(tensors), dict(metadata) | {"encoding": encoding.name}))
-        kept = {name: ("F32", shape) for name, (_, shape) in floats(tensors).items()}
+        out = stack.enter_context(
+            Writer(path, encoding.layout(tensors, buffers), dict(metadata) | {"encoding": encoding.name})
+        )
+        kept = {name: ("F32", shape) for name, (_, shape) in floats(tensors).items() if name not in buffers}
         before = _residual(stack, residual, kept)
         after = stack.enter_context(Writer(left, kept)) if left and encoding.feedback else None
         for name, (dtype, _) in tensors.items():
             stored = delta[name].astype(weights.DTYPES[dtype], copy=False).reshape(-1)
-            if dtype not in encoding.dtypes:
+            if dtype not in encoding.dtypes or name in buffers:
                 out.write(VALUES + name, 0, stored)
                 continue
             values = _as_float32(stored, dtype)

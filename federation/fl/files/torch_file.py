@@ -11,16 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from federation.fl.dtypes import TABLE
 from federation.fl.weights import Tensor, read_header
 
-STORAGES = {
-    "F64": "DoubleStorage",
-    "F32": "FloatStorage",
-    "F16": "HalfStorage",
-    "BF16": "BFloat16Storage",
-    "I64": "LongStorage",
-    "I32": "IntStorage",
-}
 CHUNK = 1 << 20
 EMPTY, MARK, TUPLE, REDUCE = b")", b"(", b"t", b"R"  # pickle's opcodes, protocol 2
 
@@ -63,7 +56,7 @@ def _pickle(tensors: dict[str, Tensor]) -> Iterator[bytes]:
 
 def _tensor(number: int, tensor: Tensor) -> bytes:
     """_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)."""
-    storage = _text("storage") + _global("torch", STORAGES[tensor.dtype]) + _text(str(number)) + _text("cpu")
+    storage = _text("storage") + _global("torch", TABLE[tensor.dtype].storage) + _text(str(number)) + _text("cpu")
     reference = MARK + storage + _whole(tensor.size) + TUPLE + b"Q"
     strides, stride = [], 1
     for length in reversed(tensor.shape):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +14,10 @@ import numpy as np
 from federation.fl import compression, norms, weights
 from federation.fl.encodings import INDICES, NONE, PLAIN, SCALE, VALUES, Encoding
 from federation.fl.files import streams
+from federation.fl.files.deltas import DeltaReader
+from federation.fl.files.streams import Reader
 from federation.fl.numbers import bounded
+from federation.fl.roles import VARIANCE
 from federation.fl.weights import DTYPES, FLOATS, Array, Header, Layout, Tensor, WeightsError, shown
 
 MAX_NUM_EXAMPLES = 10**12
@@ -41,40 +44,58 @@ class Update:
     unusable: tuple[str, ...] = ()  # metrics with numbers beyond 10^30
 
 
-def check(path: Path, *, base: Header, base_digest: str, encoding: Encoding = NONE) -> Update:
+def check(
+    path: Path,
+    *,
+    base: Header,
+    base_digest: str,
+    encoding: Encoding = NONE,
+    buffers: Collection[str] = (),
+    model: Path | None = None,
+    sender: str = "this client",
+) -> Update:
     """Check a whole update file against the model it was trained from.
 
     Its tensors are named, shaped and typed as the base's, or as ``encoding`` has them where its
     metadata say so; every float is finite, and its metadata hold num_examples (an integer from 1
     to 10^12), base_digest and optionally metrics (a JSON object of finite numbers or null); other
-    metadata are ignored. One pass over the file for digest and values, in constant memory.
+    metadata are ignored. buffers: they travel as they are, or encoded as every tensor was before there were roles;
+    they are no part of the norm. model: the base's file, with which no variance may become negative; the refusal
+    names the sender. One pass over the file for digest and values, in constant memory.
     Raises UpdateError.
     """
     try:
         header = weights.read_header(path, max_header_bytes=_header_allowance(base))
     except WeightsError as error:
         raise UpdateError(str(error)) from error
-    size = _Size()
     is_encoded = _is_encoded(header.metadata, encoding)
-    tests = _encoded(header, base, encoding, size) if is_encoded else _plain(header, base, size)
+    size = _Size({VALUES + name if is_encoded else name for name in buffers})
+    tests = _encoded(header, base, encoding, buffers, size) if is_encoded else _plain(header, base, size)
     num_examples = _num_examples(header.metadata)
     _check_base(header.metadata, base_digest)
     told = _metrics(header.metadata)
     metrics = {name: bounded(value) for name, value in told.items()}
     unusable = tuple(name for name, value in told.items() if value is not None and metrics[name] is None)
     digest = _digest_of_good(path, header, tests)
+    if model is not None:
+        _check_variances(path, model, base, buffers, sender)
     return Update(digest, header.num_bytes, num_examples, metrics, size.norm(), unusable)
 
 
 class _Size:
-    """Adds up an update's squared norm, part by part. A part's scale may come before or after it."""
+    """Adds up an update's squared norm, part by part. A part's scale may come before or after it.
 
-    def __init__(self) -> None:
+    aside: the parts that are left out.
+    """
+
+    def __init__(self, aside: Collection[str]) -> None:
+        self.aside = aside
         self.squares: dict[str, float] = {}
         self.scales: dict[str, float] = {}
 
     def add(self, part: str, square: float) -> None:
-        self.squares[part] = self.squares.get(part, 0.0) + square
+        if part not in self.aside:
+            self.squares[part] = self.squares.get(part, 0.0) + square
 
     def norm(self) -> float:
         return norms.norm(sum(square * self.scales.get(part, 1.0) ** 2 for part, square in self.squares.items()))
@@ -99,8 +120,8 @@ def _plain(header: Header, base: Header, size: _Size) -> Tests:
     return {name: _all_finite(name, tensor.dtype, size) for name, tensor in header.tensors.items()}
 
 
-def _encoded(header: Header, base: Header, encoding: Encoding, size: _Size) -> Tests:
-    parts = encoding.layout(streams.layout(base))
+def _encoded(header: Header, base: Header, encoding: Encoding, buffers: Collection[str], size: _Size) -> Tests:
+    parts = encoding.layout(streams.layout(base), dense=_dense(header, base, buffers))
     if encoding.sparse:
         parts |= _shortened(header.tensors, base, parts)
     _check_tensors(header.tensors, parts, f"{encoding.name} encoding")
@@ -114,6 +135,33 @@ def _encoded(header: Header, base: Header, encoding: Encoding, size: _Size) -> T
         if INDICES + name in parts:
             tests[INDICES + name] = _ascending(INDICES + name, tensor.size)
     return tests
+
+
+def _dense(header: Header, base: Header, buffers: Collection[str]) -> set[str]:
+    """The buffers that travel as they are. Agents of before there were roles encode them."""
+    return {
+        name
+        for name in buffers
+        if (given := header.tensors.get(VALUES + name))
+        and (given.dtype, given.shape) == (base.tensors[name].dtype, base.tensors[name].shape)
+        and not {SCALE + name, INDICES + name} & header.tensors.keys()
+    }
+
+
+def _check_variances(path: Path, model: Path, base: Header, buffers: Collection[str], sender: str) -> None:
+    """Raises UpdateError for a running variance that would be below zero."""
+    variances = {name: base.tensors[name] for name in sorted(buffers) if name.endswith(VARIANCE)}
+    tensors = {name: (each.dtype, each.shape) for name, each in variances.items() if each.dtype in FLOATS}
+    if not tensors:
+        return
+    with Reader([(model, "")], tensors) as before, DeltaReader([path], tensors) as deltas:
+        for span in streams.spans(tensors, 1):
+            was = weights.widen(before.read(span)[0], span.dtype).astype(np.float64)
+            lowest = (was + deltas.read(span)[0]).min(initial=0.0)
+            if lowest < 0:
+                raise UpdateError(
+                    f"{shown(span.name)} of {sender} would be {lowest:.3g}, but a variance is never below zero."
+                )
 
 
 def _shortened(given: Mapping[str, Tensor], base: Header, parts: Layout) -> Layout:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from federation.fl.options import Option
-from federation.fl.strategies.strategy import Block, Plan, Updates
+from federation.fl.strategies.strategy import Block, Plan, Updates, weighted_sum
 from federation.fl.weights import Array
 
 
@@ -51,3 +51,6 @@ class FedAdam:
         m = self.beta_1 * block.slots["m"] + (1 - self.beta_1) * delta
         v = self.beta_2 * block.slots["v"] + (1 - self.beta_2) * delta**2
         return block.base + self.server_lr * m / (np.sqrt(v) + self.tau), {"m": m, "v": v}
+
+    def combine(self, plan: Plan, values: Array) -> Array:
+        return weighted_sum(values, plan.share)

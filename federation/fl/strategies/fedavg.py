@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from federation.fl.options import Option
-from federation.fl.strategies.strategy import Block, Plan, Updates
+from federation.fl.strategies.strategy import Block, Plan, Updates, weighted_sum
 from federation.fl.weights import Array
 
 
@@ -38,3 +38,6 @@ class FedAvg:
 
     def step(self, plan: Plan, block: Block) -> tuple[Array, dict[str, Array]]:
         return block.base + self.server_lr * block.weighted_sum(plan.share), {}
+
+    def combine(self, plan: Plan, values: Array) -> Array:
+        return weighted_sum(values, plan.share)

@@ -37,6 +37,9 @@ class FedMedian:
     def step(self, plan: Plan, block: Block) -> tuple[Array, dict[str, Array]]:
         return block.base + median(block.deltas), {}
 
+    def combine(self, plan: Plan, values: Array) -> Array:
+        return median(values)
+
 
 def median(rows: Array) -> Array:
     """The median of each column: (n, d) floats -> (d,) float64. A NaN in a column makes it NaN.

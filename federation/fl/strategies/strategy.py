@@ -5,7 +5,7 @@ coordinates within one tensor. Strategies are pure and keep no state, for severa
 making at once; what an optimizer must remember stands in its slots, which are stored with the model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -19,7 +19,7 @@ from federation.fl.weights import Array
 class Plan:
     """What a strategy decides once a round. share: (n,) float64, how much each update counts; sums to 1.
 
-    Integer tensors, which no strategy sees, are averaged by these shares.
+    Integer tensors of sessions from before there were buffers are averaged by these shares.
     """
 
     share: Array
@@ -31,20 +31,14 @@ class Block:
 
     base: (d,) float64, the model. deltas: (n, d), the updates in seat order, float64 for an F64
     tensor and else float32 (F16 and BF16 widen exactly); sums of them must run in float64.
-    slots: (d,) float64 each. seed: of this block's ``rng``. All of it is overwritten by the next
-    block: read it, don't keep or change it.
+    slots: (d,) float64 each. All of it is overwritten by the next block: read it, don't keep or
+    change it.
     """
 
     tensor: str
     base: Array
     deltas: Array
     slots: Mapping[str, Array]
-    seed: tuple[int, ...]
-
-    @property
-    def rng(self) -> np.random.Generator:
-        """A generator of this block's own, whatever the order of blocks."""
-        return np.random.default_rng(self.seed)
 
     def weighted_sum(self, share: Array) -> Array:
         """sum_k share_k * delta_k, (d,) float64, added up in seat order."""
@@ -55,15 +49,12 @@ class Block:
 class Updates:
     """The n updates of a round, in seat order.
 
-    num_examples and staleness (versions behind): (n,) int64. metrics: each client's final numbers.
-    population: clients that could have been asked, or None if unknown. reduce(f) is the sum of
-    f(block) over all blocks, small arrays of one shape; it reads every update once.
+    num_examples and staleness (versions behind): (n,) int64. reduce(f) is the sum of f(block) over
+    all blocks, small arrays of one shape; it reads every update once.
     """
 
     num_examples: Array
     staleness: Array
-    metrics: Sequence[Mapping[str, float | None]]
-    population: int | None
     reduce: Callable[[Callable[[Block], Array]], Array]
 
     def share_by_examples(self) -> Array:
@@ -102,6 +93,12 @@ class Strategy(Protocol):
 
     def step(self, plan: Plan, block: Block) -> tuple[Array, dict[str, Array]]:
         """The new weights of this block and its new slots, (d,) float64 each: rounding comes after."""
+
+    def combine(self, plan: Plan, values: Array) -> Array:
+        """One value of a buffer for each coordinate, made of the clients' own: (n, d) -> (d,) float64.
+
+        The result is kept within the clients' values. A robust strategy does here what it does with parameters.
+        """
 
 
 def weighted_sum(rows: Array, share: Array) -> Array:

@@ -11,10 +11,10 @@ import numpy as np
 from federation.fl import weights
 from federation.fl.options import Option, check
 from federation.fl.weights import Array, Weights
-from federation.fl.workloads import releases
+from federation.fl.workloads import releases, workload
 from federation.fl.workloads.workload import Data, LocalUpdate, Report, Stopped, TrainConfig, source_digest
 
-SOURCE = source_digest(__file__)
+SOURCE = source_digest(__file__, workload.__file__)
 BLOCK = 2**16  # parameters drawn and written at a time
 STEPS = 5  # points that a client reports
 NUM_EXAMPLES = 100  # what a client without data counts as
@@ -54,6 +54,10 @@ class Synthetic:
                 file.write(block)
                 sha.update(block)
         return sha.hexdigest()
+
+    def buffers(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        self._checked(options)
+        return ()
 
     def training_data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
         self._checked(options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 
 from federation.fl import weights
 from federation.fl.options import Option, check
-from federation.fl.weights import Array, Weights
+from federation.fl.torch_arrays import to_array, to_torch
+from federation.fl.weights import Weights
 from federation.fl.workloads.workload import Data, LocalUpdate, Report, Stopped, TrainConfig
 
 if TYPE_CHECKING:
@@ -59,6 +59,15 @@ class TorchWorkload(ABC):
     def predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         """The label that is predicted for each example, (n,) int64."""
 
+    def buffers(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        import torch
+
+        self.checked(options)
+        with torch.random.fork_rng(devices=[]):
+            network = self.network()
+        kept = network.state_dict().keys()
+        return tuple(sorted(name for name, _ in network.named_buffers(remove_duplicate=False) if name in kept))
+
     def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return check(options, self.options, f"workload {self.name}")
 
@@ -91,32 +100,36 @@ class TorchWorkload(ABC):
         if not len(train):
             raise ValueError("There is no example to train on.")
         network = self._network_with(base, config.device)
-        total = config.epochs * -(-len(train) // config.batch_size)
+        sizes = _batch_sizes(len(train), config.batch_size, alone=not _has_batch_norm(network))
+        total = config.epochs * len(sizes)
         received = self._validate(network, held_out, config.device, "base_val_", 0, total, report)
-        train_loss = self._train(network, train, config, total, report)
+        train_loss = self._train(network, train, sizes, config, report)
         trained = self._validate(network, held_out, config.device, "val_", total, total, report)
-        delta = {name: local - base[name] for name, local in _weights_of(network).items()}
+        trained_weights = _weights_of(network)
+        delta = {name: weights.difference(name, local, base[name]) for name, local in trained_weights.items()}
         return LocalUpdate(delta, len(train), {"train_loss": train_loss, **received, **trained})
 
-    def _train(self, network: torch.nn.Module, data: Data, config: TrainConfig, total: int, report: Report) -> float:
-        """Run the epochs and return the mean loss of the last one's examples."""
+    def _train(
+        self, network: torch.nn.Module, data: Data, sizes: list[int], config: TrainConfig, report: Report
+    ) -> float:
+        """Run the epochs, each in batches of these sizes, and return the mean loss of the last one's examples."""
         import torch
 
         features, labels = _on(config.device, data)
         optimizer = torch.optim.SGD(network.parameters(), lr=config.learning_rate)
         network.train()
-        step, loss_sum = 0, 0.0
+        step, loss_sum, used = 0, 0.0, sum(sizes)
         for order in _orders(len(data), config):
             loss_sum = 0.0
-            for batch in torch.split(order.to(config.device), config.batch_size):
+            for batch in torch.split(order[:used].to(config.device), sizes):
                 optimizer.zero_grad()
                 loss = self.losses(network(features[batch]), labels[batch]).mean()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 step += 1
                 loss_sum += loss.item() * len(batch)
-                _go_on(report("training", step, total, {"train_loss": loss.item()}))
-        return loss_sum / len(data)
+                _go_on(report("training", step, config.epochs * len(sizes), {"train_loss": loss.item()}))
+        return loss_sum / used
 
     def _validate(
         self, network: torch.nn.Module, data: Data, device: str, prefix: str, step: int, total: int, report: Report
@@ -148,7 +161,7 @@ class TorchWorkload(ABC):
 
         with torch.random.fork_rng(devices=[]):  # a network draws weights when it is made
             network = self.network()
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        network.load_state_dict({name: to_torch(name, array) for name, array in weights.items()})
         return network.to(device)
 
 
@@ -157,18 +170,38 @@ def split(data: Data, fraction: float) -> tuple[Data, Data]:
 
     An example's own bytes decide, so that it is on the same side in every round, in whatever order
     the data come and however many are added, and a copy of it never is on the other. About
-    ``fraction`` of the examples are held out; one at least where there are two and any is wanted.
+    ``fraction`` of the examples are held out; one at least where two differ and any is wanted. The training part is
+    never empty: what cannot be held out is not.
     """
-    ranks = np.array([_rank(features) for features in data.features])
+    ranks = data.ranks
     held_out = ranks < fraction
     if fraction > 0 and len(data) > 1:
         held_out |= ranks == ranks.min()
+    if held_out.all() and len(data):
+        held_out = ranks < ranks.max()
     return data.subset(np.flatnonzero(~held_out)), data.subset(np.flatnonzero(held_out))
 
 
-def _rank(features: Array) -> float:
-    """A number from 0 to 1 that depends on the example alone."""
-    return int.from_bytes(hashlib.sha256(features.tobytes()).digest()[:6]) / 2**48
+def _has_batch_norm(network: torch.nn.Module) -> bool:
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
+
+
+def _batch_sizes(num_examples: int, batch_size: int, *, alone: bool) -> list[int]:
+    """The sizes of an epoch's batches. alone: whether a batch may hold a single example.
+
+    If not, a last batch of one is left out, another example in each epoch. Raises ValueError where nothing is left.
+    """
+    whole, rest = divmod(num_examples, batch_size)
+    sizes = [batch_size] * whole + [rest] * (rest > 0)
+    if alone:
+        return sizes
+    sizes = [size for size in sizes if size > 1]
+    if not sizes:
+        more = "a batch size of 2 or more" if num_examples > 1 else "at least 2 examples"
+        raise ValueError(f"A network with batch normalization cannot train on one example at a time: it needs {more}.")
+    return sizes
 
 
 def _orders(num_examples: int, config: TrainConfig) -> Iterator[torch.Tensor]:
@@ -187,7 +220,7 @@ def _on(device: str, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _weights_of(network: torch.nn.Module) -> Weights:
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+    return {name: to_array(tensor) for name, tensor in network.state_dict().items()}
 
 
 def _go_on(answer: bool) -> None:

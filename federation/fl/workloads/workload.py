@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,7 +24,7 @@ class Stopped(Exception):
     """report() answered that this work is to be dropped."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Data:
     """Labelled examples. features: (n, ...) float32; labels: (n,) int64, or (0,) where there are none."""
 
@@ -38,6 +39,11 @@ class Data:
         """The examples at these positions, in this order."""
         labels = self.labels[indices] if len(self.labels) else self.labels
         return Data(self.features[indices], labels, self.label_names)
+
+    @cached_property
+    def ranks(self) -> Array:
+        """(n,) numbers from 0 to 1, each of the bytes of one example's features alone. Computed once."""
+        return np.array([_rank(features) for features in self.features], np.float64)
 
     def histogram(self) -> dict[str, int]:
         """How many examples each label has, labels without any included."""
@@ -113,6 +119,9 @@ class Workload(Protocol):
     def write_initial(self, path: Path, options: Mapping[str, Any], seed: int) -> str:
         """Write the same as a file and return its digest."""
 
+    def buffers(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The model's tensors that are statistics and not trained, such as a BatchNorm's running variance."""
+
     def training_data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
         """All the training data of this site. folder: where its owner keeps data, or None."""
 
@@ -123,6 +132,10 @@ class Workload(Protocol):
 
     def evaluate(self, weights: Weights, options: Mapping[str, Any]) -> dict[str, float]:
         """Loss and accuracy on the central test set, which no client trains on; {} where there is none."""
+
+
+def _rank(features: Array) -> float:
+    return int.from_bytes(hashlib.sha256(features.tobytes()).digest()[:6]) / 2**48
 
 
 def source_digest(*files: str) -> str:

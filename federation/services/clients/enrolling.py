@@ -99,6 +99,8 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
         token_hash=tokens.digest(token),
         ordinal=(Client.objects.aggregate(last=Max("ordinal"))["last"] or 0) + 1,
         info=infos.kept(told),
+        kinds=told.kinds,
+        understands=told.understands,
         num_examples=told.num_examples,
         invitation=invitation,
         enrolled_at=now,

@@ -39,7 +39,8 @@ def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Chan
     told = understood(client.name, info)
     changes = _changes(infos.of(client.info), told)
     client.info, client.num_examples = infos.kept(told), told.num_examples
-    fields = ["info", "num_examples"]
+    client.kinds, client.understands = told.kinds, told.understands
+    fields = ["info", "num_examples", "kinds", "understands"]
     if changes:
         client.changes, client.changed_at = changes, now
         fields += ["changes", "changed_at"]

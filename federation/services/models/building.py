@@ -10,10 +10,10 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 
 from federation import storage
-from federation.fl import aggregation, sampling, strategies
+from federation.fl import aggregation, strategies
 from federation.fl.aggregation import Aggregated, UpdateFile
 from federation.lifecycle import COUNTED
-from federation.models import Participation, Round, TrainingSession
+from federation.models import GlobalModel, Participation, Round, TrainingSession
 
 
 def counted(round_: Round) -> QuerySet[Participation]:
@@ -22,14 +22,21 @@ def counted(round_: Round) -> QuerySet[Participation]:
     First the round's own, by seat; then the late ones of earlier rounds, by round and seat.
     """
     own = Q(round=round_, status__in=COUNTED)
-    found = Participation.objects.filter(own | Q(counted_in=round_)).select_related("client", "round")
+    found = Participation.objects.filter(own | Q(counted_in=round_)).select_related("client", "round__base_model")
     return found.order_by(F("counted_in").asc(nulls_first=True), "round_id", "seat")
 
 
 def files(round_: Round, seats: Sequence[Participation]) -> list[str]:
     """The digests of everything that is read to make the round's model."""
     base = round_.base
-    return [digest for digest in (base.digest, base.slots_digest, *(seat.digest for seat in seats)) if digest]
+    older = dict.fromkeys(model.digest for seat in seats if (model := other_base(round_, seat)))
+    found = (base.digest, base.slots_digest, *(seat.digest for seat in seats), *older)
+    return [digest for digest in found if digest]
+
+
+def other_base(round_: Round, seat: Participation) -> GlobalModel | None:
+    """The model that a late update was trained from, if the round needs it: to know the values of its buffers."""
+    return seat.round.base if round_.session.buffers and seat.round_id != round_.pk else None
 
 
 def make(
@@ -46,10 +53,19 @@ def make(
             strategies.build(session.strategy, session.strategy_options),
             base=local(base.digest),
             base_slots=local(base.slots_digest) if base.slots_digest else None,
-            updates=[_file(seat, local(seat.digest)) for seat in seats],
+            updates=[
+                UpdateFile(
+                    local(seat.digest),
+                    seat.weight,
+                    seat.staleness,
+                    seat.update_norm,
+                    local(older.digest) if (older := other_base(round_, seat)) else None,
+                )
+                for seat in seats
+            ],
             out=out,
             out_slots=out_slots,
-            seed=sampling.client_seed(session.seed, round_.number, "server"),
+            buffers=session.buffers,
             defences=session.defences,
             on_block=on_block,
         )
@@ -64,7 +80,3 @@ def initial_request(session: TrainingSession, out: Path) -> dict[str, Any]:
         "seed": session.seed,
         "out": str(out),
     }
-
-
-def _file(seat: Participation, path: Path) -> UpdateFile:
-    return UpdateFile(path, seat.weight, seat.staleness, seat.metrics, seat.update_norm)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -16,11 +16,11 @@ from django.utils import timezone
 from federation import events, killpoints, storage
 from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
-from federation.fl import workloads
+from federation.fl import roles, weights, workloads
 from federation.lifecycle import LIVE, SessionStatus
 from federation.models import Event, GlobalModel, TrainingSession
 from federation.services import steps
-from federation.services.models import building
+from federation.services.models import buffers, building
 from federation.services.steps import Step, StepFailed
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ def adopt(session: TrainingSession, source: GlobalModel) -> GlobalModel:
         session,
         source.digest,
         source.num_bytes,
+        buffers.of_model(source),
         parent=source,
         metrics=source.metrics,
         evaluated_at=source.evaluated_at,
@@ -74,9 +75,11 @@ def _request_initial(session: TrainingSession, then: Callable[[], None]) -> None
 
 def _write_initial(session: TrainingSession) -> None:
     try:
+        workload = workloads.get(session.workload)
+        declared = workload.buffers(session.workload_options)
         with storage.scratch() as file, storage.refusing_when_full():
-            digest = workloads.get(session.workload).write_initial(file, session.workload_options, session.seed)
-            publish_initial(session.pk, file, digest, now=timezone.now())
+            digest = workload.write_initial(file, session.workload_options, session.seed)
+            publish_initial(session.pk, file, digest, declared=declared, now=timezone.now())
     except StorageFull:
         log.warning("the initial model of session %s waits: the disk is full", session.pk)
     except (OSError, ValueError, ArithmeticError, MemoryError) as error:
@@ -88,8 +91,8 @@ def _made(session_id: int, file: Path, then: Callable[[], None], answer: Answer)
     if session is None:
         log.info("session %s was deleted while its initial model was made", session_id)
     elif answer["ok"]:
-        publish = partial(publish_initial, session_id, file, answer["digest"], now=timezone.now())
-        _attempt_initial(session, publish)
+        made: dict[str, Any] = {"digest": answer["digest"], "declared": answer["buffers"], "now": timezone.now()}
+        _attempt_initial(session, partial(publish_initial, session_id, file, **made))
     elif storage.is_full():
         log.warning("the initial model of session %s waits: the disk is full", session_id)
     else:
@@ -100,23 +103,32 @@ def _made(session_id: int, file: Path, then: Callable[[], None], answer: Answer)
 
 
 @storage.keeping()
-def publish_initial(session_id: int, file: Path, digest: str, *, now: datetime) -> None:
-    """Store version 0. Done twice, the second time changes nothing: the same seed gives the same file."""
+def publish_initial(
+    session_id: int, file: Path, digest: str, *, declared: Collection[str] | None = None, now: datetime
+) -> None:
+    """Store version 0 and fix the roles of its tensors.
+
+    declared: the workload's buffers; None if it cannot be asked, see `fl.roles`. Done twice, the second time changes
+    nothing: the same seed gives the same file.
+    """
     session = TrainingSession.objects.filter(pk=session_id).first()
     if session is None:  # deleted while its model was being made
         return
-    num_bytes = file.stat().st_size
+    num_bytes, found = file.stat().st_size, roles.buffers(weights.read_header(file), declared)
     storage.put(file, digest)
     killpoints.reached(killpoints.Point.INITIAL_STORED)
     has_test = workloads.get(session.workload).needs_torch
     try:
         with transaction.atomic():
-            _publish_initial(session, digest, num_bytes, evaluated_at=None if has_test else now)
+            _publish_initial(session, digest, num_bytes, found, evaluated_at=None if has_test else now)
     except IntegrityError:
         log.info("session %s has its initial model already", session_id)
 
 
-def _publish_initial(session: TrainingSession, digest: str, num_bytes: int, **fields: Any) -> GlobalModel:
+def _publish_initial(
+    session: TrainingSession, digest: str, num_bytes: int, statistics: Sequence[str], **fields: Any
+) -> GlobalModel:
+    TrainingSession.objects.filter(pk=session.pk).update(buffers=statistics)
     model = GlobalModel.objects.create(session=session, version=0, digest=digest, num_bytes=num_bytes, **fields)
     events.record(session.pk, Event.Kind.MODEL_PUBLISHED, version=0, digest=digest, num_bytes=num_bytes, round=None)
     return model

@@ -98,6 +98,7 @@ _COUNTED = (
     *("status", "digest", "num_examples", "counted_examples", "staleness", "metrics", "counted_in"),
     *("update_norm", "flags"),
     *("client__name", "client__enabled", "client__removed_at", "round__number", "round__attempt", "round__session"),
+    *("round__base_model__digest",),
 )
 
 

@@ -66,11 +66,11 @@ _BASE = ("version", "digest", "num_bytes")
 _UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")
 
 
-_SESSION = ("compression", "compression_options", "defences")
+_SESSION = ("compression", "compression_options", "defences", "buffers")
 
 
 _WORK = (
-    *("name", "seed", "train", "buffers", "strategy", "strategy_options"),
+    *("name", "seed", "train", "strategy", "strategy_options"),
     *("workload", "workload_digest", "workload_version", "workload_options"),
 )
 

@@ -69,7 +69,7 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     """
     base = seat.round.base
     try:
-        update = wire.check(file, base=_header(base), base_digest=base.digest, encoding=_encoding(seat))
+        update = _checked(seat, base, file)
     except wire.UpdateError as error:
         if digest is not None:
             _require(storage.digest_of(file), digest)
@@ -85,6 +85,21 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     if not accepted:
         raise RoundClosed(_closed(seat))
     return status in OPEN
+
+
+def _checked(seat: Participation, base: GlobalModel, file: Path) -> wire.Update:
+    """Raises UpdateError, or Unavailable while the base's file is made again."""
+    header = _header(base)
+    with storage.local(base.digest) as model:
+        return wire.check(
+            file,
+            base=header,
+            base_digest=base.digest,
+            encoding=_encoding(seat),
+            buffers=seat.round.session.buffers or (),
+            model=model,
+            sender=seat.client.name,
+        )
 
 
 def most_bytes(seat: Participation) -> int:

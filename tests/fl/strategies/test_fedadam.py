@@ -35,7 +35,6 @@ def play(tmp_path):
                 updates=files,
                 out=out,
                 out_slots=out_slots,
-                seed=1,
                 on_block=lambda: None,
             )
             models.append(weights.load(out)["w"])
@@ -85,7 +84,7 @@ def test_forgotten_slots_would_be_noticed(play, tmp_path):
 
 
 def test_the_first_step_by_hand():
-    block = Block("w", np.array([1.0]), np.float32([[2]]), {"m": np.zeros(1), "v": np.zeros(1)}, (1,))
+    block = Block("w", np.array([1.0]), np.float32([[2]]), {"m": np.zeros(1), "v": np.zeros(1)})
     new, slots = FedAdam(server_lr=1.0, beta_1=0.5, beta_2=0.75, tau=1.0).step(Plan(np.array([1.0])), block)
     assert slots["m"].tolist() == [1.0] and slots["v"].tolist() == [1.0]  # 0.5 * 2, 0.25 * 4
     assert new.tolist() == [1.5]  # 1 + 1 / (sqrt(1) + 1)

@@ -10,7 +10,7 @@ from federation.fl.strategies.strategy import weighted_sum
 
 @pytest.fixture
 def block():
-    return Block("w", np.array([10.0, 10.0]), np.float32([[0, 4], [4, 0]]), {}, (1,))
+    return Block("w", np.array([10.0, 10.0]), np.float32([[0, 4], [4, 0]]), {})
 
 
 def test_the_step_is_the_mean_by_shares(block):

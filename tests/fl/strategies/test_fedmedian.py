@@ -39,7 +39,7 @@ def test_one_liar_cannot_move_it_beyond_the_honest(honest, lie, data):
 
 
 def test_a_liar_does_not_move_what_the_honest_agree_on():
-    block = Block("w", np.array([1.0, 2.0]), np.float32([[3, 4], [3, 4], [1e30, -1e30]]), {}, (1,))
+    block = Block("w", np.array([1.0, 2.0]), np.float32([[3, 4], [3, 4], [1e30, -1e30]]), {})
     new, slots = FedMedian().step(Plan(np.array([1e-9, 1e-9, 1.0])), block)
     assert new.tolist() == [4, 6] and slots == {}
 

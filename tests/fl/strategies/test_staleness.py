@@ -7,7 +7,7 @@ from federation.fl.strategies.strategy import discount
 
 
 def shares(num_examples, staleness):
-    given = Updates(np.array(num_examples), np.array(staleness), [{}] * len(staleness), None, lambda function: None)
+    given = Updates(np.array(num_examples), np.array(staleness), lambda function: None)
     return given.share_by_examples()
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from federation.fl import aggregation, partition, sampling, strategies, weights, workloads
-from federation.fl.workloads import Data, Stopped, TrainConfig, digit_images, training
+from federation.fl.workloads import Data, Stopped, TrainConfig, digit_images, training, workload
+from tests.fl.networks import Small, batch_norm, linear
 
 ROOT = Path(__file__).parents[3]
 digits = workloads.get("digits")
@@ -219,8 +220,54 @@ def test_four_sites_with_skewed_labels_learn_within_four_rounds(tmp_path, seed=2
             updates=updates,
             out=tmp_path / f"model-{n}",
             out_slots=tmp_path / "none",
-            seed=seed,
             on_block=lambda: None,
         )
         model = tmp_path / f"model-{n}"
     assert digits.evaluate(weights.load(model), {})["accuracy"] > 0.93
+
+
+# ---- few examples
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("fraction", [0.0, 0.2, 0.9, 0.999999])
+def test_some_example_is_always_trained_on(size, fraction):
+    data = digits.training_data({}, None)
+    copies = data.subset(np.zeros(size, int))
+    few = data.subset(np.arange(size))
+    for given in (copies, few):
+        train, held_out = training.split(given, fraction)
+        assert len(train) and len(train) + len(held_out) == size
+    assert not len(training.split(copies, fraction)[1])
+
+
+def test_examples_are_ranked_once(monkeypatch):
+    data = digits.training_data({}, None).subset(np.arange(50))
+    training.split(data, 0.2)
+    monkeypatch.setattr(workload, "_rank", None)
+    assert len(training.split(data, 0.3)[0]) < 50
+
+
+def train(num_examples, batch_size, network=batch_norm):
+    small = Small(network, num_examples)
+    config = TrainConfig(epochs=2, batch_size=batch_size, learning_rate=0.05, seed=1, validation_fraction=0.0)
+    steps = []
+    found = small.local_update(
+        small.initial_weights({}, 1), small.training_data({}, None), {}, config,
+        lambda phase, step, total, metrics: steps.append((step, total)) or True,
+    )  # fmt: skip
+    return found, steps
+
+
+def test_a_last_batch_of_one_is_left_out_with_batch_norm_alone():
+    found, steps = train(9, 4)
+    assert steps == [(step, 4) for step in (1, 2, 3, 4)] and found.num_examples == 9
+    assert found.delta["1.num_batches_tracked"].tolist() == 4
+    assert train(9, 4, linear)[1][-1] == (6, 6) and train(10, 4)[1][-1] == (6, 6)
+
+
+@pytest.mark.parametrize("num_examples, batch_size, needs", [(1, 4, "2 examples"), (5, 1, "a batch size of 2")])
+def test_a_single_example_is_refused_with_batch_norm(num_examples, batch_size, needs):
+    with pytest.raises(ValueError, match=f"cannot train on one example at a time: it needs .*{needs}"):
+        train(num_examples, batch_size)
+    assert train(num_examples, batch_size, linear)[1]
