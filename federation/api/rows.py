@@ -104,6 +104,7 @@ def model(row: GlobalModel) -> dict[str, Any]:
         "round": row.version or None,
         "metrics": _numbers(row.metrics),
         "federated_metrics": _numbers(row.federated_metrics),
+        "evaluation_error": row.evaluation_error or None,
     }
 
 

@@ -38,11 +38,11 @@ def initial(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluate(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Measure a model on the workload's held-out test set. A number that is not finite is left out."""
+    """Measure a model on the workload's held-out test set. A number that is not finite becomes None."""
     workload = workloads.get(request["workload"])
     _check_digest(Path(request["weights"]), request["digest"])
     found = workload.evaluate(weights.load(Path(request["weights"])), request["options"])
-    return {"metrics": {name: value for name, value in found.items() if math.isfinite(value)}}
+    return {"metrics": {name: value if math.isfinite(value) else None for name, value in found.items()}}
 
 
 class Damaged(Exception):

@@ -25,6 +25,11 @@ def client_seed(session_seed: int, round_number: int, client_name: str, turn: in
     return _number("client", session_seed, round_number, client_name, *more) % 2**31
 
 
+def further_seed(session_seed: int, version: int) -> int:
+    """The seed of a session that trains a model of this version further: its rounds draw nothing a second time."""
+    return _number("further", session_seed, version) % 2**31
+
+
 def generator(*parts: str | int) -> np.random.RandomState:
     """A generator seeded from all the parts, the same on every machine.
 

@@ -149,7 +149,7 @@ def _since(rule: AlertRule, now: datetime) -> datetime:
 
 
 def _diverged(rule: AlertRule, now: datetime) -> Iterator[Finding]:
-    """A client's loss that is no number, or a global model that is far worse than the best before it."""
+    """A client's loss that is no number, or a model that cannot be evaluated or is far worse than the best before."""
     bad = Metric.objects.filter(divergence.should_be_finite(), participation=OuterRef("pk"), value=None)
     seats = Participation.objects.filter(Exists(bad), round__opened_at__gte=_since(rule, now))
     named = seats.annotate(curve=Subquery(bad.order_by("pk").values("name")[:1]))
@@ -159,6 +159,10 @@ def _diverged(rule: AlertRule, now: datetime) -> Iterator[Finding]:
         where = f"in round {seat.round.number} of {session.name}"
         sentence = f"The {what} of {seat.client.name} is not a number {where}."
         yield Finding(f"seat:{seat.pk}:nan", sentence, session, seat.client)
+    failed = GlobalModel.objects.exclude(evaluation_error="").exclude(version=0, parent__isnull=False)
+    for model in failed.filter(evaluated_at__gte=_since(rule, now)).select_related("session").order_by("pk")[:MOST]:
+        sentence = f"{model} of {model.session.name} could not be evaluated. {model.evaluation_error}"
+        yield Finding(f"model:{model.pk}:evaluation", sentence, model.session)
     for session in TrainingSession.objects.filter(Q(status__in=LIVE) | Q(ended_at__gte=_since(rule, now))):
         yield from _worse(rule, session, now)
 

@@ -80,13 +80,13 @@ def test_weights_with_a_flipped_bit_are_not_evaluated(tmp_path):
     }  # fmt: skip
 
 
-def test_a_metric_that_is_not_finite_is_left_out(tmp_path, monkeypatch):
+def test_a_metric_that_is_not_finite_is_named_without_a_number(tmp_path, monkeypatch):
     weights.save(tmp_path / "w", {"weight": np.zeros(1, np.float32)})
     monkeypatch.setattr(
         type(workloads.get("synthetic")), "evaluate", lambda *_: {"loss": float("nan"), "accuracy": 0.5}
     )
     request = {"id": "1", "do": "evaluate", "workload": "synthetic", "options": {}, **weights_at(tmp_path / "w")}
-    assert evaluation.answer(json.dumps(request)) == {"id": "1", "ok": True, "metrics": {"accuracy": 0.5}}
+    assert evaluation.answer(json.dumps(request)) == {"id": "1", "ok": True, "metrics": {"loss": None, "accuracy": 0.5}}
 
 
 def test_it_ends_with_its_input():

@@ -140,6 +140,7 @@ class ModelOut(Schema):
     round: int | None
     metrics: dict[str, float]
     federated_metrics: dict[str, float]
+    evaluation_error: str | None
 
 
 class EventOut(Schema):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -67,12 +67,21 @@ def _take_evaluation(model_id: int, digest: str, answer: Answer) -> None:
 
 
 @transaction.atomic
-def record_evaluation(model_id: int, metrics: Mapping[str, float], *, error: str = "", now: datetime) -> None:
-    """Keep what the central evaluation found, or why it could not be made: it is not tried again."""
+def record_evaluation(model_id: int, metrics: Mapping[str, float | None], *, error: str = "", now: datetime) -> None:
+    """Keep what the central evaluation found, or why it could not be made: it is not tried again.
+
+    A number that is not finite or beyond all bounds is an error, and the others are kept.
+    """
     waiting = GlobalModel.objects.filter(pk=model_id, evaluated_at=None)
     found = {name: number for name, value in metrics.items() if (number := bounded(value)) is not None}
-    error = printable(error, 500)
+    error = printable(error or _unusable(metrics.keys() - found.keys()), 500)
     if waiting.update(metrics=storable(found), evaluation_error=error, evaluated_at=now):
         model = GlobalModel.objects.get(pk=model_id)
         payload = {"version": model.version, "round": model.version or None, "metrics": found}
         events.record(model.session_id, Event.Kind.MODEL_EVALUATED, **payload | ({"error": error} if error else {}))
+
+
+def _unusable(names: Collection[str]) -> str:
+    """Why there are no such numbers; empty for none."""
+    listed = ", ".join(sorted(names))
+    return f"The test set gave no usable number for {listed}: the model has diverged." if names else ""

@@ -27,14 +27,21 @@ log = logging.getLogger(__name__)
 
 
 def adopt(session: TrainingSession, source: GlobalModel) -> GlobalModel:
-    """Begin a session with another session's model: the same file, the same digest. Call inside a transaction."""
+    """Begin a session with another session's model: the same file, the same digest. Call inside a transaction.
+
+    With the same strategy it takes the optimizer's state along, if that is still there.
+    """
+    same = session.strategy == source.session.strategy
+    slots = source.slots_digest if same and source.slots_digest and storage.exists(source.slots_digest) else ""
     return _publish_initial(
         session,
         source.digest,
         source.num_bytes,
         buffers.of_model(source),
         parent=source,
+        slots_digest=slots,
         metrics=source.metrics,
+        evaluation_error=source.evaluation_error,
         evaluated_at=source.evaluated_at,
     )
 

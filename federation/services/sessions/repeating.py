@@ -10,6 +10,7 @@ from django.db import transaction
 
 from federation import storage
 from federation.errors import Conflict
+from federation.fl import sampling
 from federation.models import TrainingSession
 from federation.session_settings import Spec
 
@@ -25,13 +26,13 @@ def again(session: TrainingSession, *, by: User | None, now: datetime) -> Traini
 
 
 def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datetime) -> TrainingSession:
-    """Train further: a new session like this one that starts from its last model."""
+    """Train further: a new session like this one, from its last model and optimizer state, with new random draws."""
     last = session.last_model()
     if last is None:
         raise Conflict(f"{session.name} has no model yet to go on from.")
     start_from = (session.pk, last.version)
     spec = replace(spec_of(session), name=next_name(session.name), rounds=rounds_, start_from=start_from)
-    return _launch(spec, by=by, now=now)
+    return _launch(replace(spec, seed=sampling.further_seed(session.seed, last.version)), by=by, now=now)
 
 
 @storage.keeping()

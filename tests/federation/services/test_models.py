@@ -1,13 +1,15 @@
 import json
 
 import pytest
+from django.utils import timezone
 
 from federation import storage
+from federation.api import rows
 from federation.fl import evaluation, workloads
 from federation.fl.workloads.synthetic import Synthetic
 from federation.lifecycle import SessionStatus
-from federation.models import Event, GlobalModel
-from federation.services import models, sessions
+from federation.models import Alert, AlertRule, Event, GlobalModel
+from federation.services import alerts, models, sessions
 from tests.federation.cast import SIZE, kinds, last_payload, settle
 
 
@@ -95,6 +97,22 @@ def test_an_evaluation_is_kept_and_told_once(running, now):
 
 def test_a_workload_without_a_test_set_is_not_evaluated(running):
     assert running().last_model().evaluated_at is not None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300])
+def test_an_evaluation_that_is_no_number_is_loud(open_round, now, child, monkeypatch, value):
+    alerts.save_rule(AlertRule(kind="loss_diverged"), by="alice")
+    monkeypatch.setattr(Synthetic, "evaluate", lambda *_: {"loss": value, "accuracy": 0.1})
+    session = open_round("anna").session
+    GlobalModel.objects.update(evaluated_at=None)
+    models.request_missing(session.models.all())
+    why = "The test set gave no usable number for loss: the model has diverged."
+    row = rows.model(session.last_model())
+    assert row["evaluation_error"] == why and row["metrics"] == {"accuracy": 0.1}
+    assert last_payload(session, Event.Kind.MODEL_EVALUATED)["error"] == why
+    assert alerts.evaluate(now=timezone.now()) == 1
+    assert alerts.evaluate(now=timezone.now()) == 0
+    assert Alert.objects.get().sentence == f"v0 of first could not be evaluated. {why}"
 
 
 def test_a_model_that_cannot_be_evaluated_is_told_and_the_session_goes_on(open_round, now, child, monkeypatch, caplog):

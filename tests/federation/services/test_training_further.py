@@ -1,0 +1,86 @@
+"""Train further: the new session goes on where the other ended, with the optimizer's memory and fresh draws."""
+
+import pytest
+
+from federation import storage
+from federation.api import work
+from federation.fl import sampling
+from federation.models import TrainingSession
+from federation.services import clients, repair, rounds, sessions
+from federation.services.models import damage
+from tests.federation.cast import damage_file, send, settle, token_of
+
+pytestmark = pytest.mark.django_db
+VALUES = (0.5, -0.25, 1.0)
+ADAM = {"strategy": "fedadam", "strategy_options": {"server_lr": 0.1}}
+
+
+@pytest.fixture
+def trained(enrol, running, now):
+    """A session of anna's that has made a version of each value."""
+    enrol("anna")
+
+    def trained(values, **change):
+        session = running(**{"rounds": len(values), **ADAM} | change)
+        return play(session, values, now)
+
+    return trained
+
+
+def play(session, values, now):
+    for value in values:
+        rounds.advance(TrainingSession.objects.get(pk=session.pk), now=now)
+        send("anna", now=now, value=value)
+        settle(session, now=now)
+    return session
+
+
+def test_two_rounds_and_one_more_are_three(trained, alice, now):
+    straight = trained(VALUES, name="straight")
+    first = trained(VALUES[:2])
+    further = play(sessions.go_on(first, rounds_=1, by=alice, now=now), VALUES[2:], now)
+    assert further.last_model().digest == straight.last_model().digest
+    assert further.last_model().slots_digest == straight.last_model().slots_digest
+
+
+def test_it_draws_anew_and_the_same_each_time(trained, alice, now):
+    first = trained(VALUES[:2])
+    seeds = {first.seed}
+    for _ in range(2):
+        further = sessions.go_on(first, rounds_=1, by=alice, now=now)
+        seeds.add(further.seed)
+        rounds.advance(further, now=now)
+        told = work.look(clients.find(token_of("anna")))
+        sessions.cancel(further, by=alice, now=now)
+    assert len(seeds) == 2 and 0 <= further.seed < 2**31
+    assert told["config"]["seed"] not in {seat_seed(first, number) for number in (1, 2)}
+
+
+def seat_seed(session, number):
+    return sampling.client_seed(session.seed, number, "anna")
+
+
+def test_another_strategy_starts_without_memory(trained, draft, alice, now):
+    first = trained(VALUES[:2])
+    begun = draft(start_from=(first.pk, 2), strategy="fedavg")
+    assert first.last_model().slots_digest and begun.last_model().slots_digest == ""
+    assert draft(start_from=(first.pk, 2), **ADAM).last_model().slots_digest == first.last_model().slots_digest
+
+
+def test_memory_that_is_gone_keeps_nobody_from_training_further(trained, alice, now):
+    first = trained(VALUES[:2])
+    storage.delete([first.last_model().slots_digest])
+    assert sessions.go_on(first, rounds_=1, by=alice, now=now).last_model().slots_digest == ""
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_damaged_memory_is_made_again_even_where_its_maker_needs_it_no_more(trained, alice, now, pruned):
+    first = trained(VALUES[:2])
+    further = sessions.go_on(first, rounds_=1, by=alice, now=now)
+    model = further.last_model()
+    if pruned:
+        first.models.filter(version=2).update(slots_digest="")
+    damage_file(model.slots_digest)
+    damage.note([model.slots_digest])
+    assert repair.mend(first.pk) or repair.mend(further.pk)
+    assert storage.is_whole(model.slots_digest)
