@@ -260,15 +260,24 @@ def test_where_reading_in_fails_the_weight_files_are_taken_out_again(good, monke
     assert storage.exists(kept) and not storage.exists(gone), "only what was not there before is taken out"
 
 
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Another database's file in the place of this one's, until the test ends."""
+    live = tmp_path / "live.sqlite3"
+    connection.close()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setitem(connection.settings_dict, "NAME", str(live))
+        yield live
+        connection.close()  # or the tests after this one would stay there
+
+
 @sqlite_alone
-def test_where_migrating_fails_the_database_is_empty_again(tmp_path, monkeypatch):
-    live, copied = tmp_path / "live.sqlite3", dump.Sqlite(tmp_path)
+def test_where_migrating_fails_the_database_is_empty_again(tmp_path, monkeypatch, elsewhere):
+    live, copied = elsewhere, dump.Sqlite(tmp_path)
     for file in (live, copied.file):
         with sqlite3.connect(file) as fresh:
             fresh.execute("CREATE TABLE django_migrations (id, app, name, applied)")
         fresh.close()
-    monkeypatch.setitem(connection.settings_dict, "NAME", str(live))
-    monkeypatch.setattr(dump.connections, "close_all", lambda: None)
 
     def fails(*_: object, **__: object) -> None:
         raise CommandError("a conflict")

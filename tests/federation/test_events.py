@@ -59,6 +59,12 @@ def test_events_are_numbered_from_one_in_the_order_of_writing(draft):
     assert kinds(session) == ["session.created", "round.opened", "round.failed", "session.paused"]
 
 
+def test_a_sessions_events_are_numbered_without_gap(open_round):
+    session = open_round("anna", "ben", "carl").session
+    session.refresh_from_db()
+    assert list(session.events.values_list("seq", flat=True)) == list(range(1, session.last_seq + 1))
+
+
 def test_each_session_counts_for_itself(draft):
     first, second = draft(), draft(name="second")
     events.record(second.pk, Event.Kind.SESSION_PAUSED)

@@ -109,6 +109,7 @@ evaluation.main()
         [sys.executable, "-c", code],
         input='{"id": "1", "do": "shout"}\n',
         cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
         check=True,

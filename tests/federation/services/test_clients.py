@@ -319,6 +319,14 @@ def test_an_open_seat_is_dropped_at_once(open_round, now, away):
     assert settle(session, now=now).last_model().version == 1
 
 
+def test_no_other_seat_is_dropped(open_round):
+    round_ = open_round("anna", "ben", "carl")
+    clients.leave(Client.objects.get(name="anna"))
+    clients.set_enabled(Client.objects.get(name="ben"), False, by="alice")
+    statuses = dict(round_.seats.values_list("client__name", "status"))
+    assert statuses == {"anna": SeatStatus.DROPPED, "ben": SeatStatus.DROPPED, "carl": SeatStatus.INVITED}
+
+
 def test_removing_drops_the_open_seat_and_frees_the_name(open_round, enrol, now):
     session = open_round("anna", "ben", quorum=1).session
     anna = Client.objects.get(name="anna")

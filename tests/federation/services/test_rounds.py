@@ -92,6 +92,7 @@ def test_a_client_holds_one_open_seat_at_a_time(open_round, running, now):
     open_round("anna", "ben")
     second = running(name="second")
     assert settle(second, now=now).active_round() is None
+    assert not rounds.open_next(now=now)
     anna = Client.objects.get(name="anna")
     round_ = Round.objects.create(session=second, number=1, base_model=second.last_model(), opened_at=now, deadline=now)
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -256,6 +257,13 @@ def test_only_one_of_two_who_saw_the_round_closes_it(open_round, now):
     assert kinds(round_.session).count("round.failed") == 1
 
 
+def test_only_one_of_two_who_saw_the_round_moves_it(open_round):
+    open_round("anna")
+    first, second = Round.objects.get(), Round.objects.get()
+    assert rounds.move(first, RoundStatus.AGGREGATING)
+    assert not rounds.move(second, RoundStatus.AGGREGATING)
+
+
 def test_a_move_that_is_none_is_our_own_bug(open_round):
     round_ = open_round("anna")
     with pytest.raises(ValueError, match="is not a move"):
@@ -348,6 +356,14 @@ def test_where_no_round_is_open_none_is_steered(running, now, steer):
 
 
 @pytest.mark.parametrize("steer", STEER)
+def test_no_round_of_a_cancelled_session_is_steered(open_round, alice, now, steer):
+    session = open_round("anna").session
+    sessions.cancel(session, by=alice, now=now)
+    with pytest.raises(Conflict, match="no open round"):
+        STEER[steer](session, now)
+
+
+@pytest.mark.parametrize("steer", STEER)
 def test_a_round_that_is_aggregated_is_not_steered_any_more(closed, now, steer):
     with pytest.raises(Conflict, match="is aggregating"):
         STEER[steer](closed().session, now)
@@ -364,6 +380,16 @@ def test_the_new_model_is_the_base_and_the_mean_of_the_updates_by_examples(close
     assert (new.version, new.parent, new.round.number) == (1, base, 1)
     assert new.num_bytes == storage.path(new.digest).stat().st_size
     assert kinds(session).count("round.completed") == 1
+
+
+def test_of_three_updates_each_weighs_as_its_examples(open_round, now):
+    """By 0, 1 and 4 with 1, 2 and 1 examples: all by 1.5."""
+    session = open_round("anna", "ben", "carl").session
+    for name, value, examples in (("anna", 0.0, "1"), ("ben", 1.0, "2"), ("carl", 4.0, "1")):
+        send(name, now=now, value=value, num_examples=examples)
+    settle(session, now=now)
+    base, new = session.models.order_by("version")
+    np.testing.assert_allclose(weight(new) - weight(base), 1.5, rtol=1e-6)
 
 
 def test_diagnostics_stand_on_the_seats(closed, now):
