@@ -12,7 +12,8 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from clientagent import agent, cli, models, training, upload  # noqa: E402
+from clientagent import cli, models, upload  # noqa: E402
+from clientagent.kinds import training  # noqa: E402
 
 TIMINGS = Path(sys.argv.pop(1))
 steps: dict[str, float] = {}
@@ -35,14 +36,14 @@ def timed(owner: Any, name: str, step: str) -> None:
 def noted(function: Callable[..., Any]) -> Callable[..., Any]:
     """A piece of work that leaves a line behind."""
 
-    def measured(self: Any, work: Any) -> Any:
+    def measured(self: Any, body: Any) -> Any:
         steps.clear()
         began = time()
         try:
-            return function(self, work)
+            return function(self, body)
         finally:
             with TIMINGS.open("a") as file:
-                file.write(json.dumps({"round": work.round, "began": began} | steps) + "\n")
+                file.write(json.dumps({"round": body["round"], "began": began} | steps) + "\n")
 
     return measured
 
@@ -50,7 +51,7 @@ def noted(function: Callable[..., Any]) -> Callable[..., Any]:
 timed(models.ModelCache, "fetch", "download")
 timed(training.Trainer, "update", "client")
 timed(upload, "send", "upload")
-agent.Agent._do = noted(agent.Agent._do)  # type: ignore[method-assign]
+training.Training.do = noted(training.Training.do)  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     sys.exit(cli.main())

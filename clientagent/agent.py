@@ -9,24 +9,22 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from time import monotonic
 from typing import Any
 
-from clientagent import device, display, instance, upload
+from clientagent import device, display, instance, kinds
 from clientagent import work as works
 from clientagent.api import Api
+from clientagent.data import SiteData
+from clientagent.device import Device
 from clientagent.display import Display
 from clientagent.errors import Dropped, Ends, Failed, HeldElsewhere, Refused, TokenRefused
 from clientagent.identity import identify, open_state
-from clientagent.link import Link, duration
+from clientagent.kinds.kind import Desk, Kind
+from clientagent.link import Link
 from clientagent.logtail import LogTail
 from clientagent.models import ModelCache
-from clientagent.progress import Advance, Progress
 from clientagent.settings import Settings
-from clientagent.state import Finished, Identity, State
-from clientagent.training import Trainer, known_workload
-from clientagent.work import Work
+from clientagent.state import Identity, State
 from federation import killpoints
 from federation.fl.options import OptionError
 from federation.fl.version import __version__
@@ -42,14 +40,14 @@ def run(settings: Settings) -> int:
     """Be the agent until Ctrl-C or SIGTERM, or until it ends by itself (raises Ends). Returns the exit status."""
     leaving = threading.Event()
     _on_signals(leaving)
-    trainer = Trainer(settings)
+    data = SiteData(settings)
     device.require(settings.device)
     state = open_state(settings)
     terminal = display.for_terminal(sys.stdout)
     if settings.send_log:
         terminal = LogTail(terminal)
     try:
-        agent = Agent(settings, state, identify(settings, state), trainer, terminal, leaving)
+        agent = Agent(settings, state, identify(settings, state), data, terminal, leaving)
         agent.run()
     finally:
         terminal.close()
@@ -72,19 +70,21 @@ def _on_signals(leaving: threading.Event) -> None:
 
 
 class Agent:
+    """One client's life at its server, from joining to leaving."""
+
     def __init__(
         self,
         settings: Settings,
         state: State,
         identity: Identity,
-        trainer: Trainer,
+        data: SiteData,
         terminal: Display,
         leaving: threading.Event,
     ) -> None:
         self._settings = settings
         self._state = state
         self._identity = identity
-        self._trainer = trainer
+        self._data = data
         self._display = terminal
         self._leaving = leaving
         self._api = Api(
@@ -95,7 +95,10 @@ class Agent:
             take_over=settings.take_over,
         )
         cache = settings.model_cache
-        self._models = ModelCache(cache or state.models, shared=cache is not None)
+        models = ModelCache(cache or state.models, shared=cache is not None)
+        where = Device(settings.device, settings.threads)
+        desk = Desk(self._api, models, state, data, where, terminal, leaving)
+        self._kinds = {name: kind(desk) for name, kind in kinds.by_name().items()}
         self._version_told = __version__
         self._ended = ""  # the participation that ended last
 
@@ -153,7 +156,7 @@ class Agent:
 
     def _census(self) -> dict[str, Any]:
         try:
-            return self._trainer.census(self._identity.name)
+            return self._data.census(self._identity.name)
         except Exception as error:  # any library's; joining does not depend on it
             self._display.say(f"The data could not be counted ({error}). Going on without numbers.")
             return {}
@@ -189,7 +192,7 @@ class Agent:
             self._api.pause(AGAIN_SECONDS)
         self._ended = seat
         try:
-            self._do(works.parse(body))
+            self._kind(body.get("kind")).do(body)
         except Ends:
             raise
         except (Dropped, Stopped) as error:
@@ -201,58 +204,15 @@ class Agent:
             self._give_up(seat, f"{type(error).__name__}: {error}")
         self._state.forget()
 
+    def _kind(self, name: object) -> Kind:
+        kind = self._kinds.get(name) if isinstance(name, str) else None
+        if kind is None:
+            raise Failed(f"This agent ({__version__}) does not know work of the kind {name!r}: update it.")
+        return kind
+
     def _give_up(self, seat: str, reason: str) -> None:
         self._display.say(f"Giving this seat up: {reason}")
         self._api.fail(seat, reason)
-
-    def _do(self, work: Work) -> None:
-        known_workload(work)
-        title, began = f"{work.session}, round {work.round}", monotonic()
-        self._display.begin(title)
-        with Progress(self._api, work.participation, self._display.say) as progress, self._api.until(progress.dropped):
-            update = self._state.finished(work.key)
-            if update is None:
-                base = self._models.fetch(self._api, work, self._advance(progress, "downloading"))
-                update = self._train(work, base, progress)
-            else:
-                self._display.say(f"{title}: trained before; sending the update that was kept.")
-                progress.send_again(self._state.points(work.key))
-            advance = self._advance(progress, "uploading")
-            advance(0.0)
-            progress.flush()
-            upload.send(self._api, work, update, advance)
-        killpoints.reached(Point.REPORTED)
-        size = update.path.stat().st_size / 1e6
-        self._display.say(f"{title}: update accepted ({size:.3g} MB after {duration(monotonic() - began)}).")
-
-    def _advance(self, progress: Progress, phase: str) -> Advance:
-        def advance(fraction: float) -> None:
-            self._display.at(phase, fraction, None)
-            progress.at(phase, fraction)
-
-        return advance
-
-    def _train(self, work: Work, base: Path, progress: Progress) -> Finished:
-        loss: float | None = None
-
-        def report(phase: str, step: int, total: int, metrics: Mapping[str, float]) -> bool:
-            nonlocal loss
-            if self._leaving.is_set():
-                raise KeyboardInterrupt  # the signal's own was swallowed by a library
-            killpoints.reached(Point.TRAINING)
-            loss = metrics.get("train_loss", loss)
-            progress.points(step, metrics)
-            fraction = step / max(total, 1)
-            self._display.at(phase, fraction, loss)
-            progress.at(phase, fraction)
-            return True
-
-        self._advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
-        digest = self._trainer.update(work, base, self._state.unfinished(), report, self._state.residuals)
-        killpoints.reached(Point.TRAINED)
-        update = self._state.keep(work.key, digest, progress.unconfirmed())
-        killpoints.reached(Point.UPDATE_KEPT)
-        return update
 
 
 def _of_change(change: Mapping[str, Any]) -> str:

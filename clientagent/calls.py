@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from clientagent.connection import Answer, NotTheServer
+from clientagent.exchange import Answer, NotTheServer
+from clientagent.messages import why_a_stranger
 
 VERSION = "fl-server-version"
 PROBLEM = "application/problem+json"
@@ -62,7 +63,7 @@ MODEL = Call("GET model", {200: _any, 206: _any})  # its head was checked before
 PUT = Call("PUT update", {204: _headers("tus-resumable", "upload-offset", VERSION)})
 HEAD = Call("HEAD update", {200: _offset})
 CREATE = Call("POST update", {201: _headers("tus-resumable", "upload-offset", VERSION)})
-PATCH = Call("PATCH update", {200: _offset, 204: _offset})  # 200: of the HEAD that goes before it
+PATCH = Call("PATCH update", {200: _offset, 204: _offset})  # 200: of the HEAD that asks after a cut
 
 ALWAYS_MARKED = (ENROLL.name, WORK.name)  # with the version, by each server
 
@@ -82,7 +83,7 @@ class Recognition:
         if 200 <= answer.status < 300:
             self._check_success(call, answer, weak=call.weak and not version)
         elif not _is_problem(answer) or (self._marks and not version):
-            raise NotTheServer(_reason(answer), answer)
+            raise NotTheServer(why_a_stranger(answer), answer)
         self._learn(call, version)
 
     def _check_success(self, call: Call, answer: Answer, *, weak: bool) -> None:
@@ -103,11 +104,3 @@ class Recognition:
 
 def _is_problem(answer: Answer) -> bool:
     return answer.headers.get("content-type", "").lower().startswith(PROBLEM)
-
-
-def _reason(answer: Answer) -> str:
-    if 300 <= answer.status < 400 and (there := answer.headers.get("location")):
-        return f"it redirects to {there[:200]}: if that is its address, start with --server"
-    if answer.status == 400:
-        return "it answers 400: if it is the server, its FL_ALLOWED_HOSTS lacks this address"
-    return f"it answers {answer.status}"

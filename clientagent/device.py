@@ -14,6 +14,32 @@ from typing import Any
 
 from clientagent.errors import Failed, Misconfigured
 from federation.fl.version import __version__
+from federation.fl.workloads import Workload
+
+
+class Device:
+    """Where this site trains. torch is imported and set up for the first workload that needs it."""
+
+    def __init__(self, wanted: str, threads: int) -> None:
+        self._wanted, self._threads = wanted, threads
+        self._chosen = ""
+
+    def of(self, workload: Workload) -> str:
+        """Where a workload trains. Raises Failed if the device that was asked for is not usable."""
+        if not workload.needs_torch:
+            return "cpu"
+        if not self._chosen:
+            self._chosen = choose(self._wanted)
+            _set_up_torch(self._threads)
+        return self._chosen
+
+
+def _set_up_torch(threads: int) -> None:
+    """The same sums in the same order, whatever the machine would choose by itself."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def likely(wanted: str) -> str:

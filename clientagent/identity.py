@@ -7,8 +7,8 @@ import secrets
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from clientagent.connection import is_loopback
 from clientagent.errors import Misconfigured
+from clientagent.proxies import is_loopback
 from clientagent.settings import Settings, client_name
 from clientagent.state import Identity, State, default_folder
 

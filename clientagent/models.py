@@ -1,24 +1,21 @@
-"""Base models: downloaded in parts that survive a restart, kept by digest, shared by agents on one machine."""
+"""Base models: downloaded once, kept by digest, shared by agents on one machine."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from hashlib import file_digest, sha256
+from hashlib import file_digest
 from pathlib import Path
 from time import time
-from typing import BinaryIO
 
 from clientagent.api import Api
+from clientagent.download import Partial, download
 from clientagent.errors import Failed, Misconfigured
 from clientagent.lock import try_lock
 from clientagent.progress import Advance
 from clientagent.work import Work
-from federation import killpoints
 
-PART_BYTES = 64 << 20
 SMALL_BYTES = 8 << 20  # a model so small is written into a file that was emptied: new memory for it costs little
-MARK_BYTES = 4 << 20  # after so many it is noted how far a download over another model is
 KEEP = 2  # models
 LOOK_SECONDS = 0.1  # while another agent downloads the same model
 ATTEMPTS = 3  # at a file that arrives whole and has another digest
@@ -76,7 +73,7 @@ class ModelCache:
             came = self._has(path, work)  # while we waited
             if not came:
                 partial = Partial(file, mark, work.base_bytes, advance)
-                api.download(work.base_url, partial, work.base_bytes, PART_BYTES, doubted=doubted)
+                download(api, work.base_url, partial, doubted=doubted)
                 if partial.digest != work.base_digest:
                     partial.restart()
                     return False
@@ -105,74 +102,6 @@ class ModelCache:
             for path in paths:
                 if path != used and time() - _last_used(path) >= idle_seconds:
                     path.unlink(missing_ok=True)
-
-
-class Partial:
-    """A file that is being downloaded: how far it is, and the digest of what is there.
-
-    It is as far as it is long, or where it is written over another, at least as far as `mark` says.
-    """
-
-    def __init__(self, file: BinaryIO, mark: Path, num_bytes: int, advance: Advance) -> None:
-        self.offset = 0
-        self._file = file
-        self._mark = mark if mark.exists() else None
-        self._marked = 0
-        self.num_bytes = num_bytes
-        self._advance = advance
-        self._sha = sha256()
-        self._read_what_is_there()
-
-    @property
-    def digest(self) -> str:
-        return self._sha.hexdigest()
-
-    def restart(self) -> None:
-        self._file.seek(0)
-        if self._mark:
-            self._mark_at(0)
-        else:
-            self._file.truncate()
-        self.offset, self._sha = 0, sha256()
-
-    def write(self, chunk: memoryview) -> None:
-        if self.offset + len(chunk) > self.num_bytes:
-            raise Failed("The server sends more bytes than the model has.")
-        try:
-            self._store(chunk)
-        except OSError as error:  # the disk's, not the network's: trying again would not help
-            raise Failed(f"The model cannot be stored: {error.strerror}.") from error
-        self._sha.update(chunk)
-        self.offset += len(chunk)
-        self._advance(self.offset / self.num_bytes)
-
-    def _store(self, chunk: memoryview) -> None:
-        self._file.write(chunk)
-        at = self.offset + len(chunk)
-        if self._mark and at - self._marked >= MARK_BYTES:
-            self._file.flush()
-            self._mark_at(at)
-        killpoints.reached(killpoints.Point.DOWNLOAD_HALF_READ)
-
-    def _mark_at(self, offset: int) -> None:
-        if self._mark:
-            self._mark.write_text(str(offset))
-            self._marked = offset
-
-    def _read_what_is_there(self) -> None:
-        written = self._written()
-        while chunk := self._file.read(min(1 << 20, written - self.offset)):
-            self._sha.update(chunk)
-            self.offset += len(chunk)
-        if self.offset > self.num_bytes:
-            self.restart()
-
-    def _written(self) -> int:
-        if self._mark is None:
-            return os.fstat(self._file.fileno()).st_size
-        with contextlib.suppress(ValueError):  # killed while it was written
-            return int(self._mark.read_text())
-        return 0
 
 
 def _fraction(part: Path, num_bytes: int) -> float:

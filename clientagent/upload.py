@@ -1,4 +1,4 @@
-"""How an update travels: in one PUT while it is small, else in tus parts that go on where a cut one ended.
+"""How an update travels: in one PUT while it is small, else in tus parts that continue where a cut one ended.
 
 A part counts once it arrived whole. One whose connection ended on the way is sent again half as large, so that
 a connection that never lasts for a whole part is enough.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from clientagent import strangers
-from clientagent.api import Api
-from clientagent.connection import Answer, FilePart
+from clientagent import calls
+from clientagent.api import Api, of_seat
 from clientagent.errors import Dropped, Failed
+from clientagent.exchange import NO_METHOD, TOO_LARGE, Answer, FilePart, Request
+from clientagent.persisting import Attempts
 from clientagent.progress import Advance
 from clientagent.state import Finished
 from clientagent.work import Work
@@ -36,6 +38,8 @@ def send(api: Api, work: Work, update: Finished, advance: Advance) -> None:
 
 
 class Upload:
+    """One update on its way. `send` returns once the server has accepted it."""
+
     def __init__(self, api: Api, work: Work, update: Finished, file: BinaryIO, advance: Advance) -> None:
         self._api = api
         self._url = work.update_url
@@ -44,6 +48,7 @@ class Upload:
         self._part_bytes = self._most_bytes = min(work.part_bytes, MOST_PART_BYTES)
         self._arrived = 0  # parts of this size
         self._taken = 0  # bytes of the last part
+        self._was_cut = False  # the connection ended while the last part was on its way
         self._file = file
         self.length = os.fstat(file.fileno()).st_size
         self._fits_in_a_put = self.length <= work.max_put_bytes
@@ -57,8 +62,7 @@ class Upload:
 
     def put(self) -> bool:
         """Whole, in one request. False if it is too large for that after all, or a proxy blocks PUT."""
-        digest = self._update.digest
-        answer = self._api.put(self._url, lambda: self._pieces(0, self.length), self.length, digest)
+        answer = self._api.put(self._url, self._pieces(0, self.length), self.length, self._update.digest)
         if answer.ours and answer.status not in (204, 413):
             self._refuse(answer)
         return answer.status == 204
@@ -75,8 +79,8 @@ class Upload:
         while offset < self.length:
             answer = self._part(offset)
             if not answer.ours:
-                if answer.status != strangers.TOO_LARGE or self._is_smallest:
-                    self._api.patch_is_blocked(answer)
+                if answer.status != TOO_LARGE or self._is_smallest:
+                    self._api.report_stranger(calls.PATCH, answer)
                     return False
                 self._shrink_for_good()
                 continue
@@ -104,18 +108,43 @@ class Upload:
         return offset
 
     def _part(self, offset: int) -> Answer:
-        def take(cut: bool) -> int:
-            if cut:
-                self._shrink()
-            self._taken = min(self._part_bytes, self.length - offset)
-            return self._taken
+        """Send a part until there is an answer: the server's, or a stranger's that leaves another way."""
+        self._was_cut = False
+        with self._api.attempts(calls.PATCH, foreign=self._foreign()) as attempts:
+            while (answer := self._attempt(attempts, offset)) is None:
+                attempts.wait()
+        return of_seat(answer)
 
-        def body() -> Iterator[FilePart]:
-            return self._pieces(offset, offset + self._taken)
+    def _attempt(self, attempts: Attempts, offset: int) -> Answer | None:
+        """One attempt at a part. After a cut the server is asked first where it stands: 200 if that is elsewhere."""
+        if self._was_cut:
+            stands = attempts.once(self._api.question_for_offset(self._url))
+            if stands is None or not stands.ours:
+                return stands
+            self._was_cut = False
+            self._shrink()
+            if stands.status == 200 and _offset(stands) != offset:
+                return stands
+        self._taken = min(self._part_bytes, self.length - offset)
+        answer = attempts.once(self._request(offset))
+        self._was_cut = attempts.was_cut
+        return answer
 
-        smaller = () if self._is_smallest else (strangers.TOO_LARGE,)
-        foreign = (strangers.TOO_LARGE, *strangers.NO_METHOD) if self._fits_in_a_put else smaller
-        return self._api.patch(self._url, take, body, offset, self.length, self._update.digest, foreign)
+    def _request(self, offset: int) -> Request:
+        return self._api.part_of_update(
+            self._url,
+            self._pieces(offset, offset + self._taken),
+            self._taken,
+            offset=offset,
+            length=self.length,
+            digest=self._update.digest,
+        )
+
+    def _foreign(self) -> tuple[int, ...]:
+        """A stranger's refusals that leave another way: smaller parts, or a PUT."""
+        if self._fits_in_a_put:
+            return (TOO_LARGE, *NO_METHOD)
+        return () if self._is_smallest else (TOO_LARGE,)
 
     @property
     def _is_smallest(self) -> bool:
@@ -161,10 +190,24 @@ class Upload:
     def _refuse(self, answer: Answer) -> NoReturn:
         raise (Dropped if answer.status == 409 else Failed)(answer.detail)
 
-    def _pieces(self, start: int, stop: int) -> Iterator[FilePart]:
-        for offset in range(start, stop, CHUNK_BYTES):
-            self._advance(offset / self.length)
-            yield FilePart(self._file, offset, min(CHUNK_BYTES, stop - offset))
+    def _pieces(self, start: int, stop: int) -> Pieces:
+        return Pieces(self._file, start, stop, self.length, self._advance)
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The bytes of a file from `start` to `stop`, to be iterated over once for each attempt, with word of how far."""
+
+    file: BinaryIO
+    start: int
+    stop: int
+    length: int  # of the whole file
+    advance: Advance
+
+    def __iter__(self) -> Iterator[FilePart]:
+        for offset in range(self.start, self.stop, CHUNK_BYTES):
+            self.advance(offset / self.length)
+            yield FilePart(self.file, offset, min(CHUNK_BYTES, self.stop - offset))
             killpoints.reached(killpoints.Point.PART_HALF_SENT)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from clientagent.errors import Failed
 from federation.fl import encodings
-from federation.fl.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +62,7 @@ def participation(body: Mapping[str, Any]) -> str:
 
 
 def parse(body: Mapping[str, Any]) -> Work:
-    """What to do. Raises Failed with a sentence for a kind that is not known or members that are missing."""
-    if body.get("kind") != "train":
-        raise Failed(f"This agent ({__version__}) does not know work of the kind {body.get('kind')!r}: update it.")
+    """What to train. Raises Failed with a sentence for members that are missing or cannot be."""
     try:
         workload, base = body["workload"], body["base_model"]
         return Work(

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clientagent.agent import Agent
+from clientagent.data import SiteData
 from clientagent.display import Lines
 from clientagent.identity import identify, open_state
 from clientagent.settings import Settings
-from clientagent.training import Trainer
 from tests.clientagent.fake_server import CODE, FakeServer
 
 
@@ -67,10 +67,10 @@ class Site:
         assert not thread.is_alive(), f"the agent did not leave; it said {self.said}"
 
     def _run(self, settings: Settings, leaving: threading.Event) -> None:
-        trainer = Trainer(settings)
+        data = SiteData(settings)
         state = open_state(settings)
         try:
             identity = identify(settings, state)
-            Agent(settings, state, identity, trainer, Lines(self.out), leaving).run()
+            Agent(settings, state, identity, data, Lines(self.out), leaving).run()
         finally:
             state.close()

@@ -63,7 +63,7 @@ def test_a_site_whose_data_cannot_be_counted_joins_without_numbers(site: Site, s
     def no_data(self: object, name: str) -> None:
         raise OSError("no such disk")
 
-    monkeypatch.setattr("clientagent.training.Trainer.census", no_data)
+    monkeypatch.setattr("clientagent.data.SiteData.census", no_data)
     server.offer()
     assert "The data could not be counted (no such disk)" in site.run()
     assert "num_examples" not in server.infos[0]
@@ -205,7 +205,7 @@ def test_a_bug_in_a_workload_costs_the_seat_and_not_the_agent(site: Site, server
     def broken(*_: object) -> None:
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr("clientagent.training.Trainer.update", broken)
+    monkeypatch.setattr("clientagent.kinds.training.Trainer.update", broken)
     seat = server.offer()
     assert "Traceback" in site.run()
     assert seat.reason == "RuntimeError: CUDA out of memory"

@@ -8,15 +8,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from clientagent.api import Api
-from clientagent.connection import MOST_JSON_BYTES, Connection, Request
+from clientagent.connection import MOST_JSON_BYTES, Connection
 from clientagent.errors import Dropped, Failed, TokenRefused
+from clientagent.exchange import Request
 from clientagent.link import Link, duration
 from tests.clientagent.fake_server import FakeServer, cut, half, html, plainly, status
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("clientagent.api.FIRST_DELAY", 0.01)
+    monkeypatch.setattr("clientagent.persisting.FIRST_DELAY", 0.01)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_a_refused_token_is_no_absence(api: Api, server: FakeServer):
 @pytest.mark.parametrize("url", ["//evil.example/x", "https://evil.example/x", "x", "http://127.0.0.1:1/x"])
 def test_the_token_goes_to_no_other_server(api: Api, server: FakeServer, url: str):
     with pytest.raises(Failed, match="an address that is not its own"):
-        api.put(url, lambda: [b"x"], 1, "00" * 32)
+        api.put(url, [b"x"], 1, "00" * 32)
     assert server.seen == []
 
 

@@ -60,7 +60,7 @@ def test_ends_in_a_row_are_an_absence_however_long_each_takes(said: list[str], c
 @pytest.mark.parametrize("end", [cut, html(504), html(502), html(200), html(408)])
 def test_a_proxy_that_ends_waiting_calls_is_no_absence(api: Api, server: FakeServer, said, monkeypatch, end):
     monkeypatch.setattr(polls, "LEAST_SECONDS", 0.1)
-    monkeypatch.setattr("clientagent.api.FIRST_DELAY", 0.01)
+    monkeypatch.setattr("clientagent.persisting.FIRST_DELAY", 0.01)
 
     def proxy(handler: Handler) -> None:
         wait = float(handler.path.partition("wait=")[2])

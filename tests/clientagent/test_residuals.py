@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from clientagent import work as works
+from clientagent.data import SiteData
+from clientagent.device import Device
+from clientagent.kinds.training import Trainer
 from clientagent.residuals import MOST_SESSIONS, Residuals
 from clientagent.settings import Settings
 from clientagent.state import State
-from clientagent.training import Trainer
 from clientagent.work import Work
 from federation.fl import weights, workloads
 from tests.clientagent.fake_server import FakeServer
@@ -80,7 +82,8 @@ def work(server: FakeServer) -> Work:
 def update(work: Work, folder: Path, residuals: Residuals | None) -> bytes:
     base, out = folder / "base", folder / "update"
     workloads.get(work.workload).write_initial(base, work.options, 1)
-    Trainer(Settings(workload="synthetic")).update(work, base, out, lambda *_: True, residuals)
+    trainer = Trainer(SiteData(Settings(workload="synthetic")), Device("auto", 1))
+    trainer.update(work, base, out, lambda *_: True, residuals)
     return out.read_bytes()
 
 

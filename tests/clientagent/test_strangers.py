@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from clientagent import strangers, upload, work
+from clientagent import messages, upload, work
 from clientagent.api import Api
 from clientagent.calls import INFO, PUT, WORK, Recognition
-from clientagent.connection import Answer, NotTheServer
 from clientagent.errors import Dropped
+from clientagent.exchange import Answer, NotTheServer
+from clientagent.kinds.training import Trainer
 from clientagent.link import Link
 from clientagent.state import Finished
-from clientagent.training import Trainer
 from federation.fl import weights
 from tests.clientagent.fake_server import Action, FakeServer, Handler, Seat, cut, html, plainly, status, stranger
 from tests.clientagent.sites import Site
@@ -56,7 +56,7 @@ CALLS = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clientagent.api.FIRST_DELAY", 0.001)
+    monkeypatch.setattr("clientagent.persisting.FIRST_DELAY", 0.001)
     monkeypatch.setattr(upload, "AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(upload, "LEAST_PART_BYTES", 100)
 
@@ -175,7 +175,7 @@ def test_without_patch_a_large_update_waits_and_its_owner_is_told_once(
     server.script("PATCH", "/update", *[html(405)] * 12)
     send(api, seat, update)
     assert seat.update == update.path.read_bytes()
-    assert said.count(strangers.NO_PATCH) == 1
+    assert said.count(messages.NO_PATCH) == 1
 
 
 def test_a_proxy_that_takes_next_to_nothing_is_waited_for(api: Api, server: FakeServer, seat: Seat, update: Finished):
@@ -254,7 +254,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 
 def words(code: int, call: str = "PUT update", **headers: str) -> str:
-    return strangers.words(answer(code, "text/html", **headers), call, "fl.example")
+    return messages.who_answered(answer(code, "text/html", **headers), call, "fl.example")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from clientagent import work as works
+from clientagent.data import SiteData
+from clientagent.device import Device
 from clientagent.errors import Failed
+from clientagent.kinds.training import Trainer
 from clientagent.settings import Settings
-from clientagent.training import Trainer
 from clientagent.work import Work
 from federation.fl import weights, workloads
 from federation.fl.workloads import LocalUpdate, Stopped
@@ -41,9 +43,13 @@ def base_of(work: Work, folder: Path) -> Path:
     return path
 
 
+def trainer(settings: Settings) -> Trainer:
+    return Trainer(SiteData(settings), Device(settings.device, settings.threads))
+
+
 def update(settings: Settings, work: Work, folder: Path, report: Any = on) -> bytes:
     out = folder / "update"
-    digest = Trainer(settings).update(work, base_of(work, folder), out, report)
+    digest = trainer(settings).update(work, base_of(work, folder), out, report)
     assert digest == sha256(out.read_bytes()).hexdigest()
     return out.read_bytes()
 
@@ -75,11 +81,11 @@ def test_samples_limit_what_is_trained_on(digits: Work, tmp_path: Path):
 
 def test_shards_are_parts_of_one_whole():
     shards = [
-        Trainer(Settings(partition="dirichlet:0.5", shard=f"{number}/4", partition_seed=1, share_histogram=True))
+        SiteData(Settings(partition="dirichlet:0.5", shard=f"{number}/4", partition_seed=1, share_histogram=True))
         for number in (1, 2, 3, 4)
     ]
-    counts = [trainer.census("north") for trainer in shards]
-    whole = Trainer(Settings(share_histogram=True)).census("north")
+    counts = [data.census("north") for data in shards]
+    whole = SiteData(Settings(share_histogram=True)).census("north")
     assert sum(count["num_examples"] for count in counts) == whole["num_examples"]
     assert len({count["num_examples"] for count in counts}) > 1
     labels = whole["label_histogram"]
@@ -88,19 +94,19 @@ def test_shards_are_parts_of_one_whole():
 
 def test_samples_are_taken_from_the_shard():
     shard = Settings(partition="iid", shard="1/4", samples=20)
-    census = Trainer(shard).census("north")
+    census = SiteData(shard).census("north")
     assert (census["num_examples"], census["examples"]) == (20, {"digits": 20})
 
 
 def test_a_workload_without_data_counts_nothing():
-    assert Trainer(SYNTHETIC).census("north") == {}
+    assert SiteData(SYNTHETIC).census("north") == {}
 
 
 def test_data_are_read_once(digits: Work, tmp_path: Path, monkeypatch):
-    trainer = Trainer(DIGITS)
-    trainer.census("north")
+    data = SiteData(DIGITS)
+    data.census("north")
     monkeypatch.setattr(workloads.get("digits"), "training_data", None)
-    trainer.update(digits, base_of(digits, tmp_path), tmp_path / "update", on)
+    Trainer(data, Device("auto", 1)).update(digits, base_of(digits, tmp_path), tmp_path / "update", on)
 
 
 def test_synthetic_runs_without_a_device(work: Work, tmp_path: Path):

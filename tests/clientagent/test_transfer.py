@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from clientagent import models, upload, work
+from clientagent import download, models, upload, work
 from clientagent.api import Api
-from clientagent.connection import Connection, Request
+from clientagent.connection import Connection
 from clientagent.errors import Dropped, Failed
+from clientagent.exchange import Request
 from clientagent.models import ModelCache
 from clientagent.state import Finished
 from federation.fl import weights
@@ -28,11 +29,11 @@ PART = 10_000
 
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch):
-    monkeypatch.setattr(models, "PART_BYTES", PART)
+    monkeypatch.setattr(download, "PART_BYTES", PART)
     monkeypatch.setattr(upload, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(upload, "BUSY_SECONDS", 0.02)
     monkeypatch.setattr(upload, "LEAST_PART_BYTES", 2000)
-    monkeypatch.setattr("clientagent.api.FIRST_DELAY", 0.01)
+    monkeypatch.setattr("clientagent.persisting.FIRST_DELAY", 0.01)
     monkeypatch.setattr("clientagent.connection.BUFFER_BYTES", 1000)
 
 
@@ -115,7 +116,7 @@ def names(folder: Path) -> list[str]:
 def marking(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' model is large enough to be written over another, and every piece of it to be noted."""
     monkeypatch.setattr(models, "SMALL_BYTES", 0)
-    monkeypatch.setattr(models, "MARK_BYTES", 1)
+    monkeypatch.setattr(download, "MARK_BYTES", 1)
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -183,7 +184,7 @@ def test_a_cut_download_over_another_model_is_marked(api: Api, server: FakeServe
 
 @pytest.mark.usefixtures("marking")
 def test_how_far_a_download_over_another_model_is_is_noted_now_and_then(api, server, seat, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "MARK_BYTES", 2 * PART)
+    monkeypatch.setattr(download, "MARK_BYTES", 2 * PART)
     cache, size = ModelCache(tmp_path, shared=False), seat.work["base_model"]["num_bytes"]
     older_models(tmp_path, size, size)
     server.script("GET", "/models/", plainly, plainly, plainly, status(404, "Gone."))
@@ -289,7 +290,7 @@ def test_a_full_disk_fails_the_seat_and_is_no_absence(cache: ModelCache, api: Ap
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(models.Partial, "_store", full)
+    monkeypatch.setattr(download.Partial, "_store", full)
     with pytest.raises(Failed, match="cannot be stored: No space left on device"):
         fetch(cache, api, seat)
     assert said == []
@@ -448,7 +449,7 @@ def test_a_slow_way_up_is_no_absence_as_long_as_bytes_move(monkeypatch):
         thread = threading.Thread(target=take_slowly, daemon=True)
         thread.start()
         connection = Connection(f"http://127.0.0.1:{listener.getsockname()[1]}", stall_seconds=0.5)
-        request = Request("PUT", "/", {}, lambda: (chunk,), len(chunk))
+        request = Request("PUT", "/", {}, (chunk,), len(chunk))
         assert connection.exchange(request).status == 204
         connection.close()
         thread.join()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from clientagent import polls
-from clientagent.training import Trainer
+from clientagent.kinds.training import Trainer
 from tests.clientagent.sites import Site
 from tests.e2e.proxy import Proxy, proxy_to
 from tests.e2e.stack import Stack, assert_nothing_counted_twice, running, until
@@ -83,7 +83,7 @@ def test_a_round_survives_a_proxy_that_answers_every_call_itself(
     status: int,
     num_parameters: int,
 ):
-    monkeypatch.setattr("clientagent.api.FIRST_DELAY", 0.05)
+    monkeypatch.setattr("clientagent.persisting.FIRST_DELAY", 0.05)
     proxy.status, proxy.times = status, 2
     said = take_part(stack, proxy, tmp_path / "state", num_parameters)
     assert len(trainings) == 1

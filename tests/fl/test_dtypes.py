@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from clientagent.training import _check_finite
+from clientagent.kinds.training import _check_finite
 from federation.fl import aggregation, encodings, weights
 from federation.fl.aggregation import UpdateFile
 from federation.fl.dtypes import TABLE

@@ -1,4 +1,4 @@
-"""From a base model and this site's data to an update file: the same bytes for the same work."""
+"""Training: from a base model and this site's data to an update, the same bytes for the same work."""
 
 from __future__ import annotations
 
@@ -6,57 +6,100 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-import numpy as np
-
-from clientagent import device
-from clientagent.errors import Failed, Misconfigured
+from clientagent import upload
+from clientagent import work as works
+from clientagent.data import SiteData
+from clientagent.device import Device
+from clientagent.errors import Failed
+from clientagent.kinds.kind import Desk
+from clientagent.link import duration
+from clientagent.progress import Progress
 from clientagent.residuals import Residuals
-from clientagent.settings import Settings
+from clientagent.state import Finished
 from clientagent.work import Work
-from federation.fl import encodings, partition, weights, workloads
+from federation import killpoints
+from federation.fl import encodings, weights, workloads
 from federation.fl.files import encoded
-from federation.fl.options import OptionError
-from federation.fl.workloads import Data, LocalUpdate, Report, TrainConfig, Workload
+from federation.fl.workloads import LocalUpdate, Report, TrainConfig, Workload
+from federation.killpoints import Point
 
 DECLARED = ("epochs", "batch_size", "learning_rate", "seed")  # of a work's config; the rest is the strategy's
 
 
+class Training:
+    """Work of the kind `train`: download the base model, train it here, and send the update."""
+
+    name = "train"
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._trainer = Trainer(desk.data, desk.device)
+
+    def do(self, body: Mapping[str, Any]) -> None:
+        work = works.parse(body)
+        known_workload(work)
+        desk, title, began = self._desk, f"{work.session}, round {work.round}", monotonic()
+        desk.display.begin(title)
+        with Progress(desk.api, work.participation, desk.display.say) as progress, desk.api.until(progress.dropped):
+            update = self._finished(work, title, progress) or self._train(work, progress)
+            advance = desk.advance(progress, "uploading")
+            advance(0.0)
+            progress.flush()
+            upload.send(desk.api, work, update, advance)
+        killpoints.reached(Point.REPORTED)
+        size = update.path.stat().st_size / 1e6
+        desk.display.say(f"{title}: update accepted ({size:.3g} MB after {duration(monotonic() - began)}).")
+
+    def _finished(self, work: Work, title: str, progress: Progress) -> Finished | None:
+        """The update that an earlier start has trained, if there is one."""
+        update = self._desk.state.finished(work.key)
+        if update is not None:
+            self._desk.display.say(f"{title}: trained before; sending the update that was kept.")
+            progress.send_again(self._desk.state.points(work.key))
+        return update
+
+    def _train(self, work: Work, progress: Progress) -> Finished:
+        desk = self._desk
+        base = desk.models.fetch(desk.api, work, desk.advance(progress, "downloading"))
+        desk.advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
+        report = Reporter(desk, progress)
+        digest = self._trainer.update(work, base, desk.state.unfinished(), report, desk.state.residuals)
+        killpoints.reached(Point.TRAINED)
+        update = desk.state.keep(work.key, digest, progress.unconfirmed())
+        killpoints.reached(Point.UPDATE_KEPT)
+        return update
+
+
+KIND = Training
+
+
+class Reporter:
+    """What a workload calls after each step: tells terminal and server, and whether to continue."""
+
+    def __init__(self, desk: Desk, progress: Progress) -> None:
+        self._desk, self._progress = desk, progress
+        self._loss: float | None = None
+
+    def __call__(self, phase: str, step: int, total: int, metrics: Mapping[str, float]) -> bool:
+        if self._desk.leaving.is_set():
+            raise KeyboardInterrupt  # the signal's own was swallowed by a library
+        killpoints.reached(Point.TRAINING)
+        self._loss = metrics.get("train_loss", self._loss)
+        self._progress.points(step, metrics)
+        fraction = step / max(total, 1)
+        self._desk.display.at(phase, fraction, self._loss)
+        self._progress.at(phase, fraction)
+        return True
+
+
 class Trainer:
-    """This site's data and device. Data are read once and torch is imported when first needed."""
+    """Makes updates on this site's data and device."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises Misconfigured for a partition, shard or workload that cannot be."""
-        self._settings = settings
-        self._device = ""
-        self._data: dict[str, Data] = {}
-        try:
-            self._partition = settings.partition and partition.parse(settings.partition)
-            self._shard = settings.shard and partition.parse_shard(settings.shard)
-            self._counted = workloads.get(settings.workload)
-        except (partition.PartitionError, OptionError) as error:
-            raise Misconfigured(f"--partition, --shard or --workload: {error}") from error
-
-    def census(self, name: str) -> dict[str, Any]:
-        """How many examples this site has, and of what, for the operator. name: the client's, salts the fingerprint."""
-        data = self._training_data(self._counted, {})
-        if not len(data):
-            return {}
-        counts: dict[str, Any] = {"num_examples": len(data), "examples": {self._counted.name: len(data)}}
-        if self._settings.share_histogram:
-            counts["label_histogram"] = data.histogram()
-            counts["data_fingerprint"] = data.fingerprint(name)
-        return counts
-
-    def device_for(self, workload: Workload) -> str:
-        """Where it trains. The first time for a workload that needs it, torch is imported and set up."""
-        if not workload.needs_torch:
-            return "cpu"
-        if not self._device:
-            self._device = device.choose(self._settings.device)
-            _set_up_torch(self._settings.threads)
-        return self._device
+    def __init__(self, data: SiteData, device: Device) -> None:
+        self._data, self._device = data, device
 
     def update(self, work: Work, base: Path, out: Path, report: Report, residuals: Residuals | None = None) -> str:
         """Train, write the update to `out`, encoded if that is asked for and known here, and return its digest.
@@ -65,32 +108,14 @@ class Trainer:
         Raises Stopped where `report` says so, Failed or the workload's own errors.
         """
         workload = known_workload(work)
-        config = _train_config(work.config, self.device_for(workload))
-        data = self._training_data(workload, work.options)
+        config = _train_config(work.config, self._device.of(workload))
+        data = self._data.of(workload, work.options)
         update = workload.local_update(weights.mapped(base), data, work.options, config, report)
         _check_finite(update.delta)
         metadata = _metadata(update, work.base_digest)
         if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
             return weights.save(out, update.delta, metadata)  # plain is always taken
         return _encode(work, config.seed, update.delta, metadata, out, residuals)
-
-    def _training_data(self, workload: Workload, options: Mapping[str, Any]) -> Data:
-        key = json.dumps([workload.name, options], sort_keys=True)
-        if key not in self._data:
-            self._data[key] = self._part(workload.training_data(options, self._settings.data))
-        return self._data[key]
-
-    def _part(self, data: Data) -> Data:
-        """This site's share of a data set, and of that at most --samples, drawn with --partition-seed."""
-        seed = self._settings.partition_seed
-        if self._partition and self._shard:
-            number, count = self._shard
-            indices = partition.shard_indices(data.labels, self._partition, shard=number, num_shards=count, seed=seed)
-            data = data.subset(indices)
-        most = self._settings.samples
-        if most is not None and most < len(data):
-            data = data.subset(np.sort(np.random.default_rng(seed).permutation(len(data))[:most]))
-        return data
 
 
 def known_workload(work: Work) -> Workload:
@@ -144,14 +169,6 @@ def _train_config(config: Mapping[str, Any], where: str) -> TrainConfig:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Failed(f"The server's config cannot be used ({type(error).__name__}: {error}).") from error
-
-
-def _set_up_torch(threads: int) -> None:
-    """The same sums in the same order, whatever the machine would choose by itself."""
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _check_finite(delta: weights.Weights) -> None:
