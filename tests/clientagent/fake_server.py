@@ -136,7 +136,7 @@ class FakeServer:
             "session": {"id": "1", "name": "first"},
             "round": number,
             "attempt": 1,
-            "workload": {"name": name, "digest": known.digest(), "options": options},
+            "workload": {"name": name, "version": known.version, "digest": known.digest(), "options": options},
             "config": dict(CONFIG),
             "base_model": {
                 "version": 0,
@@ -149,6 +149,7 @@ class FakeServer:
             "max_put_bytes": self.max_put_bytes,
             "encoding": "float32",
             "extra_tensors": [],
+            "buffers": [],
             "deadline": "2036-01-01T00:00:00Z",
             "from_the_future": True,
         }
@@ -238,6 +239,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # head and body are two writes
     server: Server
     is_a_strangers = False  # what is answered now comes from somebody on the way
+    extra: dict[str, str] = {}  # headers of every answer to this call
 
     @property
     def fake(self) -> FakeServer:
@@ -247,7 +249,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def handle_any(self) -> None:
-        url = urlsplit(self.path)
+        url, self.extra = urlsplit(self.path), {}
         action = self.fake.scripted(self.command, url.path)
         if action is early:
             self.problem(413, "The body is too large for this proxy.")
@@ -269,6 +271,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         if self.fake.marks_all and not self.is_a_strangers:
             headers["FL_Server_Version"] = self.fake.version
+        headers = self.extra | headers
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -282,7 +285,11 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, json.dumps(value).encode(), Content_Type="application/json", **headers)
 
     def problem(self, status: int, detail: str, **headers: str) -> None:
-        body = {"type": "about:blank", "title": "No", "status": status, "detail": detail}
+        body: dict[str, Any] = {"type": "about:blank", "title": "No", "status": status, "detail": detail}
+        if status == 422:
+            body["errors"] = [{"field": "body", "detail": detail}]
+        if status == 401:
+            headers["WWW_Authenticate"] = "Bearer"
         self.answer(status, json.dumps(body).encode(), Content_Type="application/problem+json", **headers)
 
     def route(self, path: str, query: dict[str, list[str]]) -> None:
@@ -298,6 +305,8 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/api/v1/clients/me/info":
             self.fake.infos.append(json.loads(self.body)["info"])
             return self.json(200, {"changed": self.fake.changed})
+        if path == "/api/v1/clients/me/log":
+            return self.json(200, {})
         if path == "/api/v1/clients/me/leave":
             self.fake.left += 1
             return self.json(200, {})
@@ -331,13 +340,16 @@ class Handler(BaseHTTPRequestHandler):
         whole = self.fake.models.get(digest)
         if whole is None:
             return self.problem(404, "There is no such model for you.")
+        self.extra = {"ETag": f'"{digest}"', "Accept_Ranges": "bytes"}
+        binary = {"Content_Type": "application/octet-stream"}
         match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if not match or not self.fake.knows_range:
-            return self.answer(200, whole)
+            return self.answer(200, whole, **binary)
         start, end = int(match[1]), int(match[2])
         if start >= len(whole):
-            return self.problem(416, "There is no such range.")
-        self.answer(206, whole[start : end + 1], Content_Range=f"bytes {start}-{end}/{len(whole)}")
+            return self.problem(416, "There is no such range.", Content_Range=f"bytes */{len(whole)}")
+        where = f"bytes {start}-{min(end + 1, len(whole)) - 1}/{len(whole)}"
+        self.answer(206, whole[start : end + 1], Content_Range=where, **binary)
 
     def progress(self, seat: Seat) -> None:
         seat.calls.append(json.loads(self.body))
@@ -349,6 +361,7 @@ class Handler(BaseHTTPRequestHandler):
         self.json(200, {})
 
     def update(self, seat: Seat) -> None:
+        self.extra = {"Tus_Resumable": "1.0.0"}
         if seat.status == "dropped":
             return self.problem(410, "The round went on without this seat.")
         getattr(self, f"update_{self.command.lower()}")(seat)
@@ -367,8 +380,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def update_head(self, seat: Seat) -> None:
         offset = len(seat.update or seat.upload)
-        length = {"Upload_Defer_Length": "1"} if seat.length is None else {"Upload_Length": str(seat.length)}
-        self.answer(200, Upload_Offset=str(offset), Tus_Resumable="1.0.0", **length)
+        length = len(seat.update) or seat.length
+        told = {"Upload_Defer_Length": "1"} if length is None else {"Upload_Length": str(length)}
+        self.answer(200, Upload_Offset=str(offset), **told)
 
     def update_patch(self, seat: Seat) -> None:
         offset = len(seat.update or seat.upload)
@@ -379,17 +393,19 @@ class Handler(BaseHTTPRequestHandler):
         if len(seat.upload) < seat.length:
             return self.answer(204, Upload_Offset=str(len(seat.upload)))
         if self.headers["Repr-Digest"] != f"sha-256=:{base64.b64encode(sha256(seat.upload).digest()).decode()}:":
-            seat.upload = bytearray()
+            seat.upload, seat.length = bytearray(), None
             return self.problem(460, "The update does not fit its digest.")
-        self.accept(seat, bytes(seat.upload))
+        self.accept(seat, bytes(seat.upload), Upload_Offset=str(len(seat.upload)))
 
-    def accept(self, seat: Seat, update: bytes) -> None:
+    def accept(self, seat: Seat, update: bytes, **headers: str) -> None:
+        if seat.update and seat.update != update:
+            return self.problem(409, "Another update was accepted from this seat.")
         problem = self.wrong_with(seat, update)
         if problem:
             seat.upload = bytearray()
             return self.problem(422, problem)
         seat.update, seat.status = update, "reported"
-        self.answer(204, Upload_Offset=str(len(update)))
+        self.answer(204, **headers)
 
     def wrong_with(self, seat: Seat, update: bytes) -> str:
         digest = seat.work["base_model"]["digest"]
