@@ -103,7 +103,7 @@ class Agent:
         self._ended = ""  # the participation that ended last
 
     def run(self) -> None:
-        """Enrol if need be and work until told to leave. Raises Ends."""
+        """Enrol if necessary, and work until it is time to leave. Raises Ends."""
         self._display.say(f"fl-agent {__version__}: {self._identity.name} at {self._identity.server}")
         try:
             if not self._identity.client_id:
@@ -114,7 +114,7 @@ class Agent:
                 self._display.start(self._api.another(threading.Event()))
             self._work()
         except KeyboardInterrupt:
-            self._display.say("Leaving. Ctrl-C again ends at once.")
+            self._display.say("Leaving. Press Ctrl-C again to end at once.")
             self._leave()
         except (TokenRefused, HeldElsewhere):  # a goodbye would not be ours to say
             raise
@@ -127,10 +127,10 @@ class Agent:
             self._api.close()
 
     def _leave(self) -> None:
-        """The token and what is half done stay, so that the same client comes back."""
+        """The token and unfinished work stay, so that the same client comes back."""
         if self._identity.client_id:
             told = self._api.leave()
-            self._display.say("Left." if told else "Left; the server could not be told and will notice by itself.")
+            self._display.say("Left." if told else "Left. The server did not answer and will notice by itself.")
 
     def _enroll(self) -> None:
         mine = self._identity
@@ -146,9 +146,9 @@ class Agent:
         self._check_version()
 
     def _tell(self) -> None:
-        """Say what this machine and its data are now. What changed since is known to the operators, and said here."""
+        """Report what this machine and its data are now. Operators and the site's owner learn what changed."""
         for change in self._api.tell(self._describe()):
-            self._display.say(f"{_of_change(change)} The server's operators are told.")
+            self._display.say(f"{_of_change(change)} The server's operators see this, too.")
 
     def _describe(self) -> dict[str, Any]:
         sources = {name: workload.digest() for name, workload in WORKLOADS.items()}
@@ -158,7 +158,7 @@ class Agent:
         try:
             return self._data.census(self._identity.name)
         except Exception as error:  # any library's; joining does not depend on it
-            self._display.say(f"The data could not be counted ({error}). Going on without numbers.")
+            self._display.say(f"The data could not be counted ({error}). The agent continues without numbers.")
             return {}
 
     def _work(self) -> None:
@@ -177,8 +177,8 @@ class Agent:
             return
         self._version_told = there
         if there.split(".")[0] != __version__.split(".")[0]:
-            raise Refused(f"The server is version {there}, this agent {__version__}: update the older of the two.")
-        self._display.say(f"The server is version {there}, this agent {__version__}. Going on.")
+            raise Refused(f"The server is version {there}, this agent {__version__}. Update the older of the two.")
+        self._display.say(f"The server is version {there}, this agent {__version__}. They work together.")
 
     def _take(self, body: Mapping[str, Any]) -> None:
         """Do a piece of work, or give it up with the reason. Only what ends the agent comes out of here."""
@@ -196,10 +196,10 @@ class Agent:
         except Ends:
             raise
         except (Dropped, Stopped) as error:
-            self._display.say(f"Dropped: {error or 'the server wants no more of this work.'}")
+            self._display.say(f"Dropped: {error or 'The server no longer needs this work.'}")
         except (Failed, OptionError, WeightsError) as error:
             self._give_up(seat, str(error))
-        except Exception as error:  # a workload's, torch's, the disk's: the page shows it, this site goes on
+        except Exception as error:  # a workload's, torch's, the disk's: the page shows it, and this site continues
             self._display.say(traceback.format_exc())
             self._give_up(seat, f"{type(error).__name__}: {error}")
         self._state.forget()
@@ -207,11 +207,11 @@ class Agent:
     def _kind(self, name: object) -> Kind:
         kind = self._kinds.get(name) if isinstance(name, str) else None
         if kind is None:
-            raise Failed(f"This agent ({__version__}) does not know work of the kind {name!r}: update it.")
+            raise Failed(f"This agent ({__version__}) does not know work of the kind {name!r}. Update the agent.")
         return kind
 
     def _give_up(self, seat: str, reason: str) -> None:
-        self._display.say(f"Giving this seat up: {reason}")
+        self._display.say(f"The agent gives up this seat: {reason}")
         self._api.fail(seat, reason)
 
 
@@ -219,7 +219,7 @@ def _of_change(change: Mapping[str, Any]) -> str:
     """What the server found changed, as a sentence of its own."""
     if change.get("what") == "num_examples":
         before, after = change.get("before"), change.get("after")
-        return f"This site has other data than at the last start: {after} examples instead of {before}."
+        return f"This site's data changed since the last start: {after} examples instead of {before}."
     if change.get("what") == "workload":
-        return f"The source of the workload {change.get('name')!r} is not that of the last start."
-    return "This site has other data than at the last start, though as many examples."
+        return f"The source of the workload {change.get('name')!r} changed since the last start."
+    return "This site's data changed since the last start. The number of examples is the same."

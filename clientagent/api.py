@@ -38,7 +38,7 @@ class Api(Persisting):
         recognition: Recognition | None = None,
     ) -> None:
         super().__init__(server, link, stop, recognition)
-        self.server_version = ""  # as the last answer to `enroll` or `work` told
+        self.server_version = ""  # of the last answer to `enroll` or `work`
         self._polls = Polls(link.note)
         self._headers = {
             "Authorization": f"Bearer {token}",
@@ -81,7 +81,7 @@ class Api(Persisting):
             told = True
             self.pause(DISABLED_SECONDS)
         if told:
-            self.link.note("The server takes this client again.")
+            self.link.note("The server accepts this client again.")
         check_token(answer)
         self._introduce()
         self._note_version(answer)
@@ -105,23 +105,23 @@ class Api(Persisting):
         self.server_version = answer.headers.get(calls.VERSION, "")
 
     def tell(self, info: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Say what this machine and its data are now. Returns what changed, as far as the server says it."""
+        """Report what this machine and its data are now. Returns what changed since the last report."""
         answer = self.ask(calls.INFO, _json_request("/api/v1/clients/me/info", {"info": info}, self._headers))
         check_token(answer)
-        if answer.status != 200:  # an older server, or this client is disabled, which the next call tells
+        if answer.status != 200:  # an older server, or the client is disabled, which the next call reports
             return []
         found = answer.json().get("changed")
         return [change for change in found if isinstance(change, dict)] if isinstance(found, list) else []
 
     def log(self, lines: Sequence[Mapping[str, str]]) -> None:
-        """Send lines of this agent's log. Raises Failed where the server does not take them."""
+        """Send lines of this agent's log. Raises Failed if the server does not accept them."""
         answer = self.ask(calls.LOG, _json_request("/api/v1/clients/me/log", {"lines": lines}, self._headers))
         check_token(answer)
         if answer.status != 200:
             raise Failed(answer.detail)
 
     def leave(self) -> bool:
-        """Say goodbye, once. False if the server could not be told."""
+        """Say goodbye, once. False if the server did not answer."""
         request = _json_request("/api/v1/clients/me/leave", {}, self._headers)
         answer = self.ask_once(calls.LEAVE, request, LEAVE_SECONDS)
         return answer is not None and answer.status == 200
@@ -129,7 +129,7 @@ class Api(Persisting):
     # ---- a seat
 
     def progress(self, participation: str, phase: str, fraction: float, points: Sequence[Mapping[str, Any]]) -> bool:
-        """Tell where this work is. False: drop it. Raises Failed where the server does not take the points."""
+        """Report how far this work is. False: drop it. Raises Failed if the server does not accept the points."""
         body = {"phase": phase, "fraction": round(fraction, 4), "metrics": points}
         request = _json_request(f"/api/v1/participations/{participation}/progress", body, self._headers)
         several = len(points) > 1
@@ -143,7 +143,7 @@ class Api(Persisting):
         return answer.json().get("continue") is not False
 
     def fail(self, participation: str, reason: str) -> None:
-        """Give the seat up. That it is no longer ours to give up changes nothing."""
+        """Give the seat up. It does not matter if it is no longer ours."""
         body = {"reason": reason[:500]}
         request = _json_request(f"/api/v1/participations/{participation}/fail", body, self._headers)
         check_token(self.ask(calls.FAIL, request))
@@ -180,7 +180,7 @@ class Api(Persisting):
         return Request("HEAD", self._path(url), self._headers | {"Tus-Resumable": "1.0.0"})
 
     def create(self, url: str, length: int) -> Answer:
-        """Begin an upload anew: 201."""
+        """Begin an upload again: 201."""
         headers = self._headers | {"Tus-Resumable": "1.0.0", "Upload-Length": str(length)}
         return of_seat(self.ask(calls.CREATE, Request("POST", self._path(url), headers)))
 
@@ -210,8 +210,8 @@ def check_token(answer: Answer) -> None:
     """Raises TokenRefused if that is the answer."""
     if answer.status == 401:
         raise TokenRefused(
-            f"The server does not know this client's token any more: {answer.detail} "
-            "To join again, start with a new code and another --state folder."
+            f"The server no longer accepts this client's token: {answer.detail} To join again, ask the server's "
+            "operators for a new code (*New token* on the client's page) and use another --state folder."
         )
 
 

@@ -67,7 +67,7 @@ def folder(text: str) -> Path:
 def existing_folder(text: str) -> Path:
     path = folder(text)
     if not path.is_dir():
-        raise ValueError("use a folder that is there")
+        raise ValueError("use an existing folder")
     return path
 
 
@@ -94,34 +94,35 @@ class Flag:
 
 FLAGS = (
     Flag("server", "FL_SERVER_URL", server_url, "the server's address; kept in the state folder", "URL"),
-    Flag("join", "FL_JOIN_CODE", line, "the invitation's code; ignored once enrolled", "CODE", "join_code"),
+    Flag("join", "FL_JOIN_CODE", line, "the invitation's code; ignored once the client has joined", "CODE",
+         "join_code"),
     Flag("name", "FL_CLIENT_NAME", client_name, "this client's name (default: the machine's)", "NAME"),
-    Flag("state", "FL_CLIENT_STATE", folder, "where token and half-done work are kept (default: by name, in "
+    Flag("state", "FL_CLIENT_STATE", folder, "keeps the token and unfinished work (default: by name, in "
          "~/.local/state/fl-agent)", "DIR"),
     Flag("data", "FL_CLIENT_DATA", existing_folder, "the site's data, for workloads that read files", "DIR"),
     Flag("model-cache", "FL_CLIENT_MODEL_CACHE", folder, "models shared by agents on one machine", "DIR"),
     Flag("samples", "FL_CLIENT_SAMPLES", whole(1, 10**12), "use at most N of the examples", "N"),
     Flag("partition", "FL_CLIENT_PARTITION", line, "use a part of a shared data set: iid or dirichlet:0.5", "HOW"),
     Flag("shard", "FL_CLIENT_SHARD", line, "which part, 2/4 is the second of four", "I/N"),
-    Flag("partition-seed", "FL_CLIENT_PARTITION_SEED", whole(0, MAX_SEED), "the same for all parts (default 0)", "N"),
+    Flag("partition-seed", "FL_CLIENT_PARTITION_SEED", whole(0, MAX_SEED), "the partition's seed (default 0)", "N"),
     Flag("device", "FL_CLIENT_DEVICE", choice(*DEVICES), f"{', '.join(DEVICES)} (default auto)", "DEVICE"),
     Flag("threads", "FL_CLIENT_THREADS", whole(1, MAX_THREADS), "threads to train with (default 1)", "N"),
-    Flag("workload", "FL_CLIENT_WORKLOAD", line, "whose data are counted at enrolment (default digits)", "NAME"),
+    Flag("workload", "FL_CLIENT_WORKLOAD", line, "count the data of this workload (default digits)", "NAME"),
     Flag("share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "report how many examples each label has, and the "
          "data's fingerprint (environment: 1)", const="1"),
     Flag("insecure", "FL_INSECURE", switch, "use plain http:// to a server beyond this machine; others on the way "
          "can then read the token and the updates (environment: 1)", const="1"),
-    Flag("send-log", "FL_CLIENT_SEND_LOG", switch, "send what is said here to the server, for its operators to read "
+    Flag("send-log", "FL_CLIENT_SEND_LOG", switch, "send this agent's log to the server, where operators can read it "
          "(environment: 1)", const="1"),
     Flag("once", "FL_CLIENT_ONCE", switch, "take part in one round, then leave (environment: 1)", const="1"),
-    Flag("take-over", "FL_CLIENT_TAKE_OVER", switch, "act for this client though another agent does; that one ends "
+    Flag("take-over", "FL_CLIENT_TAKE_OVER", switch, "replace another agent that acts for this client; that one ends "
          "(environment: 1)", const="1"),
 )  # fmt: skip
 
-EPILOG = """A flag wins over its environment variable, which stands in brackets. The first start enrols the client;
-afterwards --server and --state are enough. Ctrl-C leaves politely, a second one at once.
-Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is not valid any more, 4 another agent
-acts for this client."""
+EPILOG = """A flag overrides its environment variable, which is in brackets. The first start enrols the client.
+Later starts need only --state. Ctrl-C leaves politely, a second one ends at once.
+Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is no longer valid, 4 another agent acts
+for this client."""
 
 
 def parser() -> argparse.ArgumentParser:

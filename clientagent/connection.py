@@ -42,9 +42,9 @@ class Patient(HTTPConnection):
             super().send(data)
 
     def _send_part(self, part: FilePart) -> None:
-        """Raises Failed where it is the file that cannot be read: no network is away then."""
+        """Raises Failed if the file cannot be read, for then the network is not to blame."""
         try:
-            part.file.seek(part.offset)  # where sendfile goes on by itself, it looks for no beginning
+            part.file.seek(part.offset)  # without sendfile, Python reads on from here
             sent = self.sock.sendfile(part.file, part.offset, part.num_bytes)
         except OSError as error:
             if error.errno != errno.EIO:
@@ -75,9 +75,9 @@ class Connection:
         return monotonic() - self._asked_at
 
     def exchange(self, request: Request, sink: Sink | None = None) -> Answer:
-        """Send a request and read the answer, a good one's body into `sink` where there is one.
+        """Send a request and read the answer. A good one's body goes into `sink`, if there is one.
 
-        Raises OSError or HTTPException where no whole answer comes.
+        Raises OSError or HTTPException if no whole answer comes.
         """
         self.was_sending = False
         try:
@@ -94,7 +94,7 @@ class Connection:
             self._http = None
 
     def abort(self) -> None:
-        """Wake whoever waits for this connection's bytes."""
+        """Wake the thread that waits for this connection's bytes."""
         http = self._http
         if http is not None and isinstance(http.sock, socket.socket):
             with contextlib.suppress(OSError):
@@ -147,7 +147,7 @@ class Connection:
         ):  # before any byte on the disk is given up
             raise NotTheServer(wrong, Answer(response.status, headers))
         if response.status == 200:
-            sink.restart()  # whoever answered does not know Range: the whole file comes
+            sink.restart()  # without Range, the whole file comes
         while chunk := response.read1(BUFFER_BYTES):  # not readinto, which loses what came just before a reset
             sink.write(memoryview(chunk))
         if response.length:

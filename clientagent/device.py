@@ -1,4 +1,4 @@
-"""What this machine trains on, found out without torch where that is possible: importing it takes seconds."""
+"""What this machine trains on, without torch where that is possible: importing it takes seconds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Device:
 
 
 def _set_up_torch(threads: int) -> None:
-    """The same sums in the same order, whatever the machine would choose by itself."""
+    """Let torch make the same sums in the same order on every machine."""
     import torch
 
     torch.set_num_threads(threads)
@@ -92,7 +92,7 @@ def describe(wanted: str) -> dict[str, Any]:
 
 @functools.cache
 def gpu() -> str:
-    """The first NVIDIA card's name and memory; empty where there is none."""
+    """The first NVIDIA card's name and memory; empty if there is none."""
     if not shutil.which("nvidia-smi"):
         return ""
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]

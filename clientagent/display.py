@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: a live line with a bar, or plain lines where nobody looks."""
+"""What the person at the terminal sees: a live line with a bar, or plain lines for a log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def for_terminal(out: TextIO) -> Display:
 
 
 class Phase:
-    """The phase that is under way, since when, and how long it will take if it goes on like this."""
+    """The present phase, since when it lasts, and how long it will take at this pace."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -77,7 +77,10 @@ class Lines:
         self._next = 0.0
 
     def say(self, text: str) -> None:
-        with self._lock, contextlib.suppress(OSError, ValueError):  # nobody reads any more: no reason to stop
+        with (
+            self._lock,
+            contextlib.suppress(OSError, ValueError),
+        ):  # nobody reads this any more, which is no reason to stop
             self._out.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {printable(text)}\n")
             self._out.flush()
 

@@ -20,7 +20,7 @@ MARK_BYTES = 4 << 20  # after so many it is noted how far a download over anothe
 
 
 def download(api: Api, url: str, file: Partial, *, doubted: bool = False) -> None:
-    """Fetch what the file lacks. Raises Failed where the server gives out no such model.
+    """Fetch what the file lacks. Raises Failed if the server gives out no such model.
 
     doubted: what came the last time did not fit its digest, so that the server is to look at its file.
     """
@@ -51,7 +51,7 @@ def _part(api: Api, url: str, file: Partial, doubted: bool) -> Answer:
 class Partial:
     """A file that is being downloaded: how far it is, and the digest of what is there.
 
-    It is as far as it is long, or where it is written over another, at least as far as `mark` says.
+    Its length says how far it is; if it is written over another file, `mark` says how far at least.
     """
 
     def __init__(self, file: BinaryIO, mark: Path, num_bytes: int, advance: Advance) -> None:

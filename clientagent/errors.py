@@ -2,7 +2,7 @@
 
 
 class Dropped(Exception):
-    """The server wants no more of this work: go on without it."""
+    """The server no longer needs this work: continue without it."""
 
 
 class Failed(Exception):
@@ -20,11 +20,11 @@ class Misconfigured(Ends):
 
 
 class Refused(Ends):
-    """The server does not let this client in, or does not go with this version."""
+    """The server does not let this client in, or does not fit this version."""
 
 
 class TokenRefused(Ends):
-    """The token was good once and is not any more."""
+    """The token was valid once and no longer is."""
 
     status = 3
 

@@ -48,7 +48,7 @@ Piece = bytes | memoryview | FilePart
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """body: its pieces; each attempt iterates over them anew. num_bytes: its length.
+    """body: its pieces; each attempt iterates over them again. num_bytes: its length.
 
     only_once: the server may keep a part of the body, so that a new connection must not repeat it unasked.
     """

@@ -41,7 +41,7 @@ def _require_privacy(server: str) -> None:
 def _returning(settings: Settings, known: Identity, state: State) -> Identity:
     if settings.name not in (None, known.name):
         raise Misconfigured(
-            f"The state folder {state.folder} is that of {known.name!r}: for {settings.name!r} give another --state."
+            f"The state folder {state.folder} belongs to {known.name!r}. Give another --state for {settings.name!r}."
         )
     return replace(known, server=settings.server or known.server)
 
@@ -55,8 +55,8 @@ def _new(settings: Settings, known: Identity | None, state: State) -> Identity:
         raise Misconfigured("Which server? Give --server (or FL_SERVER_URL), for example http://127.0.0.1:8000.")
     if not join_code:
         raise Misconfigured(
-            f"Nobody is enrolled in the state folder {state.folder}: give --join (or FL_JOIN_CODE), "
-            "the code of an invitation, or the --state of a client that is."
+            f"The state folder {state.folder} has no client yet. Give --join (or FL_JOIN_CODE) with the code of an "
+            "invitation, or --state with the folder of a client that has joined."
         )
     same = known is not None and (known.server, known.name) == (server, name)
     token = known.token if known and same else secrets.token_hex(32)

@@ -1,4 +1,4 @@
-"""Whether the server answers, told to the person at the terminal once per change and now and then while it is away."""
+"""Reports at the terminal whether the server answers: at each change, and now and then while it is away."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from time import monotonic
 
 REMIND_SECONDS = 60.0
 REPEAT_SECONDS = 600.0  # before the same words about a stranger are repeated
-MOST_WORDS = 20  # remembered as said
+MOST_WORDS = 20  # that are remembered
 
 
 class Link:
@@ -31,7 +31,7 @@ class Link:
         self._once: set[str] = set()
 
     def note(self, text: str) -> None:
-        """Say what else is to be said about the server."""
+        """Say something else about the server."""
         self._say(text)
 
     def once(self, key: str, text: str) -> None:
@@ -55,7 +55,7 @@ class Link:
                 self._say(f"Still no answer from the server after {duration(now - self._away_since)} ({reason}).")
 
     def stranger(self, call: str, reason: str, words: str) -> None:
-        """Somebody else answered a call. words: who that seems to be, said once it has lasted a minute."""
+        """Somebody else answered a call. words: who that seems to be, said after a minute."""
         with self._lock:
             now = monotonic()
             if not self._strangers:

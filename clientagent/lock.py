@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 
 def try_lock(path: Path) -> BinaryIO | None:
-    """The file, opened for reading and writing, made if need be; None while another process holds it.
+    """The file, open for reading and writing, new if there was none; None while another process holds it.
 
     Close it to give it back.
     """

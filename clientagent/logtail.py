@@ -1,4 +1,4 @@
-"""Sends what the agent says at its terminal to the server, where the site chose to (`--send-log`)."""
+"""Sends the lines of the agent's terminal to the server, if the site chose `--send-log`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_TEXT = 500  # characters of a line
 
 
 class LogTail:
-    """A display that keeps its lines for the server, too. Losing some never holds up the work."""
+    """A display that also keeps its lines for the server. It may lose some, and never delays the work."""
 
     def __init__(self, terminal: Display) -> None:
         self._terminal = terminal
@@ -53,7 +53,7 @@ class LogTail:
 
     def _run(self) -> None:
         assert self._api is not None
-        with contextlib.suppress(Dropped, TokenRefused):  # of a refused token, the next call for work tells
+        with contextlib.suppress(Dropped, TokenRefused):  # the next call for work reports a refused token
             while not self._api.stop.wait(EVERY_SECONDS):
                 self._send(self._api)
         self._api.close()

@@ -23,9 +23,9 @@ def why_no_answer(error: Exception) -> str:
         case ConnectionRefusedError():
             return "connection refused"
         case socket.gaierror():
-            return "its name is not known"
+            return "its host name is unknown"
         case TimeoutError():
-            return "no sign of life"
+            return "timed out"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {error.verify_message}"
         case NotTheServer():
@@ -75,15 +75,15 @@ def _who(status: int, call: str, host: str) -> str:
     if status == 407:
         return "a proxy that needs a name and password: set them in HTTPS_PROXY or HTTP_PROXY"
     if status in (401, 511) or 200 <= status < 400:
-        return "a sign-in page of the network or a proxy: sign in from this machine, or have the server allowed"
+        return "a sign-in page of the network or a proxy: sign in from this machine, or ask for access to the server"
     if status == 403:
-        return "a firewall or filter that forbids the call: have the server's address allowed"
+        return "a firewall or filter that forbids the call: ask for access to the server's address"
     if status == 400:
         return f"a server whose FL_ALLOWED_HOSTS lacks {host}, or a proxy that does not understand the call"
     if status in NO_METHOD:
-        return f"a proxy that blocks {method}: have {method} allowed for the server's address"
+        return f"a proxy that blocks {method}: ask for {method} to be allowed for the server's address"
     if status == TOO_LARGE:
-        return "a proxy that refuses large requests: have its limit raised"
+        return "a proxy that refuses large requests: ask for a higher limit"
     if status in (404, 410):
         return "a proxy or another web server that does not know the address: check --server"
     if status in (408, 425, 429):

@@ -24,7 +24,7 @@ ATTEMPTS = 3  # at a file that arrives whole and has another digest
 class ModelCache:
     """A folder of models named by digest.
 
-    shared: other agents use it too, so that a model somebody may be about to read is not removed.
+    shared: other agents use it too, so a model that one of them may be about to read is not removed.
     """
 
     def __init__(self, folder: Path, *, shared: bool) -> None:
@@ -44,14 +44,14 @@ class ModelCache:
                 if self._download(api, work, path, advance, doubted=attempt > 0):
                     break
             else:
-                raise Failed(f"What the server sends as model {work.base_digest[:12]}… has another digest.")
+                raise Failed(f"The model {work.base_digest[:12]}… from the server has another digest.")
             self._verified.add(work.base_digest)
         os.utime(path)
         self._prune(path)
         return path
 
     def _has(self, path: Path, work: Work) -> bool:
-        """Whether the file is there and whole; read once a process, another may have written it."""
+        """Whether the file is there and whole; read once per process, because another one may have written it."""
         if not path.exists() or path.stat().st_size != work.base_bytes:
             return False
         if work.base_digest not in self._verified:
@@ -62,7 +62,7 @@ class ModelCache:
         return True
 
     def _download(self, api: Api, work: Work, path: Path, advance: Advance, *, doubted: bool) -> bool:
-        """One attempt, alone or after waiting for who is at it. False if the digest does not fit."""
+        """One attempt, once no other agent downloads this model. False if the digest does not fit."""
         part, mark = path.with_suffix(".part"), path.with_suffix(".mark")
         if not self._shared and not part.exists():
             self._reuse(part, mark, work.base_bytes)
@@ -80,7 +80,7 @@ class ModelCache:
         if came:
             part.unlink(missing_ok=True)
         else:
-            with contextlib.suppress(FileNotFoundError):  # who waited for the lock may have been faster
+            with contextlib.suppress(FileNotFoundError):  # an agent that waited for the lock may have been faster
                 os.replace(part, path)
         mark.unlink(missing_ok=True)
         return True

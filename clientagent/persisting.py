@@ -80,7 +80,7 @@ class Persisting:
         return answer
 
     def ask_once(self, call: Call, request: Request, stall_seconds: float) -> Answer | None:
-        """One attempt over a connection of its own. None where the server did not answer."""
+        """Make one attempt over a connection of its own. None if the server did not answer."""
         connection = Connection(self.server, stall_seconds=stall_seconds)
         try:
             answer = connection.exchange(request)
@@ -104,7 +104,9 @@ class Persisting:
         if answer is None:
             self.link.down(messages.why_no_answer(error))
             return 0.0
-        reason = f"no federated learning server is at {self.server}: {error}" if call is calls.ENROLL else str(error)
+        reason = str(error)
+        if call is calls.ENROLL:
+            reason = f"there is no federated learning server at {self.server}: {reason}"
         host = urlsplit(self.server).hostname or ""
         self.link.stranger(call.name, reason, messages.who_answered(answer, call.name, host))
         if call is calls.PATCH and answer.status in NO_METHOD:
@@ -113,7 +115,7 @@ class Persisting:
 
 
 class Attempts:
-    """The attempts at one call, as a context manager. At its end it tells the link whether the server answered.
+    """The attempts at one call, as a context manager. At its end the link learns whether the server answered.
 
     settled: the only statuses that are an answer; without it, all that do not mean "later".
     foreign: statuses that also count from a stranger: the caller has another way.
@@ -136,7 +138,7 @@ class Attempts:
             self._caller.link.up(self._call.name)
 
     def once(self, request: Request, sink: Sink | None = None) -> Answer | None:
-        """Make one attempt. None where the server did not answer, or meant "later".
+        """Make one attempt. None if the server did not answer, or meant "later".
 
         A stranger's answer with one of the `foreign` statuses comes with `ours=False`.
         """

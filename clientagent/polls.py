@@ -47,7 +47,7 @@ class Polls:
         if self._asked < self._wanted and not self._said:
             self._said = True
             self._say(
-                f"Something on the way ends calls that wait for about {self._most / SHARE:.0f} s: "
-                f"asking for work every {self._asked:.0f} s."
+                f"Something on the way ends calls that wait for about {self._most / SHARE:.0f} s. "
+                f"The agent asks for work every {self._asked:.0f} s."
             )
         self._ended = 0

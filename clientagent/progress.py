@@ -1,4 +1,4 @@
-"""Streams where a piece of work is, and its points, so that training never waits for the network."""
+"""Sends how far a piece of work is, and its points, so that training never waits for the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from clientagent.api import Api
 from clientagent.errors import Dropped, Ends, Failed
 
-EVERY_SECONDS = 1.0  # between two calls, and before the first: short work tells everything at its end, in one
+EVERY_SECONDS = 1.0  # between two calls, and before the first: short work sends everything at its end, in one
 HEARTBEAT_SECONDS = 10.0  # without news, so that the server knows that we live and can stop us
 MOST_POINTS = 1000  # a call
 MOST_WAITING = 200_000  # points, while the server is away; the oldest go first
@@ -48,7 +48,7 @@ class Progress:
         self._thread.join(2.0)
 
     def at(self, phase: str, fraction: float) -> None:
-        """Note where the work is. Raises Dropped once the server wants no more of it."""
+        """Note where the work is. Raises Dropped once the server no longer needs it."""
         self._where = (phase, min(1.0, max(0.0, fraction)))
         self._news = True
         if self.dropped.is_set():
@@ -66,7 +66,7 @@ class Progress:
         return [*self._sent, *self._points]
 
     def send_again(self, points: Iterable[dict[str, Any]]) -> None:
-        """Add points that were unconfirmed at an earlier start. What the server has, it does not count twice."""
+        """Add points that were unconfirmed at an earlier start. The server counts no point twice."""
         self._points.extend(points)
 
     def flush(self) -> None:
@@ -85,7 +85,7 @@ class Progress:
                     with self._sending:
                         self._send(self._mine)
                     last = monotonic()
-        except (Dropped, Ends) as error:  # of what ends the agent, its next call tells
+        except (Dropped, Ends) as error:  # the next call reports what ends the agent
             self._drop(str(error))
         finally:
             self._mine.close()
@@ -98,9 +98,9 @@ class Progress:
             self._points.popleft()
         try:
             if not api.progress(self._participation, *self._where, self._sent):
-                self._drop("The server wants no more of this work.")
+                self._drop("The server no longer needs this work.")
         except Failed as error:  # a curve is not worth the work
-            self._say(f"The server does not take the points of this work: {error}")
+            self._say(f"The server does not accept the points of this work: {error}")
         self._sent = []
 
     def _drop(self, reason: str) -> None:

@@ -26,7 +26,7 @@ def proxy_for(url: SplitResult) -> SplitResult | None:
 
 
 def sign_in(proxy: SplitResult) -> dict[str, str]:
-    """The header with the proxy's name and password, where its address has them."""
+    """The header with the proxy's name and password, if its address has them."""
     if not proxy.username:
         return {}
     login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"

@@ -1,4 +1,4 @@
-"""What encoded updates could not say, kept for the next ones: error feedback that outlives a kill."""
+"""What encoded updates left out, kept for the next ones: error feedback that outlives a kill."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MOST_SESSIONS = 4
 class Residuals:
     """Files named <key of the session>.<key of the work>.<digest of the file>, at most two a session.
 
-    The work that is done again must find what it found the first time: the residual of the work before it. So both
-    are there until a third is kept.
+    Work that is done again must find what it found the first time: the residual of the work before it. So both
+    stay until a third is kept.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,7 +24,7 @@ class Residuals:
         return self._folder / "residual.tmp"
 
     def before(self, session: str, work: str) -> Path | None:
-        """What the session's last work but this left, if its file is whole."""
+        """The residual of the session's last work before this one, if its file is whole."""
         path = self._before(session, work)
         if path is None:
             return None

@@ -1,4 +1,4 @@
-"""What this site tells its agent, from flags and environment."""
+"""The site's settings of its agent, from flags and environment."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """None means: not told."""
+    """None means: not given."""
 
     server: str | None = None
     join_code: str | None = None

@@ -55,7 +55,7 @@ class State:
         except OSError as error:
             raise Misconfigured(f"The state folder {folder} cannot be used: {error.strerror}.") from error
         if self._lock is None:
-            raise Misconfigured(f"Another agent is running with the state folder {folder}: give each its own --state.")
+            raise Misconfigured(f"Another agent uses the state folder {folder}. Give each agent its own --state.")
         for left in (*self.updates.glob("*.tmp"), *folder.glob("residuals/*.tmp")):
             left.unlink()
 
@@ -79,11 +79,11 @@ class State:
             return None
         except (OSError, ValueError, TypeError) as error:
             raise Misconfigured(
-                f"{self._identity} cannot be read: put back a copy, or join again with another --state folder."
+                f"{self._identity} cannot be read. Put back a copy, or join again with another --state folder."
             ) from error
 
     def save(self, identity: Identity) -> None:
-        """Keep it, whole or not at all. Raises Misconfigured where nothing can be written."""
+        """Keep it, whole or not at all. Raises Misconfigured if nothing can be written."""
         replace_file(self._identity, asdict(identity))  # losing the token would lose the client's name with it
 
     # ---- finished updates, named <key of the work>.<digest of the file>.safetensors, and the last one's points
@@ -146,7 +146,7 @@ def replace_file(path: Path, value: object) -> None:
 
 
 def _write_over(path: Path, data: bytes) -> None:
-    """Not whole where the process dies meanwhile. To make and remove a file each time would cost far more."""
+    """Write over a file, which a killed process leaves half written. A new file each time would cost far more."""
     with path.open("r+b" if path.exists() else "wb") as file:
         file.write(data)
         file.truncate()

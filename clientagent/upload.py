@@ -22,7 +22,7 @@ from clientagent.state import Finished
 from clientagent.work import Work
 from federation import killpoints
 
-CHUNK_BYTES = 1 << 20  # after each it is told how far the upload is
+CHUNK_BYTES = 1 << 20  # after each the progress is reported
 MOST_PART_BYTES = 64 << 20
 LEAST_PART_BYTES = 64 << 10
 PATIENCE = 10  # refusals of one part in a row
@@ -164,7 +164,7 @@ class Upload:
             self._part_bytes, self._arrived = min(2 * self._part_bytes, self._most_bytes), 0
 
     def _next(self, answer: Answer, offset: int) -> int:
-        """Where to go on after the answer to a part."""
+        """Where to continue after the answer to a part."""
         match answer.status:
             case 204:
                 self._grow()

@@ -54,7 +54,7 @@ def _key(parts: list[Any]) -> str:
 
 
 def participation(body: Mapping[str, Any]) -> str:
-    """The seat's id, all that is needed to give it up. Raises Failed where there is none that can be one."""
+    """The seat's id, which is enough to give it up. Raises Failed if it is missing or invalid."""
     value = body.get("participation")
     if not isinstance(value, str) or not re.fullmatch(r"[\w.~-]{1,100}", value):
         raise Failed(f"The server offers work without a participation: {str(value)[:100]!r}.")
@@ -62,7 +62,7 @@ def participation(body: Mapping[str, Any]) -> str:
 
 
 def parse(body: Mapping[str, Any]) -> Work:
-    """What to train. Raises Failed with a sentence for members that are missing or cannot be."""
+    """What to train. Raises Failed with a sentence if members are missing or invalid."""
     try:
         workload, base = body["workload"], body["base_model"]
         return Work(

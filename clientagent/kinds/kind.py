@@ -29,7 +29,7 @@ class Desk:
     leaving: threading.Event
 
     def advance(self, progress: Progress, phase: str) -> Advance:
-        """What tells terminal and server how far a phase is."""
+        """A function that reports to terminal and server how far a phase is."""
 
         def advance(fraction: float) -> None:
             self.display.at(phase, fraction, None)
@@ -49,6 +49,6 @@ class Kind(Protocol):
         """Do a piece of work and send its result.
 
         body: the work, as the server describes it.
-        Raises Dropped or Stopped where the server wants no more of it. Failed, or a workload's own error, gives the
+        Raises Dropped or Stopped if the server no longer needs it. Failed, or a workload's own error, gives the
         seat up with that reason.
         """

@@ -77,7 +77,7 @@ KIND = Training
 
 
 class Reporter:
-    """What a workload calls after each step: tells terminal and server, and whether to continue."""
+    """What a workload calls after each step. It reports to terminal and server, and returns whether to continue."""
 
     def __init__(self, desk: Desk, progress: Progress) -> None:
         self._desk, self._progress = desk, progress
@@ -105,7 +105,7 @@ class Trainer:
         """Train, write the update to `out`, encoded if that is asked for and known here, and return its digest.
 
         residuals: where to find and keep what an encoding cannot say; without them that is lost.
-        Raises Stopped where `report` says so, Failed or the workload's own errors.
+        Raises Stopped if `report` says so, Failed, or the workload's own errors.
         """
         workload = known_workload(work)
         config = _train_config(work.config, self._device.of(workload))
@@ -119,17 +119,17 @@ class Trainer:
 
 
 def known_workload(work: Work) -> Workload:
-    """The workload of this work. Raises Failed where it is not known here, or not the same as the server's."""
+    """The workload of this work. Raises Failed if this agent has none of that name, or another version of it."""
     if work.workload not in workloads.WORKLOADS:
         raise Failed(
-            f"This agent does not have the workload {work.workload!r} (the server's: {_short(work.workload_digest)}, "
-            f"here: none): update the agent."
+            f"This agent does not have the workload {work.workload!r} (on the server: "
+            f"{_short(work.workload_digest)}). Update the agent."
         )
     workload = workloads.get(work.workload)
     if (here := workload.digest()) != work.workload_digest:
         raise Failed(
             f"The source of the workload {work.workload!r} is {_short(here)} here and {_short(work.workload_digest)} "
-            f"on the server: update the agent."
+            f"on the server. Update the agent."
         )
     return workload
 

@@ -99,7 +99,7 @@ def test_another_web_server_is_told_from_a_refusal(site: Site, server: FakeServe
     """It may stand in between only for now: the agent says so and asks again."""
     server.script("POST", "/enroll", lambda handler: handler.answer(404, b"<html>", Content_Type="text/html"))
     seat = server.offer()
-    assert f"no federated learning server is at {server.url}: it answers 404" in site.run()
+    assert f"there is no federated learning server at {server.url}: it answers 404" in site.run()
     assert seat.status == "reported"
 
 
@@ -124,7 +124,7 @@ def test_a_token_that_is_not_valid_any_more_ends_the_agent(site: Site, server: F
     server.offer()
     site.run()
     server.tokens.clear()
-    with pytest.raises(TokenRefused, match="does not know this client's token") as refused:
+    with pytest.raises(TokenRefused, match="no longer accepts this client's token") as refused:
         site.run()
     assert refused.value.status == 3
     assert server.left == 1  # of the first run: a goodbye without a token makes no sense
@@ -133,9 +133,9 @@ def test_a_token_that_is_not_valid_any_more_ends_the_agent(site: Site, server: F
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"kind": "evaluate"}, "does not know work of the kind 'evaluate': update it"),
+        ({"kind": "evaluate"}, "does not know work of the kind 'evaluate'. Update the agent."),
         ({"workload": {"name": "cats", "digest": "f" * 64, "options": {}}}, "does not have the workload 'cats'"),
-        ({"workload": {"name": "synthetic", "digest": "f" * 64, "options": {}}}, "ffffffffffff… on the server: update"),
+        ({"workload": {"name": "synthetic", "digest": "f" * 64, "options": {}}}, "ffffffffffff… on the server. Update"),
         ({"config": {"epochs": 1}}, "The server's config cannot be used"),
         ({"base_model": {}}, "The server's work cannot be read"),
         ({"update_url": "https://elsewhere.example/steal"}, "an address that is not its own"),
@@ -222,7 +222,7 @@ def test_a_seat_that_is_gone_is_dropped_without_a_word_to_the_server(site: Site,
 def test_continue_false_drops_the_work_before_its_update_is_sent(site: Site, server: FakeServer):
     seat = server.offer()
     seat.goes_on = False
-    assert "Dropped: The server wants no more of this work." in site.run()
+    assert "Dropped: The server no longer needs this work." in site.run()
     assert not server.requests("PUT", "/update")
 
 
@@ -231,7 +231,7 @@ def test_another_minor_version_is_told_once_and_no_obstacle(site: Site, server: 
     seat = server.offer()
     said = site.run()
     assert seat.status == "reported"
-    assert said.count(f"The server is version {server.version}, this agent {__version__}. Going on.") == 1
+    assert said.count(f"The server is version {server.version}, this agent {__version__}. They work together.") == 1
 
 
 def test_another_major_version_ends_the_agent_politely(site: Site, server: FakeServer):
@@ -293,9 +293,9 @@ def test_a_returning_agent_tells_what_it_has_now_and_says_what_changed(site: Sit
     assert (before["num_examples"], after["num_examples"]) == (50, 40)
     assert before["data_fingerprint"] != after["data_fingerprint"]
     assert before["workloads"] == after["workloads"] and len(before["workloads"]["digits"]) == 64
-    assert "This site has other data than at the last start: 40 examples instead of 50." in said
-    assert "This site has other data than at the last start, though as many examples." in said
-    assert "The source of the workload 'digits' is not that of the last start. The server's operators" in said
+    assert "This site's data changed since the last start: 40 examples instead of 50." in said
+    assert "This site's data changed since the last start. The number of examples is the same." in said
+    assert "The source of the workload 'digits' changed since the last start. The server's operators" in said
 
 
 def test_the_same_data_have_the_same_fingerprint_which_is_not_told_against_its_owners_will(

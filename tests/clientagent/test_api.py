@@ -121,7 +121,7 @@ def test_a_disabled_client_is_told_once_and_goes_on_when_it_is_enabled(api: Api,
 
     threading.Timer(0.5, enable).start()
     assert api.work(0) is None
-    assert said == ["This client is disabled. Asking again every 0 s.", "The server takes this client again."]
+    assert said == ["This client is disabled. Asking again every 0 s.", "The server accepts this client again."]
     assert 4 <= len(server.requests("GET", "/work")) <= 12
 
 

@@ -20,7 +20,7 @@ WRONG = [
     ("name", "FL_CLIENT_NAME", "../etc", "beginning with a letter or digit"),
     ("name", "FL_CLIENT_NAME", "a/b", "use letters, digits, spaces and . _ @ + -"),
     ("state", "FL_CLIENT_STATE", __file__, "this is a file"),
-    ("data", "FL_CLIENT_DATA", "/no/such/folder", "use a folder that is there"),
+    ("data", "FL_CLIENT_DATA", "/no/such/folder", "use an existing folder"),
     ("data", "FL_CLIENT_DATA", __file__, "this is a file"),
     ("model-cache", "FL_CLIENT_MODEL_CACHE", __file__, "this is a file"),
     ("samples", "FL_CLIENT_SAMPLES", "0", "use a whole number from 1 to 1000000000000"),
@@ -91,7 +91,7 @@ def test_an_unknown_flag_is_refused(capsys, unknown):
 
 def test_a_first_start_needs_server_and_code(capsys):
     assert "Which server? Give --server (or FL_SERVER_URL)" in refused(capsys, "--name=a")
-    assert "give --join (or FL_JOIN_CODE)" in refused(capsys, "--name=a", "--server=http://127.0.0.1:1")
+    assert "Give --join (or FL_JOIN_CODE)" in refused(capsys, "--name=a", "--server=http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("machine", ["", "-", "a/b"])

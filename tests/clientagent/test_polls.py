@@ -23,7 +23,7 @@ def test_a_call_that_was_ended_is_followed_by_a_shorter_one(said: list[str], clo
     assert mine.ended(10.0)
     assert mine.wait(30) == 8.0
     mine.answered()
-    assert said == ["Something on the way ends calls that wait for about 10 s: asking for work every 8 s."]
+    assert said == ["Something on the way ends calls that wait for about 10 s. The agent asks for work every 8 s."]
     assert mine.wait(30) == 8.0 and mine.wait(0) == 0
     clock[0] += polls.LONGER_AFTER_SECONDS
     assert mine.wait(30) == 30  # it may be gone

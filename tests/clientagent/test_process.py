@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import os
 import pty
 import runpy
@@ -159,7 +160,7 @@ def test_ctrl_c_while_the_server_is_away_leaves_too(start, server: FakeServer, u
     until(lambda: "The server does not answer" in process.said)
     process.popen.send_signal(signal.SIGINT)
     assert process.end() == 0
-    assert "Left; the server could not be told" in process.said
+    assert "Left. The server did not answer" in process.said
 
 
 def test_a_server_that_comes_back_finds_its_agent_at_work(start, server: FakeServer, until, tmp_path: Path):
@@ -181,7 +182,7 @@ def test_the_second_agent_on_one_state_folder_is_refused(start, server: FakeServ
     until(lambda: "Waiting for work." in first.said)
     second = start()
     assert second.end() == 2
-    assert "Another agent is running with the state folder" in second.said
+    assert "Another agent uses the state folder" in second.said
     assert first.popen.poll() is None
 
 
@@ -240,13 +241,22 @@ def test_a_refusal_by_the_server_is_its_sentence_and_status_2(start, server: Fak
     assert "run.py: This join code is not known here." in process.said and "Traceback" not in process.said
 
 
+def test_a_gpu_that_is_not_there_ends_it_before_it_joins(start, server: FakeServer):
+    seat = server.offer("digits")
+    process = start("--device", "cuda", CUDA_VISIBLE_DEVICES="")
+    assert process.end() == 2
+    assert process.said.startswith("run.py: --device cuda: PyTorch cannot use it on this machine; use one of auto, ")
+    assert process.said.count("\n") == 1
+    assert server.seen == [] and seat.status == "open"
+
+
 def test_a_token_that_is_gone_is_status_3(start, server: FakeServer, until: Until):
     process = start()
     until(lambda: "Waiting for work." in process.said)
     server.tokens.clear()
     server.end_polls()
     assert process.end() == 3
-    assert "does not know this client's token any more" in process.said and "Traceback" not in process.said
+    assert "no longer accepts this client's token" in process.said and "Traceback" not in process.said
 
 
 def test_it_runs_from_anywhere_without_django_and_without_torch_for_synthetic(server: FakeServer, tmp_path: Path):
@@ -258,6 +268,16 @@ def test_it_runs_from_anywhere_without_django_and_without_torch_for_synthetic(se
     assert process.end() == 0, process.said
     assert seat.status == "reported"
     assert (tmp_path / "s" / "identity.json").exists()
+
+
+def test_the_benchmarks_agent_times_the_steps_of_each_round(server: FakeServer, tmp_path: Path):
+    seat = server.offer()
+    flags = ["--server", server.url, "--join", CODE, "--name", "a", "--state", "s", "--workload", "synthetic", "--once"]
+    process = Process(str(ROOT / "benchmarks" / "timed_agent.py"), "timings", *flags, folder=tmp_path)
+    assert process.end() == 0, process.said
+    assert seat.status == "reported"
+    [line] = (tmp_path / "timings").read_text().splitlines()
+    assert json.loads(line).keys() == {"round", "began", "download", "client", "upload"}
 
 
 def test_help_is_quick_and_loads_next_to_nothing(tmp_path: Path):

@@ -94,7 +94,7 @@ def test_continue_false_stops_the_work_at_its_next_step(progress: Progress, seat
     seat.goes_on = False
     with progress:
         until(progress.dropped.is_set)
-        with pytest.raises(Dropped, match="The server wants no more of this work"):
+        with pytest.raises(Dropped, match="The server no longer needs this work"):
             progress.at("training", 0.5)
 
 
@@ -113,7 +113,7 @@ def test_points_that_are_refused_are_told_and_cost_nothing_else(progress: Progre
     progress.flush()
     progress.points(2, {"train_loss": 1.0})
     progress.flush()
-    assert said == ["The server does not take the points of this work: A name is too long."]
+    assert said == ["The server does not accept the points of this work: A name is too long."]
     assert seat.values("train_loss") == {2: 1.0}
 
 

@@ -30,7 +30,7 @@ def enrolled(state: State, **changes: str) -> Identity:
 
 
 def test_a_second_agent_on_one_folder_is_refused(state: State):
-    with pytest.raises(Misconfigured, match="Another agent is running with the state folder"):
+    with pytest.raises(Misconfigured, match="Another agent uses the state folder"):
         State(state.folder)
 
 
@@ -96,7 +96,7 @@ def test_a_server_that_moved_is_remembered(state: State):
 
 def test_one_clients_state_is_not_for_another(state: State):
     enrolled(state)
-    with pytest.raises(Misconfigured, match="is that of 'site-a': for 'site-b' give another --state"):
+    with pytest.raises(Misconfigured, match="belongs to 'site-a'. Give another --state for 'site-b'"):
         identify(replace(GIVEN, name="site-b"), state)
 
 

@@ -100,7 +100,7 @@ def test_a_round_is_trained_once_and_completes_once_a_stranger_is_gone(
 def test_a_goodbye_that_a_stranger_took_was_not_said(site: Site, server: FakeServer, answer: Action):
     server.script("POST", "/leave", answer)
     server.offer()
-    assert "Left; the server could not be told" in site.run()
+    assert "Left. The server did not answer" in site.run()
     assert server.left == 0
 
 

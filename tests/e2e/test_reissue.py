@@ -20,6 +20,12 @@ def test_a_lost_disk_is_replaced_and_the_client_stays_the_same(stack: Stack):
     state = stack.folder / "agents" / "north"
     state.rename(stack.folder / "agents" / "backup")
 
+    lost = stack.agent("north", "--workload", "synthetic")  # by an invitation, as at its first start
+    assert lost.wait(30) == 2
+    assert "The name north is taken." in log(stack, "north")
+    assert "*New token* on the client's page" in log(stack, "north")
+    shutil.rmtree(state)
+
     (client,) = stack.get("/clients")["items"]
     stack.join_code = stack.post(f"/clients/{client['id']}/reissue", {}).json()["join_code"]
     stack.agent("north", "--workload", "synthetic")
