@@ -33,6 +33,7 @@ from federation.fl.workloads import WORKLOADS, Stopped
 from federation.killpoints import Point
 
 WAIT_SECONDS = 30  # a long poll
+UNDERSTANDS = ["buffers"]  # additions to the contract that a server may use with this agent
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
 
 
@@ -152,7 +153,8 @@ class Agent:
 
     def _describe(self) -> dict[str, Any]:
         sources = {name: workload.digest() for name, workload in WORKLOADS.items()}
-        return device.describe(self._settings.device) | {"workloads": sources} | self._census()
+        knows = {"workloads": sources, "kinds": sorted(self._kinds), "understands": UNDERSTANDS}
+        return device.describe(self._settings.device) | knows | self._census()
 
     def _census(self) -> dict[str, Any]:
         try:
@@ -168,8 +170,15 @@ class Agent:
             self._check_version()
             if body is not None:
                 self._take(body)
+                self._tell_change()
                 if self._settings.once:
                     break
+
+    def _tell_change(self) -> None:
+        """Report data that changed since they were read, to the site's owner and to the operators."""
+        if self._data.take_change():
+            self._display.say(f"The data in {self._settings.data} changed and were read again.")
+            self._tell()
 
     def _check_version(self) -> None:
         there = self._api.server_version

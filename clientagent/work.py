@@ -33,6 +33,7 @@ class Work:
     max_put_bytes: int
     encoding: str = encodings.PLAIN
     encoding_options: Mapping[str, Any] = field(default_factory=dict)
+    buffers: tuple[str, ...] = ()  # the model's statistics, which are never encoded
 
     @property
     def key(self) -> str:
@@ -82,6 +83,7 @@ def parse(body: Mapping[str, Any]) -> Work:
             max_put_bytes=int(body["max_put_bytes"]),
             encoding=str(body.get("encoding", encodings.PLAIN)),
             encoding_options=dict(body.get("encoding_options", {})),
+            buffers=tuple(str(name) for name in body.get("buffers", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Failed(f"The server's work cannot be read ({type(error).__name__}: {error}).") from error

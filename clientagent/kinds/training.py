@@ -119,14 +119,14 @@ class Trainer:
 
 
 def known_workload(work: Work) -> Workload:
-    """The workload of this work. Raises Failed if this agent has none of that name, or another version of it."""
+    """The workload of this work. Raises Failed if this agent has none of that name, or one that trains differently."""
     if work.workload not in workloads.WORKLOADS:
         raise Failed(
             f"This agent does not have the workload {work.workload!r} (on the server: "
             f"{_short(work.workload_digest)}). Update the agent."
         )
     workload = workloads.get(work.workload)
-    if (here := workload.digest()) != work.workload_digest:
+    if work.workload_digest not in workloads.alike(work.workload, here := workload.digest()):
         raise Failed(
             f"The source of the workload {work.workload!r} is {_short(here)} here and {_short(work.workload_digest)} "
             f"on the server. Update the agent."
@@ -149,6 +149,7 @@ def _encode(
         encoding,
         seed=seed,
         metadata=metadata,
+        buffers=work.buffers,
         residual=residuals.before(work.session_key, work.key) if residuals else None,
         left=residuals.unfinished() if residuals else None,
     )

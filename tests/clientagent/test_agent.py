@@ -9,6 +9,7 @@ from clientagent import agent as agents
 from clientagent.errors import Misconfigured, Refused, TokenRefused
 from federation.fl import weights
 from federation.fl.version import __version__
+from federation.fl.workloads.synthetic import Synthetic
 from tests.clientagent.fake_server import FakeServer, cut, lost, plainly, status, timed
 from tests.clientagent.sites import Site
 
@@ -318,3 +319,26 @@ def test_a_server_that_does_not_know_the_question_is_not_told(site: Site, server
     seat = server.offer()
     site.run()
     assert seat.status == "reported"
+
+
+def test_it_tells_what_it_knows_of_the_contract(site: Site, server: FakeServer):
+    server.offer()
+    site.run()
+    (info,) = server.infos
+    assert (info["kinds"], info["understands"]) == (["train"], ["buffers"])
+
+
+def test_data_that_changed_are_read_again_and_told(site: Site, server: FakeServer, tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    read, reads = Synthetic.training_data, []
+
+    def changes(self, options, where):
+        reads.append(1)
+        (folder / "examples").write_text("a row that came while the first ones were read")
+        return read(self, options, where)
+
+    monkeypatch.setattr(Synthetic, "training_data", changes)
+    server.offer()
+    assert f"The data in {folder} changed and were read again." in site.run(data=folder)
+    assert len(reads) == 3 and len(server.infos) == 2

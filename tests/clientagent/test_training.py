@@ -16,7 +16,7 @@ from clientagent.kinds.training import Trainer
 from clientagent.settings import Settings
 from clientagent.work import Work
 from federation.fl import weights, workloads
-from federation.fl.workloads import LocalUpdate, Stopped
+from federation.fl.workloads import Data, LocalUpdate, Stopped
 from tests.clientagent.fake_server import FakeServer
 
 SYNTHETIC = Settings(workload="synthetic")
@@ -166,3 +166,70 @@ def test_work_is_the_same_only_if_all_that_decides_its_bytes_is(work: Work, chan
 def test_another_deadline_is_the_same_work(server: FakeServer):
     body = server.offer().work
     assert works.parse(body).key == works.parse(body | {"deadline": "2040-01-01T00:00:00Z"}).key
+
+
+# ---- what trains the same
+
+
+FIRST_VERSION = "abb202974e493e2817943f6dcfc766b8affc727084d6a48fa987b87707b89bcc"  # of `synthetic`, in 0.1.0
+
+
+def test_a_server_of_an_earlier_release_is_served_if_it_trains_the_same(work: Work, tmp_path: Path):
+    earlier = replace(work, workload_digest=FIRST_VERSION)
+    assert update(SYNTHETIC, earlier, tmp_path) == update(SYNTHETIC, work, tmp_path)
+    with pytest.raises(Failed, match="on the server. Update the agent"):
+        update(SYNTHETIC, replace(work, workload_digest="f" * 64), tmp_path)
+
+
+# ---- buffers
+
+
+@pytest.mark.parametrize("encoding", ["float16", "int8", "topk"])
+def test_buffers_are_sent_in_full(server: FakeServer, tmp_path: Path, encoding: str):
+    body = server.offer(encoding=encoding, encoding_options={}, buffers=["weight"]).work
+    update(SYNTHETIC, works.parse(body), tmp_path)
+    sent = weights.load(tmp_path / "update")
+    update(SYNTHETIC, works.parse(server.offer().work), tmp_path)
+    assert sent.keys() == {"values/weight"}
+    np.testing.assert_array_equal(sent["values/weight"], weights.load(tmp_path / "update")["weight"])
+
+
+# ---- data
+
+
+class Counting:
+    """A workload whose examples are the numbers in a file of --data."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def training_data(self, options: dict[str, Any], folder: Path) -> Data:
+        self.reads += 1
+        numbers = np.loadtxt(folder / "numbers", dtype=np.float32, ndmin=1)
+        return Data(numbers, np.zeros(len(numbers), np.int64), ("all",))
+
+
+def test_data_are_read_once_and_again_when_they_changed(tmp_path: Path):
+    (tmp_path / "numbers").write_text("1 2 3")
+    data, counting = SiteData(Settings(data=tmp_path)), Counting()
+    for _ in range(3):
+        assert len(data.of(counting, {})) == 3
+    assert counting.reads == 1 and not data.take_change()
+    (tmp_path / "numbers").write_text("1 2 3 4")
+    assert len(data.of(counting, {})) == 4 and counting.reads == 2
+    assert data.take_change() and not data.take_change()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "notes").write_text("x")
+    assert len(data.of(counting, {})) == 4 and data.take_change()
+
+
+def test_memory_does_not_grow_with_the_options_of_sessions(tmp_path: Path):
+    (tmp_path / "numbers").write_text("1 2 3")
+    data, counting = SiteData(Settings(data=tmp_path)), Counting()
+    for number in range(10):
+        data.of(counting, {"option": number})
+    assert len(data._read) == 2
+    data.of(counting, {"option": 9})
+    assert counting.reads == 10
