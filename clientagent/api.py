@@ -7,6 +7,7 @@ import json
 import platform
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from federation.fl.version import __version__
 
 DISABLED_SECONDS = 30.0
 LEAVE_SECONDS = 5.0
+TIMES_SINCE = [0, 2]  # the version whose servers take `timings` and `sent_at`
 
 
 class Api(Persisting):
@@ -50,7 +52,9 @@ class Api(Persisting):
         self._introduce(take_over)
 
     def another(self, stop: threading.Event) -> Api:
-        return Api(self.server, self._token, self.link, stop, instance=self._instance, recognition=self.recognition)
+        api = Api(self.server, self._token, self.link, stop, instance=self._instance, recognition=self.recognition)
+        api.server_version = self.server_version
+        return api
 
     def _introduce(self, take_over: bool = False) -> None:
         """Say from now on which agent this is. Taking over is asked for once, until the server lets us in."""
@@ -128,16 +132,35 @@ class Api(Persisting):
 
     # ---- a seat
 
-    def progress(self, participation: str, phase: str, fraction: float, points: Sequence[Mapping[str, Any]]) -> bool:
-        """Report how far this work is. False: drop it. Raises Failed if the server does not accept the points."""
-        body = {"phase": phase, "fraction": round(fraction, 4), "metrics": points}
+    @property
+    def _knows_times(self) -> bool:
+        """Whether the server takes `timings` and `sent_at`; an older one answers 422."""
+        numbers = self.server_version.split(".")[:2]
+        return all(number.isdecimal() for number in numbers) and [int(number) for number in numbers] >= TIMES_SINCE
+
+    def progress(
+        self,
+        participation: str,
+        phase: str,
+        fraction: float,
+        points: Sequence[Mapping[str, Any]],
+        timings: Mapping[str, float] | None = None,
+    ) -> bool:
+        """Report how far this work is. False: drop it. Raises Failed if the server does not accept the points.
+
+        timings: in the last call before the upload, seconds by phase. An older server does not get them.
+        """
+        body: dict[str, Any] = {"phase": phase, "fraction": round(fraction, 4), "metrics": points}
+        if self._knows_times:
+            body["sent_at"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            body |= {"timings": timings} if timings else {}
         request = _json_request(f"/api/v1/participations/{participation}/progress", body, self._headers)
         several = len(points) > 1
         answer = of_seat(self.ask(calls.PROGRESS, request, foreign=(TOO_LARGE,) if several else ()))
         if answer.status == TOO_LARGE and several:
             half = len(points) // 2
             parts = (points[:half], points[half:])
-            return all(self.progress(participation, phase, fraction, part) for part in parts)
+            return all(self.progress(participation, phase, fraction, part, timings) for part in parts)
         if answer.status != 200:
             raise Failed(answer.detail)
         return answer.json().get("continue") is not False

@@ -12,6 +12,7 @@ from typing import Any
 
 from clientagent.api import Api
 from clientagent.errors import Dropped, Ends, Failed
+from clientagent.stopwatch import Stopwatch
 
 EVERY_SECONDS = 1.0  # between two calls, and before the first: short work sends everything at its end, in one
 HEARTBEAT_SECONDS = 10.0  # without news, so that the server knows that we live and can stop us
@@ -32,6 +33,7 @@ class Progress:
         self._participation = participation
         self._say = say
         self._where = ("downloading", 0.0)
+        self._watch = Stopwatch()
         self._points: deque[dict[str, Any]] = deque(maxlen=MOST_WAITING)
         self._sent: list[dict[str, Any]] = []  # without an answer yet
         self._reason = ""
@@ -50,7 +52,11 @@ class Progress:
     def at(self, phase: str, fraction: float) -> None:
         """Note where the work is. Raises Dropped once the server no longer needs it."""
         self._where = (phase, min(1.0, max(0.0, fraction)))
+        self._watch.at(phase, fraction)
         self._news = True
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self.dropped.is_set():
             raise Dropped(self._reason)
 
@@ -70,12 +76,13 @@ class Progress:
         self._points.extend(points)
 
     def flush(self) -> None:
-        """Send what is left, now, from the caller's thread. Raises Dropped."""
+        """Send what is left, and how long each phase took, now, from the caller's thread. Raises Dropped."""
+        timings = self._watch.seconds
         with self._sending:
-            self._send(self._api)
+            self._send(self._api, timings)
             while self._points and not self.dropped.is_set():
-                self._send(self._api)
-        self.at(*self._where)
+                self._send(self._api, timings)
+        self._go_on()
 
     def _run(self) -> None:
         last = monotonic()
@@ -90,14 +97,14 @@ class Progress:
         finally:
             self._mine.close()
 
-    def _send(self, api: Api) -> None:
+    def _send(self, api: Api, timings: Mapping[str, float] | None = None) -> None:
         """One call with what waits; `_sending` is held."""
         self._news = False
         for _ in range(min(MOST_POINTS, len(self._points))):
             self._sent.append(self._points[0])  # in both for a moment: `unconfirmed` never misses one
             self._points.popleft()
         try:
-            if not api.progress(self._participation, *self._where, self._sent):
+            if not api.progress(self._participation, *self._where, self._sent, timings):
                 self._drop("The server no longer needs this work.")
         except Failed as error:  # a curve is not worth the work
             self._say(f"The server does not accept the points of this work: {error}")

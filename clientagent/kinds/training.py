@@ -63,7 +63,9 @@ class Training:
 
     def _train(self, work: Work, progress: Progress) -> Finished:
         desk = self._desk
-        base = desk.models.fetch(desk.api, work, desk.advance(progress, "downloading"))
+        downloading = desk.advance(progress, "downloading")
+        downloading(0.0)
+        base = desk.models.fetch(desk.api, work, downloading)
         desk.advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
         report = Reporter(desk, progress)
         digest = self._trainer.update(work, base, desk.state.unfinished(), report, desk.state.residuals)
