@@ -12,7 +12,7 @@ from federation import events, schedules
 from federation.lifecycle import RoundStatus, SeatReason, SeatStatus
 from federation.models import Client, Event, Participation, Round, TrainingSession
 from federation.services import seats
-from federation.services.rounds import drawing
+from federation.services.rounds import drawing, tallying
 
 
 def join(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:
@@ -46,12 +46,18 @@ def _seat(round_id: int, clients: Sequence[Client], now: datetime) -> bool:
         return False
     collecting = Round.objects.select_for_update(of=("self",)).filter(pk=round_id, status=RoundStatus.COLLECTING)
     round_ = collecting.select_related("session", "base_model").first()
-    if round_ is None:
+    if round_ is None or _closes(round_, now):
         return False
     given = seats.invite_for(round_, clients, now=now, seconds=round_.session.round_seconds)
     TrainingSession.objects.filter(pk=round_.session_id).update(idle_since=now)
     events.record_all(round_.session_id, [(Event.Kind.SEAT_INVITED, _described(seat)) for seat in given])
     return True
+
+
+def _closes(round_: Round, now: datetime) -> bool:
+    """Whether the round has all it needs. Who reported last is to wait for the next version, whatever is first."""
+    verdict = schedules.of(round_.session).verdict(tallying.of(round_), deadline=round_.deadline, now=now)
+    return verdict is not None
 
 
 def _described(seat: Participation) -> dict[str, object]:

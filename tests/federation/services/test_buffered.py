@@ -127,6 +127,13 @@ def test_the_cohort_bounds_how_many_work_at_a_time(buffered, now):
     assert_sums_up(session)
 
 
+def test_nobody_joins_a_round_that_has_all_it_needs(buffered, now):
+    buffered("anna", quorum=1)
+    report("anna", now)
+    assert not rounds.open_next(now=now), "the tick of another session looks at this one, too"
+    assert Participation.objects.count() == 1
+
+
 def test_a_client_that_comes_later_joins(buffered, enrol, now):
     session = buffered("anna", quorum=2)
     enrol("ben")
