@@ -48,25 +48,27 @@ def test_an_agent_that_is_late_is_told_to_continue_and_counts(site: Stack):
     change = {"rounds": 2, "quorum": 1, "round_seconds": 600, "late_policy": "next_round"}
     session = site.session(workload=DIGITS, **change, train={"epochs": 4, "batch_size": 8})
     slow = psutil.Process(site.agents["slow"].pid)
-    until(lambda: of("slow", seats(site, session))[0]["status"] == "training")
+    until(lambda: first_of_slow(site, session)["status"] == "training")
     slow.suspend()
     until(lambda: [one["status"] for one in seats(site, session)].count("reported") == 2, why="the quick agents")
     site.post(f"/sessions/{session}/pause")  # so that the second round waits for it
     assert site.post(f"/sessions/{session}/round/finish").status_code == 200
     until(lambda: site.get(f"/sessions/{session}")["completed_rounds"])
-    assert of("slow", seats(site, session))[0]["status"] == "training", "it goes on"
+    assert first_of_slow(site, session)["status"] == "training", "it goes on"
     slow.resume()
-    until(lambda: of("slow", seats(site, session))[0]["status"] == "late", seconds=180)
+    until(lambda: first_of_slow(site, session)["status"] == "late", seconds=180)
     site.post(f"/sessions/{session}/resume")
     assert site.ended(session)["status"] == "completed"
-    (first, *_) = of("slow", seats(site, session))
+    first = first_of_slow(site, session)
     assert (first["round"], first["status"], first["counted_in"]) == (1, "late", 2)
     assert "Dropped" not in (site.folder / "slow.log").read_text()
     assert_each_counts_once(site, session)
 
 
-def of(name: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [one for one in found if one["client"]["name"] == name]
+def first_of_slow(stack: Stack, session: str) -> dict[str, Any]:
+    """The first participation of the slow agent; before it has one, of none."""
+    found = (one for one in seats(stack, session) if one["client"]["name"] == "slow")
+    return next(found, {"status": ""})
 
 
 def warm_up(stack: Stack) -> None:
