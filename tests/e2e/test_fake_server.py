@@ -168,9 +168,10 @@ def join(client: Client) -> None:
 SEAT = "/api/v1/participations"
 
 
-def progress(points: int = 1) -> dict[str, Any]:
+def progress() -> dict[str, Any]:
     point = {"name": "train_loss", "step": 1, "value": 0.5, "time": "2026-01-01T00:00:00Z"}
-    return {"phase": "training", "fraction": 0.5, "metrics": [point] * points}
+    times = {"sent_at": "2026-01-01T00:00:01Z", "timings": {"downloading": 0.5, "training": 1.5}}
+    return {"phase": "training", "fraction": 0.5, "metrics": [point], **times}
 
 
 def put_an_update(client: Client) -> None:
