@@ -91,7 +91,12 @@ class History:
 
     @property
     def metrics_are_central(self) -> bool:
-        return any(version.model.metrics for version in self.versions)
+        return any(version.model.metrics or version.model.evaluation_error for version in self.versions)
+
+    @property
+    def unmeasured(self) -> list[GlobalModel]:
+        """Those of its models whose evaluation failed, the newest first."""
+        return [version.model for version in self.versions if version.model.evaluation_error]
 
 
 def of(session: TrainingSession, *, rows: int = ROWS, opened: int | None = None) -> History:
