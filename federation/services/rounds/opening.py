@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from federation import events, schedules
-from federation.lifecycle import ACTIVE, SessionStatus
+from federation.lifecycle import ACTIVE, RoundReason, SessionStatus
 from federation.models import Client, Event, Round, TrainingSession
 from federation.schedules import Crowd
 from federation.services import seats
@@ -80,7 +80,9 @@ PAUSES = (0, 5, 20, 60)
 
 
 def next_try_at(failed: Round, now: datetime) -> datetime:
-    """When a failed round is tried again: at once the first time, later each time where it fails at once."""
+    """When a failed round is tried again: at once after its deadline and the first time, else later each time."""
+    if failed.reason_code == RoundReason.QUORUM_AT_DEADLINE:
+        return now
     seconds = PAUSES[min(failed.attempt, len(PAUSES)) - 1]
     return max(now, failed.opened_at + timedelta(seconds=seconds))
 
