@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from django.db.models import Q, QuerySet
 
-from dashboard import sentences
-from dashboard.sentences import Line
+from dashboard.kit import event_sentences
+from dashboard.kit.event_sentences import Line
 from federation.models import STEERING, Event, ServerEvent
 
 PER_PAGE = 50
@@ -53,7 +53,7 @@ def _of_sessions(area: str, by: str, until: int) -> list[Line]:
     if by:
         rows = rows.filter(payload__by=by)
     return [
-        replace(sentences.line(e, e.kind), session=e.session.name, session_id=e.session_id, by=_who(e))
+        replace(event_sentences.line(e, e.kind), session=e.session.name, session_id=e.session_id, by=_who(e))
         for e in rows[:until]
     ]
 
@@ -63,7 +63,7 @@ def _of_server(area: str, by: str, until: int) -> list[Line]:
     # A client that left by itself did so; one that was removed was removed by somebody. Other data are told anyhow.
     somebody = Q(payload__has_key="by") | Q(kind=S.CLIENT_CHANGED)
     rows = rows.filter(payload__by=by) if by else rows.filter(somebody)
-    return [replace(sentences.line(event, event.kind), by=_who(event)) for event in rows[:until]]
+    return [replace(event_sentences.line(event, event.kind), by=_who(event)) for event in rows[:until]]
 
 
 def _kinds(area: str) -> list[str]:

@@ -13,8 +13,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from dashboard import asked, password
-from dashboard.signin import caller
+from dashboard.kit import parameters, password
+from dashboard.kit.signin import caller
 from federation import access
 from federation.access import Act
 
@@ -33,7 +33,7 @@ class Site(AdminSite):
         if request.user.is_authenticated:
             sentence = access.refusal(caller(request), Act.MANAGE_PEOPLE)
             return render(request, "403.html", {"sentence": sentence}, status=403)
-        back = asked.of(request).text("next", longest=2000) or reverse("admin:index")
+        back = parameters.of(request).text("next", longest=2000) or reverse("admin:index")
         return redirect(f"{reverse('login')}?{urlencode({'next': back})}")
 
     def admin_view(self, view: V, cacheable: bool = False) -> V:

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import lanes, protection, wording, words
+from dashboard import lanes
+from dashboard.kit import formats, protection, statuses, times
+from dashboard.kit.statuses import Word
 from dashboard.lanes import Lane, Lanes
-from dashboard.templatetags import ui
-from dashboard.words import Word
 from federation.lifecycle import ENDED, LIVE, OPEN, LatePolicy, RoundFailure, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Participation, Phase, Round, TrainingSession
 from federation.services import rounds, waiting
@@ -94,7 +94,7 @@ class Board:
 
     @property
     def word(self) -> Word | None:
-        return words.ROUND[RoundStatus(self.round.status)] if self.round else None
+        return statuses.ROUND[RoundStatus(self.round.status)] if self.round else None
 
     @property
     def is_active(self) -> bool:
@@ -178,7 +178,7 @@ class Board:
     def learnt(self) -> str:
         """Where a learnt deadline comes from."""
         known = self.session.learnt_deadline if self.session.auto_deadline else None
-        return f"Learnt: {wording.learnt(known)}." if known else ""
+        return f"Learnt: {formats.learnt(known)}." if known else ""
 
     @property
     def near_seconds(self) -> int:
@@ -255,7 +255,7 @@ def _needed(board: Board, coming: Sequence[Lane]) -> list[Why]:
         told = format_html("Next is {}: it {}.", coming[0].client.name, doing(coming[0]))
         return [Why("needed", coming[0].word.icon, "run", _strong(f"{missing} more updates are needed.", told))]
     if coming:
-        names = wording.listed([lane.client.name for lane in coming])
+        names = formats.listed([lane.client.name for lane in coming])
         told = f"The round stays open for {names}, because more updates make a better model."
         return [Why("reached", "check-circle", "ok", _strong("The quorum is reached.", told))]
     return []
@@ -266,10 +266,10 @@ def _slowest(board: Board, coming: Sequence[Lane]) -> list[Why]:
     if not known:
         return []
     slow = max(known, key=lambda lane: lane.left or 0.0)
-    needs = wording.minutes(slow.left or 0.0)
+    needs = formats.minutes(slow.left or 0.0)
     if (slow.left or 0.0) > board.seconds_left:
         assert board.round is not None
-        told = format_html("It needs about {}, and the deadline is in {}.", needs, ui.left(board.round.deadline))
+        told = format_html("It needs about {}, and the deadline is in {}.", needs, times.left(board.round.deadline))
         return [Why("late", "late", "wait", _strong(f"{slow.client.name} would be late.", told))]
     if len(coming) > 1 and len(known) == len(coming) and (slow.left or 0.0) >= lanes.SOON:
         return [Why("last", "clock", "run", format_html("{} is the last: about {} left.", slow.client.name, needs))]
@@ -281,7 +281,7 @@ def _silent(coming: Sequence[Lane]) -> list[Why]:
     if not names:
         return []
     it = "It is" if len(names) == 1 else "They are"
-    told = f"{wording.listed(names)} went silent. {it} waited for until the deadline."
+    told = f"{formats.listed(names)} went silent. {it} waited for until the deadline."
     return [Why("silent", "away", "wait", format_html("{}", told))]
 
 
@@ -290,9 +290,9 @@ def _stalled(coming: Sequence[Lane]) -> list[Why]:
     found = [lane for lane in coming if lane.unheard]
     if not found:
         return []
-    names, since = wording.listed([lane.client.name for lane in found]), min(lane.unheard or 0.0 for lane in found)
+    names, since = formats.listed([lane.client.name for lane in found]), min(lane.unheard or 0.0 for lane in found)
     has, it = ("has", "It is") if len(found) == 1 else ("have", "They are")
-    told = f"{has} sent no word for {wording.minutes(since)}. {it} waited for until the deadline."
+    told = f"{has} sent no word for {formats.minutes(since)}. {it} waited for until the deadline."
     return [Why("stalled", "late", "wait", format_html("<strong>{}</strong> {}", names, told))]
 
 
@@ -317,7 +317,7 @@ def _out(board: Board) -> list[Why]:
 
 def doing(lane: Lane) -> str:
     """What an open seat is at, after its client's name: 'is training: 50 % done'."""
-    rest = f", about {wording.minutes(lane.left)} left" if lane.left is not None and lane.left >= lanes.SOON else ""
+    rest = f", about {formats.minutes(lane.left)} left" if lane.left is not None and lane.left >= lanes.SOON else ""
     if lane.silent:
         return f"is {lane.detail}"
     if lane.unheard:
@@ -325,9 +325,9 @@ def doing(lane: Lane) -> str:
     if lane.seat.status == SeatStatus.INVITED:
         return "has not taken the work yet"
     if lane.seat.phase == Phase.UPLOADING:
-        return f"is sending it: {ui.share(lane.seat.done)}{rest}"
+        return f"is sending it: {formats.share(lane.seat.done)}{rest}"
     if lane.seat.phase == Phase.TRAINING:
-        done = f": {ui.share(lane.seat.done)} done" if lane.seat.done >= 0.01 else ""
+        done = f": {formats.share(lane.seat.done)} done" if lane.seat.done >= 0.01 else ""
         return f"is training{done}{rest}"
     if lane.seat.phase == Phase.EVALUATING:
         return "is evaluating"
@@ -383,18 +383,18 @@ def extension_seconds(round_seconds: int) -> int:
 def _extend(board: Board, slow: Lane | None) -> Action:
     assert board.round is not None
     seconds = extension_seconds(board.session.round_seconds)
-    moved = format_html("The deadline moves to {}", ui.clock(board.round.deadline + timedelta(seconds=seconds)))
+    moved = format_html("The deadline moves to {}", times.clock(board.round.deadline + timedelta(seconds=seconds)))
     left = slow.left if slow else None
     late = left is not None and left > board.seconds_left
     spare = board.seconds_left + seconds - (left or 0.0)
     if late and slow and spare > 0:
-        spared = wording.minutes(spare)
+        spared = formats.minutes(spare)
         moved = format_html("{}; {} would make it with {} to spare.", moved, slow.client.name, spared)
     elif late and slow:
         moved = format_html("{}; still too short for {}.", moved, slow.client.name)
     else:
         moved = format_html("{}.", moved)
-    label = f"Extend by {wording.span(seconds)}"
+    label = f"Extend by {formats.span(seconds)}"
     advised = late and spare > 0
     return Action("round_extend", "clock-plus", label, moved, advised=advised, field="seconds", value=seconds)
 
@@ -429,17 +429,17 @@ def skip_effect(board: Board, lane: Lane) -> str:
     kept = f"What {name} sends later {late_effect(board.session)}."
     if others:
         have = "has" if len(others) == 1 else "have"
-        return f"The round closes as soon as {wording.listed(others)} {have} reported. {kept}"
-    return f"The round closes at once with {wording.count(board.reported, 'update')}. {kept}"
+        return f"The round closes as soon as {formats.listed(others)} {have} reported. {kept}"
+    return f"The round closes at once with {formats.count(board.reported, 'update')}. {kept}"
 
 
 def _finish(board: Board, coming: Sequence[Lane]) -> Action:
     if board.missing:
         why = rounds.not_yet(board.session, board.missing)
         return Action("round_finish", "flag", "Finish now", why, off=True)
-    names = wording.listed([lane.client.name for lane in coming])
+    names = formats.listed([lane.client.name for lane in coming])
     late = f" {names} {'comes' if len(coming) == 1 else 'come'} too late and will be labelled so." if coming else ""
-    told = f"Aggregates {wording.count(board.reported, 'update')}.{late}"
+    told = f"Aggregates {formats.count(board.reported, 'update')}.{late}"
     gone = len(coming) > 1 and all(lane.is_quiet for lane in coming)  # of a single one skipping does the same
     return Action("round_finish", "flag", "Finish now …", told, advised=gone, asks=True)
 

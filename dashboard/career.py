@@ -11,8 +11,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from dashboard import words
-from dashboard.words import Word
+from dashboard.kit import statuses
+from dashboard.kit.statuses import Word
 from federation import parsing
 from federation.lifecycle import COUNTED, OPEN
 from federation.models import Client, Participation
@@ -54,7 +54,7 @@ def turns(client: Client) -> QuerySet[Participation]:
 
 
 def described(seats: Sequence[Participation]) -> list[Turn]:
-    return [Turn(seat, words.of_seat(seat)) for seat in seats]
+    return [Turn(seat, statuses.of_seat(seat)) for seat in seats]
 
 
 def times(seats: Sequence[Participation]) -> dict[str, float]:

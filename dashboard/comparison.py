@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
-from dashboard import charts, protection, wording, words
-from dashboard.words import Word
+from dashboard.kit import charts, formats, protection, statuses
+from dashboard.kit.statuses import Word
 from federation.lifecycle import SessionStatus
 from federation.models import GlobalModel, Participation, TrainingSession
 from federation.services.models import choosing
@@ -34,7 +34,7 @@ class Line:
 
     @property
     def word(self) -> Word:
-        return words.SESSION[SessionStatus(self.session.status)]
+        return statuses.SESSION[SessionStatus(self.session.status)]
 
     @property
     def completed(self) -> int:
@@ -177,11 +177,11 @@ def _described(session: TrainingSession) -> dict[str, str]:
         **_options(session.strategy_options),
         "Compression of updates": session.compression,
         **_options(session.compression_options),
-        "Rounds": wording.number(session.rounds),
+        "Rounds": formats.number(session.rounds),
         "Clients asked": str(session.cohort_size or "everyone online"),
         "Tags of clients": ", ".join(session.client_tags) or "any",
-        "Quorum": wording.number(session.quorum),
-        "Time for a round": "learnt" if session.auto_deadline else wording.duration(session.round_seconds),
+        "Quorum": formats.number(session.quorum),
+        "Time for a round": "learnt" if session.auto_deadline else formats.duration(session.round_seconds),
         "Retries of a failed round": str(session.max_retries),
         "If a round fails": session.get_on_round_failure_display(),
         "If an update is late": session.get_late_policy_display(),
@@ -193,4 +193,4 @@ def _described(session: TrainingSession) -> dict[str, str]:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, str]:
-    return {wording.spaced(name): wording.setting(value) for name, value in given.items()}
+    return {formats.spaced(name): formats.setting(value) for name, value in given.items()}

@@ -11,9 +11,9 @@ from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import registry, wording
+from dashboard import registry
+from dashboard.kit import formats
 from dashboard.registry import Ingredient
-from dashboard.templatetags import ui
 from federation import parsing
 from federation.lifecycle import SeatStatus
 from federation.models import Client, GlobalModel, Participation, TrainingSession
@@ -149,8 +149,8 @@ def _label_cells(client: Client, found: Counter[str] | None, heads: Sequence[str
     largest = 0.5  # of its examples: the darkest, so that maps of several sessions are read alike
     return [
         Cell(
-            wording.number(n := named.get(label, 0)),
-            f"{client.name}, {label}: {wording.number(n)} of {wording.number(whole)}, {ui.share(n / whole)}",
+            formats.number(n := named.get(label, 0)),
+            f"{client.name}, {label}: {formats.number(n)} of {formats.number(whole)}, {formats.share(n / whole)}",
             _level(n / whole / largest),
         )
         for label in heads
@@ -169,7 +169,7 @@ def _furthest(clients: Sequence[Client], counted: dict[int, Counter[str]], whole
         return "The mixes of labels are alike."
     return format_html(
         "Furthest from the mix of the others: <strong>{}</strong> ({}: {}, {} elsewhere).",
-        client.name, label, ui.share(own), ui.share(others),
+        client.name, label, formats.share(own), formats.share(others),
     )  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def by_round(session: TrainingSession, measure: str) -> Heat:
         if value is not None:
             values.setdefault(seat.client, {})[seat.round_id] = value
     largest = max((value for found in values.values() for value in found.values()), default=1.0) or 1.0
-    say: Callable[[float], str] = wording.number if measure == "examples" else _short
+    say: Callable[[float], str] = formats.number if measure == "examples" else _short
     rows = [
         HeatRow(
             client,

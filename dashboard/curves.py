@@ -19,7 +19,7 @@ import numpy.typing as npt
 from django.db import connection
 from django.db.models import QuerySet, Sum
 
-from dashboard.asked import Asked
+from dashboard.kit.parameters import Parameters
 from federation import parsing
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
@@ -90,7 +90,7 @@ def left_out(session: TrainingSession) -> list[dict[str, Any]]:
     return [{"client": name, "points": points} for name, points in found[:MOST_NAMED]]
 
 
-def view_of(asked: Asked) -> View:
+def view_of(asked: Parameters) -> View:
     """What a browser asks for. Invalid values count as missing."""
     weight, ends = asked.number("smooth"), (asked.number("from"), asked.number("to"))
     return View(

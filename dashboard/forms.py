@@ -11,7 +11,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from dashboard import overview, protection, wording
+from dashboard import overview
+from dashboard.kit import formats, protection
 from federation import parsing, session_settings, tags
 from federation.errors import Invalid
 from federation.fl.defences import Defence
@@ -77,7 +78,7 @@ class Number(forms.CharField):
 def _field(option: Option, **kwargs: Any) -> forms.Field:
     """The field in which one types an option of a workload, a strategy or the training."""
     about: dict[str, Any] = {
-        "label": wording.spaced(option.name),
+        "label": formats.spaced(option.name),
         "help_text": option.help,
         "initial": option.default,
         "required": False,
@@ -143,14 +144,14 @@ class NewSessionForm(forms.Form):
     max_retries = Whole(label="Retries", help_text="How often a failed round opens again.")
     on_round_failure = forms.ChoiceField(
         label="If a round fails",
-        choices=[(policy.value, wording.capital(policy.label)) for policy in RoundFailure],
+        choices=[(policy.value, formats.capital(policy.label)) for policy in RoundFailure],
         initial=RoundFailure.RETRY,
         required=False,
         help_text="After its retries the session fails, or goes on from the last model.",
     )
     late_policy = forms.ChoiceField(
         label="If an update is late",
-        choices=[(policy.value, wording.capital(policy.label)) for policy in LatePolicy],
+        choices=[(policy.value, formats.capital(policy.label)) for policy in LatePolicy],
         initial=LatePolicy.DROP,
         required=False,
         help_text="In the next round it counts the less, the older the model that it was trained from.",
@@ -353,7 +354,7 @@ def _key(model: GlobalModel) -> str:
 
 def _label(model: GlobalModel, session: TrainingSession, *, best: bool) -> str:
     accuracy = choosing.value(model, "metrics", "accuracy")
-    result = "" if accuracy is None else f", accuracy {wording.metric(accuracy)}"
+    result = "" if accuracy is None else f", accuracy {formats.metric(accuracy)}"
     return f"{session.name}, v{model.version}{' (best)' if best else ''}{result}"
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from django.db.models import Count, F, Q, Sum
 
-from dashboard import charts, timeline, words
-from dashboard.words import Word
+from dashboard import timeline
+from dashboard.kit import charts, statuses
+from dashboard.kit.statuses import Word
 from federation.lifecycle import ACTIVE, COUNTED, FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
 from federation.services.models import choosing
@@ -129,7 +130,7 @@ def _updates(of: Q, model: str) -> dict[int, int]:
 def _rounds(past: Sequence[Round]) -> list[PastRound]:
     found = {
         round_.pk: PastRound(
-            round_, words.ROUND[RoundStatus(round_.status)], round_.is_over and round_.status == RoundStatus.FAILED
+            round_, statuses.ROUND[RoundStatus(round_.status)], round_.is_over and round_.status == RoundStatus.FAILED
         )
         for round_ in past
     }
@@ -150,7 +151,7 @@ def _add_seats(found: dict[int, PastRound]) -> None:
     by_round: defaultdict[int, list[Participation]] = defaultdict(list)
     rows = Participation.objects.filter(round__in=found).select_related("client").order_by("round", "seat")
     for seat in rows:
-        found[seat.round_id].seats.append((seat.client, words.of_seat(seat)))
+        found[seat.round_id].seats.append((seat.client, statuses.of_seat(seat)))
         by_round[seat.round_id].append(seat)
     for pk, seats in by_round.items():
         if found[pk].round.closed_at is not None:

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from dashboard import wording, words
 from dashboard.curves import LEAST_DONE
-from dashboard.words import Word
+from dashboard.kit import formats, statuses
+from dashboard.kit.statuses import Word
 from federation import parsing
 from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import Client, Metric, Participation, Phase, Round
@@ -19,7 +19,6 @@ MOST = 100  # lanes on a page
 SOON = 2.0  # seconds; an estimate below it is not worth its words
 QUIET = 5.0  # seconds without progress from which on a pace counts them too
 ROOM = {"start": (0.04, 0.2), "middle": (0.13, 0.13), "end": (0.2, 0.04)}  # around now, as in static/js/times.js
-STALLED = 15.0  # seconds without a word at work; an agent that lives says so every 10
 SCALES = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
 TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800)
 
@@ -154,21 +153,21 @@ def of(round_: Round, found: Sequence[Participation], *, now: datetime) -> Lanes
         scale=scale,
         ticks=_ticks(scale),
         now=elapsed / scale if round_.closed_at is None else None,
-        now_text=wording.clock(elapsed),
+        now_text=formats.clock(elapsed),
         deadline=deadline / scale if deadline <= scale else None,
-        deadline_text=wording.clock(deadline),
+        deadline_text=formats.clock(deadline),
     )
 
 
 def _lane(seat: Participation, round_: Round, stop: datetime, now: datetime) -> Lane:
     left = _left(seat, now) if seat.is_open else None
     silent = seat.is_open and not seat.client.is_online(now)
-    since = None if silent else unheard(seat, now)
+    since = None if silent else statuses.unheard(seat, now)
     return Lane(
         seat=seat,
         client=seat.client,
-        word=words.of_seat(seat),
-        detail=f"no word for {wording.minutes(since)}" if since else _detail(seat, round_, left, silent, now),
+        word=statuses.of_seat(seat),
+        detail=f"no word for {formats.minutes(since)}" if since else _detail(seat, round_, left, silent, now),
         left=None if silent or since else left,
         silent=silent,
         unheard=since,
@@ -188,17 +187,9 @@ def _left(seat: Participation, now: datetime) -> float | None:
     spent, since = (seat.progress_at - seat.phase_at).total_seconds(), (now - seat.progress_at).total_seconds()
     to_come = (1 - seat.done) / seat.done
     a_step = spent / (getattr(seat, "last_step", None) or 1)
-    if since > min(STALLED, max(QUIET, 3 * a_step)):
+    if since > min(statuses.STALLED, max(QUIET, 3 * a_step)):
         return (spent + since) * to_come
     return max(0.0, spent * to_come - since)
-
-
-def unheard(seat: Participation, now: datetime) -> float | None:
-    """Seconds without a word of an open seat's work, where they are too many."""
-    if seat.status != SeatStatus.TRAINING or seat.progress_at is None:
-        return None
-    since = (now - seat.progress_at).total_seconds()
-    return since if since > STALLED else None
 
 
 def phases(seat: Participation, round_: Round, stop: datetime) -> list[Stop]:
@@ -228,19 +219,19 @@ def _spans(opened: datetime, ends: Iterable[tuple[str, datetime]]) -> list[Stop]
 def _detail(seat: Participation, round_: Round, left: float | None, silent: bool, now: datetime) -> str:
     if silent:
         heard = seat.client.last_seen
-        return f"silent for {wording.minutes((now - heard).total_seconds())}" if heard else "it left"
+        return f"silent for {formats.minutes((now - heard).total_seconds())}" if heard else "it left"
     if seat.status == SeatStatus.INVITED:
         return "not yet taken"
     if seat.status == SeatStatus.TRAINING:
-        rest = f"about {wording.minutes(left)} left" if left is not None and left >= SOON else ""
+        rest = f"about {formats.minutes(left)} left" if left is not None and left >= SOON else ""
         parts = [_how_far(seat), rest]
         return ", ".join(part for part in parts if part)
     if seat.status in COUNTED:
-        after = f"after {wording.duration(seat.reported_at - round_.opened_at)}" if seat.reported_at else ""
+        after = f"after {formats.duration(seat.reported_at - round_.opened_at)}" if seat.reported_at else ""
         loss = parsing.number(seat.metrics.get("train_loss") if isinstance(seat.metrics, dict) else None)
-        return after + ("" if loss is None else f", loss {wording.metric(loss)}")
+        return after + ("" if loss is None else f", loss {formats.metric(loss)}")
     if seat.status == SeatStatus.LATE:
-        return words.of_late(seat, round_.session)
+        return statuses.of_late(seat, round_.session)
     return seat.reason.rstrip(".")
 
 
@@ -248,7 +239,7 @@ def _how_far(seat: Participation) -> str:
     if seat.phase == Phase.UPLOADING:
         if not seat.upload_length:
             return ""
-        whole, unit = wording.size(seat.upload_length)
+        whole, unit = formats.size(seat.upload_length)
         return f"{float(whole) * min(1.0, seat.upload_offset / seat.upload_length):.1f} of {whole} {unit}"
     step = getattr(seat, "last_step", None)
     if seat.phase == Phase.TRAINING and step:

@@ -11,16 +11,16 @@ from django.db.models import Q, QuerySet
 from django.utils.html import strip_tags
 from django.utils.http import urlencode
 
-from dashboard import sentences, wording
-from dashboard.asked import Asked
-from dashboard.sentences import Line
-from federation.models import Client, Event, TrainingSession
+from dashboard.kit import event_sentences, formats
+from dashboard.kit.event_sentences import Line
+from dashboard.kit.parameters import Parameters
+from federation.models import STEERING, Client, Event, TrainingSession
 
 LINES = 50
 MOST_LINES = 2000
 MOST_READ = 10_000  # entries that are looked through for a text, unless one asks for all
 SHOWS = {"": "All", "problems": "Problems", "people": "By people"}
-KINDS = {"problems": sentences.PROBLEMS, "people": sentences.BY_PEOPLE}
+KINDS = {"problems": event_sentences.PROBLEMS, "people": STEERING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Wanted:
         return replace(self, deep=True)
 
 
-def wanted(asked: Asked) -> Wanted:
+def wanted(asked: Parameters) -> Wanted:
     """Read from an address."""
     client = asked.whole("client")
     return Wanted(
@@ -104,7 +104,7 @@ def _rows(session: TrainingSession, asked: Wanted) -> QuerySet[Event]:
 def _matching(rows: QuerySet[Event], text: str) -> Iterator[Line]:
     """Those whose sentence holds the text, as one reads it."""
     for event in rows.iterator(chunk_size=200):
-        line = sentences.line(event, event.kind)
+        line = event_sentences.line(event, event.kind)
         if not text or text in unescape(strip_tags(line.sentence)).casefold():
             yield line
 
@@ -113,4 +113,4 @@ def _kinds(session: TrainingSession) -> list[tuple[str, str]]:
     """The kinds that there are in this log: 'Update received'."""
     found = Event.objects.filter(session=session).exclude(kind=Event.Kind.METRICS_REPORTED)
     names = found.order_by("kind").values_list("kind", flat=True).distinct()
-    return [(kind, wording.capital(kind.replace(".", " "))) for kind in names]
+    return [(kind, formats.capital(kind.replace(".", " "))) for kind in names]

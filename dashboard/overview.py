@@ -18,11 +18,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import board, charts, curves, history, lanes, sentences, wording, words
+from dashboard import board, curves, history, lanes
 from dashboard.board import Board
 from dashboard.history import Progress
-from dashboard.sentences import Line
-from dashboard.words import Word
+from dashboard.kit import charts, event_sentences, formats, statuses
+from dashboard.kit.event_sentences import Line
+from dashboard.kit.statuses import Word
 from federation import parsing
 from federation.fl.version import __version__
 from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
@@ -77,9 +78,9 @@ class Running:
     @property
     def word(self) -> Word:
         if self.session.status == SessionStatus.PAUSED:
-            return words.SESSION[SessionStatus.PAUSED]
+            return statuses.SESSION[SessionStatus.PAUSED]
         waits = any(why.kind in URGENT for why in self.board.why) or not self.board.is_active
-        return words.WAITING if waits else words.SESSION[SessionStatus.RUNNING]
+        return statuses.WAITING if waits else statuses.SESSION[SessionStatus.RUNNING]
 
     @property
     def why(self) -> SafeString | str:
@@ -172,7 +173,7 @@ def results(sessions: Sequence[TrainingSession]) -> list[Result]:
     return [
         Result(
             session,
-            words.SESSION[SessionStatus(session.status)],
+            statuses.SESSION[SessionStatus(session.status)],
             _completed(models[session.pk]),
             max(models[session.pk], key=lambda model: model.version, default=None),
             choosing.best(models[session.pk]),
@@ -222,7 +223,7 @@ def _of_server(state: ServerState) -> list[Item]:
         text = "Rounds neither open nor close. Start the worker and the beat."
         found.append(Item("warning", "bad", "No worker is at work", text))
     if state.disk_share >= NEARLY_FULL:
-        used, total = wording.size(state.disk_used), wording.size(state.disk_total)
+        used, total = formats.size(state.disk_used), formats.size(state.disk_total)
         text = format_html("{} {} of {} {}. Delete sessions that you don't need.", *used, *total)
         title = format_html("The disk is {}\u202f% full", round(100 * state.disk_share))
         found.append(Item("disk", "wait", title, text))
@@ -236,7 +237,7 @@ def _alerts() -> list[Item]:
     if first is None:
         return []
     text = format_html('{} <a href="{}">See all</a>', first.sentence, reverse("alerts"))
-    return [Item("alerts", "bad", f"{wording.count(count, 'alert')} open", text)]
+    return [Item("alerts", "bad", f"{formats.count(count, 'alert')} open", text)]
 
 
 def _of_running(running: Sequence[Running]) -> list[Item]:
@@ -257,9 +258,9 @@ def _quiet(now: datetime) -> list[Item]:
     gone = [client for client in seen if not client.is_online(now)]
     if not gone:
         return []
-    names = wording.listed([client.name for client in gone])
+    names = formats.listed([client.name for client in gone])
     title = f"{names} {'has' if len(gone) == 1 else 'have'} gone quiet"
-    since = wording.minutes((now - gone[0].last_seen).total_seconds()) if gone[0].last_seen else ""
+    since = formats.minutes((now - gone[0].last_seen).total_seconds()) if gone[0].last_seen else ""
     text = format_html(
         'Silent for {}{}. Does the machine run, and reach this server? <a href="{}?state=away">Who is away</a>',
         "" if len(gone) == 1 else "up to ",
@@ -296,10 +297,10 @@ def happened() -> list[Line]:
     rows = Event.objects.exclude(kind__in=QUIET).select_related("session").order_by("-pk")
     told = []
     for event in rows[:HAPPENED]:
-        line = sentences.line(event, event.kind)
+        line = event_sentences.line(event, event.kind)
         told.append(_in_session(line, event.session))
     own = ServerEvent.objects.exclude(kind__startswith="session.")  # those repeat the sessions' logs
-    told += sentences.lines(own.order_by("-seq")[:HAPPENED])
+    told += event_sentences.lines(own.order_by("-seq")[:HAPPENED])
     return sorted(told, key=lambda line: line.time, reverse=True)[:HAPPENED]
 
 
@@ -329,7 +330,7 @@ def _database() -> str:
     if connection.vendor == "sqlite":
         file = Path(str(connection.settings_dict["NAME"]))
         held = file.stat().st_size if file.exists() else 0
-        return "SQLite, " + " ".join(wording.size(held))
+        return "SQLite, " + " ".join(formats.size(held))
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_database_size(current_database())")
-        return f"{connection.display_name}, " + " ".join(wording.size(cursor.fetchone()[0]))
+        return f"{connection.display_name}, " + " ".join(formats.size(cursor.fetchone()[0]))

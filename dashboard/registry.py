@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce
 
-from dashboard import charts
-from dashboard.measured import Measured
+from dashboard.kit import charts
+from dashboard.kit.measured import Measured
 from federation import parsing, storage
 from federation.fl.strategies.strategy import discount
 from federation.models import GlobalModel, Participation

@@ -12,8 +12,8 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, TextField, Window
 from django.db.models.functions import Cast, RowNumber
 
-from dashboard import lanes, wording, words
-from dashboard.words import Word
+from dashboard.kit import formats, statuses
+from dashboard.kit.statuses import Word
 from federation.lifecycle import ACTIVE, COUNTED, OPEN, RoundStatus, SeatStatus
 from federation.models import Client, Participation, Phase
 from federation.services import info as infos
@@ -121,19 +121,19 @@ def places(clients: Sequence[Client], *, now: datetime) -> list[Place]:
 
 
 def _place(client: Client, seat: Participation | None, now: datetime) -> Place:
-    word = words.of_client(client, seat, online=client.is_online(now))
+    word = statuses.of_client(client, seat, online=client.is_online(now))
     return Place(client, word, _doing(client, seat, word, now), seat)
 
 
 def _doing(client: Client, seat: Participation | None, word: Word, now: datetime) -> str:
-    if word == words.REMOVED:
+    if word == statuses.REMOVED:
         return "it can come back only by a new invitation, as another client"
-    if word == words.DISABLED:
+    if word == statuses.DISABLED:
         return "takes part in no round"
-    if word == words.AWAY:
+    if word == statuses.AWAY:
         if client.last_seen is None:
             return "left; it comes back by itself"
-        silent = wording.minutes((now - client.last_seen).total_seconds())
+        silent = formats.minutes((now - client.last_seen).total_seconds())
         holds = f", in round {seat.round.number} of {seat.round.session.name}" if seat and seat.is_open else ""
         return f"silent for {silent}{holds}"
     if seat is None:
@@ -146,12 +146,12 @@ def _doing(client: Client, seat: Participation | None, word: Word, now: datetime
 
 def act(seat: Participation, now: datetime) -> str:
     """What an open seat is at."""
-    since = lanes.unheard(seat, now)
+    since = statuses.unheard(seat, now)
     if since:
-        return f"no word for {wording.minutes(since)}"
+        return f"no word for {formats.minutes(since)}"
     if seat.status == SeatStatus.INVITED:
         return "offered work"
-    done = f" {seat.done:.0%}".replace("%", f"{wording.THIN}%") if seat.phase and seat.done else ""
+    done = f" {seat.done:.0%}".replace("%", f"{formats.THIN}%") if seat.phase and seat.done else ""
     return f"{seat.phase or Phase.DOWNLOADING}{done}"
 
 

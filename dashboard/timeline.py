@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import lanes, wording, words
-from dashboard.words import Word
+from dashboard import lanes
+from dashboard.kit import formats, statuses
+from dashboard.kit.statuses import Word
 from federation.lifecycle import COUNTED, RoundStatus
 from federation.models import Client, Participation, Round, TrainingSession
 
@@ -103,7 +104,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        return f"{self.client.name}: kept {self.kept_rounds} of {wording.count(len(self.bars), 'round')} open"
+        return f"{self.client.name}: kept {self.kept_rounds} of {formats.count(len(self.bars), 'round')} open"
 
     def median(self, phase: str) -> float | None:
         found = self.seconds.get(phase)
@@ -187,7 +188,7 @@ def _slots(rounds: Sequence[Round]) -> list[Slot]:
     slots, x = [], 0.0
     for one, width in zip(rounds, widths, strict=True):
         share = width / sum(widths)
-        slots.append(Slot(one, words.ROUND[RoundStatus(one.status)], x, share))
+        slots.append(Slot(one, statuses.ROUND[RoundStatus(one.status)], x, share))
         x += share
     return slots
 
@@ -223,7 +224,7 @@ def _add(row: Row, slot: Slot, seat: Participation, kept: float, spent: Counter[
         spent[KINDS[phase]] += end - begin  # type: ignore[assignment]
     if seat.status in COUNTED:
         spent["aggregation"] += (_end(slot.round) - collected).total_seconds()  # type: ignore[assignment]
-    word = words.of_seat(seat)
+    word = statuses.of_seat(seat)
     pieces = [(phase, slot.at(begin), slot.at(end) - slot.at(begin)) for phase, begin, end in stops]
     done = slot.at(stops[-1][2]) if stops else slot.x
     row.bars.append(Bar(slot, seat, word, _title(row.client, slot, seat, word, stops), pieces, done, kept))
@@ -231,7 +232,7 @@ def _add(row: Row, slot: Slot, seat: Participation, kept: float, spent: Counter[
 
 def _title(client: Client, slot: Slot, seat: Participation, word: Word, stops: Iterable[lanes.Stop]) -> str:
     names = {"offered": "offered", "down": "download", "train": "training", "up": "upload", "wait": "waiting"}
-    spans = ", ".join(f"{names[phase]} {wording.duration(end - begin)}" for phase, begin, end in stops)
+    spans = ", ".join(f"{names[phase]} {formats.duration(end - begin)}" for phase, begin, end in stops)
     reason = f": {seat.reason.rstrip('.')}" if seat.reason and seat.status not in COUNTED else ""
     return f"{client.name}, {slot.round}: {spans or 'no work done'}; {word.text.lower()}{reason}"
 
@@ -261,8 +262,8 @@ def _saved(rows: Mapping[int, Row], lost: Counter[frozenset[int]], slots: Sequen
     rounds = "this round" if len(slots) == 1 else f"these {len(slots)} rounds"
     return format_html(
         "Without waiting for <strong>{}</strong>, {} would have taken {} less of {}.",
-        wording.listed([row.client.name for row in worst]),
+        formats.listed([row.client.name for row in worst]),
         rounds,
-        wording.duration(seconds),
-        wording.duration(whole),
+        formats.duration(seconds),
+        formats.duration(whole),
     )

@@ -5,7 +5,8 @@ All but the sign-in page and the one for the first account need somebody signed 
 
 from django.urls import URLPattern, path
 
-from dashboard.signin import ActOf, View, guarded
+from dashboard.kit import banner
+from dashboard.kit.signin import ActOf, View, guarded
 from dashboard.views import (
     account,
     activity,
@@ -14,7 +15,6 @@ from dashboard.views import (
     clients,
     compare,
     first_account,
-    health,
     keys,
     models,
     new_session,
@@ -41,7 +41,7 @@ urlpatterns = [
     page("", overview.page, name="overview"),
     page("overview/parts/", overview.parts, name="overview_parts"),
     page("overview/launch/", overview.launch, name="first_launch", act=Act.STEER_SESSIONS),
-    path("health/", health.banner, name="health"),
+    path("health/", banner.fragment, name="health"),
     page("find/", overview.find, name="find"),
     page("sessions/", sessions.index, name="sessions"),
     page("sessions/rows/", sessions.rows, name="session_rows"),

@@ -1,16 +1,14 @@
 """The pieces of which every page is made: icons, states, client names, numbers, times."""
 
-from datetime import datetime
 from typing import Any
 
 from django import template
 from django.templatetags.static import static
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard import protection, wording
-from dashboard.words import Word
+from dashboard.kit import formats, protection, times
+from dashboard.kit.statuses import Word
 from federation.models import Client, GlobalModel
 
 register = template.Library()
@@ -61,46 +59,11 @@ def colour(client: Client) -> str:
     return f"c{client.ordinal}" if client.ordinal <= COLOURS else "c-rest"
 
 
-# ---- times: the server writes UTC, static/js/times.js rewrites them in the viewer's zone and keeps them true
+# ---- times
 
 
-@register.simple_tag
-def clock(moment: datetime | None) -> SafeString:
-    """10:54:30."""
-    if moment is None:
-        return SafeString("–")
-    return format_html('<time datetime="{}" data-time="clock">{}</time>', moment.isoformat(), f"{moment:%H:%M:%S}")
-
-
-@register.simple_tag
-def date(moment: datetime | None) -> SafeString:
-    """12 Jan, 10:54."""
-    if moment is None:
-        return SafeString("–")
-    return format_html('<time datetime="{}" data-time="date">{}</time>', moment.isoformat(), f"{moment:%d %b, %H:%M}")
-
-
-@register.simple_tag
-def ago(moment: datetime | None) -> SafeString:
-    """3 min ago."""
-    if moment is None:
-        return SafeString("never")
-    text = wording.minutes((timezone.now() - moment).total_seconds())
-    return format_html('<time datetime="{}" data-time="ago">{} ago</time>', moment.isoformat(), text)
-
-
-@register.simple_tag
-def since(moment: datetime) -> SafeString:
-    """3 min 12 s, growing."""
-    text = wording.duration(timezone.now() - moment)
-    return format_html('<time datetime="{}" data-time="since">{}</time>', moment.isoformat(), text)
-
-
-@register.simple_tag
-def left(moment: datetime) -> SafeString:
-    """3 min 12 s, shrinking."""
-    seconds = max(0, round((moment - timezone.now()).total_seconds()))
-    return format_html('<time datetime="{}" data-time="left">{}</time>', moment.isoformat(), wording.span(seconds))
+for tag in (times.clock, times.date, times.ago, times.since, times.left):
+    register.simple_tag(tag)
 
 
 # ---- numbers
@@ -120,36 +83,36 @@ def protection_(defences: object) -> str:
 
 @register.filter
 def number(value: float | None) -> str:
-    return "–" if value is None else wording.number(value)
+    return "–" if value is None else formats.number(value)
 
 
 @register.filter
 def duration(value: Any) -> str:
-    return "–" if value is None else wording.duration(value)
+    return "–" if value is None else formats.duration(value)
 
 
 @register.filter
 def minutes(seconds: float) -> str:
-    return wording.minutes(seconds)
+    return formats.minutes(seconds)
 
 
 @register.filter
 def size(num_bytes: int | None) -> SafeString:
     if num_bytes is None:
         return SafeString("–")
-    value, unit = wording.size(num_bytes)
+    value, unit = formats.size(num_bytes)
     return format_html('{} <span class="unit">{}</span>', value, unit)
 
 
 @register.filter
 def metric(value: float | None) -> str:
-    return "–" if value is None else wording.metric(value)
+    return "–" if value is None else formats.metric(value)
 
 
 @register.filter
 def count(value: int, noun: str) -> str:
     """{{ 3|count:"client" }}: 3 clients."""
-    return wording.count(value, noun)
+    return formats.count(value, noun)
 
 
 @register.filter
@@ -161,7 +124,7 @@ def percent(fraction: float) -> str:
 @register.filter
 def share(fraction: float) -> str:
     """For people: 38 %."""
-    return f"{100 * fraction:.0f}{wording.THIN}%"
+    return formats.share(fraction)
 
 
 @register.filter
@@ -172,7 +135,7 @@ def part_of(value: float, whole: float) -> float:
 @register.filter
 def metric_or_dash(value: float | None) -> str:
     """With a minus that is as wide as a digit."""
-    return "–" if value is None else wording.metric(value).replace("-", "−")
+    return "–" if value is None else formats.metric(value).replace("-", "−")
 
 
 @register.filter
@@ -189,13 +152,13 @@ def short(digest: str) -> str:
 @register.filter
 def spaced(name: str) -> str:
     """learning_rate: Learning rate."""
-    return wording.spaced(name)
+    return formats.spaced(name)
 
 
 @register.filter
 def setting(value: object) -> str:
     """True: yes."""
-    return wording.setting(value)
+    return formats.setting(value)
 
 
 @register.filter
@@ -207,9 +170,9 @@ def signed(change: float) -> str:
 @register.filter
 def clocked(seconds: float) -> str:
     """3:12."""
-    return wording.clock(seconds)
+    return formats.clock(seconds)
 
 
-@register.filter
-def times(value: int, factor: int) -> int:
+@register.filter(name="times")
+def multiplied(value: int, factor: int) -> int:
     return value * factor

@@ -10,8 +10,8 @@ from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils import timezone
 
-from dashboard import asked
-from dashboard.context import following
+from dashboard.kit import parameters
+from dashboard.kit.frame import following
 from federation import passwords
 from federation.errors import Refused
 from federation.services import first_account, signins
@@ -33,7 +33,7 @@ class SignIn(auth.LoginView):
 
 def locked_out(request: HttpRequest, response: HttpResponse, *_: object) -> HttpResponse:
     """The answer after too many wrong passwords; django-axes calls it."""
-    refusal = passwords.locked_out(request, asked.form(request).text("username", longest=signins.NAME_CHARACTERS))
+    refusal = passwords.locked_out(request, parameters.form(request).text("username", longest=signins.NAME_CHARACTERS))
     if refusal is None:  # the wait has just ended
         return response
     return _not_now(request, refusal)
@@ -42,8 +42,8 @@ def locked_out(request: HttpRequest, response: HttpResponse, *_: object) -> Http
 def _not_now(request: HttpRequest, refusal: Refused) -> HttpResponse:
     """The sign-in page with the reason, and when to try again."""
     context = {
-        "form": {"username": {"value": asked.form(request).text("username", longest=signins.NAME_CHARACTERS)}},
-        "next": asked.form(request).text("next", longest=2000),
+        "form": {"username": {"value": parameters.form(request).text("username", longest=signins.NAME_CHARACTERS)}},
+        "next": parameters.form(request).text("next", longest=2000),
         "refusal": str(refusal),
     }
     response = render(request, "account/sign_in.html", context, status=refusal.status)

@@ -10,8 +10,9 @@ from django.shortcuts import render
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
-from dashboard import activity, asked
-from dashboard.context import follow_live, following
+from dashboard import activity
+from dashboard.kit import parameters
+from dashboard.kit.frame import follow_live, following
 
 
 @require_GET
@@ -26,7 +27,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 def _rows(request: HttpRequest) -> dict[str, Any]:
     follow = follow_live()
-    query = asked.of(request)
+    query = parameters.of(request)
     area, by = query.choice("area", activity.AREAS), query.text("by")
     return {
         "follow": follow,

@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, asked, wording
-from dashboard.context import following
-from dashboard.signin import Request, caller
+from dashboard.kit import formats, parameters, responses
+from dashboard.kit.frame import following
+from dashboard.kit.signin import Request, caller
 from federation import access
 from federation.access import Act
 from federation.errors import Conflict, Invalid
@@ -89,13 +89,13 @@ def parts(request: HttpRequest) -> HttpResponse:
 
 
 def _lists(request: HttpRequest) -> dict[str, Any]:
-    show = asked.of(request).choice("show", ("all",))
+    show = parameters.of(request).choice("show", ("all",))
     found = Alert.objects.select_related("rule", "session", "client").prefetch_related("deliveries")
     if not show:
         found = found.filter(acknowledged_at=None)
     return {
         "show": show,
-        "page": Paginator(found, PER_PAGE).get_page(asked.of(request).page()),
+        "page": Paginator(found, PER_PAGE).get_page(parameters.of(request).page()),
         "open": Alert.objects.filter(acknowledged_at=None).count(),
         "rules": [(rule, KINDS[AlertRule.Kind(rule.kind)]) for rule in AlertRule.objects.all()],
         "kinds": KINDS,
@@ -105,7 +105,7 @@ def _lists(request: HttpRequest) -> dict[str, Any]:
 
 def act_of_rule(request: HttpRequest, rule_id: int | None = None) -> Act:
     """Only staff may handle a rule that has or gets a webhook, because it makes this server call an address."""
-    given = asked.form(request).text("webhook_url", longest=1000)
+    given = parameters.form(request).text("webhook_url", longest=1000)
     has_one = rule_id is not None and AlertRule.objects.filter(pk=rule_id).exclude(webhook_url="").exists()
     return Act.SET_WEBHOOKS if given or has_one else Act.MANAGE_ALERTS
 
@@ -113,7 +113,7 @@ def act_of_rule(request: HttpRequest, rule_id: int | None = None) -> Act:
 @require_http_methods(["GET", "POST"])
 def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
     """Make a rule, of the kind that is asked for if any, or change one."""
-    kind = asked.of(request).choice("kind", AlertRule.Kind.values)
+    kind = parameters.of(request).choice("kind", AlertRule.Kind.values)
     new = AlertRule(kind=kind) if kind else AlertRule()
     rule = new if rule_id is None else get_object_or_404(AlertRule, pk=rule_id)
     form = RuleForm(request.POST if request.method == "POST" else None, instance=rule)
@@ -126,7 +126,7 @@ def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
             for field, sentence in refusal.errors:
                 form.add_error(field, sentence)
         else:
-            return answers.done(request, "The rule is kept.", to=_index(), icon="check", changed=CHANGED)
+            return responses.done(request, "The rule is kept.", to=_index(), icon="check", changed=CHANGED)
     template = "alerts/_rule.html" if request.htmx else "alerts/rule.html"
     status = 422 if form.errors and not request.htmx else 200
     frame = {} if request.htmx else following("alerts")
@@ -134,45 +134,45 @@ def edit(request: Request, rule_id: int | None = None) -> HttpResponse:
 
 
 @require_POST
-@answers.act(back=_index)
+@responses.act(back=_index)
 def test(request: Request, rule_id: int) -> HttpResponse:
     rule = get_object_or_404(AlertRule, pk=rule_id)
     went = alerts.try_out(rule)
     if not went:
         raise Conflict("This rule tells the page alone: give it a webhook or an e-mail address to try.")
-    return answers.done(request, f"A test went to {wording.listed(went)}.", to=_index(), icon="check")
+    return responses.done(request, f"A test went to {formats.listed(went)}.", to=_index(), icon="check")
 
 
 @require_http_methods(["GET", "POST"])
-@answers.act(back=_index)
+@responses.act(back=_index)
 def delete(request: Request, rule_id: int) -> HttpResponse:
     rule = get_object_or_404(AlertRule, pk=rule_id)
     if request.method == "POST":
         alerts.delete_rule(rule, by=request.user.get_username())
-        return answers.done(request, "The rule is deleted.", to=_index(), icon="check", changed=CHANGED)
+        return responses.done(request, "The rule is deleted.", to=_index(), icon="check", changed=CHANGED)
     count = rule.alerts.count()
     context = {
         "title": f"Delete the rule “{KINDS[AlertRule.Kind(rule.kind)]}”?",
         "lead": "This is lost for good:",
-        "lost": [f"the rule, with {wording.count(count, 'alert')} that it raised"],
+        "lost": [f"the rule, with {formats.count(count, 'alert')} that it raised"],
         "kept": "Kept: what the alerts were about. You can also switch the rule off instead.",
         "stay": "Keep it",
         "act": "Delete the rule",
         "action": reverse("rule_delete", args=[rule.pk]),
         "back": _index(),
     }
-    return answers.ask(request, context)
+    return responses.ask(request, context)
 
 
 @require_POST
-@answers.act(back=_index)
+@responses.act(back=_index)
 def acknowledge(request: Request) -> HttpResponse:
     """One alert, or with `all` every open one."""
-    form = asked.form(request)
+    form = parameters.form(request)
     open_ones = Alert.objects.filter(acknowledged_at=None).values_list("pk", flat=True)
     ids = open_ones if form.has("all") else form.wholes("alert")[:1]
     count = alerts.acknowledge(ids, by=request.user.get_username(), now=timezone.now())
     if not count:
         raise Conflict("This alert is not open any more.")
-    sentence = f"{wording.count(count, 'alert')} acknowledged."
-    return answers.done(request, sentence, to=_index(), icon="check", changed=CHANGED)
+    sentence = f"{formats.count(count, 'alert')} acknowledged."
+    return responses.done(request, sentence, to=_index(), icon="check", changed=CHANGED)

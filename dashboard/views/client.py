@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, asked, career, invitations, roster, sentences
-from dashboard.context import follow_live, following
-from dashboard.signin import Request
+from dashboard import career, invitations, roster
+from dashboard.kit import event_sentences, parameters, responses
+from dashboard.kit.frame import follow_live, following
+from dashboard.kit.signin import Request
 from federation import tags
 from federation.models import Client, ClientLog
 from federation.services import clients
@@ -39,8 +40,8 @@ def page(request: HttpRequest, client_id: int) -> HttpResponse:
         "overlay": overlay,
         "measures": measures,
         "axes": career.AXES,
-        "axis": asked.of(request).choice("x", career.AXES, "round"),
-        "metric": asked.of(request).choice("metric", measures),
+        "axis": parameters.of(request).choice("x", career.AXES, "round"),
+        "metric": parameters.of(request).choice("metric", measures),
         **_log(client),
     }
     return render(request, "clients/client.html", _parts(request, client) | context | frame)
@@ -60,7 +61,7 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
     follow, now = follow_live(), timezone.now()
     (place,) = roster.with_numbers([client], now=now)
     seat = career.open_seat(client)
-    page = Paginator(career.turns(client), PER_PAGE).get_page(asked.of(request).page())
+    page = Paginator(career.turns(client), PER_PAGE).get_page(parameters.of(request).page())
     return {
         "follow": follow,
         "client": client,
@@ -70,14 +71,14 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
         "times": career.times(list(career.turns(client)[:RECENT])),
         "seat": seat,
         "act": roster.act(seat, now) if seat else "",
-        "changes": sentences.changes(client.changes),
+        "changes": event_sentences.changes(client.changes),
         "query": "",
         "influence": influence.of(client, most=MOST_SESSIONS),
     }
 
 
 @require_http_methods(["GET", "POST"])
-@answers.act(back=lambda client_id: reverse("client", args=[client_id]))
+@responses.act(back=lambda client_id: reverse("client", args=[client_id]))
 def reissue(request: Request, client_id: int) -> HttpResponse:
     """Replace a token that was lost or told: asks first, then shows the code, in this answer and never again."""
     client = get(client_id)
@@ -118,15 +119,17 @@ def _log_line(line: object) -> tuple[datetime, str] | None:
 
 
 @require_POST
-@answers.act(back=lambda client_id: reverse("client", args=[client_id]))
+@responses.act(back=lambda client_id: reverse("client", args=[client_id]))
 def retag(request: Request, client_id: int) -> HttpResponse:
     """Put it into groups, as typed: gpu, hospital."""
     client = get(client_id)
-    clients.set_tags(client, tags.split(asked.form(request).text("tags", longest=2000)), by=request.user.get_username())
-    answers.advance_all()
+    clients.set_tags(
+        client, tags.split(parameters.form(request).text("tags", longest=2000)), by=request.user.get_username()
+    )
+    responses.advance_all()
     said = ", ".join(client.tags) or "none"
     to = reverse("client", args=[client.pk])
-    return answers.done(request, f"Tags of {client.name}: {said}.", to=to, icon="check", changed=("clients-changed",))
+    return responses.done(request, f"Tags of {client.name}: {said}.", to=to, icon="check", changed=("clients-changed",))
 
 
 def known(client_id: int) -> Client:

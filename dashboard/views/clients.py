@@ -13,10 +13,11 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, asked, invitations, roster, wording
-from dashboard.context import follow_live, following
+from dashboard import invitations, roster
 from dashboard.forms import InviteForm
-from dashboard.signin import Request
+from dashboard.kit import formats, parameters, responses
+from dashboard.kit.frame import follow_live, following
+from dashboard.kit.signin import Request
 from federation.errors import Conflict, Invalid
 from federation.lifecycle import ACTIVE, OPEN
 from federation.models import Client, Invitation
@@ -54,7 +55,7 @@ def open_invitations(request: HttpRequest) -> HttpResponse:
 
 def _rows(request: HttpRequest) -> dict[str, Any]:
     follow = follow_live()
-    now, address = timezone.now(), asked.of(request)
+    now, address = timezone.now(), parameters.of(request)
     query, state, sort = address.text("q"), address.choice("state", STATES), address.choice("sort", roster.SORTS)
     found = roster.ordered(roster.matching(query).filter(roster.in_state(state, now)), sort)
     part = Paginator(found, PER_PAGE).get_page(address.page())
@@ -117,19 +118,19 @@ def _invited(request: Request, form: InviteForm) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@answers.act(back=_index)
+@responses.act(back=_index)
 def revoke(request: Request, invitation_id: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation, pk=invitation_id)
     if request.method == "GET":
-        return answers.ask(request, _lost_by_revoking(invitation))
+        return responses.ask(request, _lost_by_revoking(invitation))
     codes.revoke(invitation, now=timezone.now(), by=request.user.get_username())
     sentence = f"The invitation {invitation.hint} is revoked. Clients that joined by it stay."
     changed = ("invitations-changed", "overview-changed")
-    return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=changed)
+    return responses.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=changed)
 
 
 def _lost_by_revoking(invitation: Invitation) -> dict[str, object]:
-    left = wording.count(invitation.uses_left, "use")
+    left = formats.count(invitation.uses_left, "use")
     return {
         "title": f"Revoke the invitation {invitation}?",
         "lead": f"Nobody can join by it any more. {left} of it {'is' if invitation.uses_left == 1 else 'are'} lost.",
@@ -146,24 +147,24 @@ def _lost_by_revoking(invitation: Invitation) -> dict[str, object]:
 
 
 @require_POST
-@answers.act(back=_index)
+@responses.act(back=_index)
 def enable(request: Request, client_id: int) -> HttpResponse:
     client = _client(client_id)
     clients.set_enabled(client, True, by=request.user.get_username())
-    answers.advance_all()
+    responses.advance_all()
     sentence = f"{client.name} is enabled and takes part again as soon as it is online."
-    return answers.done(request, sentence, to=_index(), icon="check", tone="ok", changed=CHANGED)
+    return responses.done(request, sentence, to=_index(), icon="check", tone="ok", changed=CHANGED)
 
 
 @require_http_methods(["GET", "POST"])
-@answers.act(back=_index)
+@responses.act(back=_index)
 def disable(request: Request, client_id: int) -> HttpResponse:
     client = _client(client_id)
     if request.method == "POST":
         clients.set_enabled(client, False, by=request.user.get_username())
-        answers.advance_all()
+        responses.advance_all()
         sentence = f"{client.name} is disabled. Its token stays good for later."
-        return answers.done(request, sentence, to=_index(), icon="minus-circle", tone="idle", changed=CHANGED)
+        return responses.done(request, sentence, to=_index(), icon="minus-circle", tone="idle", changed=CHANGED)
     if not client.enabled:
         raise Conflict(f"{client.name} is disabled already.")
     kept = "Kept: its token, its name and all it took part in. You can enable it again at any time."
@@ -171,17 +172,19 @@ def disable(request: Request, client_id: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@answers.act(back=_index)
+@responses.act(back=_index)
 def remove(request: Request, client_id: int) -> HttpResponse:
     client = _client(client_id)
     if request.method == "POST":
         clients.remove(client, by=request.user.get_username(), now=timezone.now())
-        answers.advance_all()
+        responses.advance_all()
         sentence = f"{client.name} is removed. It can only come back by a new invitation."
-        on_its_page = asked.standing_on(request) == reverse("client", args=[client_id])
-        return answers.done(request, sentence, to=_index(), icon="ban", tone="idle", changed=CHANGED, leave=on_its_page)
+        on_its_page = parameters.standing_on(request) == reverse("client", args=[client_id])
+        return responses.done(
+            request, sentence, to=_index(), icon="ban", tone="idle", changed=CHANGED, leave=on_its_page
+        )
     rounds = client.seats.count()
-    kept = f"Kept: the {wording.count(rounds, 'round')} it took part in, under the name {client.name}."
+    kept = f"Kept: the {formats.count(rounds, 'round')} it took part in, under the name {client.name}."
     lost = [
         "its token: it can only come back by a new invitation, as another client",
         *([f"its place in the groups {', '.join(client.tags)}"] if client.tags else []),
@@ -204,9 +207,9 @@ def _confirm(
         "lead": lead,
         "lost": [*(lost or []), *mine],
         "kept": kept,
-        "stay": f"Keep {wording.shortened(client.name)}",
+        "stay": f"Keep {formats.shortened(client.name)}",
         "act": f"{verb} it",
         "action": reverse(f"client_{verb.lower()}", args=[client.pk]),
         "back": _index(),
     }
-    return answers.ask(request, about)
+    return responses.ask(request, about)

@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from dashboard import asked, comparison
-from dashboard.context import follow_live, following
+from dashboard import comparison
+from dashboard.kit import parameters
+from dashboard.kit.frame import follow_live, following
 from federation.models import TrainingSession
 
 OFFERED = 50  # sessions that can be added from the page itself
@@ -28,7 +29,7 @@ def parts(request: HttpRequest) -> HttpResponse:
 
 
 def _compared(request: HttpRequest) -> dict[str, Any]:
-    follow, address = follow_live(), asked.of(request)
+    follow, address = follow_live(), parameters.of(request)
     sessions, gone = comparison.chosen(address.wholes("s"))
     shown = comparison.lines(sessions)
     measures = list(comparison.measures(shown))

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, asked
-from dashboard.context import following
-from dashboard.signin import Request, caller
+from dashboard.kit import parameters, responses
+from dashboard.kit.frame import following
+from dashboard.kit.signin import Request, caller
 from federation import access
 from federation.access import Act
 from federation.errors import Conflict, Invalid
@@ -57,7 +57,7 @@ class KeyForm(forms.Form):
 
 def act_of_new_key(request: HttpRequest, *_: object, **__: object) -> Act:
     """A key that may administer outlives a password entry, so making one is an administrative act itself."""
-    return Act.MANAGE_PEOPLE if asked.form(request).text("may_administer") else Act.OWN_KEYS
+    return Act.MANAGE_PEOPLE if parameters.form(request).text("may_administer") else Act.OWN_KEYS
 
 
 def act_of_key(request: HttpRequest, key_id: int) -> Act:
@@ -95,7 +95,7 @@ def _show(request: Request, form: KeyForm, *, secret: str = "", status: int = 20
 
 
 @require_POST
-@answers.act(back=_index)
+@responses.act(back=_index)
 def create(request: Request) -> HttpResponse:
     """Make a key for this user. Only this answer shows it."""
     form = KeyForm(request.POST, administers=_administers(request))
@@ -111,14 +111,14 @@ def create(request: Request) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@answers.act(back=_index)
+@responses.act(back=_index)
 def revoke(request: Request, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey.objects.select_related("user"), pk=key_id)
     if key.revoked_at is not None:
         raise Conflict(f"The key {key} is already revoked.")
     if request.method == "POST":
         apikeys.revoke(key, now=timezone.now())
-        return answers.done(request, f"The key {key} is revoked.", to=_index(), icon="ban", tone="idle", leave=True)
+        return responses.done(request, f"The key {key} is revoked.", to=_index(), icon="ban", tone="idle", leave=True)
     about: dict[str, object] = {
         "title": f"Revoke the key {key.name or key}?",
         "lead": "Scripts that use it are refused from now on. Their open connections end within a second.",
@@ -129,4 +129,4 @@ def revoke(request: Request, key_id: int) -> HttpResponse:
         "action": reverse("key_revoke", args=[key.pk]),
         "back": _index(),
     }
-    return answers.ask(request, about)
+    return responses.ask(request, about)

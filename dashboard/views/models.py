@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, asked, comparison, registry
-from dashboard.context import follow_live, following
-from dashboard.signin import Request, caller
+from dashboard import comparison, registry
+from dashboard.kit import parameters, responses
+from dashboard.kit.frame import follow_live, following
+from dashboard.kit.signin import Request, caller
 from federation import access
 from federation.access import Act
 from federation.models import GlobalModel, ModelTag, TrainingSession
@@ -42,7 +43,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 def _rows(request: HttpRequest) -> dict[str, Any]:
     follow = follow_live()
-    address = asked.of(request)
+    address = parameters.of(request)
     narrowed = {name: address.text(name) for name in ("q", "workload", "tag")}
     sort = address.choice("sort", registry.SORTS, "new")
     found = registry.found(query=narrowed["q"], workload=narrowed["workload"], tag=narrowed["tag"], sort=sort)
@@ -105,7 +106,7 @@ def act_of_tag(request: HttpRequest, *_: object, **__: object) -> Act:
 
 def _tag_of(request: HttpRequest) -> str:
     """The given tag, in the form that every rule uses."""
-    return (asked.form(request) if request.method == "POST" else asked.of(request)).text("tag").lower()
+    return (parameters.form(request) if request.method == "POST" else parameters.of(request)).text("tag").lower()
 
 
 def _act_of(tag: str) -> Act:
@@ -118,7 +119,7 @@ def _may_tag(request: HttpRequest, tag: str) -> bool:
 
 
 @require_POST
-@answers.act(back=_page)
+@responses.act(back=_page)
 def tag(request: Request, model_id: int) -> HttpResponse:
     model, name = get(model_id), _tag_of(request)
     models.tag(model, name, by=request.user.get_username())
@@ -126,12 +127,12 @@ def tag(request: Request, model_id: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@answers.act(back=_page)
+@responses.act(back=_page)
 def untag(request: Request, model_id: int) -> HttpResponse:
     model = get(model_id)
     name = _tag_of(request)
     if request.method == "GET":
-        return answers.ask(request, _lost_by_untagging(model, name))
+        return responses.ask(request, _lost_by_untagging(model, name))
     models.untag(model, name, by=request.user.get_username())
     return _changed(request, model, f"v{model.version} of {model.session.name} no longer carries {name}.")
 
@@ -155,21 +156,21 @@ def _lost_by_untagging(model: GlobalModel, name: str) -> dict[str, object]:
 
 
 @require_POST
-@answers.act(back=_page)
+@responses.act(back=_page)
 def note(request: Request, model_id: int) -> HttpResponse:
     model = get(model_id)
-    models.note(model, asked.form(request).text("note", longest=LONGEST_NOTE), by=request.user.get_username())
+    models.note(model, parameters.form(request).text("note", longest=LONGEST_NOTE), by=request.user.get_username())
     return _changed(request, model, "The note is kept." if model.note else "The note is taken away.")
 
 
 def _changed(request: Request, model: GlobalModel, sentence: str) -> HttpResponse:
-    return answers.done(request, sentence, to=_page(model.pk), icon="check", changed=("tags-changed",))
+    return responses.done(request, sentence, to=_page(model.pk), icon="check", changed=("tags-changed",))
 
 
 @require_GET
 def compare(request: HttpRequest) -> HttpResponse:
     """Two models beside each other, chosen by ?m=1&m=2."""
-    two = [get(pk) for pk in asked.of(request).wholes("m")[:2]]
+    two = [get(pk) for pk in parameters.of(request).wholes("m")[:2]]
     context: dict[str, Any] = {"models": two, "now": timezone.now()}
     if len(two) == 2:
         differing = [row for row in comparison.settings([model.session for model in two]) if row.differs]

@@ -12,11 +12,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import answers, asked, estimate, forms, presets, roster, wording
-from dashboard.asked import Asked
-from dashboard.context import follow_live, following
+from dashboard import estimate, forms, presets, roster
 from dashboard.forms import NewSessionForm
-from dashboard.signin import Request
+from dashboard.kit import formats, parameters, responses
+from dashboard.kit.frame import follow_live, following
+from dashboard.kit.parameters import Parameters
+from dashboard.kit.signin import Request
 from federation import schedules, tags
 from federation.models import Client, GlobalModel, TrainingSession
 from federation.schedules import Crowd
@@ -39,13 +40,15 @@ def page(request: Request) -> HttpResponse:
     form = NewSessionForm(request.POST, initial=forms.initial_of(presets.default_spec()))
     if not form.is_valid():
         return _show(request, form, frame, status=422)
-    if asked.form(request).has("draft"):
+    if parameters.form(request).has("draft"):
         draft = sessions.create(form.spec, by=request.user, now=timezone.now())
         to = reverse("session", args=[draft.pk])
-        return answers.done(request, f"{draft.name} is kept as a draft.", to=to, icon="draft", tone="idle", leave=True)
+        return responses.done(
+            request, f"{draft.name} is kept as a draft.", to=to, icon="draft", tone="idle", leave=True
+        )
     session = launched(form.spec, by=request.user)
     to = reverse("session", args=[session.pk])
-    return answers.done(request, f"{session.name} is launched.", to=to, icon="play", tone="run", leave=True)
+    return responses.done(request, f"{session.name} is launched.", to=to, icon="play", tone="run", leave=True)
 
 
 def launched(spec: Spec, *, by: User) -> TrainingSession:
@@ -54,13 +57,13 @@ def launched(spec: Spec, *, by: User) -> TrainingSession:
     with transaction.atomic():
         session = sessions.create(spec, by=by, now=now)
         sessions.start(session, by=by, now=now)
-        answers.advance(session)
+        responses.advance(session)
     return session
 
 
 def _asked_for(request: HttpRequest) -> Spec:
     """A preset's settings; or with ?from=ID that session's, with ?start=ID:VERSION that model to begin with."""
-    address = asked.of(request)
+    address = parameters.of(request)
     source, start = address.whole("from"), address.text("start")
     if source is not None:
         session = get_object_or_404(TrainingSession.objects.select_related("start_from"), pk=source)
@@ -76,20 +79,20 @@ def _asked_for(request: HttpRequest) -> Spec:
 
 def _chosen(request: HttpRequest) -> str:
     """The name of the preset that fills the form; empty: something else does."""
-    address = asked.of(request)
+    address = parameters.of(request)
     if address.whole("from") is not None or address.text("start"):
         return ""
     return address.choice("preset", presets.PRESETS, presets.FIRST)
 
 
 def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], status: int = 200) -> HttpResponse:
-    who = _who(Asked({name: str(form[name].value() or "") for name in ("cohort_size", "quorum", "client_tags")}))
+    who = _who(Parameters({name: str(form[name].value() or "") for name in ("cohort_size", "quorum", "client_tags")}))
     context = {
         "form": form,
         "suggestion": _suggestion(str(form["workload"].value() or "")),
         "presets": presets.PRESETS.values(),
         "past": TrainingSession.objects.order_by("-pk")[: forms.PAST],
-        "source": str(asked.of(request).whole("from") or ""),
+        "source": str(parameters.of(request).whole("from") or ""),
         "estimate": estimate.of(form.typed_or_initial(), int(str(who["asked"]))),
         **who,
     }
@@ -101,9 +104,9 @@ def _suggestion(workload: str) -> str:
     known = TrainingSession.objects.filter(workload=workload, started_at__isnull=False).order_by("-pk")[:LOOKED_AT]
     for session in known:
         if found := deadlines.suggested(session):
-            why = wording.learnt(found.as_json())
+            why = formats.learnt(found.as_json())
             return (
-                f"The rounds of {session.name} suggest {wording.span(found.seconds)} for a round of {workload}: {why}."
+                f"The rounds of {session.name} suggest {formats.span(found.seconds)} for a round of {workload}: {why}."
             )
     return ""
 
@@ -119,18 +122,18 @@ def check(request: HttpRequest) -> JsonResponse:
 @require_GET
 def who(request: HttpRequest) -> HttpResponse:
     """Who would take part in the first round, as things are."""
-    return render(request, "sessions/_who.html", _who(asked.of(request)))
+    return render(request, "sessions/_who.html", _who(parameters.of(request)))
 
 
 @require_POST
 def estimated(request: HttpRequest) -> HttpResponse:
     """What the session would cost, as it is typed now."""
-    number = int(str(_who(asked.form(request))["asked"]))
+    number = int(str(_who(parameters.form(request))["asked"]))
     found = estimate.of(NewSessionForm(request.POST).typed_or_initial(), number)
     return render(request, "sessions/_estimate.html", {"estimate": found})
 
 
-def _who(typed: Asked) -> dict[str, object]:
+def _who(typed: Parameters) -> dict[str, object]:
     follow, now = follow_live(), timezone.now()
     size = typed.whole("cohort_size", most=MOST_TYPED)
     wanted = TrainingSession(cohort_size=size, client_tags=list(tags.split(typed.text("client_tags"))))

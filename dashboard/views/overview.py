@@ -6,9 +6,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from dashboard import answers, asked, invitations, overview, presets, roster
-from dashboard.context import follow_live, following
-from dashboard.signin import Request
+from dashboard import invitations, overview, presets, roster
+from dashboard.kit import parameters, responses
+from dashboard.kit.frame import follow_live, following
+from dashboard.kit.signin import Request
 from federation.errors import Conflict
 from federation.models import Client, GlobalModel, TrainingSession
 from federation.services import sessions
@@ -28,7 +29,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_GET
 def parts(request: HttpRequest) -> HttpResponse:
     """What changes on the overview, as one fragment; a first start that is over becomes the overview."""
-    if not asked.of(request).has("first"):
+    if not parameters.of(request).has("first"):
         return render(request, "overview/_parts.html", _overview())
     if TrainingSession.objects.exists():
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
@@ -66,7 +67,7 @@ def _first_run() -> dict[str, object]:
 
 
 @require_POST
-@answers.act(back=lambda: reverse("overview"))
+@responses.act(back=lambda: reverse("overview"))
 def launch(request: Request) -> HttpResponse:
     """The first session, with settings that are good as they are."""
     now = timezone.now()
@@ -75,9 +76,9 @@ def launch(request: Request) -> HttpResponse:
         raise Conflict(f"{FIRST_CLIENTS} clients are needed and {online} {'is' if online == 1 else 'are'} online.")
     session = sessions.create(presets.default_spec(), by=request.user, now=now)
     sessions.start(session, by=request.user, now=now)
-    answers.advance(session)
+    responses.advance(session)
     to = reverse("session", args=[session.pk])
-    return answers.done(request, f"{session.name} is launched.", to=to, icon="play", tone="run", leave=True)
+    return responses.done(request, f"{session.name} is launched.", to=to, icon="play", tone="run", leave=True)
 
 
 @require_GET

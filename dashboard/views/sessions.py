@@ -10,8 +10,9 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard import asked, board, contribution, curves, history, log, overview, registry, timeline, wording, words
-from dashboard.context import follow_live, following
+from dashboard import board, contribution, curves, history, log, overview, registry, timeline
+from dashboard.kit import formats, parameters, statuses
+from dashboard.kit.frame import follow_live, following
 from federation.lifecycle import SessionStatus
 from federation.models import TrainingSession
 from federation.services.rounds import deadlines
@@ -32,7 +33,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 
 def _list(request: HttpRequest) -> dict[str, Any]:
-    follow, address = follow_live(), asked.of(request)
+    follow, address = follow_live(), parameters.of(request)
     status = address.choice("status", SessionStatus.values)
     found = TrainingSession.objects.all()
     if status:
@@ -43,7 +44,7 @@ def _list(request: HttpRequest) -> dict[str, Any]:
         "page": page,
         "results": overview.results(list(page)),
         "status": status,
-        "statuses": [(value, words.SESSION[SessionStatus(value)].text) for value in SessionStatus.values],
+        "statuses": [(value, statuses.SESSION[SessionStatus(value)].text) for value in SessionStatus.values],
         "any": found.exists() or TrainingSession.objects.exists(),
     }
 
@@ -63,7 +64,7 @@ def _suggestion(session: TrainingSession) -> str:
     found = deadlines.suggested(session)
     if found is None:
         return ""
-    return f"The rounds so far suggest {wording.span(found.seconds)}: {wording.learnt(found.as_json())}."
+    return f"The rounds so far suggest {formats.span(found.seconds)}: {formats.learnt(found.as_json())}."
 
 
 def get(session_id: int) -> TrainingSession:
@@ -110,14 +111,14 @@ def settings(request: HttpRequest, session_id: int) -> HttpResponse:
 @require_GET
 def points(request: HttpRequest, session_id: int) -> JsonResponse:
     """The points of the live curves, with the number of the event after which to go on."""
-    return JsonResponse(curves.of(get(session_id), curves.view_of(asked.of(request))))
+    return JsonResponse(curves.of(get(session_id), curves.view_of(parameters.of(request))))
 
 
 def _head(session: TrainingSession) -> dict[str, Any]:
     now = timezone.now()
     return {
         "session": session,
-        "word": words.SESSION[SessionStatus(session.status)],
+        "word": statuses.SESSION[SessionStatus(session.status)],
         "summary": history.summary(session, now=now),
         "last_model": session.last_model(),
     }
@@ -129,7 +130,7 @@ def _round(session: TrainingSession) -> dict[str, Any]:
 
 
 def _history(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    address = asked.of(request)
+    address = parameters.of(request)
     rows = address.clamped("rows", least=history.ROWS, most=history.MOST_ROWS)
     found = history.of(session, rows=rows, opened=address.whole("model"))
     context = {"session": session, "history": found, "rows": rows}
@@ -139,11 +140,14 @@ def _history(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
 
 
 def _timeline(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    return {"session": session, "timeline": timeline.of(session, asked.of(request).whole("upto"))}
+    return {"session": session, "timeline": timeline.of(session, parameters.of(request).whole("upto"))}
 
 
 def _data(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    return {"session": session, "data": contribution.of(session, asked.of(request).choice("by", contribution.MEASURES))}
+    return {
+        "session": session,
+        "data": contribution.of(session, parameters.of(request).choice("by", contribution.MEASURES)),
+    }
 
 
 def _settings(session: TrainingSession) -> dict[str, Any]:
@@ -156,4 +160,4 @@ def _settings(session: TrainingSession) -> dict[str, Any]:
 
 
 def _log(request: HttpRequest, session: TrainingSession) -> dict[str, Any]:
-    return {"session": session, "log": log.of(session, log.wanted(asked.of(request)))}
+    return {"session": session, "log": log.of(session, log.wanted(parameters.of(request)))}

@@ -10,10 +10,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import answers, asked, board, wording
-from dashboard.asked import Asked
+from dashboard import board
 from dashboard.forms import MoreForm
-from dashboard.signin import Request
+from dashboard.kit import formats, parameters, responses
+from dashboard.kit.parameters import Parameters
+from dashboard.kit.signin import Request
 from dashboard.views.sessions import get
 from federation.errors import Conflict, Invalid
 from federation.lifecycle import LIVE, OPEN, SessionStatus
@@ -28,12 +29,12 @@ def _page(session_id: int) -> str:
 
 
 def _act(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    return answers.act(back=_page)(view)
+    return responses.act(back=_page)(view)
 
 
 def _did(request: HttpRequest, session: TrainingSession, sentence: str, icon: str, tone: str = "idle") -> HttpResponse:
-    answers.advance(session)
-    return answers.done(request, sentence, to=_page(session.pk), icon=icon, tone=tone, changed=CHANGED)
+    responses.advance(session)
+    return responses.done(request, sentence, to=_page(session.pk), icon=icon, tone=tone, changed=CHANGED)
 
 
 # ---- the session
@@ -83,7 +84,7 @@ def delete(request: Request, session_id: int) -> HttpResponse:
     if request.method == "POST":
         sessions.delete(session, by=request.user)
         sentence = f"{session.name} is deleted."
-        return answers.done(request, sentence, to=reverse("sessions"), icon="check", leave=True)
+        return responses.done(request, sentence, to=reverse("sessions"), icon="check", leave=True)
     if session.status in LIVE:
         raise Conflict(f"{session.name} is {session.status}. Cancel it before deleting it.")
     sessions.refuse_where_kept(session)
@@ -114,9 +115,9 @@ def _trained_further(request: Request, session: TrainingSession, number: int) ->
         sessions.add_rounds(session, number, by=request.user)
         return _did(request, session, f"{session.name} now has {session.rounds} rounds.", "plus", "run")
     further = sessions.go_on(session, rounds_=number, by=request.user, now=timezone.now())
-    answers.advance(further)
+    responses.advance(further)
     sentence = f"{further.name} goes on from the last model of {session.name}."
-    return answers.done(request, sentence, to=_page(further.pk), icon="play", tone="run", leave=True)
+    return responses.done(request, sentence, to=_page(further.pk), icon="play", tone="run", leave=True)
 
 
 @require_POST
@@ -124,9 +125,9 @@ def _trained_further(request: Request, session: TrainingSession, number: int) ->
 def again(request: Request, session_id: int) -> HttpResponse:
     """The same once more, as a new session."""
     session = sessions.again(get(session_id), by=request.user, now=timezone.now())
-    answers.advance(session)
+    responses.advance(session)
     sentence = f"{session.name} is launched."
-    return answers.done(request, sentence, to=_page(session.pk), icon="play", tone="run", leave=True)
+    return responses.done(request, sentence, to=_page(session.pk), icon="play", tone="run", leave=True)
 
 
 # ---- the open round
@@ -146,9 +147,9 @@ def finish(request: Request, session_id: int) -> HttpResponse:
 @_act
 def extend(request: Request, session_id: int) -> HttpResponse:
     session = get(session_id)
-    seconds = _number(asked.form(request), "seconds")
+    seconds = _number(parameters.form(request), "seconds")
     rounds.extend(session, seconds=seconds, by=request.user.get_username())
-    return _did(request, session, f"The deadline moved by {wording.span(seconds)}.", "clock-plus", "run")
+    return _did(request, session, f"The deadline moved by {formats.span(seconds)}.", "clock-plus", "run")
 
 
 @require_http_methods(["GET", "POST"])
@@ -156,14 +157,14 @@ def extend(request: Request, session_id: int) -> HttpResponse:
 def skip(request: Request, session_id: int) -> HttpResponse:
     session = get(session_id)
     if request.method == "POST":
-        seat_id = _number(asked.form(request), "participation")
+        seat_id = _number(parameters.form(request), "participation")
         rounds.skip(session, seat_id, by=request.user.get_username())
         client = get_object_or_404(Participation.objects.select_related("client"), pk=seat_id).client
         return _did(request, session, f"{client.name} is skipped in this round. It is asked again in the next.", "skip")
-    return _confirm(request, session, _lost_by_skipping(session, _number(asked.of(request), "participation")))
+    return _confirm(request, session, _lost_by_skipping(session, _number(parameters.of(request), "participation")))
 
 
-def _number(asked: Asked, name: str) -> int:
+def _number(asked: Parameters, name: str) -> int:
     number = asked.whole(name)
     if number is None:
         raise Invalid((name, f"{name} must be a whole number."))
@@ -174,7 +175,7 @@ def _number(asked: Asked, name: str) -> int:
 
 
 def _confirm(request: Request, session: TrainingSession, about: dict[str, object]) -> HttpResponse:
-    return answers.ask(request, about | {"back": _page(session.pk)})
+    return responses.ask(request, about | {"back": _page(session.pk)})
 
 
 def _lost_by_cancelling(session: TrainingSession) -> dict[str, object]:
@@ -182,10 +183,10 @@ def _lost_by_cancelling(session: TrainingSession) -> dict[str, object]:
     if at.is_active and at.round is not None:
         if at.reported:
             have = "has" if at.reported == 1 else "have"
-            lost.append(f"{wording.count(at.reported, 'update')} of round {at.round.number} that {have} arrived")
+            lost.append(f"{formats.count(at.reported, 'update')} of round {at.round.number} that {have} arrived")
         names = [lane.client.name for lane in at.all_lanes if lane.is_open]
         if names:
-            lost.append(f"what {wording.listed(names)} did in round {at.round.number} so far")
+            lost.append(f"what {formats.listed(names)} did in round {at.round.number} so far")
     last = session.last_model()
     kept = f"models v0 to v{last.version}, " if last and last.version else "the initial model, " if last else ""
     again = f" A new session can start from v{last.version}." if last else ""
@@ -206,8 +207,8 @@ def _lost_by_deleting(session: TrainingSession) -> dict[str, object]:
         "round": session.round_set.count(),
         "point": session.metric_points.count(),
     }
-    numbers = [wording.count(number, noun) for noun, number in counts.items() if number]
-    lost = [f"{wording.listed(numbers)}, with the files that no other session uses"] if numbers else []
+    numbers = [formats.count(number, noun) for noun, number in counts.items() if number]
+    lost = [f"{formats.listed(numbers)}, with the files that no other session uses"] if numbers else []
     lost.append("the event log and the settings")
     return {
         "title": f"Delete {session.name}?",
@@ -228,7 +229,7 @@ def _lost_by_finishing(session: TrainingSession) -> dict[str, object]:
         raise Conflict(rounds.not_yet(session, at.missing))
     coming = [lane for lane in at.all_lanes if lane.is_open]
     becomes = "becomes" if at.reported == 1 else "become"
-    lead = f"{wording.count(at.reported, 'update')} {becomes} the next model."
+    lead = f"{formats.count(at.reported, 'update')} {becomes} the next model."
     return {
         "title": f"Finish round {at.round.number} now?",
         "lead": f"{lead} What these do now does not count in it:" if coming else f"{lead} Nothing is lost by it.",

@@ -44,7 +44,7 @@ export function throttled(ms, act) {
   };
 }
 
-/** A loss or an accuracy to three places; powers for what is small or huge: as dashboard/wording.py writes them. */
+/** A loss or an accuracy to three places; powers for what is small or huge: as dashboard/kit/formats.py writes them. */
 export function measured(v) {
   if (!Number.isFinite(v)) return "–";
   const size = Math.abs(v);

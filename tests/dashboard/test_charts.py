@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from dashboard import charts, wording
+from dashboard.kit import charts, formats
 from federation.models import GlobalModel
 from federation.services.models import choosing
 
@@ -86,26 +86,26 @@ def test_a_small_line_of_many_values_ends_with_the_last() -> None:
     ],
 )
 def test_durations_are_said_as_one_would_say_them(value: float, said: str) -> None:
-    assert wording.duration(value) == wording.duration(timedelta(seconds=value)) == said
+    assert formats.duration(value) == formats.duration(timedelta(seconds=value)) == said
 
 
 @pytest.mark.parametrize(
     ("num_bytes", "said"), [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (28_400_000, "28.4 MB"), (2.33e9, "2.33 GB")]
 )
 def test_sizes_carry_their_unit(num_bytes: float, said: str) -> None:
-    assert " ".join(wording.size(num_bytes)) == said
+    assert " ".join(formats.size(num_bytes)) == said
 
 
 @pytest.mark.parametrize(("value", "said"), [(True, "yes"), (False, "no"), (1, "1"), (0.1, "0.1"), ("mnist", "mnist")])
 def test_settings_are_written_as_one_would_write_them(value: object, said: str) -> None:
-    assert wording.setting(value) == said
+    assert formats.setting(value) == said
 
 
 def test_lists_name_a_few_and_count_the_rest() -> None:
-    assert wording.listed([]) == ""
-    assert wording.listed(["a"]) == "a"
-    assert wording.listed(["a", "b", "c"]) == "a, b and c"
-    assert wording.listed(list("abcdef")) == "a, b, c and 3 more"
+    assert formats.listed([]) == ""
+    assert formats.listed(["a"]) == "a"
+    assert formats.listed(["a", "b", "c"]) == "a, b and c"
+    assert formats.listed(list("abcdef")) == "a, b, c and 3 more"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_lists_name_a_few_and_count_the_rest() -> None:
     ],
 )
 def test_metrics_keep_what_matters(value: float | None, said: str) -> None:
-    assert wording.metric(value) == said
+    assert formats.metric(value) == said
 
 
 def test_of_models_that_are_alike_every_page_names_the_same() -> None:

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import curves
-from dashboard.asked import Asked
 from dashboard.curves import View
+from dashboard.kit.parameters import Parameters
 from federation.models import Phase, TrainingSession
 from federation.services.seats import progress
 from federation.services.seats.progress import Point
@@ -118,7 +118,7 @@ def test_only_the_clients_that_are_asked_for_are_sent(running: TrainingSession, 
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_counts_as_not_said(asked: dict[str, str], expected: View) -> None:
-    assert curves.view_of(Asked(asked)) == expected
+    assert curves.view_of(Parameters(asked)) == expected
 
 
 def test_the_browser_gets_what_it_asks_for(

@@ -8,7 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from dashboard import plotly
+from dashboard.kit import plotly
 from federation.models import Client, TrainingSession
 from tests.dashboard.cast import HTMX, finish_round, stream
 

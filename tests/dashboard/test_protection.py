@@ -5,7 +5,8 @@ import re
 import pytest
 from hypothesis import given
 
-from dashboard import protection, registry
+from dashboard import registry
+from dashboard.kit import protection
 from federation.fl.defences import Defence
 from federation.models import Client, Participation, TrainingSession
 from tests.dashboard.cast import finish_round, report

@@ -15,8 +15,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import activity, charts, comparison, registry
-from dashboard.asked import Asked
+from dashboard import activity, comparison, registry
+from dashboard.kit import charts
+from dashboard.kit.parameters import Parameters
 from federation import tags
 from federation.errors import Conflict
 from federation.models import Alert, AlertRule, Client, GlobalModel, ModelTag, TrainingSession
@@ -68,7 +69,7 @@ def test_a_list_is_refreshed_as_it_was_asked_for(
 
 
 def test_an_address_names_sessions_each_once_and_says_what_is_gone(trained: TrainingSession) -> None:
-    asked = Asked(QueryDict(f"s={trained.pk}&s={trained.pk}&s=999&s=x&s={'9' * 30}"))
+    asked = Parameters(QueryDict(f"s={trained.pk}&s={trained.pk}&s=999&s=x&s={'9' * 30}"))
     found, gone = comparison.chosen(asked.wholes("s"))
     assert (found, gone) == ([trained], 1)
 

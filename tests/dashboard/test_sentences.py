@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from dashboard import sentences
+from dashboard.kit import event_sentences
 from federation.models import Event, ServerEvent
 
 CLIENT = {"client": {"id": "1", "name": "ben"}, "round": 3, "attempt": 1}
@@ -200,7 +200,7 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
 
 
 def say(kind: str, payload: dict[str, Any]) -> str:
-    return str(sentences.line(Event(seq=1, time=timezone.now(), payload=payload), kind).sentence)
+    return str(event_sentences.line(Event(seq=1, time=timezone.now(), payload=payload), kind).sentence)
 
 
 @pytest.mark.parametrize(("kind", "payload", "sentence"), EVENTS, ids=[kind for kind, _, _ in EVENTS])
@@ -211,7 +211,7 @@ def test_every_event_is_told_in_a_sentence(kind: str, payload: dict[str, Any], s
 def test_no_kind_is_forgotten() -> None:
     kinds = {*Event.Kind.values, *ServerEvent.Kind.values}
     assert kinds == {kind for kind, _, _ in EVENTS}
-    assert kinds == set(sentences.SAYINGS)
+    assert kinds == set(event_sentences.SAYINGS)
 
 
 @pytest.mark.parametrize("kind", sorted({*Event.Kind.values, *ServerEvent.Kind.values}))

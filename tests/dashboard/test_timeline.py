@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import timeline
-from dashboard.asked import Asked
+from dashboard.kit.parameters import Parameters
 from dashboard.timeline import Bar, Row, Timeline
 from federation.models import Client, Participation, Round, TrainingSession
 from tests.dashboard.cast import HTMX, fail_round, finish_round
@@ -113,7 +113,7 @@ def test_rounds_are_shown_twenty_at_a_time(running: TrainingSession) -> None:
     assert [numbers(found) for found in (newest, before, first)] == [(26, 45), (6, 25), (1, 5)]
     assert (newest.newer, newest.upto, first.older) == (None, None, None)
     assert numbers(drawn(running, before.newer)) == (26, 45)
-    assert numbers(drawn(running, Asked({"upto": "nonsense"}).whole("upto"))) == (26, 45)
+    assert numbers(drawn(running, Parameters({"upto": "nonsense"}).whole("upto"))) == (26, 45)
 
 
 def test_of_many_clients_those_that_kept_rounds_open_are_drawn(
@@ -152,7 +152,7 @@ def test_a_round_that_really_ran_is_drawn(browser: Browser, running: TrainingSes
 
 
 def test_a_round_is_numbered_where_its_number_has_room():
-    word = timeline.words.ROUND["completed"]
+    word = timeline.statuses.ROUND["completed"]
     numbered = {
         (number, width): timeline.Slot(Round(number=number), word, 0.0, width).is_numbered
         for number, width in ((9, 0.015), (9, 0.02), (10, 0.02), (10, 0.03), (100, 0.03), (100, 0.04))

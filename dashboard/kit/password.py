@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_htmx.http import reswap, retarget
 from django_htmx.middleware import HtmxDetails
 
-from dashboard import asked
+from dashboard.kit import parameters
 from federation import access, passwords
 from federation.access import Act
 from federation.errors import Refused
@@ -70,7 +70,7 @@ def ask(
         "looked": LOOKED if request.method == "GET" or LOOKED in request.POST else "",
         "sent": [(name, value) for name, values in asked_with.lists() if name not in OWN for value in values],
         "wrong": wrong,
-        "back": asked.standing_on(request) or reverse("overview"),
+        "back": parameters.standing_on(request) or reverse("overview"),
     }
     template = "account/_password_again.html" if htmx else "account/password_again.html"
     # htmx shows only successful answers and 422.

@@ -8,8 +8,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
-from dashboard.plotly import MAP_STYLE_ID
-from dashboard.signin import caller
+from dashboard.kit.plotly import MAP_STYLE_ID
+from dashboard.kit.signin import caller
 from federation import access
 from federation.access import Act
 from federation.lifecycle import LIVE

@@ -1,6 +1,7 @@
 """One vocabulary of states for the whole product: a word, its tone and its icon, always the three together."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from federation.lifecycle import OPEN, LatePolicy, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, Participation, Phase, TrainingSession
@@ -46,12 +47,12 @@ PHASE = {
     Phase.UPLOADING: Word("Uploading", "run", "upload"),
 }
 WAITING = Word("Waiting", "wait", "clock")
-BEST = Word("Best", "ok", "star")
 ONLINE = Word("Online", "ok", "dot")
 BUSY = Word("Busy", "run", "training")
 AWAY = Word("Away", "wait", "away")
 DISABLED = Word("Disabled", "idle", "minus-circle")
 REMOVED = Word("Removed", "idle", "ban")
+STALLED = 15.0  # seconds without a word at work; an agent that lives says so every 10
 
 
 def of_seat(seat: Participation) -> Word:
@@ -64,6 +65,14 @@ def of_seat(seat: Participation) -> Word:
     if seat.phase in (Phase.DOWNLOADING, Phase.UPLOADING) and 0 < seat.done < 1:
         return replace(word, text=f"{word.text} {seat.done:.0%}".replace("%", "\u202f%"))
     return word
+
+
+def unheard(seat: Participation, now: datetime) -> float | None:
+    """Seconds without a word of an open seat's work, where they are too many."""
+    if seat.status != SeatStatus.TRAINING or seat.progress_at is None:
+        return None
+    since = (now - seat.progress_at).total_seconds()
+    return since if since > STALLED else None
 
 
 def of_late(seat: Participation, session: TrainingSession) -> str:

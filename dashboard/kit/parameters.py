@@ -16,7 +16,7 @@ MOST_PAGE = 1_000_000
 LONGEST = 200  # characters of a text to search for or choose by
 
 
-class Asked:
+class Parameters:
     """values: a request's GET or POST, or any mapping of text."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
@@ -57,14 +57,14 @@ class Asked:
         return name in self._values
 
 
-def of(request: HttpRequest) -> Asked:
+def of(request: HttpRequest) -> Parameters:
     """What the address asks for."""
-    return Asked(request.GET)
+    return Parameters(request.GET)
 
 
-def form(request: HttpRequest) -> Asked:
+def form(request: HttpRequest) -> Parameters:
     """What was posted, for posts of a field or two without a form class."""
-    return Asked(request.POST)
+    return Parameters(request.POST)
 
 
 def standing_on(request: HttpRequest) -> str:

@@ -7,12 +7,12 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard import asked
-from dashboard.signin import signed_in
+from dashboard.kit import parameters
+from dashboard.kit.signin import signed_in
 from federation.services import health
 
 
-def banner(request: HttpRequest) -> HttpResponseBase:
+def fragment(request: HttpRequest) -> HttpResponseBase:
     """Asked for again and again by open pages, also while there is no database to say who asks."""
     try:
         return _banner(request)
@@ -28,6 +28,6 @@ def _banner(request: HttpRequest) -> HttpResponseBase:
 
 def _unless_shown(request: HttpRequest, troubles: list[health.Check]) -> HttpResponse:
     """Nothing where the page shows these already, so that a screen reader says each of them once."""
-    if asked.of(request).text("shown").split() == [check.name for check in troubles]:
+    if parameters.of(request).text("shown").split() == [check.name for check in troubles]:
         return HttpResponse(status=204)
     return render(request, "_health.html", {"troubles": troubles})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dashboard import wording
+from dashboard.kit import formats
 from federation.fl.defences import MOST_MEDIANS, Defence
 from federation.services.seats import flags
 
@@ -65,7 +65,7 @@ def _of_flag(flag: Mapping[str, Any]) -> str:
 
 
 def _number(value: object) -> str:
-    return wording.number(value) if isinstance(value, int) else "?"
+    return formats.number(value) if isinstance(value, int) else "?"
 
 
 def _measure(value: object) -> str:

@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django_htmx.http import trigger_client_event
 
-from dashboard import asked
-from dashboard.signin import Request
+from dashboard.kit import parameters
+from dashboard.kit.signin import Request
 from federation import tasks
 from federation.errors import Refused
 from federation.models import TrainingSession
@@ -47,7 +47,7 @@ def done(
 
 def _is_the_page(request: HttpRequest) -> bool:
     """Whether what was asked for is the very page that one is on."""
-    return asked.standing_on(request).partition("?")[0] == request.path
+    return parameters.standing_on(request).partition("?")[0] == request.path
 
 
 def toast(response: HttpResponse, sentence: str, icon: str, tone: str) -> HttpResponse:

@@ -87,6 +87,11 @@ def learnt(suggestion: Mapping[str, Any]) -> str:
     )
 
 
+def share(fraction: float) -> str:
+    """38 %."""
+    return f"{100 * fraction:.0f}{THIN}%"
+
+
 def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 

@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 from django_htmx.http import trigger_client_event
 from django_htmx.middleware import HtmxDetails
 
-from dashboard import asked, password
+from dashboard.kit import parameters, password
 from federation import access
 from federation.access import Act, Caller
 from federation.services import people
@@ -74,7 +74,7 @@ def signed_in(view: View) -> View:
         htmx: HtmxDetails = getattr(request, "htmx")  # noqa: B009  set by its middleware
         if not htmx:
             return redirect_to_login(request.get_full_path())
-        back = asked.standing_on(request) or reverse("overview")
+        back = parameters.standing_on(request) or reverse("overview")
         response = HttpResponse(status=401)
         response["HX-Redirect"] = f"{reverse('login')}?{urlencode({'next': back})}"
         return response

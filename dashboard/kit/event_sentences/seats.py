@@ -1,0 +1,91 @@
+"""Events of one client's part in a round: its work, its reports and its update."""
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dashboard.kit import formats, protection
+from dashboard.kit.event_sentences import parts
+from dashboard.kit.event_sentences.parts import Payload, Sayings
+from federation.models import Event
+
+K = Event.Kind
+
+
+def _training(p: Payload) -> SafeString:
+    return format_html("{} took the work of round {}.", parts.client(p), p.get("round", "?"))
+
+
+def _dropped(p: Payload) -> SafeString:
+    return format_html("{} was dropped from round {}{}", parts.client(p), p.get("round", "?"), parts.reason(p))
+
+
+def _gave_up(p: Payload) -> SafeString:
+    return format_html("{} gave up round {}{}", parts.client(p), p.get("round", "?"), parts.reason(p))
+
+
+def _skipped(p: Payload) -> SafeString:
+    return format_html("{} skipped {} in round {}.", parts.by(p), parts.client(p), p.get("round", "?"))
+
+
+def _received(p: Payload) -> SafeString:
+    results = parts.results(p.get("metrics"), {"train_loss": "loss", "val_accuracy": "own accuracy"})
+    examples = formats.count(p.get("num_examples") or 0, "example")
+    odd = protection.of_flags(p.get("flags"))
+    rest = f", {results}" if results else ""
+    return format_html("{} reported: {}{}.{}", parts.client(p), examples, rest, f" {odd}" if odd else "")
+
+
+def _rejected(p: Payload) -> SafeString:
+    return format_html("{} sent an update that was rejected{}", parts.client(p), parts.reason(p))
+
+
+def _late(p: Payload) -> SafeString:
+    if p.get("accepted"):
+        number = p.get("counted_in")
+        then = f"round {number}" if number else "the next round"
+        return format_html("{} reported for round {}. It counts in {}.", parts.client(p), p.get("round", "?"), then)
+    then = "counts in the next round" if p.get("counts") else "does not count"
+    return format_html(
+        "{} sent its update of round {} too late. It is kept and {}.", parts.client(p), p.get("round", "?"), then
+    )
+
+
+def _metrics(p: Payload) -> SafeString:
+    points = p.get("points") or ()
+    if not points:
+        return format_html("{} is {} in round {}.", parts.client(p), p.get("phase", "at work"), p.get("round", "?"))
+    names = formats.listed(sorted({str(point.get("name")) for point in points}))
+    return format_html("{} sent {} of {}.", parts.client(p), formats.count(len(points), "point"), names)
+
+
+def _left_out(p: Payload) -> SafeString:
+    kept = [formats.count(int(p.get(name) or 0), what) for name, what in QUOTAS]
+    return format_html(
+        "{} exceeded a quota in round {}: {} and {} a round, {} a session. The rest is left out; its work continues.",
+        parts.client(p),
+        p.get("round", "?"),
+        *kept,
+    )
+
+
+QUOTAS = (("seat_points", "point"), ("seat_measures", "measure"), ("session_points", "point"))
+
+
+def _joined(p: Payload) -> SafeString:
+    turn = int(p.get("turn") or 1)
+    again = f": its turn {turn}" if turn > 1 else ""
+    return format_html("{} joined round {}{}.", parts.client(p), p.get("round", "?"), again)
+
+
+SAYINGS: Sayings = {
+    K.SEAT_INVITED: ("offered", "idle", _joined),
+    K.SEAT_TRAINING: ("training", "run", _training),
+    K.SEAT_DROPPED: ("unlink", "idle", _dropped),
+    K.SEAT_FAILED: ("x-circle", "bad", _gave_up),
+    K.SEAT_SKIPPED: ("skip", "idle", _skipped),
+    K.UPDATE_RECEIVED: ("check", "ok", _received),
+    K.UPDATE_REJECTED: ("ban", "bad", _rejected),
+    K.UPDATE_LATE: ("late", "wait", _late),
+    K.METRICS_REPORTED: ("sessions", "idle", _metrics),
+    K.METRICS_LEFT_OUT: ("sessions", "wait", _left_out),
+}
