@@ -7,21 +7,18 @@ from django.urls import URLPattern, path
 
 from dashboard.kit import banner
 from dashboard.kit.signin import ActOf, View, guarded
-from dashboard.views import (
-    account,
-    activity,
-    alerts,
-    client,
-    clients,
-    compare,
-    first_account,
-    keys,
-    models,
-    new_session,
-    overview,
-    sessions,
-    steering,
-)
+from dashboard.pages.account import first_account, keys
+from dashboard.pages.account import views as account
+from dashboard.pages.activity import views as activity
+from dashboard.pages.alerts import views as alerts
+from dashboard.pages.clients import one_client as client
+from dashboard.pages.clients import views as clients
+from dashboard.pages.compare import views as compare
+from dashboard.pages.models import views as models
+from dashboard.pages.new_session import views as new_session
+from dashboard.pages.overview import views as overview
+from dashboard.pages.session import steering
+from dashboard.pages.session import views as sessions
 from federation.access import Act
 
 
@@ -51,7 +48,7 @@ urlpatterns = [
     page("sessions/new/estimate/", new_session.estimated, name="session_estimate", act=Act.STEER_SESSIONS),
     page("sessions/<id:session_id>/", sessions.page, name="session"),
     page("sessions/<id:session_id>/head/", sessions.head, name="session_head"),
-    page("sessions/<id:session_id>/round/", sessions.round_now, name="session_round"),
+    page("sessions/<id:session_id>/round/", sessions.current_round, name="session_round"),
     page("sessions/<id:session_id>/history/", sessions.past, name="session_history"),
     page("sessions/<id:session_id>/timeline/", sessions.past_rounds, name="session_timeline"),
     page("sessions/<id:session_id>/data/", sessions.data, name="session_data"),

@@ -164,7 +164,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "federation.passwords.Backend"]
 AXES_HANDLER = "federation.passwords.Handler"
 AXES_CLIENT_IP_CALLABLE = "federation.services.signins.address_of"
-AXES_LOCKOUT_CALLABLE = "dashboard.views.account.locked_out"
+AXES_LOCKOUT_CALLABLE = "dashboard.pages.account.views.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # and by address, see federation.services.signins
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False

@@ -50,7 +50,7 @@ def _flags(found: object) -> list[Mapping[str, Any]]:
 def _of_flag(flag: Mapping[str, Any]) -> str:
     match flag.get("code"):
         case flags.EXAMPLES_CAPPED:
-            claimed, counted = (_number(flag.get(name)) for name in ("claimed", "counted"))
+            claimed, counted = (_counted(flag.get(name)) for name in ("claimed", "counted"))
             return f"It claims {claimed} examples and counts for {counted}."
         case flags.NORM_CLIPPED:
             norm, limit = (_measure(flag.get(name)) for name in ("norm", "limit"))
@@ -60,11 +60,11 @@ def _of_flag(flag: Mapping[str, Any]) -> str:
             listed_ = ", ".join(map(str, names)) if isinstance(names, list) else "?"
             return f"Measures left out, because their numbers are too large: {listed_}."
         case flags.LEFT_OUT:
-            return f"It was left out of round {_number(flag.get('round'))}."
+            return f"It was left out of round {_counted(flag.get('round'))}."
     return ""
 
 
-def _number(value: object) -> str:
+def _counted(value: object) -> str:
     return formats.number(value) if isinstance(value, int) else "?"
 
 

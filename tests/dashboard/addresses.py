@@ -9,8 +9,11 @@ from pathlib import Path
 from django.urls import URLPattern, reverse
 
 import flsite.urls  # noqa: F401  it registers what the patterns are made of
-from dashboard import forms, urls
-from dashboard.views import alerts
+from dashboard import urls
+from dashboard.pages.alerts.forms import RuleForm
+from dashboard.pages.clients.forms import InviteForm
+from dashboard.pages.new_session.forms import NewSessionForm
+from dashboard.pages.session.forms import MoreForm
 
 DASHBOARD = Path(urls.__file__).parent
 READS = re.compile(r"\.(?:text|choice|whole|wholes|clamped|number|has)\(\s*\"(\w+)\"")
@@ -31,7 +34,7 @@ def parameters() -> list[str]:
 
 def fields() -> list[str]:
     """The fields of all forms, beside those."""
-    made = (forms.NewSessionForm(), forms.MoreForm(), forms.InviteForm(), alerts.RuleForm())
+    made = (NewSessionForm(), MoreForm(), InviteForm(), RuleForm())
     return sorted({name for form in made for name in form.fields} | set(parameters()))
 
 

@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from dashboard import career, roster
+from dashboard.kit import client_states
+from dashboard.pages.clients import client_history, client_list
 from federation import tasks
 from federation.models import Client, Invitation, Participation, ServerEvent, TrainingSession
 from federation.services import clients, rounds, sessions
@@ -22,8 +23,8 @@ from tests.dashboard.cast import HTMX, finish_round, report, seat_of, stream
 Enrol = Callable[..., list[Client]]
 
 
-def place(name: str) -> roster.Place:
-    return roster.with_numbers([Client.objects.get(name=name)], now=timezone.now())[0]
+def place(name: str) -> client_states.Place:
+    return client_list.with_numbers([Client.objects.get(name=name)], now=timezone.now())[0]
 
 
 # ---- the table
@@ -143,7 +144,7 @@ def test_its_own_page_has_the_median_of_the_list_and_no_upload_that_nobody_timed
         taken = now - timedelta(seconds=seconds)
         Participation.objects.filter(pk=seat.pk).update(taken_at=taken, trained_at=now, reported_at=now)
     Participation.objects.filter(pk=seat.pk).update(status="rejected")
-    found = career.times(list(Client.objects.get(name="anna").seats.all()))
+    found = client_history.times(list(Client.objects.get(name="anna").seats.all()))
     assert found["Whole round"] == place("anna").median_seconds == 20
     assert "Upload" not in found
     page = browser.get(reverse("client", args=[seat.client_id])).content.decode()
@@ -161,10 +162,10 @@ def test_a_client_that_left_is_not_said_to_be_never_heard_of(browser: Browser, e
 
 def test_only_the_last_rounds_are_drawn(running: TrainingSession) -> None:
     TrainingSession.objects.update(rounds=40)
-    for _ in range(roster.LAST + 3):
+    for _ in range(client_list.LAST + 3):
         finish_round(running, "anna", "ben", "carl", train_loss=1.0)
     anna = place("anna")
-    assert (anna.rounds, len(anna.bars)) == (roster.LAST + 3, roster.LAST)
+    assert (anna.rounds, len(anna.bars)) == (client_list.LAST + 3, client_list.LAST)
 
 
 def test_numbers_of_many_clients_take_three_queries(
@@ -174,7 +175,7 @@ def test_numbers_of_many_clients_take_three_queries(
     enrol(*(f"site-{n}" for n in range(20)))
     everybody = list(Client.objects.enrolled())
     with django_assert_num_queries(3):  # type: ignore[attr-defined]
-        roster.with_numbers(everybody, now=timezone.now())
+        client_list.with_numbers(everybody, now=timezone.now())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import contribution
+from dashboard.pages.session import contribution
 from federation.models import Client, Participation, TrainingSession
 from federation.services import rounds
 from tests.dashboard.cast import HTMX, finish_round, report

@@ -9,9 +9,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import curves
-from dashboard.curves import View
 from dashboard.kit.parameters import Parameters
+from dashboard.pages.session import curves
+from dashboard.pages.session.curves import View
 from federation.models import Phase, TrainingSession
 from federation.services.seats import progress
 from federation.services.seats.progress import Point

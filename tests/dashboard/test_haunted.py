@@ -13,7 +13,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import curves
+from dashboard.pages.session import curves
 from federation.api.raw import RawRoutes
 from federation.api.urls import TABLES
 from federation.models import AlertRule, Client, TrainingSession

@@ -9,7 +9,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import registry
+from dashboard.pages.models import ingredients
 from federation import storage
 from federation.errors import RoundClosed
 from federation.fl import weights
@@ -50,7 +50,7 @@ def test_it_is_among_what_went_into_the_model_with_its_discounted_share(
     browser: Browser, session: TrainingSession
 ) -> None:
     model = session.models.get(version=2)
-    own, late = registry.ingredients(model)
+    own, late = ingredients.of(model)
     assert (own.late, late.late, late.seat.client.name) == (False, True, "ben")
     assert round(own.share, 9) == round(1 / (1 + 2**-0.5), 9)
     page = browser.get(reverse("model", args=[model.pk])).content.decode()

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from dashboard import forms, presets
-from dashboard.forms import NewSessionForm
+from dashboard.pages.new_session import initial, presets
+from dashboard.pages.new_session.forms import NewSessionForm
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.models import Client, GlobalModel, Round, TrainingSession
@@ -145,7 +145,7 @@ def test_options_of_another_workload_or_strategy_do_not_count(browser: Browser) 
 
 def test_the_form_can_be_launched_as_it_is(browser: Browser, enrol: Enrol) -> None:
     enrol(*(f"site-{n}" for n in range(5)))
-    form = NewSessionForm(initial=forms.initial_of(presets.default_spec()))
+    form = NewSessionForm(initial=initial.initial_of(presets.default_spec()))
     typed = {name: str(form[name].value() if form[name].value() is not None else "") for name in form.fields}
     browser.post(reverse("session_new"), typed | {"launch": "1"})
     session = TrainingSession.objects.get()
@@ -158,7 +158,7 @@ def test_without_clients_the_quorum_is_one(db: None) -> None:
 
 
 def test_every_setting_is_explained_in_a_line(db: None) -> None:
-    form = NewSessionForm(initial=forms.initial_of(presets.default_spec()))
+    form = NewSessionForm(initial=initial.initial_of(presets.default_spec()))
     assert [name for name, field in form.fields.items() if not field.help_text and name != "round_unit"] == []
 
 
@@ -205,7 +205,7 @@ def test_a_start_that_is_not_there_is_not_found(browser: Browser, query: str) ->
 
 
 def test_a_specification_survives_the_form(db: None) -> None:
-    typed = {name: "" if value is None else value for name, value in forms.initial_of(SPEC).items()}
+    typed = {name: "" if value is None else value for name, value in initial.initial_of(SPEC).items()}
     rest = {name: field.initial for name, field in NewSessionForm().fields.items() if field.initial is not None}
     form = NewSessionForm(rest | typed)
     assert form.is_valid(), form.errors

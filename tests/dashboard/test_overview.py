@@ -7,7 +7,8 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import overview
+from dashboard.pages.overview import attention, happened, server
+from dashboard.pages.overview.running import live, recent
 from federation.models import Alert, AlertRule, Client, Server, TrainingSession
 from federation.services import clients, rounds, sessions
 from tests.dashboard.cast import HTMX, fail_round, finish_round, report, stream
@@ -130,8 +131,8 @@ def test_a_silent_worker_needs_you(browser: Browser, create: Create) -> None:
 
 
 def test_a_full_disk_needs_you(running: TrainingSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    full = overview.ServerState(timezone.now(), True, 0, 95, 100, "SQLite, 1 MB", "0.1.0")
-    [item] = overview.attention([], full, now=timezone.now())
+    full = server.ServerState(timezone.now(), True, 0, 95, 100, "SQLite, 1 MB", "0.1.0")
+    [item] = attention.items([], full, now=timezone.now())
     assert str(item.title) == "The disk is 95\u202f% full"
     assert not full.is_well
 
@@ -157,10 +158,10 @@ def test_a_paused_session_is_shown_as_paused(browser: Browser, running: Training
 
 def test_the_line_of_a_running_session_moves_with_each_report(browser: Browser, running: TrainingSession) -> None:
     now = timezone.now()
-    assert overview.running(now)[0].spark == ""
+    assert live(now)[0].spark == ""
     for reported in (1, 2, 3):
         stream(running, "anna", [2.0, 1.0, 0.5][:reported])
-    assert [float(point.split(",")[1]) for point in overview.running(now)[0].spark.split()] == [2.0, 15.3, 22.0]
+    assert [float(point.split(",")[1]) for point in live(now)[0].spark.split()] == [2.0, 15.3, 22.0]
     page = browser.get("/").content.decode()
     assert "Training loss of the newest reports" in page
     assert "progress-reported from:body" in page
@@ -193,14 +194,14 @@ def test_results_are_those_of_all_models(browser: Browser, running: TrainingSess
     assert "Completed" in page
     assert "3 of 3" in page
     assert "0.900" in page
-    [result] = overview.recent()
+    [result] = recent()
     assert result.spark.count(",") == 3
 
 
 def test_what_happened_comes_from_all_logs_newest_first(browser: Browser, running: TrainingSession) -> None:
     finish_round(running, "anna", "ben", "carl", train_loss=0.5)
     clients.leave(Client.objects.get(name="carl"))
-    told = overview.happened()
+    told = happened.newest()
     assert [line.time for line in told] == sorted((line.time for line in told), reverse=True)
     assert told[0].kind == "client.left"
     assert {line.session for line in told if line.session_id} == {"first"}

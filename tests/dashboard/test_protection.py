@@ -5,8 +5,8 @@ import re
 import pytest
 from hypothesis import given
 
-from dashboard import registry
 from dashboard.kit import protection
+from dashboard.pages.models import ingredients
 from federation.fl.defences import Defence
 from federation.models import Client, Participation, TrainingSession
 from tests.dashboard.cast import finish_round, report
@@ -61,7 +61,7 @@ def test_shares_are_of_the_examples_that_count(running):
     Participation.objects.filter(round=model.round, client__name="carl").update(
         num_examples=10**12, counted_examples=200
     )
-    assert [one.share for one in registry.ingredients(model)] == [0.25, 0.25, 0.5]
+    assert [one.share for one in ingredients.of(model)] == [0.25, 0.25, 0.5]
 
 
 def test_a_flag_stands_beside_its_client(browser, running):

@@ -15,9 +15,11 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import activity, comparison, registry
-from dashboard.kit import charts
+from dashboard.kit import charts, session_settings
 from dashboard.kit.parameters import Parameters
+from dashboard.pages.activity import acts
+from dashboard.pages.compare import comparison
+from dashboard.pages.models import finding, lineage
 from federation import tags
 from federation.errors import Conflict
 from federation.models import Alert, AlertRule, Client, GlobalModel, ModelTag, TrainingSession
@@ -55,10 +57,10 @@ def test_a_list_is_refreshed_as_it_was_asked_for(
 ) -> None:
     create(start=True, name="first again")
     with (
-        patch("dashboard.views.models.PER_PAGE", 1),
-        patch("dashboard.views.clients.PER_PAGE", 1),
-        patch("dashboard.views.sessions.PER_PAGE", 1),
-        patch("dashboard.activity.PER_PAGE", 1),
+        patch("dashboard.pages.models.views.PER_PAGE", 1),
+        patch("dashboard.pages.clients.views.PER_PAGE", 1),
+        patch("dashboard.pages.session.views.PER_PAGE", 1),
+        patch("dashboard.pages.activity.acts.PER_PAGE", 1),
     ):
         part = browser.get(f"{reverse(rows)}?{asked}").content.decode()
     refreshes = re.search(r'hx-get="([^"]+)"', part)
@@ -83,7 +85,7 @@ def test_curves_have_an_x_on_every_axis(trained: TrainingSession) -> None:
 
 def test_settings_that_differ_are_marked(trained: TrainingSession, create: Create, browser: Browser) -> None:
     other = create(name="other", seed=9)
-    differing = {row.name for row in comparison.settings([trained, other]) if row.differs}
+    differing = {row.name for row in session_settings.side_by_side([trained, other]) if row.differs}
     assert differing == {"Seed"}
     page = browser.get(reverse("compare"), {"s": [trained.pk, other.pk, 999]}).content.decode()
     assert "1 session of this address is not there any more" in page and page.count('class="differs"') == 1
@@ -103,10 +105,10 @@ def test_a_hostile_name_stays_text(trained: TrainingSession, browser: Browser) -
 
 
 def test_models_are_filtered_and_sorted(trained: TrainingSession, browser: Browser) -> None:
-    assert [one.version for one in registry.found(sort="accuracy")] == [1, 0, 2]
-    assert [one.version for one in registry.found(sort="loss")] == [1, 0, 2]
-    assert not registry.found(query="nothing") and not registry.found(workload="digits")
-    assert registry.best("synthetic")["accuracy"].version == 1
+    assert [one.version for one in finding.found(sort="accuracy")] == [1, 0, 2]
+    assert [one.version for one in finding.found(sort="loss")] == [1, 0, 2]
+    assert not finding.found(query="nothing") and not finding.found(workload="digits")
+    assert finding.best("synthetic")["accuracy"].version == 1
     page = browser.get(reverse("model_rows"), {"workload": "synthetic"}).content.decode()
     assert "Best of synthetic" in page
     assert "Best of synthetic" in browser.get(reverse("models")).content.decode(), "the only workload, unasked"
@@ -117,7 +119,7 @@ def test_models_are_filtered_and_sorted(trained: TrainingSession, browser: Brows
 def test_what_is_no_number_is_none_to_the_database_too(trained: TrainingSession, odd: Any) -> None:
     for metrics in ({"loss": odd, "accuracy": odd}, odd if isinstance(odd, list) else [odd], {}):
         trained.models.filter(version=2).update(metrics=metrics, federated_metrics={"accuracy": odd})
-        for one in registry.found(sort="accuracy"):
+        for one in finding.found(sort="accuracy"):
             expected = [charts.value(one, name) for name in ("accuracy", "loss")]
             assert [one.accuracy, one.measured_loss] == pytest.approx(expected), (one.version, metrics)
 
@@ -200,12 +202,12 @@ def test_a_session_with_a_tagged_model_is_not_deleted(trained: TrainingSession, 
 
 def test_lineage_reaches_across_sessions(trained: TrainingSession, create: Create) -> None:
     further = create(name="further", start_from=(trained.pk, 2))
-    drawn = registry.lineage(model(further, 0))
+    drawn = lineage.of(model(further, 0))
     assert [(box.model.session.name, box.model.version) for box in drawn.boxes] == [
         ("first", 0), ("first", 1), ("first", 2), ("further", 0),
     ]  # fmt: skip
     assert [edge.is_across for edge in drawn.edges] == [False, False, True]
-    assert registry.lineage(model(trained, 2)).boxes[-1].model.session == further
+    assert lineage.of(model(trained, 2)).boxes[-1].model.session == further
 
 
 def test_two_models_are_compared(trained: TrainingSession, browser: Browser) -> None:
@@ -280,11 +282,11 @@ def test_activity_says_who_did_what_and_can_be_narrowed(trained: TrainingSession
     models.tag(model(trained, 1), "candidate", by="jonas")
     sessions.cancel(trained, by=None, now=timezone.now())
     sessions.delete(create_copy(trained), by=None)
-    everything = [line.kind for line in activity.page().lines]
+    everything = [line.kind for line in acts.page().lines]
     assert everything[0] == "session.deleted" and {"session.started", "invitation.created"} <= set(everything)
-    assert [line.kind for line in activity.page(by="jonas").lines] == ["model.tagged"]
-    assert [line.kind for line in activity.page(area="models").lines] == ["model.tagged"]
-    assert activity.page(number=9).lines == []
+    assert [line.kind for line in acts.page(by="jonas").lines] == ["model.tagged"]
+    assert [line.kind for line in acts.page(area="models").lines] == ["model.tagged"]
+    assert acts.page(number=9).lines == []
     page = browser.get(reverse("activity_rows"), {"by": "nobody"}).content.decode()
     assert "Nothing like this was done" in page
 

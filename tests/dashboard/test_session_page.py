@@ -8,8 +8,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import board, curves, history, lanes, log
-from dashboard.board import Board
+from dashboard.pages.session import actions, curves, lanes, log, round_now, summary
+from dashboard.pages.session.round_now import RoundNow
+from dashboard.pages.session.why import why_it_waits
 from federation.lifecycle import FileStatus, RoundStatus
 from federation.models import Client, Metric, Participation, Round, TrainingSession
 from federation.services import models, rounds, seats, sessions
@@ -19,18 +20,18 @@ Enrol = Callable[..., list[Client]]
 Create = Callable[..., TrainingSession]
 
 
-def now_of(session: TrainingSession) -> Board:
+def now_of(session: TrainingSession) -> RoundNow:
     session.refresh_from_db()
-    return board.of(session, now=timezone.now())
+    return round_now.of(session, now=timezone.now())
 
 
 def kinds(session: TrainingSession) -> list[str]:
-    return [why.kind for why in now_of(session).why]
+    return [why.kind for why in why_it_waits(now_of(session))]
 
 
 def text(session: TrainingSession) -> str:
     """What the round's card says, without markup."""
-    return " ".join(re.sub(r"<[^>]+>", "", str(why.sentence)) for why in now_of(session).why)
+    return " ".join(re.sub(r"<[^>]+>", "", str(why.sentence)) for why in why_it_waits(now_of(session)))
 
 
 # ---- why the round waits
@@ -69,12 +70,12 @@ def test_a_client_that_is_too_slow_is_said_to_be_late(running: TrainingSession) 
         phase_at=now - timedelta(seconds=200), progress_at=now, fraction=0.1
     )
     at = now_of(running)
-    assert "late" in [why.kind for why in at.why]
-    extend = next(action for action in at.actions if action.to == "round_extend")
+    assert "late" in [why.kind for why in why_it_waits(at)]
+    extend = next(action for action in actions.of(at) if action.to == "round_extend")
     assert not extend.advised
     assert "still too short for ben" in str(extend.effect)
     Participation.objects.filter(client__name="ben").update(phase_at=now - timedelta(seconds=80))
-    extend = next(action for action in now_of(running).actions if action.to == "round_extend")
+    extend = next(action for action in actions.of(now_of(running)) if action.to == "round_extend")
     assert extend.advised
     assert "ben would make it" in str(extend.effect)
 
@@ -102,7 +103,7 @@ def test_a_client_that_stops_in_the_middle_is_named_long_before_it_counts_as_awa
     carl.update(phase_at=now - timedelta(seconds=24), progress_at=now - timedelta(seconds=4))
     at = now_of(running)
     [lane] = [lane for lane in at.all_lanes if lane.is_open]
-    assert [why.kind for why in at.why] == ["reached"]
+    assert [why.kind for why in why_it_waits(at)] == ["reached"]
     assert lane.left is not None and round(lane.left) == 16
     carl.update(phase_at=now - timedelta(seconds=10), progress_at=now - timedelta(seconds=8))
     [lane] = [lane for lane in now_of(running).all_lanes if lane.is_open]
@@ -113,7 +114,7 @@ def test_a_client_that_stops_in_the_middle_is_named_long_before_it_counts_as_awa
     assert lane.blocking and lane.detail == "no word for 20 s"
     assert (lane.left, lane.eta) == (None, None), "nothing can be told of one that may have stopped"
     assert "carl has sent no word for 20 s. It is waited for until the deadline." in text(running)
-    assert [action.to for action in at.actions if action.advised] == ["round_skip"]
+    assert [action.to for action in actions.of(at) if action.advised] == ["round_skip"]
 
 
 def test_skipping_a_client_that_stopped_is_advised_while_others_come(running: TrainingSession) -> None:
@@ -122,7 +123,7 @@ def test_skipping_a_client_that_stopped_is_advised_while_others_come(running: Tr
         stream(running, name, [1.0], fraction=0.5)
     long_ago = timezone.now() - timedelta(seconds=20)
     Participation.objects.filter(client__name="ben").update(progress_at=long_ago)
-    assert [(a.to, a.label) for a in now_of(running).actions if a.advised] == [("round_skip", "Skip ben …")]
+    assert [(a.to, a.label) for a in actions.of(now_of(running)) if a.advised] == [("round_skip", "Skip ben …")]
     assert "ben has sent no word for 20 s." in text(running)
     assert "late" not in kinds(running), "an estimate is nothing worth for one that may have stopped"
 
@@ -141,10 +142,10 @@ def test_a_silent_worker_comes_first(create: Create) -> None:
 
 
 def test_a_draft_and_an_ended_session_wait_for_nothing(create: Create, running: TrainingSession) -> None:
-    assert now_of(create()).why == []
+    assert why_it_waits(now_of(create())) == []
     sessions.cancel(running, by=None, now=timezone.now())
     at = now_of(running)
-    assert (at.why, at.actions, at.is_active) == ([], [], False)
+    assert (why_it_waits(at), actions.of(at), at.is_active) == ([], [], False)
 
 
 # ---- what can be done
@@ -153,7 +154,7 @@ def test_a_draft_and_an_ended_session_wait_for_nothing(create: Create, running: 
 def effects(session: TrainingSession) -> dict[str, tuple[bool, str]]:
     return {
         action.to.removeprefix("round_"): (action.off, re.sub(r"<[^>]+>", "", str(action.effect)))
-        for action in now_of(session).actions
+        for action in actions.of(now_of(session))
     }
 
 
@@ -204,7 +205,7 @@ def test_pausing_and_cancelling_say_beforehand_what_they_do(browser: Browser, ru
 
 
 def test_an_extension_is_half_a_rounds_time_as_one_would_say_it() -> None:
-    assert [board.extension_seconds(s) for s in (1, 60, 600, 700, 7200)] == [10, 30, 300, 300, 3600]
+    assert [actions.extension_seconds(s) for s in (1, 60, 600, 700, 7200)] == [10, 30, 300, 300, 3600]
 
 
 def test_a_button_that_is_off_stays_reachable_and_says_why(browser: Browser, running: TrainingSession) -> None:
@@ -384,7 +385,7 @@ def test_a_model_without_a_file_is_not_offered_for_download(browser: Browser, ru
 def test_six_numbers_are_those_of_the_database(running: TrainingSession) -> None:
     finish_round(running, "anna", "ben", "carl", base_val_accuracy=0.2)
     finish_round(running, "anna", "ben", "carl", base_val_accuracy=0.5)
-    found = history.summary(running, now=timezone.now())
+    found = summary.of(running, now=timezone.now())
     sent = sum(Participation.objects.values_list("num_bytes", flat=True))
     assert (found.progress.completed, found.progress.number, found.received_bytes) == (2, 3, sent)
     assert found.progress.strip == ["is-done", "is-done", "is-now"]
@@ -398,12 +399,12 @@ def test_six_numbers_are_those_of_the_database(running: TrainingSession) -> None
 def test_a_round_that_lasts_much_longer_than_those_before_tells_no_end(running: TrainingSession) -> None:
     finish_round(running, "anna", "ben", "carl")
     opened = running.active_round().opened_at
-    assert history.summary(running, now=opened + timedelta(seconds=9)).ends_at is not None
-    assert history.summary(running, now=opened + timedelta(hours=1)).ends_at is None
+    assert summary.of(running, now=opened + timedelta(seconds=9)).ends_at is not None
+    assert summary.of(running, now=opened + timedelta(hours=1)).ends_at is None
 
 
 def test_many_rounds_are_a_bar_instead_of_cells(create: Create) -> None:
-    assert history.summary(create(rounds=500), now=timezone.now()).progress.strip == []
+    assert summary.of(create(rounds=500), now=timezone.now()).progress.strip == []
 
 
 def test_an_ended_session_shows_what_can_follow(browser: Browser, running: TrainingSession) -> None:

@@ -5,9 +5,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import timeline
 from dashboard.kit.parameters import Parameters
-from dashboard.timeline import Bar, Row, Timeline
+from dashboard.pages.session import timeline
+from dashboard.pages.session.timeline import Bar, Row, Timeline
 from federation.models import Client, Participation, Round, TrainingSession
 from tests.dashboard.cast import HTMX, fail_round, finish_round
 from tests.dashboard.test_session_page import Create, Enrol

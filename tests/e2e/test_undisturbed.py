@@ -12,7 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page
 
-from dashboard.curves import estimated
+from dashboard.pages.session.curves import estimated
 from tests.e2e.browser import chromium, needs_browser, sign_in
 from tests.e2e.stack import ROOT, Stack, until
 from tests.e2e.wire import Wire, wire_to

@@ -1,0 +1,1 @@
+"""The list of clients with their invitations, and one client."""

@@ -1,0 +1,1 @@
+"""Several sessions beside each other."""

@@ -1,0 +1,1 @@
+"""The registry: models of all sessions, and one model with what went into it and where it came from."""

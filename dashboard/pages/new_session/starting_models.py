@@ -1,0 +1,43 @@
+"""The models that a new session can start from, as a form names them."""
+
+from __future__ import annotations
+
+from dashboard.kit import formats, results
+from federation import parsing
+from federation.models import GlobalModel, TrainingSession
+from federation.services.models import choosing
+
+NOWHERE = (0, 0)  # no session has this number
+PAST = 20  # sessions whose models are offered to start from
+
+
+def pair(text: str) -> tuple[int, int] | None:
+    """'7:3' as (session 7, version 3); None for other text."""
+    session, version = map(parsing.whole, text.partition(":")[::2])
+    return None if session is None or version is None else (session, version)
+
+
+def offered(chosen: str) -> list[tuple[str, str]]:
+    """The last and the best model of recent sessions, and the one that is chosen already."""
+    recent = TrainingSession.objects.filter(models__version__gt=0).distinct().order_by("-pk")[:PAST]
+    pairs: dict[str, str] = {}
+    for result in results.of(list(recent)):
+        for model in (result.last, result.best):
+            if model is not None and model.version:
+                best = model is result.best
+                pairs.setdefault(_key(model), _label(model, result.session, best=best))
+    if chosen and chosen not in pairs:
+        start = pair(chosen) or NOWHERE
+        found = GlobalModel.objects.select_related("session").filter(session=start[0], version=start[1]).first()
+        pairs[chosen] = _label(found, found.session, best=False) if found else f"v{start[1]}, session {start[0]}"
+    return list(pairs.items())
+
+
+def _key(model: GlobalModel) -> str:
+    return f"{model.session_id}:{model.version}"
+
+
+def _label(model: GlobalModel, session: TrainingSession, *, best: bool) -> str:
+    accuracy = choosing.value(model, "metrics", "accuracy")
+    result = "" if accuracy is None else f", accuracy {formats.metric(accuracy)}"
+    return f"{session.name}, v{model.version}{' (best)' if best else ''}{result}"

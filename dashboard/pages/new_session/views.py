@@ -1,0 +1,163 @@
+"""One form for a new session: filled in sensibly, checked as one types, launched or kept as a draft."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from dashboard.kit import client_states, formats, parameters, responses
+from dashboard.kit.frame import follow_live, following
+from dashboard.kit.parameters import Parameters
+from dashboard.kit.signin import Request
+from dashboard.pages.new_session import estimate, initial, presets, starting_models
+from dashboard.pages.new_session.forms import NewSessionForm
+from federation import schedules, tags
+from federation.models import Client, GlobalModel, TrainingSession
+from federation.schedules import Crowd
+from federation.services import rounds, sessions
+from federation.services.rounds import deadlines
+from federation.session_settings import Spec
+
+LOOKED_AT = 3  # past sessions that a time for a round is learnt from
+MOST_TYPED = 10**9  # clients; a larger number is a typing mistake
+MOST_NAMED = 30  # clients that are listed as taking part
+
+
+@require_http_methods(["GET", "POST"])
+def page(request: Request) -> HttpResponse:
+    frame = following("sessions")
+    if request.method == "GET":
+        return _show(
+            request,
+            NewSessionForm(initial=initial.initial_of(_asked_for(request))),
+            frame | {"chosen": _chosen(request)},
+        )
+    form = NewSessionForm(request.POST, initial=initial.initial_of(presets.default_spec()))
+    if not form.is_valid():
+        return _show(request, form, frame, status=422)
+    if parameters.form(request).has("draft"):
+        draft = sessions.create(form.spec, by=request.user, now=timezone.now())
+        to = reverse("session", args=[draft.pk])
+        return responses.done(
+            request, f"{draft.name} is kept as a draft.", to=to, icon="draft", tone="idle", leave=True
+        )
+    session = launched(form.spec, by=request.user)
+    to = reverse("session", args=[session.pk])
+    return responses.done(request, f"{session.name} is launched.", to=to, icon="play", tone="run", leave=True)
+
+
+def launched(spec: Spec, *, by: User) -> TrainingSession:
+    """A new session that runs."""
+    now = timezone.now()
+    with transaction.atomic():
+        session = sessions.create(spec, by=by, now=now)
+        sessions.start(session, by=by, now=now)
+        responses.advance(session)
+    return session
+
+
+def _asked_for(request: HttpRequest) -> Spec:
+    """A preset's settings; or with ?from=ID that session's, with ?start=ID:VERSION that model to begin with."""
+    address = parameters.of(request)
+    source, start = address.whole("from"), address.text("start")
+    if source is not None:
+        session = get_object_or_404(TrainingSession.objects.select_related("start_from"), pk=source)
+        return initial.another(session)
+    if start:
+        pair = starting_models.pair(start) or starting_models.NOWHERE
+        model = get_object_or_404(
+            GlobalModel.objects.select_related("session__start_from"), session=pair[0], version=pair[1]
+        )
+        return replace(initial.another(model.session), start_from=pair)
+    return presets.PRESETS[_chosen(request)].spec()
+
+
+def _chosen(request: HttpRequest) -> str:
+    """The name of the preset that fills the form; empty: something else does."""
+    address = parameters.of(request)
+    if address.whole("from") is not None or address.text("start"):
+        return ""
+    return address.choice("preset", presets.PRESETS, presets.FIRST)
+
+
+def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], status: int = 200) -> HttpResponse:
+    who = _who(Parameters({name: str(form[name].value() or "") for name in ("cohort_size", "quorum", "client_tags")}))
+    context = {
+        "form": form,
+        "suggestion": _suggestion(str(form["workload"].value() or "")),
+        "presets": presets.PRESETS.values(),
+        "past": TrainingSession.objects.order_by("-pk")[: starting_models.PAST],
+        "source": str(parameters.of(request).whole("from") or ""),
+        "estimate": estimate.of(form.typed_or_initial(), int(str(who["asked"]))),
+        **who,
+    }
+    return render(request, "sessions/new.html", context | frame, status=status)
+
+
+def _suggestion(workload: str) -> str:
+    """The time for a round that the newest session of this workload, among those that tell one, would suggest."""
+    known = TrainingSession.objects.filter(workload=workload, started_at__isnull=False).order_by("-pk")[:LOOKED_AT]
+    for session in known:
+        if found := deadlines.suggested(session):
+            why = formats.learnt(found.as_json())
+            return (
+                f"The rounds of {session.name} suggest {formats.span(found.seconds)} for a round of {workload}: {why}."
+            )
+    return ""
+
+
+@require_POST
+def check(request: HttpRequest) -> JsonResponse:
+    """What cannot be, by field: the same answer that launching would give."""
+    form = NewSessionForm(request.POST)
+    errors = {} if form.is_valid() else {name: " ".join(map(str, said)) for name, said in form.errors.items()}
+    return JsonResponse({"errors": errors})
+
+
+@require_GET
+def who(request: HttpRequest) -> HttpResponse:
+    """Who would take part in the first round, as things are."""
+    return render(request, "sessions/_who.html", _who(parameters.of(request)))
+
+
+@require_POST
+def estimated(request: HttpRequest) -> HttpResponse:
+    """What the session would cost, as it is typed now."""
+    number = int(str(_who(parameters.form(request))["asked"]))
+    found = estimate.of(NewSessionForm(request.POST).typed_or_initial(), number)
+    return render(request, "sessions/_estimate.html", {"estimate": found})
+
+
+def _who(typed: Parameters) -> dict[str, object]:
+    follow, now = follow_live(), timezone.now()
+    size = typed.whole("cohort_size", most=MOST_TYPED)
+    wanted = TrainingSession(cohort_size=size, client_tags=list(tags.split(typed.text("client_tags"))))
+    pool = rounds.pool(now).of(wanted)
+    clients = [one for one in Client.objects.enrolled().filter(enabled=True) if may_be_asked(wanted, one)]
+    asked = schedules.of(wanted).asked(Crowd(pool.online, len(pool.free)))
+    needed = typed.whole("quorum", most=MOST_TYPED) or 1
+    return {
+        "follow": follow,
+        "places": client_states.places(clients[:MOST_NAMED], now=now),
+        "unnamed": max(0, len(clients) - MOST_NAMED),
+        "enrolled": len(clients),
+        "tags": wanted.client_tags,
+        "online": pool.online,
+        "asked": asked,
+        "needed": needed,
+        "drawn": asked < pool.online,
+        "busy": pool.online - len(pool.free),
+        "missing": max(0, needed - asked),
+        "never": needed > len(clients) > 0,
+    }
+
+
+def may_be_asked(session: TrainingSession, client: Client) -> bool:
+    return not session.client_tags or bool(set(session.client_tags).intersection(client.tags))
