@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
@@ -11,12 +12,14 @@ from django.utils import timezone
 from federation import storage
 from federation.fl import weights
 from federation.lifecycle import ACTIVE, OPEN
-from federation.models import Client, Participation, Phase, TrainingSession
+from federation.models import Client, GlobalModel, Participation, Phase, TrainingSession
 from federation.services import rounds, seats
 from federation.services.seats import progress, updates
 from federation.services.seats.progress import Point
 from federation.session_settings import Spec
 
+Enrol = Callable[..., list[Client]]
+Create = Callable[..., TrainingSession]
 HTMX = {"HX-Request": "true"}
 SPEC = Spec(
     name="first", workload="synthetic", workload_options={"num_parameters": 10}, rounds=3, quorum=2, round_seconds=600
@@ -77,3 +80,7 @@ def fail_round(session: TrainingSession) -> None:
     assert open_round is not None
     rounds.close(open_round, now=now)
     session.refresh_from_db()
+
+
+def model(session: TrainingSession, version: int) -> GlobalModel:
+    return session.models.get(version=version)

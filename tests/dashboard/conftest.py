@@ -15,7 +15,7 @@ from django.utils import timezone
 from federation.models import Client, TrainingSession
 from federation.services import clients, models, rounds, server, sessions
 from federation.services.clients import invitations
-from tests.dashboard.cast import SPEC
+from tests.dashboard.cast import SPEC, finish_round
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +89,11 @@ def running(
     session = create(start=True)
     assert rounds.advance(session, now=timezone.now())
     return session
+
+
+@pytest.fixture
+def trained(running: TrainingSession) -> TrainingSession:
+    """Two rounds are done."""
+    for accuracy in (0.5, 0.75):
+        finish_round(running, "anna", "ben", "carl", base_val_accuracy=accuracy, base_val_loss=1 - accuracy)
+    return running

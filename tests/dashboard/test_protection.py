@@ -10,7 +10,7 @@ from dashboard.pages.models import ingredients
 from federation.fl.defences import Defence
 from federation.models import Client, Participation, TrainingSession
 from tests.dashboard.cast import finish_round, report
-from tests.dashboard.test_new_session import TYPED
+from tests.dashboard.pages.new_session.test_new_session import TYPED
 from tests.properties import PROPERTY, json_values
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,7 @@ from dashboard.kit.parameters import Parameters
 from dashboard.pages.session import timeline
 from dashboard.pages.session.timeline import Bar, Row, Timeline
 from federation.models import Client, Participation, Round, TrainingSession
-from tests.dashboard.cast import HTMX, fail_round, finish_round
-from tests.dashboard.test_session_page import Create, Enrol
+from tests.dashboard.cast import HTMX, Create, Enrol, fail_round, finish_round
 
 ZERO = datetime(2026, 5, 1, 12, tzinfo=timezone.get_default_timezone())
 

@@ -9,8 +9,7 @@ from django.utils import timezone
 from dashboard.pages.session import contribution
 from federation.models import Client, Participation, TrainingSession
 from federation.services import rounds
-from tests.dashboard.cast import HTMX, finish_round, report
-from tests.dashboard.test_session_page import Create, Enrol
+from tests.dashboard.cast import HTMX, Create, Enrol, finish_round, report
 
 
 def share(name: str, histogram: Any) -> None:
