@@ -49,10 +49,10 @@ def commands(request: HttpRequest, code: str) -> list[dict[str, str]]:
     server = _server(request)
     same = "--network host " if addresses.is_loopback(urlsplit(server).hostname or "") else ""
     docker = f"""docker run -it --name my-site {same}\\
-  -v "$PWD":/src:ro -v my-site:/state -w /src python:3.12-slim \\
+  -v "$PWD":/src:ro -v "$PWD/data":/data:ro -v my-site:/state -w /src python:3.12-slim \\
   sh -c "pip install -r clientagent/requirements.txt && \\
     python clientagent/run.py --server {server} \\
-{_insecure(request, "      ")}--join {code} --name my-site --state /state\""""
+{_insecure(request, "      ")}--join {code} --name my-site --state /state --data /data\""""
     several = f"""python3 -m venv .venv && .venv/bin/pip install -r clientagent/requirements.txt
 (trap "kill 0" INT; for n in 1 2 3 4; do
   .venv/bin/python clientagent/run.py \\

@@ -1,4 +1,5 @@
 import re
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from unittest.mock import patch
 import pytest
 from django.db import connection
 from django.test import Client as Browser
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -14,6 +16,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from dashboard.kit import client_states
 from dashboard.pages.clients import client_history, client_list
+from dashboard.pages.clients import invitations as commands
 from federation import tasks
 from federation.models import Client, Invitation, Participation, ServerEvent, TrainingSession
 from federation.services import clients, rounds, sessions
@@ -449,3 +452,12 @@ def test_the_page_of_a_client_takes_as_many_queries_whatever_it_is_in(
     for number in range(6):
         create(name=f"later {number}", start_from=(running.pk, 1))
     assert queries() == before
+
+
+def test_the_docker_command_mounts_the_data_of_the_site(browser: Browser) -> None:
+    said = {one["key"]: one["text"] for one in commands.commands(RequestFactory().get("/"), "CODE")}
+    assert '-v "$PWD/data":/data:ro' in said["docker"] and "--data /data" in said["docker"]
+    arguments = shlex.split(said["docker"].replace("\\\n", " "))
+    assert arguments[:2] == ["docker", "run"]
+    inside = shlex.split(arguments[-1].replace("\\\n", " ").partition("&&")[2])
+    assert inside[-4:] == ["--state", "/state", "--data", "/data"]
