@@ -15,6 +15,7 @@ from rich.text import Text
 from federation.lifecycle import OPEN, SeatStatus
 from federation.models import GlobalModel, Metric, Participation, Round, TrainingSession
 from federation.services import waiting
+from federation.services.models import choosing
 
 EVALUATION_SECONDS = 30
 
@@ -74,7 +75,7 @@ class Display:
         return table
 
     def wait_for_evaluation(self) -> None:
-        """The last model's accuracy comes a moment after the session's end."""
+        """The last model's numbers come a moment after the session's end."""
         end = time.monotonic() + EVALUATION_SECONDS
         while self.session.models.filter(evaluated_at=None).exists() and time.monotonic() < end:
             time.sleep(0.2)
@@ -82,10 +83,12 @@ class Display:
 
     def summary(self) -> None:
         model = self.session.models.exclude(metrics={}).order_by("version").last()
-        accuracy = f", accuracy {model.metrics['accuracy']:.3f}" if model and "accuracy" in model.metrics else ""
+        by = choosing.ordered(self.session)
+        known = ((one.phrase, choosing.value(model, "metrics", one.name)) for one in by) if model else ()
+        result = next((f", {phrase} {value:.3f}" for phrase, value in known if value is not None), "")
         reason = f" {self.session.reason}" if self.session.reason else ""
         done = GlobalModel.objects.filter(session=self.session, version__gt=0).count()
-        self.console.print(f"\n  {self.session.name}: {self.session.status}, {done} rounds{accuracy}.{reason}")
+        self.console.print(f"\n  {self.session.name}: {self.session.status}, {done} rounds{result}.{reason}")
 
 
 def _line(model: GlobalModel, rounds: int) -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from federation.fl import measures
+from federation.fl.measures import Direction, Measure
 from federation.models import GlobalModel
-from federation.services.models.choosing import METRICS, best
+from federation.services.models.choosing import USUAL, best
+from federation.services.models.choosing import measured as _measured
 from federation.services.models.choosing import value as _value
 
 Figure = dict[str, Any]
 MOST_SPARK = 96  # points of a small line
+MOST_FIGURES = 40  # of one session
+MOST_DRAWN = 120_000  # points of all figures
+OF = ("metrics", "federated_metrics")  # the server's numbers, and the clients'
 
 
 def value(model: GlobalModel, name: str) -> float | None:
@@ -19,39 +25,37 @@ def value(model: GlobalModel, name: str) -> float | None:
     return _value(model, "federated_metrics", name) if central is None else central
 
 
-def global_figures(models: Sequence[GlobalModel]) -> dict[str, Figure]:
-    """The global model by version: {'accuracy': figure, 'loss': figure}, of what was measured more than once."""
+def global_figures(models: Sequence[GlobalModel], by: Sequence[Measure] = USUAL) -> dict[str, Figure]:
+    """The global model by version, a figure a measure: those of `by` first, of what was measured more than once."""
     ordered = sorted(models, key=lambda model: model.version)
-    return {name: _global(ordered, name) for name in METRICS if _measured(ordered, name)}
+    most = max(1, min(MOST_FIGURES, MOST_DRAWN // max(1, len(ordered))))
+    drawn = [measure for measure in measured(ordered, by) if _often(ordered, measure)][:most]
+    return {measure.name: _global(ordered, measure, by) for measure in drawn}
 
 
-def _measured(models: Sequence[GlobalModel], name: str) -> bool:
-    return any(sum(_value(m, of, name) is not None for m in models) > 1 for of in ("metrics", "federated_metrics"))
+def measured(models: Sequence[GlobalModel], by: Sequence[Measure] = USUAL) -> list[Measure]:
+    """Every measure of which some model has a number: those of `by` first, the others by name."""
+    names = {name for model in models for of in OF for name in _measured(model, of)}
+    known = [one for one in by if one.name in names]
+    rest = sorted(names - {one.name for one in known})
+    return known + [measures.of(name) for name in rest]
 
 
-def _global(models: Sequence[GlobalModel], name: str) -> Figure:
+def _often(models: Sequence[GlobalModel], measure: Measure) -> bool:
+    return any(sum(_value(model, of, measure.name) is not None for model in models) > 1 for of in OF)
+
+
+def _global(models: Sequence[GlobalModel], measure: Measure, by: Sequence[Measure]) -> Figure:
+    name = measure.name
     traces = [
         _line(models, "federated_metrics", name, meta="federated", dash="4px,3px", width=1.25),
         _line(models, "metrics", name, meta="central", dash="solid", width=1.75),
     ]
     data = [trace for trace in traces if len(trace["x"]) > 1]
-    top = data[-1]
-    mark = _best(models, top, name)
-    data.append(
-        {
-            "type": "scatter",
-            "mode": "markers+text",
-            "x": [top["x"][mark]],
-            "y": [top["y"][mark]],
-            "text": [f"{top['y'][mark]:.3f}"],
-            "textposition": "top center" if name == "accuracy" else "bottom center",
-            "hoverinfo": "skip",
-            "cliponaxis": False,
-            "marker": {"symbol": "star", "size": 11},
-            "meta": "best",
-        }
-    )
+    if measure.direction != Direction.NONE:
+        data.append(_star(models, data[-1], measure, by))
     last = max(trace["x"][-1] for trace in data)
+    shares = all(0 <= value <= 1 for trace in data for value in trace["y"]) and measure.direction == Direction.MAX
     layout = {
         "xaxis": {
             "tickformat": "d",
@@ -60,18 +64,29 @@ def _global(models: Sequence[GlobalModel], name: str) -> Figure:
             "range": [-0.2, max(1, last) + 0.2],
             "title": {"text": "version"},
         },
-        "yaxis": {"nticks": 4, "tickformat": ".2f" if name == "accuracy" else "~g"},
+        "yaxis": {"nticks": 4, "tickformat": ".2f" if shares else "~g"},
     }
     return {"data": data, "layout": layout}
 
 
-def _best(models: Sequence[GlobalModel], line: Figure, name: str) -> int:
-    """Which point of a line is the best: where several are, the session's best model if it is among them."""
-    highest = METRICS[name](line["y"])
-    alike = [n for n, found in enumerate(line["y"]) if found == highest]
-    model = best([model for model in models if model.version])
-    chosen = [n for n in alike if model is not None and line["x"][n] == model.version]
-    return (chosen or alike)[-1]
+def _star(models: Sequence[GlobalModel], line: Figure, measure: Measure, by: Sequence[Measure]) -> Figure:
+    """Marks the best point of a line: where several are, the session's best model if it is among them."""
+    top = measure.best(line["y"])
+    alike = [n for n, found in enumerate(line["y"]) if found == top]
+    model = best([model for model in models if model.version], by)
+    mark = ([n for n in alike if model is not None and line["x"][n] == model.version] or alike)[-1]
+    return {
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": [line["x"][mark]],
+        "y": [line["y"][mark]],
+        "text": [f"{line['y'][mark]:.3f}"],
+        "textposition": "top center" if measure.direction == Direction.MAX else "bottom center",
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+        "marker": {"symbol": "star", "size": 11},
+        "meta": "best",
+    }
 
 
 def _line(models: Sequence[GlobalModel], of: str, name: str, *, meta: str, dash: str, width: float) -> Figure:
@@ -87,13 +102,14 @@ def _line(models: Sequence[GlobalModel], of: str, name: str, *, meta: str, dash:
     }
 
 
-def losses(models: Sequence[GlobalModel]) -> list[float]:
-    """The loss by version: the central one where there is one, else the clients'."""
+def by_version(models: Sequence[GlobalModel], by: Sequence[Measure] = USUAL) -> list[float]:
+    """The numbers of the first measure that was taken more than once, by version: the server's, else the clients'."""
     ordered = sorted(models, key=lambda model: model.version)
-    for of in ("metrics", "federated_metrics"):
-        found = [loss for model in ordered if (loss := _value(model, of, "loss")) is not None]
-        if len(found) > 1:
-            return found
+    for measure in by:
+        for of in OF:
+            found = [number for model in ordered if (number := _value(model, of, measure.name)) is not None]
+            if len(found) > 1:
+                return found
     return []
 
 

@@ -11,6 +11,7 @@ from django.db.models.functions import RowNumber
 
 from dashboard.kit import charts, statuses
 from dashboard.kit.statuses import Word
+from federation.fl.measures import Measure
 from federation.lifecycle import SessionStatus
 from federation.models import GlobalModel, TrainingSession
 from federation.services.models import choosing
@@ -26,26 +27,40 @@ class Result:
     last: GlobalModel | None
     best: GlobalModel | None
     spark: str
-
-    @property
-    def accuracy(self) -> float | None:
-        return charts.value(self.best, "accuracy") if self.best else None
+    measure: Measure | None  # by which the best is the best
+    value: float | None  # of the best
 
 
 def of(sessions: Sequence[TrainingSession]) -> list[Result]:
     """What came out of some sessions, in one query for all."""
     models = models_of(sessions)
-    return [
-        Result(
-            session,
-            statuses.SESSION[SessionStatus(session.status)],
-            completed(models[session.pk]),
-            max(models[session.pk], key=lambda model: model.version, default=None),
-            choosing.best(models[session.pk]),
-            charts.spark(charts.losses(models[session.pk])),
-        )
-        for session in sessions
-    ]
+    return [_of(session, models[session.pk]) for session in sessions]
+
+
+def _of(session: TrainingSession, models: Sequence[GlobalModel]) -> Result:
+    by = choosing.ordered(session)
+    best = choosing.best(models, by)
+    measure, value = leading(best, by)
+    return Result(
+        session,
+        statuses.SESSION[SessionStatus(session.status)],
+        completed(models),
+        max(models, key=lambda model: model.version, default=None),
+        best,
+        charts.spark(charts.by_version(models, by)),
+        measure,
+        value,
+    )
+
+
+def leading(model: GlobalModel | None, by: Sequence[Measure]) -> tuple[Measure | None, float | None]:
+    """The first of some measures that a model has a number of, and the number."""
+    if model is not None:
+        for measure in by:
+            value = charts.value(model, measure.name)
+            if value is not None:
+                return measure, value
+    return None, None
 
 
 def models_of(sessions: Sequence[TrainingSession]) -> defaultdict[int, list[GlobalModel]]:

@@ -155,7 +155,7 @@ def _diverged(rule: AlertRule, now: datetime) -> Iterator[Finding]:
     named = seats.annotate(curve=Subquery(bad.order_by("pk").values("name")[:1]))
     for seat in named.select_related("client", "round__session").order_by("pk")[:MOST]:
         session = seat.round.session
-        what = divergence.phrase(measures.of(measures.split(seat.curve)[1]))
+        what = measures.of(measures.split(seat.curve)[1]).phrase
         where = f"in round {seat.round.number} of {session.name}"
         sentence = f"The {what} of {seat.client.name} is not a number {where}."
         yield Finding(f"seat:{seat.pk}:nan", sentence, session, seat.client)

@@ -19,7 +19,7 @@ def _published(p: Payload) -> SafeString:
 
 
 def _evaluated(p: Payload) -> SafeString:
-    results = parts.results(p.get("metrics"), {"accuracy": "accuracy", "loss": "loss"})
+    results = parts.all_results(p.get("metrics"))
     model = parts.bold(f"Model v{p.get('version', '?')}")
     if p.get("error"):
         return format_html("{} could not be evaluated: {}.", model, str(p["error"]).rstrip("."))

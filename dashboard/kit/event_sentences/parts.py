@@ -8,6 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.kit import formats, times
+from federation.fl import measures
 
 Payload = Mapping[str, Any]
 Say = Callable[[Payload], SafeString]
@@ -38,14 +39,31 @@ def reason(p: Payload) -> str:
     return f": {given.rstrip('.')}." if given else "."
 
 
-def results(metrics: Mapping[str, Any] | None, names: Mapping[str, str]) -> str:
-    """'accuracy 0.858, loss 0.446', of those that are there."""
-    found = [
-        f"{word} {formats.metric(value)}"
-        for name, word in names.items()
-        if isinstance(value := (metrics or {}).get(name), int | float)
-    ]
-    return ", ".join(found)
+MOST_RESULTS = 4
+
+
+def results(metrics: object, words: Mapping[str, str]) -> str:
+    """'loss 0.446, own accuracy 0.858': the leading measure of each prefix. words: what stands before its name."""
+    told = sorted(_numbers(metrics), key=measures.rank)
+    leading = [next((name for name in told if measures.split(name)[0] == prefix), None) for prefix in words]
+    return ", ".join(
+        _result(metrics, name, word) for name, word in zip(leading, words.values(), strict=True) if name is not None
+    )
+
+
+def all_results(metrics: object) -> str:
+    """'accuracy 0.858, loss 0.446': the first measures of a model."""
+    told = sorted(_numbers(metrics), key=measures.rank)
+    return ", ".join(_result(metrics, name) for name in told[:MOST_RESULTS])
+
+
+def _numbers(metrics: object) -> dict[str, float]:
+    found = metrics.items() if isinstance(metrics, dict) else ()
+    return {str(name): value for name, value in found if isinstance(value, int | float)}
+
+
+def _result(metrics: object, name: str, word: str = "") -> str:
+    return f"{word}{measures.of(measures.split(name)[1]).phrase} {formats.metric(_numbers(metrics)[name])}"
 
 
 def moment(text: object) -> SafeString | str:

@@ -28,7 +28,7 @@ def _skipped(p: Payload) -> SafeString:
 
 
 def _received(p: Payload) -> SafeString:
-    results = parts.results(p.get("metrics"), {"train_loss": "loss", "val_accuracy": "own accuracy"})
+    results = parts.results(p.get("metrics"), {"train_": "", "val_": "own "})
     examples = formats.count(p.get("num_examples") or 0, "example")
     odd = protection.of_flags(p.get("flags"))
     rest = f", {results}" if results else ""

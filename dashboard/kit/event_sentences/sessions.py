@@ -6,6 +6,8 @@ from django.utils.safestring import SafeString
 from dashboard.kit import formats
 from dashboard.kit.event_sentences import parts
 from dashboard.kit.event_sentences.parts import Payload, Say, Sayings
+from federation.fl import measures
+from federation.fl.early_stop import Why
 from federation.models import Event, ServerEvent
 
 K = Event.Kind
@@ -27,7 +29,19 @@ def _more(p: Payload) -> SafeString:
 
 def _completed(p: Payload) -> SafeString:
     rounds = p.get("rounds")
-    return format_html("The session is completed{}.", f" after {formats.count(rounds, 'round')}" if rounds else "")
+    after = f" after {formats.count(rounds, 'round')}" if rounds else ""
+    return format_html("The session is completed{}.{}", after, _stopped_early(p.get("early_stop")))
+
+
+def _stopped_early(stop: object) -> str:
+    """Why it did not train all its rounds, as a sentence; empty if it did."""
+    if not isinstance(stop, dict):
+        return ""
+    measure = measures.of(str(stop.get("measure", ""))).phrase
+    value, best = (formats.metric(stop.get(name)) for name in ("value", "best"))
+    if stop.get("why") == Why.TARGET:
+        return f" It stopped early: the {measure} reached {value}."
+    return f" It stopped early: the {measure} got no better than {best}."
 
 
 def _session_failed(p: Payload) -> SafeString:

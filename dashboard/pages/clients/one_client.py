@@ -19,6 +19,7 @@ from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request
 from dashboard.pages.clients import client_history, client_list, invitations
 from federation import tags
+from federation.fl import measures
 from federation.models import Client, ClientLog
 from federation.services import clients
 from federation.services.clients import influence
@@ -35,21 +36,20 @@ def page(request: HttpRequest, client_id: int) -> HttpResponse:
     frame = following("clients")
     now = timezone.now()
     overlay = client_history.overlay(client, now=now)
-    measures = sorted({name for one in overlay["series"] for name in one["y"]}, key=_usual)
+    names = sorted({name for one in overlay["series"] for name in one["y"]}, key=_usual)
     context = {
         "overlay": overlay,
-        "measures": measures,
+        "measures": names,
         "axes": client_history.AXES,
         "axis": parameters.of(request).choice("x", client_history.AXES, "round"),
-        "metric": parameters.of(request).choice("metric", measures),
+        "metric": parameters.of(request).choice("metric", names),
         **_log(client),
     }
     return render(request, "clients/client.html", _parts(request, client) | context | frame)
 
 
-def _usual(name: str) -> tuple[int, str]:
-    order = ("val accuracy", "val loss", "train loss")
-    return order.index(name) if name in order else len(order), name
+def _usual(name: str) -> tuple[int, int, str]:
+    return measures.rank(name.replace(" ", "_"), ("val_", "train_"))
 
 
 @require_GET

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
-from dashboard.kit import charts, statuses
+from dashboard.kit import results, statuses
 from dashboard.kit.statuses import Word
+from federation.fl.measures import Measure
 from federation.lifecycle import SessionStatus
 from federation.models import GlobalModel, Participation, TrainingSession
 from federation.services.models import choosing
@@ -43,15 +44,21 @@ class Line:
 
     @property
     def best(self) -> GlobalModel | None:
-        return choosing.best([model for model in self.models if model.version])
+        return choosing.best([model for model in self.models if model.version], self._by)
 
     @property
-    def accuracy(self) -> float | None:
-        return charts.value(self.best, "accuracy") if self.best else None
+    def _by(self) -> Sequence[Measure]:
+        return choosing.ordered(self.session)
 
     @property
-    def loss(self) -> float | None:
-        return charts.value(self.best, "loss") if self.best else None
+    def measure(self) -> Measure | None:
+        """By which the best model is the best."""
+        return results.leading(self.best, self._by)[0]
+
+    @property
+    def value(self) -> float | None:
+        """Of the best model."""
+        return results.leading(self.best, self._by)[1]
 
     @property
     def all_bytes(self) -> int:
@@ -135,7 +142,11 @@ def _minutes(model: GlobalModel, began: Any) -> float:
     return max(0.0, (model.created_at - began).total_seconds() / 60) if began and model.version else 0.0
 
 
-def measures(shown: Iterable[Line]) -> dict[str, tuple[str, str]]:
+def _place(order: Sequence[str], name: str) -> int:
+    return order.index(name) if name in order else len(order)
+
+
+def measures(shown: Sequence[Line]) -> dict[str, tuple[str, str]]:
     """What was measured anywhere: {'accuracy, central': (field, name)}, the usual ones first."""
     found = {
         (name, of)
@@ -145,6 +156,7 @@ def measures(shown: Iterable[Line]) -> dict[str, tuple[str, str]]:
         for name in choosing.measured(model, of)
         if choosing.value(model, of, name) is not None
     }
-    order = list(choosing.METRICS)
-    known = sorted(found, key=lambda pair: (order.index(pair[0]) if pair[0] in order else 9, list(HOW).index(pair[1])))
+    leading = [measure.name for line in shown for measure in choosing.ordered(line.session)]
+    order = list(dict.fromkeys(leading))
+    known = sorted(found, key=lambda one: (_place(order, one[0]), one[0], list(HOW).index(one[1])))
     return {f"{name}, {HOW[of]}": (of, name) for name, of in known}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dashboard.kit import charts
+from dashboard.kit import results
 from federation.models import GlobalModel
+from federation.services.models import choosing
 
 GENERATIONS = 5  # of one session that the lineage shows beside the model
 MOST_DESCENDANTS = 12
@@ -34,8 +35,9 @@ class Box:
         return self.x + 10
 
     @property
-    def accuracy(self) -> float | None:
-        return charts.value(self.model, "accuracy")
+    def value(self) -> float | None:
+        """Of the leading measure of its session."""
+        return results.leading(self.model, choosing.ordered(self.model.session))[1]
 
 
 @dataclass(slots=True)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from federation import parsing
+from federation.fl import measures
+from federation.fl.measures import Direction
 from federation.models import GlobalModel
 from federation.services.models import choosing
+
+HOW = {"metrics": "", "federated_metrics": ", by the clients"}
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
     name: str
+    measure: measures.Measure
     values: Sequence[float | None]
 
     @property
@@ -24,20 +28,20 @@ class Measure:
     @property
     def is_better(self) -> bool | None:
         """Whether the second is better; None where it is not known which way is better."""
-        known = next((name for name in choosing.METRICS if self.name.startswith(name)), None)
-        if known is None or not self.change:
+        if self.measure.direction == Direction.NONE or not self.change:
             return None
-        return (self.change > 0) == (choosing.METRICS[known] is max)
+        return self.measure.gain(self.change, 0.0) > 0
 
 
 def of(models: Sequence[GlobalModel]) -> list[Measure]:
     """Everything that was measured of any of two models."""
-    given: list[Mapping[str, Any]] = [
-        {
-            **{f"{k}, by the clients": v for k, v in choosing.measured(m, "federated_metrics").items()},
-            **choosing.measured(m, "metrics"),
-        }
-        for m in models
+    declared = choosing.ordered(models[0].session)
+    found = {(name, of): None for model in models for of in HOW for name in choosing.measured(model, of)}
+    return [
+        Measure(
+            f"{name}{HOW[of]}",
+            measures.of(name, declared),
+            [parsing.number(choosing.measured(model, of).get(name)) for model in models],
+        )
+        for name, of in sorted(found, key=lambda pair: (pair[0], list(HOW).index(pair[1])))
     ]
-    names = sorted({name for one in given for name in one})
-    return [Measure(name, [parsing.number(one.get(name)) for one in given]) for name in names]

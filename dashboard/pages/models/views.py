@@ -45,17 +45,20 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
     follow = follow_live()
     address = parameters.of(request)
     narrowed = {name: address.text(name) for name in ("q", "workload", "tag")}
-    sort = address.choice("sort", finding.SORTS, "new")
-    found = finding.found(query=narrowed["q"], workload=narrowed["workload"], tag=narrowed["tag"], sort=sort)
     rows = TrainingSession.objects.filter(models__isnull=False).order_by("workload")
     workloads = list(rows.values_list("workload", flat=True).distinct())
+    sorts = finding.sorts(workloads)
+    sort = address.choice("sort", sorts, finding.NEWEST)
+    found = finding.found(query=narrowed["q"], workload=narrowed["workload"], tag=narrowed["tag"], sort=sort)
+    page = Paginator(found, PER_PAGE).get_page(address.page())
+    finding.with_leading(page.object_list)
     best_of = workloads[0] if len(workloads) == 1 else narrowed["workload"]
     return {
         **narrowed,
         "follow": follow,
         "sort": sort,
-        "sorts": finding.SORTS,
-        "page": Paginator(found, PER_PAGE).get_page(address.page()),
+        "sorts": sorts,
+        "page": page,
         "best": finding.best(best_of) if best_of else {},
         "best_of": best_of,
         "workloads": workloads,

@@ -38,6 +38,6 @@ def _key(model: GlobalModel) -> str:
 
 
 def _label(model: GlobalModel, session: TrainingSession, *, best: bool) -> str:
-    accuracy = choosing.value(model, "metrics", "accuracy")
-    result = "" if accuracy is None else f", accuracy {formats.metric(accuracy)}"
+    measure, value = results.leading(model, choosing.ordered(session))
+    result = f", {measure.phrase} {formats.metric(value)}" if measure else ""
     return f"{session.name}, v{model.version}{' (best)' if best else ''}{result}"

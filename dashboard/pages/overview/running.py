@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import F
 from django.utils.safestring import SafeString
@@ -15,10 +16,11 @@ from dashboard.kit import charts, results, statuses
 from dashboard.kit.progress import Progress
 from dashboard.kit.results import Result, completed, models_of
 from dashboard.kit.statuses import Word
-from dashboard.pages.session import curves, lanes, round_now
+from dashboard.pages.session import lanes, round_now
 from dashboard.pages.session.round_now import RoundNow
 from dashboard.pages.session.why import Why, why_it_collects, why_it_waits
 from federation import parsing
+from federation.fl import measures
 from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
 from federation.models import Event, GlobalModel, Participation, Round, TrainingSession
 
@@ -72,21 +74,21 @@ def live(now: datetime) -> list[Running]:
 
 
 def _lately(session: TrainingSession) -> list[float]:
-    """The mean training loss of each of the newest reports, the oldest first."""
+    """The mean of the leading training curve in each of the newest reports, the oldest first."""
     told = Event.objects.filter(session=session, kind=Event.Kind.METRICS_REPORTED).order_by("-seq")
-    found = []
-    for payload in told.values_list("payload", flat=True)[:SPARK]:
-        losses = [value for value in _told(payload) if value is not None]
-        if losses:
-            found.append(statistics.fmean(losses))
-    return found[::-1]
+    reports = [_told(payload) for payload in told.values_list("payload", flat=True)[:SPARK]]
+    curve = min((str(point.get("name")) for points in reports for point in points), key=measures.rank, default="")
+    values = [
+        [parsing.number(point.get("value")) for point in points if point.get("name") == curve] for points in reports
+    ]
+    known = [[value for value in some if value is not None] for some in values]
+    return [statistics.fmean(some) for some in known if some][::-1]
 
 
-def _told(payload: object) -> list[float | None]:
-    """The training losses of one report."""
+def _told(payload: object) -> list[dict[str, Any]]:
+    """The points of one report."""
     points = payload.get("points") if isinstance(payload, dict) else None
-    known = [p for p in points if isinstance(p, dict)] if isinstance(points, list) else []
-    return [parsing.number(p.get("value")) for p in known if p.get("name") == curves.FIRST]
+    return [point for point in points if isinstance(point, dict)] if isinstance(points, list) else []
 
 
 def recent() -> list[Result]:

@@ -21,6 +21,7 @@ from django.db.models import QuerySet, Sum
 
 from dashboard.kit.parameters import Parameters
 from federation import parsing
+from federation.fl import measures
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
 from federation.thinning import thin
@@ -34,7 +35,6 @@ DRAWN = 90_000  # points of one metric in one answer; a chart is about 1,000 pix
 BLOCK = 64  # values that the smoothing takes in one multiplication
 ROW = np.dtype([("seat", np.int64), ("step", np.int64), ("value", np.float64)])
 TIMED = np.dtype([*ROW.descr, ("time", np.float64)])
-FIRST = "train_loss"
 DRAWABLE = 1e100  # a larger value is a gap in the chart, as in static/js/points.js
 LEAST_DONE = 1e-6  # a smaller share says nothing about the whole
 LONGEST = 2.0**63  # steps
@@ -48,7 +48,7 @@ class View:
     None. clients: their ids; empty for all. timed: with the times of the points.
     """
 
-    metric: str = FIRST
+    metric: str = ""
     weight: float = 0.6
     span: tuple[float, float] | None = None
     clients: frozenset[int] = frozenset()
@@ -79,7 +79,7 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
         series = _series(session, set(newest))
         seats = [_seat(seat, series[pk]) for pk, seat in newest.items() if pk in series]
         return answer | {"seats": seats}
-    metric = view.metric if view.metric in names else FIRST if FIRST in names else names[0]
+    metric = view.metric if view.metric in names else min(names, key=measures.rank)
     return answer | {"metric": metric} | _one_metric(session, newest, metric, view)
 
 
@@ -94,7 +94,7 @@ def view_of(asked: Parameters) -> View:
     """What a browser asks for. Invalid values count as missing."""
     weight, ends = asked.number("smooth"), (asked.number("from"), asked.number("to"))
     return View(
-        metric=asked.text("metric") or FIRST,
+        metric=asked.text("metric"),
         weight=weight if weight is not None and 0 <= weight < 1 else 0.6,
         span=(ends[0], ends[1]) if ends[0] is not None and ends[1] is not None else None,
         clients=frozenset(asked.wholes("clients")[:MOST_CLIENTS]),

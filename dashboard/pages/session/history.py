@@ -13,12 +13,14 @@ from dashboard.kit import charts, statuses
 from dashboard.kit.results import MOST_MODELS
 from dashboard.kit.statuses import Word
 from dashboard.pages.session import timeline
+from federation.fl.measures import Measure
 from federation.lifecycle import COUNTED, FileStatus, RoundStatus, SeatStatus
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
 from federation.services.models import choosing
 
 ROWS = 10  # of rounds and of models, before one asks for more
 MOST_ROWS = 1000
+MOST_COLUMNS = 2  # of measures
 MOST_DOTS = 24  # seats a round that are shown one by one
 
 
@@ -49,14 +51,7 @@ class Version:
     is_best: bool
     late: int  # updates of earlier rounds that went into it, beside its own
     is_opened: bool = False  # its digest, snippets and lineage are shown
-
-    @property
-    def accuracy(self) -> float | None:
-        return charts.value(self.model, "accuracy")
-
-    @property
-    def loss(self) -> float | None:
-        return charts.value(self.model, "loss")
+    values: Sequence[tuple[Measure, float | None]] = ()  # of the columns
 
     @property
     def is_gone(self) -> bool:
@@ -75,6 +70,7 @@ class History:
     versions: list[Version]
     figures: dict[str, charts.Figure]
     best: GlobalModel | None
+    columns: Sequence[Measure]
 
     @property
     def opened(self) -> GlobalModel | None:
@@ -93,7 +89,9 @@ class History:
 def of(session: TrainingSession, *, rows: int = ROWS, opened: int | None = None) -> History:
     """The newest rounds and models, and the figure of all models. opened: the version that is shown in detail."""
     models = list(session.models.order_by("-version").defer("slots_digest")[:MOST_MODELS])
-    best = choosing.best([model for model in models if model.version])
+    by = choosing.ordered(session)
+    best = choosing.best([model for model in models if model.version], by)
+    columns = charts.measured(models, by)[:MOST_COLUMNS]
     shown = models[:rows]
     past = list(session.round_set.order_by("-number", "-attempt")[: rows + 1])
     more = session.round_set.count() - rows if len(past) > rows else 0
@@ -106,10 +104,11 @@ def of(session: TrainingSession, *, rows: int = ROWS, opened: int | None = None)
             model == best,
             late.get(model.pk, 0),
             model.version == opened,
+            [(measure, charts.value(model, measure.name)) for measure in columns],
         )
         for model in shown
     ]
-    return History(_rounds(past[:rows]), more, versions, charts.global_figures(models), best)
+    return History(_rounds(past[:rows]), more, versions, charts.global_figures(models, by), best, columns)
 
 
 def _updates(of: Q, model: str) -> dict[int, int]:

@@ -9,9 +9,9 @@ from datetime import datetime
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from dashboard.kit import formats, statuses
+from dashboard.kit.event_sentences.parts import results
 from dashboard.kit.statuses import Word
 from dashboard.pages.session.curves import LEAST_DONE
-from federation import parsing
 from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import Client, Metric, Participation, Phase, Round
 
@@ -228,8 +228,8 @@ def _detail(seat: Participation, round_: Round, left: float | None, silent: bool
         return ", ".join(part for part in parts if part)
     if seat.status in COUNTED:
         after = f"after {formats.duration(seat.reported_at - round_.opened_at)}" if seat.reported_at else ""
-        loss = parsing.number(seat.metrics.get("train_loss") if isinstance(seat.metrics, dict) else None)
-        return after + ("" if loss is None else f", loss {formats.metric(loss)}")
+        told = results(seat.metrics, {"train_": ""})
+        return after + (f", {told}" if told else "")
     if seat.status == SeatStatus.LATE:
         return statuses.of_late(seat, round_.session)
     return seat.reason.rstrip(".")

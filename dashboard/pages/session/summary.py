@@ -10,10 +10,12 @@ from typing import Any
 from django.db.models import F, Q, Sum
 
 from dashboard.kit.progress import STRIP, Progress
+from federation.fl.measures import Measure
 from federation.lifecycle import ACTIVE, RoundStatus, SessionStatus
 from federation.models import GlobalModel, Participation, TrainingSession
 from federation.services.models import choosing
 
+MOST_RESULTS = 2
 STUCK, STUCK_SECONDS = 3, 10.0  # medians and seconds after which a round says nothing of the pace
 
 
@@ -29,20 +31,22 @@ class Summary:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """Accuracy and loss of the newest measured model, each with its change since the one before."""
-        return [found for name in choosing.METRICS if (found := self._result(name))]
+        """The leading measures of the newest measured model, each with its change since the one before."""
+        by = choosing.ordered(self.session)
+        return [found for measure in by if (found := self._result(measure))][:MOST_RESULTS]
 
-    def _result(self, name: str) -> dict[str, Any] | None:
+    def _result(self, measure: Measure) -> dict[str, Any] | None:
+        name = measure.name
         for of, how in (("metrics", "central"), ("federated_metrics", "by the clients")):
             values = [choosing.value(model, of, name) for model in (self.last, self.before) if model]
             if values and values[0] is not None:
                 change = values[0] - values[1] if len(values) > 1 and values[1] is not None else None
                 if change is not None and abs(change) < 0.0005:  # nothing that is shown
                     change = 0.0
-                better = change is not None and (change > 0 if name == "accuracy" else change < 0)
+                better = change is not None and measure.gain(change, 0.0) > 0
                 since = self.before.version if self.before else None
                 return {
-                    "name": name,
+                    "name": measure.phrase,
                     "how": how,
                     "value": values[0],
                     "change": change,

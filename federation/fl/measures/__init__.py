@@ -4,14 +4,15 @@ One file a family; each measure is found by being in a file here. A workload may
 declares has no direction and is averaged.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from federation.fl import discovery
 from federation.fl.measures.measure import Combine, Direction, Measure, from_json
 
-__all__ = ["KNOWN", "PREFIXES", "Combine", "Direction", "Measure", "from_json", "of", "split"]
+__all__ = ["KNOWN", "PREFIXES", "Combine", "Direction", "Measure", "from_json", "of", "rank", "split"]
 
 KNOWN: Mapping[str, Measure] = discovery.instances_by_name(__name__, __path__, Measure)
+USUAL = [one.name for one in KNOWN.values() if one.direction != Direction.NONE]
 
 PREFIXES = {  # of what clients report: on which data, of which model
     "base_val_": "received model, own held-out data",
@@ -27,6 +28,13 @@ def of(name: str, declared: Iterable[Measure] = ()) -> Measure:
     """The measure of this name: a declared one, else a known one, else one of which only the name is known."""
     mine = next((one for one in declared if one.name == name), None)
     return mine or KNOWN.get(name) or Measure(name)
+
+
+def rank(reported: str, prefixes: Sequence[str] = ("train_", "val_", "base_val_")) -> tuple[int, int, str]:
+    """Sorts what clients report: by what it is of, then measures with a direction, then by name."""
+    prefix, name = split(reported)
+    of_what = prefixes.index(prefix) if prefix in prefixes else len(prefixes)
+    return of_what, USUAL.index(name) if name in USUAL else len(USUAL), reported
 
 
 def split(reported: str) -> tuple[str, str]:

@@ -38,6 +38,12 @@ class Measure:
     unit: str = ""
     combine: Combine = Combine.MEAN
 
+    @property
+    def phrase(self) -> str:
+        """Its title within a sentence."""
+        title = self.title or self.name.replace("_", " ")
+        return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
     def best(self, values: Iterable[float]) -> float | None:
         """The best of some values; None without a direction or without values."""
         found = list(values)

@@ -15,8 +15,6 @@ from federation.models import GlobalModel, TrainingSession
 MOST_DECLARED = 500  # measures of a workload that only sites have
 USUAL = tuple(one for one in measures.KNOWN.values() if one.direction != Direction.NONE)
 
-METRICS = {one.name: max if one.direction == Direction.MAX else min for one in USUAL}
-
 
 def declared(session: TrainingSession) -> tuple[Measure, ...]:
     """The measures that a session's workload declares, at the server or by the sites."""

@@ -25,7 +25,7 @@ class Fall:
     best: float
 
     def sentence(self, session: TrainingSession, factor: float) -> str:
-        what = f"The {phrase(self.measure)} of {session.name} is {self.value:.3g} at v{self.model.version}"
+        what = f"The {self.measure.phrase} of {session.name} is {self.value:.3g} at v{self.model.version}"
         if self.measure.direction == Direction.MIN:
             return f"{what}, more than {factor:g} times its best, {self.best:.3g}."
         return f"{what}. Its best, {self.best:.3g}, is more than {factor:g} times that."
@@ -60,9 +60,3 @@ def should_be_finite() -> Q:
     """Points of measures that training minimises, with whatever a client writes before their names."""
     falling = (one.name for one in choosing.USUAL if one.direction == Direction.MIN)
     return reduce(or_, (Q(name=name) | Q(name__endswith=f"_{name}") for name in falling))
-
-
-def phrase(measure: Measure) -> str:
-    """Its title within a sentence."""
-    title = measure.title or measure.name
-    return title if title[:2].isupper() else title[:1].lower() + title[1:]

@@ -15,6 +15,16 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
     ("session.resumed", {"by": ""}, "A script resumed the session."),
     ("session.extended", {"by": "mara", "more": 5, "rounds": 15}, "mara added 5 more rounds: 15 in all."),
     ("session.completed", {"rounds": 12}, "The session is completed after 12 rounds."),
+    (
+        "session.completed",
+        {"rounds": 4, "early_stop": {"why": "patience", "measure": "accuracy", "value": 0.7, "best": 0.71}},
+        "The session is completed after 4 rounds. It stopped early: the accuracy got no better than 0.710.",
+    ),
+    (
+        "session.completed",
+        {"rounds": 1, "early_stop": {"why": "target", "measure": "loss", "value": 0.1, "best": 0.1}},
+        "The session is completed after 1 round. It stopped early: the loss reached 0.100.",
+    ),
     ("session.failed", {"reason": "Round 2 failed 3 times."}, "The session failed: Round 2 failed 3 times."),
     ("session.cancelled", {"by": "mara"}, "mara cancelled the session."),
     (
