@@ -45,9 +45,8 @@ class Group(StrEnum):
     WHAT = "What to train"
     ROUNDS = "Rounds"
     TRAINING = "Training at each client"
+    STRATEGY = "Strategy and compression"
     QUALITY = "What a good model is"
-    STRATEGY = "Strategy"
-    COMPRESSION = "Compression"
     FAILURES = "When something goes wrong"
     PROTECTION = "Protection against a bad update"
 
@@ -128,7 +127,7 @@ class Spec:
     compression: str = setting(
         Named(ENCODINGS, "compression"), default=encodings.NONE.name,
         label="Compression of updates", help="Fewer bytes from each client, for slightly coarser updates.",
-        group=Group.COMPRESSION,
+        group=Group.STRATEGY,
     )  # fmt: skip
     compression_options: Mapping[str, Any] = field(default_factory=dict)
     cohort_size: int | None = setting(

@@ -1,4 +1,4 @@
-"""Sentences about what protects a session against a bad update, and about what was odd about an update."""
+"""Sentences about what was odd about an update."""
 
 from __future__ import annotations
 
@@ -6,30 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboard.kit import formats
-from federation.fl.defences import MOST_MEDIANS, Defence
 from federation.services.seats import flags
-
-SWITCHES: Mapping[Defence, tuple[str, str]] = {  # title, help
-    Defence.EXAMPLES: (
-        "Cap the number of examples",
-        "An update that claims more than twice the number that its client reported counts for that number.",
-    ),
-    Defence.NORMS: (
-        "Clip very large updates",
-        f"An update larger than {MOST_MEDIANS} times the median is scaled down to that size. This needs three updates.",
-    ),
-    Defence.FINITE: (
-        "Leave out what spoils the model",
-        "An update that would make the model infinite is not counted. The round continues if the quorum holds.",
-    ),
-}
-SHORT = {Defence.EXAMPLES: "examples capped", Defence.NORMS: "norms clipped", Defence.FINITE: "model kept finite"}
-
-
-def listed(defences: object) -> str:
-    """A session's protection in a few words."""
-    known = [SHORT[one] for one in Defence if isinstance(defences, list) and one in defences]
-    return ", ".join(known) or "none"
 
 
 def of_flags(found: object) -> str:

@@ -1,13 +1,31 @@
-"""The settings of several sessions side by side."""
+"""The settings of sessions as pages tell them: on the card of one session, and of several side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.kit import formats, protection
-from federation.models import TrainingSession
+from dashboard.kit import formats
+from federation import setting_kinds
+from federation.fl import measures
+from federation.fl.options import Option
+from federation.models import GlobalModel, TrainingSession
+from federation.services.models import choosing
+from federation.session_settings import SETTINGS
+from federation.setting_kinds import limits
+
+MOST_COUNTED = 10**9  # a setting that may be larger is no number of things
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One setting. model: what the value names, for a link."""
+
+    name: str
+    label: str
+    value: str
+    model: GlobalModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,35 +40,122 @@ class Setting:
 
 def side_by_side(sessions: Sequence[TrainingSession]) -> list[Setting]:
     """Every setting of any of them, with the values side by side."""
-    described = [_described(session) for session in sessions]
+    described = [{line.label: line.value for line in (*of(session), _source(session))} for session in sessions]
     names = list(dict.fromkeys(name for one in described for name in one))
     return [Setting(name, [one.get(name, "–") for one in described]) for name in names]
 
 
-def _described(session: TrainingSession) -> dict[str, str]:
-    start = session.start_from
-    return {
-        "Workload": session.workload,
-        "Workload's source": session.workload_digest[:8],
-        **_options(session.workload_options),
-        "Strategy": session.strategy,
-        **_options(session.strategy_options),
-        "Compression of updates": session.compression,
-        **_options(session.compression_options),
-        "Rounds": formats.number(session.rounds),
-        "Clients asked": str(session.cohort_size or "everyone online"),
-        "Tags of clients": ", ".join(session.client_tags) or "any",
-        "Quorum": formats.number(session.quorum),
-        "Time for a round": "learnt" if session.auto_deadline else formats.duration(session.round_seconds),
-        "Retries of a failed round": str(session.max_retries),
-        "If a round fails": session.get_on_round_failure_display(),
-        "If an update is late": session.get_late_policy_display(),
-        "Protection": protection.listed(session.defences),
-        **_options(session.train),
-        "Seed": str(session.seed),
-        "Started from": f"{start.session.name}, v{start.version}" if start else "fresh weights",
-    }
+def of(session: TrainingSession) -> list[Line]:
+    """The settings of a session that fit it, in the order of their declarations."""
+    return [
+        line
+        for option in SETTINGS.values()
+        if _fits(option, session)
+        for line in _LINES.get(type(option.kind), _plain)(option, session)
+    ]
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, str]:
-    return {formats.spaced(name): formats.setting(value) for name, value in given.items()}
+def _source(session: TrainingSession) -> Line:
+    return Line("workload_digest", "Workload's source", session.workload_digest[:8])
+
+
+def _fits(option: Option, session: TrainingSession) -> bool:
+    return option.shown_with is None or getattr(session, option.shown_with[0]) in option.shown_with[1]
+
+
+def _plain(option: Option, session: TrainingSession) -> Iterator[Line]:
+    value = getattr(session, option.name)
+    yield Line(option.name, option.title, option.empty if value in (None, "") else formats.setting(value))
+
+
+def _nothing(option: Option, session: TrainingSession) -> Iterator[Line]:
+    """Told elsewhere: as the page's title, or beside another setting."""
+    yield from ()
+
+
+def _whole(option: Option, session: TrainingSession) -> Iterator[Line]:
+    value = getattr(session, option.name)
+    is_counted = limits(option)[1] <= MOST_COUNTED
+    number = formats.number(value) if is_counted and value is not None else formats.setting(value)
+    yield Line(option.name, option.title, option.empty if value is None else number)
+
+
+def _seconds(option: Option, session: TrainingSession) -> Iterator[Line]:
+    assert isinstance(option.kind, setting_kinds.Seconds)
+    learnt = ", learnt" if getattr(session, option.kind.auto) else ""
+    yield Line(option.name, option.title, formats.duration(getattr(session, option.name)) + learnt)
+
+
+def _one_of(option: Option, session: TrainingSession) -> Iterator[Line]:
+    yield Line(option.name, option.title, str(getattr(session, f"get_{option.name}_display")()))
+
+
+def _some_of(option: Option, session: TrainingSession) -> Iterator[Line]:
+    assert isinstance(option.kind, setting_kinds.SomeOf)
+    yield Line(option.name, option.title, listed(option.kind, getattr(session, option.name)))
+
+
+def listed(kind: setting_kinds.SomeOf, given: object) -> str:
+    """Those that are on, in a few words."""
+    known = [said.short for one, said in kind.about.items() if isinstance(given, list) and one in given]
+    return ", ".join(known) or "none"
+
+
+def _tags(option: Option, session: TrainingSession) -> Iterator[Line]:
+    given = getattr(session, option.name)
+    yield Line(
+        option.name, option.title, " or ".join(map(str, given if isinstance(given, list) else ())) or option.empty
+    )
+
+
+def _named(option: Option, session: TrainingSession) -> Iterator[Line]:
+    assert isinstance(option.kind, setting_kinds.Named)
+    name, given = (getattr(session, column) for column in option.kind.columns(option.name))
+    yield Line(option.name, option.title, str(name))
+    known = option.kind.known.get(name)
+    yield from _options(given, known.options if known else ())
+
+
+def _together(option: Option, session: TrainingSession) -> Iterator[Line]:
+    assert isinstance(option.kind, setting_kinds.Together)
+    given = getattr(session, option.name)
+    if given is None:
+        yield Line(option.name, option.title, option.empty)
+    else:
+        yield from _options(given, option.kind.options)
+
+
+def _options(given: Any, declared: Sequence[Option]) -> Iterator[Line]:
+    """With the labels that are declared; options of an earlier version have their names."""
+    known = {option.name: option for option in declared}
+    for name, value in given.items() if isinstance(given, dict) else ():
+        option = known.get(name)
+        label = option.title if option else formats.spaced(name)
+        yield Line(name, label, option.empty if option and value is None else formats.setting(value))
+
+
+def _measure(option: Option, session: TrainingSession) -> Iterator[Line]:
+    name = getattr(session, option.name)
+    title = measures.of(name, choosing.declared(session)).title or name
+    yield Line(option.name, option.title, title if name else option.empty)
+
+
+def _model(option: Option, session: TrainingSession) -> Iterator[Line]:
+    start: GlobalModel | None = getattr(session, option.name)
+    said = f"{start.session.name}, v{start.version}" if start else option.empty
+    yield Line(option.name, option.title, said, start)
+
+
+_LINES: Mapping[type, Callable[[Option, TrainingSession], Iterator[Line]]] = {
+    setting_kinds.Text: _nothing,
+    setting_kinds.Switch: _nothing,
+    setting_kinds.Whole: _whole,
+    setting_kinds.Seconds: _seconds,
+    setting_kinds.OneOf: _one_of,
+    setting_kinds.SomeOf: _some_of,
+    setting_kinds.Tags: _tags,
+    setting_kinds.Named: _named,
+    setting_kinds.Together: _together,
+    setting_kinds.MeasureName: _measure,
+    setting_kinds.StoredModel: _model,
+}

@@ -75,12 +75,6 @@ def flags(found: object, round_number: int) -> str:
     return protection.beside_reason(found, round_number)
 
 
-@register.filter(name="protection")
-def protection_(defences: object) -> str:
-    """What protects a session, in a few words."""
-    return protection.listed(defences)
-
-
 @register.filter
 def number(value: float | None) -> str:
     return "–" if value is None else formats.number(value)

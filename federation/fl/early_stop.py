@@ -12,13 +12,16 @@ from federation.fl.options import Option
 
 OPTIONS = (
     Option(
-        "patience", int, None, minimum=1, maximum=100_000, empty="never",
-        help="Rounds in a row without a better model. Empty: this ends no session.",
+        "patience", int, None, minimum=1, maximum=100_000, empty="never", label="Stop without gain after",
+        help="Rounds in a row without a better model. Empty: never.",
     ),
-    Option("min_delta", float, 0.0, minimum=0.0, maximum=1e30, help="A smaller gain counts as none."),
     Option(
-        "target", float, None, minimum=-1e30, maximum=1e30, empty="none",
-        help="The session ends once the measure is this good. Empty: no value is enough.",
+        "min_delta", float, 0.0, minimum=0.0, maximum=1e30, label="Least gain",
+        help="A smaller gain of the main measure counts as none.",
+    ),
+    Option(
+        "target", float, None, minimum=-1e30, maximum=1e30, empty="no value", label="Stop at",
+        help="The session ends once the main measure is this good. Empty: no value is enough.",
     ),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ const $ = (selector, root = form) => root.querySelector(selector);
 const $$ = (selector, root = form) => [...root.querySelectorAll(selector)];
 const touched = new Set($$(".field.is-bad").map((field) => field.dataset.field));
 const defaults = JSON.parse(document.getElementById("train-defaults").textContent);
+const shownWith = JSON.parse(document.getElementById("shown-with").textContent);
 let asked = 0;
 
 async function check() {
@@ -40,7 +41,7 @@ form.addEventListener("input", ({ target }) => {
   if (!field) return;
   touched.add(field.dataset.field);
   if (target.name === "cohort_size") touched.add("quorum");
-  if (["workload", "strategy", "compression"].includes(target.name)) choose(target);
+  if (target.matches("select")) choose(target);
   clearTimeout(timer);
   timer = setTimeout(() => {
     check();
@@ -48,9 +49,19 @@ form.addEventListener("input", ({ target }) => {
   }, 250);
 });
 
+/** Show the fields that fit what is chosen. */
+function fit() {
+  for (const [name, { field, values }] of Object.entries(shownWith)) {
+    const box = $(`.field[data-field="${name}"]`);
+    if (box) box.hidden = !values.includes($(`[name="${field}"]`).value);
+  }
+}
+fit();
+
 /** Another workload or strategy has other options, and a workload its own good training settings. */
 function choose({ name, value }) {
   for (const group of $$(`[data-options="${name}"]`)) group.hidden = group.dataset.of !== value;
+  fit();
   if (name !== "workload") return;
   touched.add("start_from");
   for (const [option, setting] of Object.entries(defaults[value] ?? {})) {

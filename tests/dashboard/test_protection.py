@@ -5,10 +5,11 @@ import re
 import pytest
 from hypothesis import given
 
-from dashboard.kit import protection
+from dashboard.kit import protection, session_settings
 from dashboard.pages.models import ingredients
 from federation.fl.defences import Defence
 from federation.models import Client, Participation, TrainingSession
+from federation.session_settings import DEFENCES, SETTINGS
 from tests.dashboard.cast import finish_round, report
 from tests.dashboard.pages.new_session.test_new_session import TYPED
 from tests.properties import PROPERTY, json_values
@@ -25,8 +26,8 @@ def switched_on(page):
 def test_a_new_session_has_every_switch_on(browser):
     page = browser.get(URL).content.decode()
     assert switched_on(page) == ["examples", "norms", "finite"]
-    for title, help_ in protection.SWITCHES.values():
-        assert title in page and help_ in page
+    for one in DEFENCES.values():
+        assert one.title in page and one.help in page
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_a_reason_that_tells_of_being_left_out_of_its_round_is_not_told_twice():
 @PROPERTY
 @given(json_values())
 def test_whatever_stands_in_the_database_is_told_or_passed_over(odd):
-    protection.listed(odd)
+    session_settings.listed(SETTINGS["defences"].kind, odd)
     protection.of_flags(odd)
     protection.beside_reason(odd, 1)
     for code in ("examples_capped", "norm_clipped", "metrics_unusable", "left_out"):

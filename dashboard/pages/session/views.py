@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard.kit import formats, parameters, results, statuses
+from dashboard.kit import formats, parameters, results, session_settings, statuses
 from dashboard.kit.frame import follow_live, following
 from dashboard.pages.models import ingredients
 from dashboard.pages.session import actions, contribution, curves, history, log, round_now, summary, timeline
@@ -157,7 +157,7 @@ def _settings(session: TrainingSession) -> dict[str, Any]:
     return {
         "session": session,
         "last_model": session.last_model(),
-        "start": session.start_from,
+        "settings": session_settings.of(session),
         "suggestion": _suggestion(session),
     }
 
