@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from federation import schedules
 from federation.lifecycle import OPEN, LatePolicy, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, Participation, Phase, TrainingSession
 
@@ -81,7 +82,8 @@ def of_late(seat: Participation, session: TrainingSession) -> str:
         return f"late; counted in round {seat.counted_in.number}"
     if seat.withdrawn:
         return f"late; not counted: {seat.reason[:1].lower()}{seat.reason[1:].rstrip('.')}"
-    waits = session.late_policy == LatePolicy.NEXT_ROUND and not session.has_ended
+    went_on = seat.went_on and session.schedule in schedules.JOINED
+    waits = (went_on or session.late_policy == LatePolicy.NEXT_ROUND) and not session.has_ended
     return "late; counts in the next round" if waits else "too late; kept, not counted"
 
 

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from dashboard.kit import formats, times
 from dashboard.pages.session.lanes import Lane
 from dashboard.pages.session.round_now import RoundNow
+from federation import schedules
 from federation.lifecycle import LIVE, LatePolicy, SessionStatus
 from federation.models import TrainingSession
 from federation.services import rounds
@@ -92,7 +93,7 @@ def _skip(at: RoundNow, coming: Sequence[Lane], slow: Lane | None) -> Action:
     if slow is None:
         return Action("round_skip", "skip", "Skip a client", "Nobody is at work any more.", off=True)
     name = slow.client.name
-    if len(coming) - 1 < at.missing:
+    if not at.is_joined and len(coming) - 1 < at.missing:
         why = f"Not now: the quorum of {at.session.quorum} could not be reached without it."
         return Action("round_skip", "skip", f"Skip {name}", why, off=True)
     others_come = len(coming) == 1 or not all(lane.is_quiet for lane in coming)
@@ -113,13 +114,21 @@ def skip_effect(at: RoundNow, lane: Lane) -> str:
     """What follows when this seat is skipped."""
     others = [other.client.name for other in at.all_lanes if other.is_open and other is not lane]
     name = lane.client.name
+    if at.is_joined:
+        return f"It is asked again after {formats.span(at.session.round_seconds)}. {kept_of(at, name)}"
     if len(others) < at.missing:
         return f"The quorum of {at.session.quorum} can then not be reached: {at.if_it_fails}."
-    kept = f"What {name} sends later {late_effect(at.session)}."
+    kept = kept_of(at, name)
+    if at.session.schedule not in schedules.PATIENT:
+        return f"The round goes on without {name}. {kept}"
     if others:
         have = "has" if len(others) == 1 else "have"
         return f"The round closes as soon as {formats.listed(others)} {have} reported. {kept}"
     return f"The round closes at once with {formats.count(at.reported, 'update')}. {kept}"
+
+
+def kept_of(at: RoundNow, name: str) -> str:
+    return f"What {name} sends later {late_effect(at.session)}."
 
 
 def _finish(at: RoundNow, coming: Sequence[Lane]) -> Action:
@@ -128,6 +137,8 @@ def _finish(at: RoundNow, coming: Sequence[Lane]) -> Action:
         return Action("round_finish", "flag", "Finish now", why, off=True)
     names = formats.listed([lane.client.name for lane in coming])
     late = f" {names} {'comes' if len(coming) == 1 else 'come'} too late and will be labelled so." if coming else ""
+    if coming and schedules.of(at.session).goes_on():
+        late = f" {names} may go on: what comes later counts in a later round."
     told = f"Aggregates {formats.count(at.reported, 'update')}.{late}"
     gone = len(coming) > 1 and all(lane.is_quiet for lane in coming)  # of a single one skipping does the same
     return Action("round_finish", "flag", "Finish now …", told, advised=gone, asks=True)

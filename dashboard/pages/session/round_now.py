@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 
 from dashboard.kit import formats, statuses
 from dashboard.kit.statuses import Word
-from dashboard.pages.session import lanes
+from dashboard.pages.session import lanes, versions
 from dashboard.pages.session.lanes import Lane, Lanes
+from dashboard.pages.session.versions import Versions
+from federation import schedules
 from federation.lifecycle import ENDED, RoundFailure, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Participation, Phase, Round, TrainingSession
 
@@ -35,6 +37,8 @@ class RoundNow:
     round: Round | None
     lanes: Lanes | None
     now: datetime
+    versions: Versions | None = None  # where seats may go on when their round closes
+    late: int = 0  # updates for earlier rounds that count toward the quorum
 
     @property
     def all_lanes(self) -> Sequence[Lane]:
@@ -73,11 +77,17 @@ class RoundNow:
 
     @property
     def reported(self) -> int:
-        return sum(lane.is_in for lane in self.all_lanes)
+        return sum(lane.is_in for lane in self.all_lanes) + self.late
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether clients join the open round, so that versions take the place of rounds."""
+        return self.session.schedule in schedules.JOINED
 
     @property
     def missing(self) -> int:
-        return max(0, max(1, self.session.quorum) - self.reported)
+        """How many updates are missing before it can be closed."""
+        return max(0, schedules.of(self.session).least - self.reported)
 
     @property
     def nearest(self) -> list[Lane]:
@@ -140,6 +150,8 @@ class RoundNow:
     @property
     def if_it_fails(self) -> str:
         assert self.round is not None
+        if self.is_joined:
+            return "one update is enough, and with none the round stays open"
         return {
             RoundFailure.RETRY: "the round fails and opens again",
             RoundFailure.SKIP: "the round fails and is skipped",
@@ -162,7 +174,10 @@ def of(session: TrainingSession, *, now: datetime) -> RoundNow:
     if round_ is None:
         return RoundNow(session, None, None, now)
     round_.session = session
-    return with_seats(session, round_, list(lanes.seats([round_])), now=now)
+    found = with_seats(session, round_, list(lanes.seats([round_])), now=now)
+    found.versions = versions.of(session, round_)
+    found.late = round_.late_seats.count() if found.is_joined else 0
+    return found
 
 
 def with_seats(session: TrainingSession, round_: Round, seats: Sequence[Participation], *, now: datetime) -> RoundNow:

@@ -70,7 +70,25 @@ def _lead(detail: str) -> SafeString:
 def why_it_collects(at: RoundNow) -> list[Why]:
     """Why a collecting round is not closed yet."""
     coming = at.coming
-    return [*_needed(at, coming), *_slowest(at, coming), *_silent(coming), *_stalled(coming), *_out(at)]
+    if at.is_joined:
+        return [*_buffered(at), *_earlier(at), *_out(at)]
+    found = [*_needed(at, coming), *_slowest(at, coming), *_silent(coming), *_stalled(coming)]
+    return [*found, *_earlier(at), *_out(at)]
+
+
+def _buffered(at: RoundNow) -> list[Why]:
+    """What a buffer still needs: it waits for nobody in particular."""
+    missing = max(0, at.session.quorum - at.reported)
+    if not missing:
+        return [Why("reached", "check-circle", "ok", _strong("The quorum is reached.", ""))]
+    assert at.round is not None
+    lead = "One more update makes" if missing == 1 else f"{missing} more updates make"
+    return [Why("needed", "layers", "run", _strong(f"{lead} version {at.round.number}.", "Nobody waits for another."))]
+
+
+def _earlier(at: RoundNow) -> list[Why]:
+    told = at.versions.sentence if at.versions else ""
+    return [Why("earlier", "clock", "run", format_html("{}", told))] if told else []
 
 
 def _needed(at: RoundNow, coming: Sequence[Lane]) -> list[Why]:

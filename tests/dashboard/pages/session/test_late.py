@@ -35,7 +35,7 @@ def session(enrol: Enrol, create: Create, ticking: None) -> TrainingSession:
     session = create(start=True, quorum=1, late_policy="next_round")
     rounds.advance(session, now=timezone.now())
     report(session, "anna")
-    seat = seat_of(session, "ben")
+    seat = seats.of(ben, ben.seats.latest("pk").pk)  # not taken: it ends with its round
     finish(session)
     with storage.scratch() as file, pytest.raises(RoundClosed):
         about = {"num_examples": "50", "base_digest": seat.round.base_model.digest}

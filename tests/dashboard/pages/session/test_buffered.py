@@ -58,7 +58,12 @@ def test_so_can_the_other_pages(browser: Browser, session: TrainingSession, name
 
 def test_its_round_names_who_works_for_an_earlier_one(browser: Browser, session: TrainingSession) -> None:
     page = text(browser, "session_round", session)
-    assert "Still at work for an earlier round: ben (round 1)." in page
+    assert "Still at work for an earlier round: ben (v0, 1 version behind)." in page
+    assert "Version 2 in the making" in page
+    assert "One more update makes version 2." in page
+    assert re.search(r"anna : v1, the newest; its turn 2", page)
+    assert re.search(r"ben : v0, 1 version behind", page)
+    assert "How far behind counted updates were" in page
 
 
 def test_its_log_tells_who_joined(browser: Browser, session: TrainingSession) -> None:
