@@ -47,6 +47,12 @@ def _running() -> Browser:
     return _open[0][1]
 
 
+def forget_servers() -> None:
+    """Close the pages of servers that have ended."""
+    while _contexts:
+        _contexts.popitem()[1].close()
+
+
 def close_chromium() -> None:
     """End the browser, and with it the event loop that Playwright holds this thread in."""
     _contexts.clear()
@@ -68,34 +74,35 @@ def sign_in(page: Page, base: str) -> None:
 
 
 @contextmanager
-def signed_in(base: str, *, width: int = 1280, scripts: bool = True) -> Iterator[Page]:
-    """A browser on the overview. `said` has the errors of its console.
+def signed_in(base: str, *, width: int = 1280, scripts: bool = True, at: str = "/") -> Iterator[Page]:
+    """A browser on the overview, or on no page yet where `at` is empty. `said` has the errors of its console.
 
     Who comes to the same server again is signed in still, and finds the scripts compiled: reading those of the charts
     and checking the password would take longer than most tests.
     """
     if scripts:
         if base not in _contexts:
-            _contexts[base] = _running().new_context()
+            _contexts[base] = _running().new_context(reduced_motion="reduce")  # each frame of a motion is work
             _contexts[base].new_page().goto(base + "/static/favicon.svg")  # keeps the process of its pages alive
-        with _page(_contexts[base], base, width) as page:
+        with _page(_contexts[base], base, width, at) as page:
             yield page
     else:
-        with chromium() as browser, _page(browser.new_context(java_script_enabled=False), base, width) as page:
+        with chromium() as browser, _page(browser.new_context(java_script_enabled=False), base, width, at) as page:
             yield page
 
 
 @contextmanager
-def _page(context: BrowserContext, base: str, width: int) -> Iterator[Page]:
+def _page(context: BrowserContext, base: str, width: int, at: str) -> Iterator[Page]:
     before = context.pages
     page = context.new_page()
     page.set_viewport_size({"width": width, "height": 900})
     page.said = []  # type: ignore[attr-defined]
     page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: page.said.append(str(error)))
-    page.goto(base)
-    if "/sign-in/" in page.url:
+    if not any(cookie["name"] == "fl_session" for cookie in context.cookies(base)):
         sign_in(page, base)
+    elif at:
+        page.goto(base + at)
     try:
         yield page
     finally:
@@ -106,9 +113,9 @@ def _page(context: BrowserContext, base: str, width: int) -> Iterator[Page]:
 
 
 @contextmanager
-def pressing(base: str, *, width: int = 1440) -> Iterator[Page]:
+def pressing(base: str, *, width: int = 1440, at: str = "/") -> Iterator[Page]:
     """Somebody who presses buttons, without a word in the console but for what the page refuses in words."""
-    with signed_in(base, width=width) as page:
+    with signed_in(base, width=width, at=at) as page:
         page.set_default_timeout(15_000)
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         yield page
@@ -140,7 +147,7 @@ for key in Session.objects.values_list("pk", flat=True):
 
 def forget_password(stack: Stack) -> None:
     """Let whoever is signed in have entered the password long ago."""
-    stack.manage("shell", "-c", LONG_AGO)
+    stack.shell(LONG_AGO)
 
 
 def enter_password_again(page: Page) -> None:

@@ -7,24 +7,35 @@ import psutil
 import pytest
 from playwright.sync_api import Page
 
-from tests.e2e.browser import close_chromium, pressing
+from tests.e2e.browser import close_chromium, forget_servers, pressing
+from tests.e2e.sessions import used_before
 from tests.e2e.stack import Stack, running
 from tests.e2e.steering import Held, holding
 
 Stack.warm = True
 
 
+LONGEST = ("earlier_versions", "kill", "demo", "steering_buttons", "session_buttons", "pages", "undisturbed")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that several processes end at about the same time."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+    last = len(LONGEST)
+    place = {f"test_{name}": at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, last))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def end_of_the_browser() -> Iterator[None]:
-    """A module's tests share a browser, where they need one."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """The browser runs on from one file of these tests to the next, without the pages of the file's servers."""
     yield
-    close_chromium()
+    if nextitem is None or nextitem.path != item.path:
+        forget_servers()
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        close_chromium()
 
 
 @pytest.fixture
@@ -47,6 +58,13 @@ def two_sites(shared_stack: Stack) -> Stack:
 
 
 @pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, dict[str, str]]]:
+    """An installation with two agents, and the sessions that were run on it before, by name."""
+    with used_before(tmp_path_factory.mktemp("used") / "data") as used:
+        yield used
+
+
+@pytest.fixture(scope="module")
 def one_is_frozen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """site-1 works; site-2 is frozen, and counts as online for as long as the tests take."""
     with running(tmp_path_factory.mktemp("stack"), env={"FL_ONLINE_SECONDS": "3600"}) as stack:
@@ -63,15 +81,14 @@ def held(stack: Stack, page: Page) -> Iterator[Held]:
 
 @pytest.fixture
 def page(stack: Stack) -> Iterator[Page]:
-    """Somebody who presses buttons."""
-    with pressing(stack.url) as page:
+    """Somebody who presses buttons, and who has not opened a page yet."""
+    with pressing(stack.url, at="") as page:
         yield page
 
 
 @pytest.fixture
 def phone(stack: Stack) -> Iterator[Page]:
     """The same on a phone, in the dark."""
-    with pressing(stack.url, width=390) as page:
+    with pressing(stack.url, width=390, at="") as page:
         page.context.add_cookies([{"name": "theme", "value": "dark", "url": stack.url}])
-        page.reload()
         yield page

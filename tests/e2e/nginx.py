@@ -42,7 +42,7 @@ def before(stack: Stack, *, stall_seconds: int = 60) -> Iterator[str]:
     process: subprocess.Popen[bytes] = processes.start(command, log=folder / "nginx.log", cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: requests.get(f"{url}/api/v1/openapi.json", timeout=5).ok, why=f"nginx; its logs are in {folder}")
+        until(lambda: requests.get(f"{url}/healthz", timeout=5).ok, why=f"nginx; its logs are in {folder}")
         yield url
     finally:
         processes.stop([process], signal.SIGTERM, patience=5)

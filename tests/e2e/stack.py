@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import os
@@ -24,11 +23,31 @@ import requests
 from federation.killpoints import Point
 from flsite import processes
 from tests.e2e import warm
+from tests.e2e.shared import once
 
 ROOT = Path(__file__).resolve().parents[2]
 Process = subprocess.Popen[bytes] | warm.Process
 PASSWORD = "correct-horse-battery"
+OFTEN, SELDOM = 0.05, 0.3  # seconds between two questions
 SYNTHETIC = {"name": "synthetic", "options": {"num_parameters": 5000}}
+
+
+SHELL = """
+import json, socket, traceback
+from django.db import connections
+door = socket.socket(socket.AF_UNIX)
+door.bind({!r})
+door.listen()
+line = door.accept()[0]
+for code in line.makefile():
+    said = "done"
+    try:
+        exec(json.loads(code), {{}})
+    except Exception:
+        said = traceback.format_exc()
+    connections.close_all()
+    line.sendall(said.encode() + b"\\n")
+"""
 
 
 def free_port() -> int:
@@ -37,14 +56,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def until(what: Callable[[], Any], *, seconds: float = 60, every: float = 0.05, why: str = "") -> Any:
-    """The first true answer of `what`, asked again and again."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def until(what: Callable[[], Any], *, seconds: float = 60, every: float = 0, why: str = "") -> Any:
+    """The first true answer of `what`, asked every so many seconds; or less often the longer it takes: who asks takes
+    the processor from whom the answer depends on.
+    """
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < seconds:
         with contextlib.suppress(requests.RequestException):  # the server may be down on purpose
             if found := what():
                 return found
-        time.sleep(every)
+        time.sleep(every or min(max(OFTEN, passed / 10), SELDOM))
     raise AssertionError(f"not within {seconds} s: {why or what}")
 
 
@@ -78,10 +99,14 @@ def _set_up(env: dict[str, str]) -> tuple[str, str]:
 
 @cache
 def on_sqlite() -> tuple[Path, str, str]:
-    """A data folder that was set up once for all who need one: it takes longer than many a test."""
-    folder = Path(tempfile.mkdtemp(prefix="fl-stack-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder, *_set_up(_env(folder))
+    """A data folder that was set up once for all who need one, with a join code and an API key."""
+    made = once("installed", _install)
+    join_code, api_key = json.loads((made / "keys.json").read_text())
+    return made / "data", join_code, api_key
+
+
+def _install(folder: Path) -> None:
+    (folder / "keys.json").write_text(json.dumps(_set_up(_env(folder / "data"))))
 
 
 def _env(folder: Path) -> dict[str, str]:
@@ -116,6 +141,7 @@ class Stack:
         self.commands = {"web": web(self.port)} | (services or {})
         self.running: dict[str, Process] = {}
         self.agents: dict[str, Process] = {}
+        self._shell: socket.socket | None = None
         if api_key:
             self.join_code = ""
         elif "DATABASE_URL" in self.env:
@@ -129,6 +155,20 @@ class Stack:
 
     def manage(self, *words: str, **env: str) -> str:
         return _manage(self.env | env, *words)
+
+    def shell(self, code: str) -> None:
+        """Run code in a process of Django beside the server, which is started at the first time."""
+        if self._shell is None:
+            with tempfile.TemporaryDirectory(prefix="fl-") as folder:  # a short path, as those of sockets must be
+                self.running["shell"] = self._process(
+                    "shell", ["manage.py", "shell", "-c", SHELL.format(f"{folder}/s")]
+                )
+                self._shell = socket.socket(socket.AF_UNIX)
+                until(lambda: self._shell.connect_ex(f"{folder}/s") == 0, why="a shell")
+            self._shell.settimeout(120)
+        self._shell.sendall(json.dumps(code).encode() + b"\n")
+        said = self._shell.recv(1 << 16)
+        assert said == b"done\n", said.decode()
 
     def start_only(self, name: str) -> None:
         self.running[name] = self._process(name, self.commands[name])
@@ -159,7 +199,7 @@ class Stack:
         for name in names or self.commands:
             self.start_only(name)
         if "web" in self.running:
-            until(lambda: requests.get(f"{self.url}/api/v1/openapi.json", timeout=5).ok, why=f"server at {self.url}")
+            until(lambda: requests.get(f"{self.url}/healthz", timeout=5).ok, every=OFTEN, why=f"server at {self.url}")
 
     def kill(self, name: str) -> None:
         """SIGKILL, with every child."""
@@ -222,6 +262,8 @@ class Stack:
         )
 
     def stop(self) -> None:
+        if self._shell is not None:
+            self._shell.close()
         processes.stop(list(self.agents.values()), signal.SIGKILL, patience=5)
         processes.stop(list(self.running.values()), signal.SIGTERM, patience=8)
 

@@ -10,9 +10,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.e2e.stack import Stack
-from tests.e2e.test_browser import DIGITS
 
-TRAIN = {"epochs": 1, "batch_size": 32}
 Held = Callable[..., str]
 
 
@@ -22,7 +20,7 @@ def holding(stack: Stack, page: Page) -> Iterator[Held]:
     made: list[str] = []
 
     def hold(name: str, **change: Any) -> str:
-        settings = {"workload": DIGITS, "train": TRAIN, "rounds": 3, "quorum": 1, "cohort_size": 2}
+        settings = {"rounds": 3, "quorum": 1, "cohort_size": 2}
         session = stack.session(name=name, round_seconds=600, **settings | change)
         made.append(session)
         page.goto(f"{stack.url}/sessions/{session}/")

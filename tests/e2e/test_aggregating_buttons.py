@@ -47,12 +47,12 @@ def held_on_phone(stack: Stack, phone: Page) -> Iterator[Held]:
 
 def take(stack: Stack, session: str) -> None:
     """A slow worker takes the open round's aggregation."""
-    stack.manage("shell", "-c", TAKE.format(session=session))
+    stack.shell(TAKE.format(session=session))
 
 
 def let_go(stack: Stack) -> None:
     """It dies, so that the server aggregates the round."""
-    stack.manage("shell", "-c", DIE)
+    stack.shell(DIE)
 
 
 def aggregates(page: Page, number: int = 1) -> None:

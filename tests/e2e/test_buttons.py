@@ -161,6 +161,7 @@ def test_a_session_is_run_again(stack: Stack, page: Page):
 
 
 def test_the_frame_of_every_page(stack: Stack, page: Page):
+    page.goto(stack.url)
     theme = page.evaluate("document.documentElement.dataset.theme")
     page.click("[data-theme-toggle]")
     assert page.evaluate("document.documentElement.dataset.theme") != theme

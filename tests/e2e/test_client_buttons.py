@@ -8,21 +8,20 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.browser import agree, needs_browser, press, refreshed, told
-from tests.e2e.sessions import past, run_a_short_one
+from tests.e2e.sessions import run_a_short_one
 from tests.e2e.stack import Stack, until
 
 pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def stack(shared_stack: Stack) -> Stack:
-    shared_stack.two_sites("--send-log")
-    return shared_stack
+def stack(used: tuple[Stack, dict[str, str]]) -> Stack:
+    return used[0]
 
 
 @pytest.fixture(scope="module")
-def done(stack: Stack) -> dict[str, str]:
-    return past(stack, long=51)
+def done(used: tuple[Stack, dict[str, str]]) -> dict[str, str]:
+    return used[1]
 
 
 def page_of(stack: Stack, name: str) -> str:

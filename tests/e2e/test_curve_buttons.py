@@ -291,7 +291,7 @@ for seat in Participation.objects.filter(round__session={session}):
 def test_a_session_of_many_points_is_drawn_in_full_where_one_zooms_in(stack: Stack, page: Page):
     session = stack.session(name="large", rounds=1, cohort_size=2)
     stack.ended(session)
-    stack.manage("shell", "-c", MANY_POINTS.format(session=session))
+    stack.shell(MANY_POINTS.format(session=session))
     look(page, stack, session)
     count = page.locator("[data-count]")
     expect(count).to_contain_text("of each stretch the lowest, the highest and the last", ignore_case=True)

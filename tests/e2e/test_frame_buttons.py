@@ -38,6 +38,7 @@ def theme(page: Page) -> str:
 
 
 def test_every_place_is_a_press_away(stack: Stack, page: Page):
+    page.goto(stack.url)
     for name in ("Sessions", "Compare", "Clients", "Models", "Activity", "Alerts", "Overview"):
         page.click(f".nav a >> text={name}")
         expect(page.locator(".nav [aria-current=page]")).to_contain_text(name)
@@ -55,6 +56,7 @@ def test_every_place_is_a_press_away(stack: Stack, page: Page):
 
 
 def test_the_finder_finds_and_does(stack: Stack, done: str, page: Page):
+    page.goto(stack.url)
     finder = page.locator("#palette")
     page.click(".finder")
     page.keyboard.type("nobody is called so")
@@ -95,6 +97,7 @@ def test_the_finder_finds_and_does(stack: Stack, done: str, page: Page):
 
 
 def test_the_theme_that_was_switched_to_stays(stack: Stack, page: Page):
+    page.goto(stack.url)
     was = theme(page)
     page.click("[data-theme-toggle]")
     other = theme(page)
@@ -105,6 +108,7 @@ def test_the_theme_that_was_switched_to_stays(stack: Stack, page: Page):
 
 
 def test_the_account_is_opened_left_and_entered_again(stack: Stack, page: Page):
+    page.goto(stack.url)
     page.click(".sidebar__who")
     page.click("#account >> text=Close")
     expect(page.locator("#account")).to_be_hidden()
@@ -139,6 +143,7 @@ def test_an_address_where_nothing_is_leads_back(stack: Stack):
 @pytest.mark.parametrize(("seen_on", "more"), [("page", ".sidebar__who"), ("phone", "text=More")])
 def test_the_administration_is_entered_and_left(stack: Stack, request: pytest.FixtureRequest, seen_on: str, more: str):
     page: Page = request.getfixturevalue(seen_on)
+    page.goto(stack.url)
     page.click(more)
     page.click("#account >> text=Administration")
     expect(page.locator("#content h1")).to_have_text("Site administration")
@@ -183,6 +188,7 @@ def test_every_page_opens_dark_on_a_phone(stack: Stack, done: str, phone: Page):
 
 
 def test_every_place_is_a_press_away_on_a_phone(stack: Stack, done: str, phone: Page):
+    phone.goto(stack.url)
     for name in ("Sessions", "Clients", "Models", "Overview"):
         phone.click(f".nav a >> text={name}")
         expect(phone.locator(".nav [aria-current=page]")).to_contain_text(name)
@@ -257,6 +263,7 @@ def webhook() -> Iterator[tuple[str, list[bytes]]]:
 
 
 def test_a_rule_is_switched_off_and_on_and_tried(stack: Stack, done: str, page: Page):
+    page.goto(stack.url)
     page.keyboard.press("Control+k")
     page.keyboard.type("new alert rule")
     page.keyboard.press("Enter")
@@ -295,7 +302,7 @@ Alert.objects.bulk_create(Alert(rule=rule, cause=str(n), sentence=f"cause {n}.",
 
 
 def test_alerts_are_paged_and_acknowledged(stack: Stack, done: str, page: Page):
-    stack.manage("shell", "-c", MANY)
+    stack.shell(MANY)
     page.goto(f"{stack.url}/alerts/")
     alerts = page.locator("[data-alert]")
     expect(alerts).to_have_count(30)
@@ -328,7 +335,7 @@ Alert.objects.create(rule=rule, cause="silence", sentence="site-1 was silent.", 
 
 
 def test_an_alert_leads_to_its_client_on_a_phone(stack: Stack, done: str, phone: Page):
-    stack.manage("shell", "-c", ABOUT_A_CLIENT)
+    stack.shell(ABOUT_A_CLIENT)
     phone.goto(f"{stack.url}/alerts/")
     phone.locator("[data-alert]", has_text="site-1 was silent.").get_by_text("Open").click()
     expect(phone.locator("h1")).to_contain_text("site-1")

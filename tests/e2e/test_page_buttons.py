@@ -9,20 +9,20 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.browser import needs_browser, press, refreshed
-from tests.e2e.sessions import past, run_a_short_one
+from tests.e2e.sessions import run_a_short_one
 from tests.e2e.stack import Stack, until
 
 pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def stack(two_sites: Stack) -> Stack:
-    return two_sites
+def stack(used: tuple[Stack, dict[str, str]]) -> Stack:
+    return used[0]
 
 
 @pytest.fixture(scope="module")
-def done(stack: Stack) -> dict[str, str]:
-    return past(stack)
+def done(used: tuple[Stack, dict[str, str]]) -> dict[str, str]:
+    return used[1]
 
 
 # ---- sessions

@@ -164,7 +164,7 @@ from federation import events
 with transaction.atomic():
     events.record_all({session}, [(events.Event.Kind.SESSION_PAUSED, {{"by": "bob"}})] * {TALK})
 """
-    stack.manage("shell", "-c", written)
+    stack.shell(written)
     page.goto(f"{stack.url}/sessions/{session}/")
     page.fill("#events-find", "alice created")
     unread = page.locator("#events-unread")

@@ -180,6 +180,7 @@ def test_a_session_is_launched_from_a_model_of_another(stack: Stack, done: str, 
 
 
 def test_an_invitation_is_made_on_the_overview_and_revoked(stack: Stack, done: str, page: Page):
+    page.goto(stack.url)
     page.click("#invite-button")
     page.click("#dialog >> text=Not now")
     expect(page.locator("#dialog")).to_be_hidden()
@@ -216,6 +217,7 @@ def test_an_invitation_is_made_on_the_overview_and_revoked(stack: Stack, done: s
 
 
 def test_the_overview_leads_to_what_runs_and_what_came_out(stack: Stack, done: str, page: Page):
+    page.goto(stack.url)
     waiting = stack.session(name="waiting", quorum=9, cohort_size=9)
     page.click("a.run >> text=waiting")
     page.wait_for_url(f"**/sessions/{waiting}/")
@@ -239,6 +241,7 @@ def test_the_overview_leads_to_what_runs_and_what_came_out(stack: Stack, done: s
 
 
 def test_a_failed_session_is_changed_and_run_again(stack: Stack, done: str, page: Page):
+    page.goto(stack.url)
     much = {"epochs": 1000, "batch_size": 8}
     settings = {"workload": DIGITS, "train": much, "round_seconds": 1, "cohort_size": 2, "on_round_failure": "stop"}
     session = stack.session(name="hasty", **settings)
@@ -260,6 +263,7 @@ def test_a_failed_session_is_changed_and_run_again(stack: Stack, done: str, page
 
 
 def test_things_to_do_are_reached_by_name_and_key(stack: Stack, done: str, page: Page):
+    page.goto(stack.url)
     page.keyboard.press("n")
     page.wait_for_url("**/sessions/new/")
     page.keyboard.press("Control+k")

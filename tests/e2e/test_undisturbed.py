@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,31 +12,28 @@ from playwright.sync_api import Browser, Page
 
 from dashboard.pages.session.curves import estimated
 from tests.e2e.browser import chromium, needs_browser, sign_in
-from tests.e2e.stack import ROOT, Stack, until
+from tests.e2e.stack import Stack, until
 from tests.e2e.wire import Wire, wire_to
 
 pytestmark = needs_browser
 NAMES = ("site-1", "site-2")
 HOUR = 3_600_000  # ms
-# Asked by a line "first events" each time; of the batches that it commits, 64 may wait for a browser.
+# Of the batches that it commits, 64 may wait for a browser.
 WRITER = """
-import random, sys
+import random
 from django.db import transaction
 from django.utils import timezone
 from federation.models import Participation, Phase
 from federation.services.seats import progress
-for line in sys.stdin:
-    first, events = map(int, line.split())
-    open_seats = Participation.objects.filter(round__session={session}, status="training")
-    seats = list(open_seats.select_related("round", "client"))
-    for start in range(first, first + 2 * events, 8):
-        with transaction.atomic():
-            for step in range(start, min(start + 8, first + 2 * events), 2):
-                for seat in seats:
-                    now = timezone.now()
-                    points = [progress.Point("train_loss", step + k, random.random(), now) for k in range(2)]
-                    progress.report(seat, phase=Phase.TRAINING, fraction=(step + 2) / 20_000, points=points, now=now)
-    print("written", flush=True)
+open_seats = Participation.objects.filter(round__session={session}, status="training")
+seats = list(open_seats.select_related("round", "client"))
+for start in range({first}, {end}, 8):
+    with transaction.atomic():
+        for step in range(start, min(start + 8, {end}), 2):
+            for seat in seats:
+                now = timezone.now()
+                points = [progress.Point("train_loss", step + k, random.random(), now) for k in range(2)]
+                progress.report(seat, phase=Phase.TRAINING, fraction=(step + 2) / 20_000, points=points, now=now)
 """
 LISTEN = """() => {
   const banner = document.querySelector("[data-stale]"), text = document.querySelector("[data-stale-text]");
@@ -56,17 +51,12 @@ class Report:
     """Writes what two clients report, from a process beside the server. Points go on where the last ones ended."""
 
     def __init__(self, stack: Stack, session: str):
-        command = [sys.executable, "manage.py", "shell", "-c", WRITER.format(session=session)]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.session, self.next = session, 1
-        self.process = subprocess.Popen(command, cwd=ROOT, env=stack.env, **pipes)
+        self.stack, self.session, self.next = stack, session, 1
 
     def __call__(self, events: int) -> None:
-        assert self.process.stdin and self.process.stdout
-        print(self.next, events, file=self.process.stdin, flush=True)
-        while self.process.stdout.readline() != "written\n":  # the shell greets
-            assert self.process.poll() is None, "the writer ended"
-        self.next += 2 * events
+        end = self.next + 2 * events
+        self.stack.shell(WRITER.format(session=self.session, first=self.next, end=end))
+        self.next = end
 
     @property
     def counts(self) -> dict[str, int]:
@@ -87,7 +77,7 @@ def browser() -> Iterator[Browser]:
 
 def opened(browser: Browser, base: str, session: str, *, prepare: Callable[[Page], None] = lambda page: None) -> Page:
     """A browser of its own, so that what stops one page stops no other."""
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce").new_page()
     prepare(page)
     sign_in(page, base)
     page.goto(f"{base}/sessions/{session}/")
@@ -118,16 +108,17 @@ def work(stack: Stack, head: dict[str, str]) -> bool:
 
 
 @pytest.fixture
-def report(shared_stack: Stack, session: str) -> Iterator[Report]:
-    report = Report(shared_stack, session)
-    with report.process:
-        yield report
-        report.process.kill()
+def report(shared_stack: Stack, session: str) -> Report:
+    return Report(shared_stack, session)
 
 
 def data(page: Page) -> list[Any]:
     found: list[Any] = page.evaluate(DATA)
     return found
+
+
+def counts(page: Page) -> dict[str, int]:
+    return json.loads(page.evaluate("document.querySelector('#curves').dataset.points") or "{}")
 
 
 def same(one: Page, other: Page, report: Report, *, axes: tuple[str, ...] = ("round",)) -> None:
@@ -136,10 +127,11 @@ def same(one: Page, other: Page, report: Report, *, axes: tuple[str, ...] = ("ro
         for page in (one, other):
             page.evaluate(f"document.querySelector('[name=x][value={axis}]').click()")
 
-        def alike() -> bool:
-            return data(one) == data(other) and json.loads(data(one)[0]) == report.counts
+        def alike() -> bool:  # looks at all of the data only once they may be
+            return counts(one) == counts(other) == report.counts and data(one) == data(other)
 
         until(alike, seconds=30, why=f"the same curves of {report.counts} by {axis}")
+    assert json.loads(data(one)[0]) == report.counts
     assert len(data(one)) >= 5, "as reported and smoothed, for both clients"
 
 

@@ -2,22 +2,29 @@
 
 A server loads its libraries in two seconds, an agent with torch in four; the tests start hundreds of both. Only what
 others wrote is loaded before; all of ours is read by each process itself. As a program, `python -m tests.e2e.warm
-MODULE...` is the one that forks.
+ADDRESS MODULE...` is the one that forks. It answers questions on its standard input and at its address, a Unix socket.
+
+A server's evaluator needs torch, too. In a server that was forked here, `subprocess.Popen` has the evaluator forked
+from the process that the agents come from; to the server it is a child with two pipes like any other.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
 import json
 import os
 import runpy
+import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -25,7 +32,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PR_SET_PDEATHSIG = 1
-EVERY = 0.005  # seconds between two looks at a process that is waited for
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 SERVER = """
     autobahn.websocket.protocol celery.app.base celery.bin.beat celery.bin.worker celery.worker.worker channels.auth
@@ -35,12 +41,13 @@ SERVER = """
     uvicorn whitenoise
 """
 AGENT = "numpy requests sklearn.datasets torch torch.utils.data"
+EVALUATOR = ("-m", "federation.fl.evaluation")
 
 
 class Process:
     """As subprocess.Popen, in what the tests ask of one."""
 
-    def __init__(self, parent: Parent, pid: int) -> None:
+    def __init__(self, parent: Parent | Line, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
         self._parent = parent
@@ -51,16 +58,57 @@ class Process:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        end = None if timeout is None else time.monotonic() + timeout
-        while (status := self.poll()) is None:
-            if end is not None and time.monotonic() >= end:
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-            time.sleep(EVERY)
+        if (status := self.poll()) is None:
+            ends = select.poll()
+            ends.register(handle := os.pidfd_open(self.pid), select.POLLIN)
+            ends.poll(None if timeout is None else timeout * 1000)
+            os.close(handle)
+            status = self.poll()
+        if status is None:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
         return status
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+class Evaluator(Process):
+    """As the subprocess.Popen of an evaluator, in what a server asks of it."""
+
+    def __init__(self, address: str) -> None:
+        (taken, given), (answers, said) = os.pipe(), os.pipe()
+        line = Line(address)
+        super().__init__(line, line.ask({"arguments": EVALUATOR, "env": dict(os.environ)}, taken, said, 2))
+        os.close(taken)
+        os.close(said)
+        self.stdin, self.stdout = os.fdopen(given, "w"), os.fdopen(answers)
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdout.close()
+        self.stdin.close()
+        self.wait()
+
+
+class Line:
+    """A way to a process that forks, for another process than the tests' own."""
+
+    def __init__(self, address: str) -> None:
+        self._asking = Lock()
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(address)
+
+    def ask(self, question: dict[str, Any], *handles: int) -> Any:
+        """handles: what is to be standard input, output and errors of a new process."""
+        with self._asking:
+            socket.send_fds(self._socket, [json.dumps(question).encode() + b"\n"], handles)
+            return json.loads(self._socket.recv(1 << 16))
 
 
 class Parent:
@@ -69,7 +117,7 @@ class Parent:
     def __init__(self, modules: str) -> None:
         self._asking = Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.warm", *modules.split()],
+            [sys.executable, "-m", "tests.e2e.warm", _address(modules), *modules.split()],
             cwd=ROOT,
             env=os.environ | ONE_THREAD,
             stdin=subprocess.PIPE,
@@ -86,6 +134,14 @@ class Parent:
 
 
 @cache
+def _address(modules: str) -> str:
+    """Where the process with these modules is asked. A short path, as those of sockets must be."""
+    folder = tempfile.mkdtemp(prefix="fl-warm-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return f"{folder}/{modules.split()[0]}"
+
+
+@cache
 def _parent(modules: str) -> Parent:
     return Parent(modules)
 
@@ -93,48 +149,89 @@ def _parent(modules: str) -> Parent:
 def start(arguments: Sequence[str], *, log: Path, env: Mapping[str, str], errors: Path | None = None) -> Process:
     """`python ARGUMENTS` in the project's folder: in a group of its own, its output and errors in files."""
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    parent = _parent(AGENT if arguments[0].startswith("clientagent/") else SERVER)
-    files = {"log": str(log), "errors": str(errors or log)}
+    parent = _parent(AGENT if Path(arguments[0]).parent.name == "clientagent" else SERVER)
+    files = {"log": str(log), "errors": str(errors or log), "evaluators": _address(AGENT)}
     return Process(parent, parent.ask({"arguments": list(arguments), "env": dict(env)} | files))
 
 
 # ---- the process that forks
 
 
-def _main(modules: Sequence[str]) -> None:
+class Questions:
+    """What is asked on standard input and at an address, with the files that came along and where to answer."""
+
+    def __init__(self, address: str) -> None:
+        self._door = socket.socket(socket.AF_UNIX)
+        self._door.bind(address)
+        self._door.listen()
+        self._lines: dict[int, socket.socket] = {}
+        self._begun: dict[int, bytes] = {0: b""}  # what was read of a question, by the file it comes from
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], list[int], int]]:
+        """Until standard input ends."""
+        while True:
+            for file in select.select([self._door, *self._begun], [], [])[0]:
+                if file is self._door:
+                    self._let_in()
+                    continue
+                data, handles = self._read(file)
+                if not data and file == 0:
+                    return
+                *whole, self._begun[file] = (self._begun[file] + data).split(b"\n")
+                for question in whole:
+                    yield json.loads(question), handles, file or 1
+                if not data:
+                    del self._begun[file]
+                    self._lines.pop(file).close()
+
+    def _let_in(self) -> None:
+        line, _ = self._door.accept()
+        self._lines[line.fileno()], self._begun[line.fileno()] = line, b""
+
+    def _read(self, file: int) -> tuple[bytes, list[int]]:
+        if file == 0:
+            return os.read(0, 1 << 16), []
+        return socket.recv_fds(self._lines[file], 1 << 16, 3)[:2]
+
+    def forget(self) -> None:
+        """In a new process, whose files are closed."""
+        for one in (self._door, *self._lines.values()):
+            one.detach()
+
+
+def _main(address: str, modules: Sequence[str]) -> None:
+    questions = Questions(address)
     for module in modules:
         importlib.import_module(module)
     assert "twisted.internet.reactor" not in sys.modules, "processes would share its event loop"
     assert not {"federation", "dashboard", "flsite", "clientagent"} & set(sys.modules)
     gc.freeze()  # what is collected in one process would be copied there first
-    if arguments := _serve():
-        _become(arguments)
+    if mine := _serve(questions):
+        _become(mine)
 
 
-def _serve() -> Sequence[str]:
-    """Answer questions until nobody asks any more. In a new process: its arguments."""
-    rest = b""
-    while data := os.read(0, 1 << 16):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            question = json.loads(line)
-            if "ended" in question:
-                answer = _status(question["ended"])
-            elif not (answer := _fork(question)):
-                return question["arguments"]
-            os.write(1, json.dumps(answer).encode() + b"\n")
-    return ()
+def _serve(questions: Questions) -> dict[str, Any] | None:
+    """Answer until nobody asks any more. In a new process: what it is to be."""
+    for question, handles, back in questions:
+        if "ended" in question:
+            answer = _status(question["ended"])
+        elif not (answer := _fork(question, handles)):
+            questions.forget()
+            return question
+        os.write(back, json.dumps(answer).encode() + b"\n")
+    return None
 
 
-def _fork(question: dict[str, Any]) -> int:
+def _fork(question: dict[str, Any], handles: Sequence[int]) -> int:
     """As os.fork, but both go on only once the new process has settled in."""
     waits, settled = os.pipe()
     if pid := os.fork():
-        os.close(settled)
+        for handle in (settled, *handles):
+            os.close(handle)
         os.read(waits, 1)
         os.close(waits)
     else:
-        _settle_in(question)
+        _settle_in(question, handles)
     return pid
 
 
@@ -143,18 +240,25 @@ def _status(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def _settle_in(question: dict[str, Any]) -> None:
+def _settle_in(question: dict[str, Any], handles: Sequence[int]) -> None:
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for handle, file in ((1, question["log"]), (2, question["errors"])):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), handle)
-    os.closerange(3, 64)
+    for number, handle in enumerate(handles or _opened(question)):
+        os.dup2(handle, number)
+    os.closerange(3, 256)
     os.environ.clear()
     os.environ.update(question["env"])
 
 
-def _become(arguments: Sequence[str]) -> None:
+def _opened(question: dict[str, Any]) -> list[int]:
+    files = [os.open(question[name], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) for name in ("log", "errors")]
+    return [os.open(os.devnull, os.O_RDONLY), *files]
+
+
+def _become(question: dict[str, Any]) -> None:
+    arguments = question["arguments"]
+    if evaluators := question.get("evaluators"):
+        subprocess.Popen = _popen(evaluators)  # type: ignore[misc]
     if arguments[0] == "-m":
         sys.argv = list(arguments[1:])
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
@@ -164,5 +268,17 @@ def _become(arguments: Sequence[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def _popen(address: str) -> type[subprocess.Popen[Any]]:
+    class Popen(subprocess.Popen[Any]):
+        """Has evaluators forked by the process at the address, if there is one. Other programs start as ever."""
+
+        def __new__(cls, *given: Any, **_: Any) -> Any:
+            if given and isinstance(given[0], list) and tuple(given[0][1:]) == EVALUATOR and os.path.exists(address):
+                return Evaluator(address)
+            return super().__new__(cls)
+
+    return Popen
+
+
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    _main(sys.argv[1], sys.argv[2:])
