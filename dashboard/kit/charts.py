@@ -26,10 +26,11 @@ def value(model: GlobalModel, name: str) -> float | None:
 
 
 def global_figures(models: Sequence[GlobalModel], by: Sequence[Measure] = USUAL) -> dict[str, Figure]:
-    """The global model by version, a figure a measure: those of `by` first, of what was measured more than once."""
+    """The global model by version: a figure for each measure with a direction, those of `by` first."""
     ordered = sorted(models, key=lambda model: model.version)
     most = max(1, min(MOST_FIGURES, MOST_DRAWN // max(1, len(ordered))))
-    drawn = [measure for measure in measured(ordered, by) if _often(ordered, measure)][:most]
+    known = [measure for measure in measured(ordered, by) if measure.direction != Direction.NONE]
+    drawn = [measure for measure in known if _often(ordered, measure)][:most]
     return {measure.name: _global(ordered, measure, by) for measure in drawn}
 
 
@@ -52,8 +53,7 @@ def _global(models: Sequence[GlobalModel], measure: Measure, by: Sequence[Measur
         _line(models, "metrics", name, meta="central", dash="solid", width=1.75),
     ]
     data = [trace for trace in traces if len(trace["x"]) > 1]
-    if measure.direction != Direction.NONE:
-        data.append(_star(models, data[-1], measure, by))
+    data.append(_star(models, data[-1], measure, by))
     last = max(trace["x"][-1] for trace in data)
     shares = all(0 <= value <= 1 for trace in data for value in trace["y"]) and measure.direction == Direction.MAX
     layout = {

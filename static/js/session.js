@@ -3,6 +3,7 @@ import { Curves, MANY } from "./curves.js";
 import { Detail, inRounds, question } from "./detail.js";
 import { el, measured, number, throttled } from "./dom.js";
 import { onEvents, seen } from "./live.js";
+import { MANY_METRICS, grouped, matching, sorted, titleOf } from "./metrics.js";
 import { drawFigure, savePng } from "./plot.js";
 import { Points } from "./points.js";
 
@@ -11,12 +12,7 @@ const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const card = $("[data-curves]"), plot = $("#curves"), legend = $("[data-legend]"), title = $("h1").textContent;
 const socket = [...document.querySelectorAll("meta[name=follow]")].map((meta) => meta.content).find((url) => url.startsWith("/ws/sessions/"));
 
-const TITLES = {
-  train_loss: "Training loss", val_loss: "Validation loss", val_accuracy: "Validation accuracy",
-  base_val_loss: "Received model's loss", base_val_accuracy: "Received model's accuracy",
-};
-const ORDER = Object.keys(TITLES);
-const named = (metric) => (Object.hasOwn(TITLES, metric) ? TITLES[metric] : metric);
+const named = titleOf, capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 const points = new Points();
 const curves = new Curves(plot, points, { readout: $("[data-readout]"), legend, epochs: Number(card.dataset.epochs) || 1 });
@@ -160,18 +156,35 @@ function state() {
 
 /** The choice of metrics, of those that were reported. True if there are new ones. */
 function metrics() {
-  const box = $("[data-metrics]"), rank = (name) => (ORDER.indexOf(name) + 1 || 99);
-  const names = [...points.names].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const box = $("[data-metrics]"), names = sorted(points.names);
   const wanted = curves.metric || view.get("metric"), metric = names.includes(wanted) ? wanted : points.metric ?? names[0] ?? "";
   if (metric) curves.metric = metric;
   if (names.join() === box.dataset.names) return false;
   box.dataset.names = names.join();
-  box.replaceChildren(...names.map((name) => {
-    const input = el("input", { type: "radio", name: "metric", value: name });
-    input.checked = name === curves.metric;
-    return el("label", {}, input, named(name));
-  }));
+  box.className = names.length > MANY_METRICS ? "row" : "seg seg--scroll";
+  box.role = names.length > MANY_METRICS ? "group" : "radiogroup";
+  box.replaceChildren(...(names.length > MANY_METRICS ? metricList(names) : names.map((name) => choice("metric", name, named(name), name === curves.metric))));
   return true;
+}
+
+function choice(name, value, title, isChosen) {
+  const input = el("input", { type: "radio", name, value });
+  input.checked = isChosen;
+  return el("label", {}, input, title);
+}
+
+/** Many metrics: a search, and a list in groups. */
+function metricList(names) {
+  const select = el("select", { class: "select select--s", name: "metric", "aria-label": "Metric" });
+  const fill = (text) => {
+    const found = matching(names, text), shown = found.includes(curves.metric) ? found : [curves.metric, ...found];
+    select.replaceChildren(...[...grouped(shown)].map(([group, members]) => el("optgroup", { label: group }, ...members.map((name) => el("option", { value: name }, named(name))))));
+    select.value = curves.metric;
+  };
+  const search = el("input", { class: "input", type: "search", placeholder: `Find one of ${number(names.length)} metrics`, "aria-label": "Find a metric", autocomplete: "off" });
+  search.addEventListener("input", () => fill(search.value));
+  fill("");
+  return [search, select];
 }
 
 // ---- what one can do with the curves
@@ -252,7 +265,11 @@ const globalPlot = $("#global"), measures = $("[data-measures]"), key = $("[data
 const figures = () => JSON.parse($("#global-figures").textContent);
 
 function drawGlobal() {
-  const all = figures(), names = Object.keys(all), chosen = $("[name=measure]:checked").value, name = all[chosen] ? chosen : names[0];
+  const all = figures(), names = Object.keys(all), chosen = $("[name=measure]:checked")?.value, name = names.includes(chosen) ? chosen : names[0];
+  if (measures.dataset.names !== names.join()) {
+    measures.dataset.names = names.join();
+    measures.replaceChildren(...names.map((one) => choice("measure", one, capital(titleOf(one)), one === name)));
+  }
   const none = !name;
   globalPlot.hidden = none;
   key.hidden = none;
