@@ -12,7 +12,7 @@ from django.db.models.functions import RowNumber
 from dashboard.kit import charts, statuses
 from dashboard.kit.statuses import Word
 from federation.fl.measures import Measure
-from federation.lifecycle import SessionStatus
+from federation.lifecycle import Outcome, SessionStatus
 from federation.models import GlobalModel, TrainingSession
 from federation.services.models import choosing
 
@@ -69,7 +69,7 @@ def models_of(sessions: Sequence[TrainingSession]) -> defaultdict[int, list[Glob
     Each says in `made` how many rounds of its session made a model.
     """
     nth = Window(RowNumber(), partition_by=F("session"), order_by=F("version").desc())
-    made = Window(Count("pk", filter=Q(version__gt=0)), partition_by=F("session"))
+    made = Window(Count("pk", filter=Q(round__outcome=Outcome.MODEL)), partition_by=F("session"))
     rows = GlobalModel.objects.filter(session__in=sessions).annotate(nth=nth, made=made).filter(nth__lte=MOST_MODELS)
     found: defaultdict[int, list[GlobalModel]] = defaultdict(list)
     for model in rows.only("session_id", "version", "metrics", "federated_metrics").order_by("-version"):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from federation import schedules
-from federation.lifecycle import OPEN, LatePolicy, RoundStatus, SeatStatus, SessionStatus
+from federation import earlier_reasons, schedules
+from federation.lifecycle import OPEN, LatePolicy, RoundStatus, SeatReason, SeatStatus, SessionStatus
 from federation.models import Client, Participation, Phase, TrainingSession
 
 
@@ -58,7 +58,7 @@ STALLED = 15.0  # seconds without a word at work; an agent that lives says so ev
 
 def of_seat(seat: Participation) -> Word:
     """Where a seat stands; a transfer says how far it is."""
-    if seat.status == SeatStatus.DROPPED and seat.reason.startswith("Skipped"):
+    if seat.status == SeatStatus.DROPPED and earlier_reasons.of_seat(seat) == SeatReason.SKIPPED:
         return SKIPPED
     if seat.status != SeatStatus.TRAINING or not seat.phase:
         return SEAT[SeatStatus(seat.status)]

@@ -60,11 +60,11 @@ def attempt(step: Step, do: Callable[[], T], give_up: Callable[[str], object]) -
     return done
 
 
-def failing(session: TrainingSession, round_: Round | None) -> list[str]:
-    """The steps that are being tried again, a sentence each. round_: the session's active one."""
+def failing(session: TrainingSession, round_: Round | None) -> list[tuple[str, str]]:
+    """The steps that are being tried again: what failed, and how often. round_: the session's active one."""
     active = None if round_ is None else round_.pk
     return [
-        f"{told['sentence']} It failed {phrases.times(told['times'])} and is tried again."
+        (told["sentence"], f"It failed {phrases.times(told['times'])} and is tried again.")
         for told in session.failing.values()
         if told["round"] in (None, active)
     ]

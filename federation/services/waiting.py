@@ -17,8 +17,16 @@ MOST_LEFT_OUT = 5
 
 
 class Reason(TypedDict):
+    """Why nothing moves: a code, and sentences. `detail` is the lead and the rest."""
+
     reason: str
     detail: str
+    lead: str
+    rest: str
+
+
+def _because(reason: str, lead: str, *rest: str) -> Reason:
+    return Reason(reason=reason, detail=" ".join([lead, *rest]), lead=lead, rest=" ".join(rest))
 
 
 def reasons(session: TrainingSession, *, now: datetime) -> list[Reason]:
@@ -27,17 +35,17 @@ def reasons(session: TrainingSession, *, now: datetime) -> list[Reason]:
         return []
     found = _troubles(now)
     round_ = session.active_round()
-    found += [Reason(reason="retrying", detail=sentence) for sentence in steps.failing(session, round_)]
+    found += [_because("retrying", *sentences) for sentences in steps.failing(session, round_)]
     base = round_.base_model if round_ else session.last_model()
     if base is not None and base.file_status == FileStatus.DAMAGED:
-        detail = f"The file of model {base} is damaged and is being made again. Clients cannot fetch it meanwhile."
-        found.append(Reason(reason="preparing_model", detail=detail))
+        lead = f"The file of model {base} is damaged and is being made again."
+        found.append(_because("preparing_model", lead, "Clients cannot fetch it meanwhile."))
     if round_ is not None:
         found.append(_of_round(session, round_, now))
     if session.status == SessionStatus.PAUSED:
         found.append(_of_pause(session, round_))
     elif base is None:
-        found.append(Reason(reason="preparing_model", detail="The initial model is being made."))
+        found.append(_because("preparing_model", "The initial model is being made."))
     else:
         everyone = rounds.pool(now)
         found += _of_opening(session, everyone, now) if round_ is None else []
@@ -58,17 +66,17 @@ def _of_left_out(left_out: Sequence[rounds.LeftOut]) -> list[Reason]:
     first = sorted(left_out, key=lambda one: one.client.name)[:MOST_LEFT_OUT]
     named = "; ".join(f"{one.client.name} ({LEFT_OUT[one.why]})" for one in first)
     more = f" and {len(left_out) - len(first)} more" if len(left_out) > len(first) else ""
-    return [Reason(reason="left_out", detail=f"Not asked: {named}{more}.")]
+    return [_because("left_out", f"Not asked: {named}{more}.")]
 
 
 def _troubles(now: datetime) -> list[Reason]:
     found = []
     server = Server.objects.filter(pk=1).first()
     if server is None or not server.is_ticking(now):
-        detail = "No worker is at work, so rounds neither open nor close. Start the worker and the beat."
-        found.append(Reason(reason="worker_silent", detail=detail))
+        lead = "No worker is at work, so rounds neither open nor close."
+        found.append(_because("worker_silent", lead, "Start the worker and the beat."))
     if (server is not None and server.storage_low_since is not None) or storage.is_full():
-        found.append(Reason(reason="disk_full", detail="The server's disk is full. Make room; it goes on by itself."))
+        found.append(_because("disk_full", "The server's disk is full.", "Make room; it goes on by itself."))
     return found
 
 
@@ -77,14 +85,14 @@ def _of_pause(session: TrainingSession, round_: Round | None) -> Reason:
     by = last.payload.get("by") if last else ""
     who = f"was paused by {by}" if by else "is paused"
     rest = "the open round goes on, no new one opens" if round_ else "no round opens until it is resumed"
-    return Reason(reason="paused", detail=f"The session {who}: {rest}.")
+    return _because("paused", f"The session {who}: {rest}.")
 
 
 def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
     schedule, tally = schedules.of(session), rounds.tally(round_)
     if round_.status == RoundStatus.AGGREGATING:
         all_ = tally.reported + round_.late_seats.count()
-        return Reason(reason="aggregating", detail=f"{_updates(all_)} the model of round {round_.number}.")
+        return _because("aggregating", f"{_updates(all_)} the model of round {round_.number}.")
     open_ = Participation.objects.filter(round__session=session, status__in=OPEN).select_related("client", "round")
     still = sorted(open_, key=lambda seat: seat.client.name)
     left = max(0, round((round_.deadline - now).total_seconds()))
@@ -95,10 +103,10 @@ def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
         state = f"The quorum of {needed} is reached; more updates make a better model"
     names = phrases.listed([seat.client.name for seat in still if seat.round_id == round_.pk])
     earlier = [f"{seat.client.name} (round {seat.round.number})" for seat in still if seat.round_id != round_.pk]
-    sentences = [f"{state}. Open: {names}. The deadline is in {phrases.span(left)}."]
+    sentences = [f"Open: {names}.", f"The deadline is in {phrases.span(left)}."]
     sentences += [f"Still at work for an earlier round: {phrases.listed(earlier)}."] if earlier else []
     sentences += [_silence(seat, now) for seat in still if not seat.client.is_online(now)][:MOST_SILENT]
-    return Reason(reason="collecting", detail=" ".join(sentences))
+    return _because("collecting", f"{state}.", *sentences)
 
 
 def _silence(seat: Participation, now: datetime) -> str:
@@ -123,23 +131,23 @@ def _of_opening(session: TrainingSession, everyone: rounds.Pool, now: datetime) 
         soon = f"The round opens by itself as soon as {phrases.clients_are(needed)} there."
         others = _others(turn.pool)
         nobody = f"Nobody else{tagged} is online{others}" if others else f"Nobody{tagged} is online"
-        return [Reason(reason="no_clients", detail=f"{nobody}. {soon}")]
+        return [_because("no_clients", f"{nobody}.", soon)]
     if online < needed:
         are = f"{phrases.clients_are(needed)} needed and {phrases.are(online)} online{tagged}"
-        return [Reason(reason="too_few_clients", detail=f"{are}{_others(turn.pool)}. The round opens by itself.")]
+        return [_because("too_few_clients", f"{are}{_others(turn.pool)}.", "The round opens by itself.")]
     if len(turn.pool.free) >= max(turn.asked, needed):
         first = phrases.listed([f"{other.name!r}" for other in turn.ahead])
-        detail = f"It is the turn of {first} first, which waited longer and may ask the same clients."
-        return [Reason(reason="clients_busy", detail=detail)]
-    return [Reason(reason="clients_busy", detail=_busy(turn))]
+        lead = f"It is the turn of {first} first, which waited longer and may ask the same clients."
+        return [_because("clients_busy", lead)]
+    return [_because("clients_busy", _busy(turn))]
 
 
 def _of_rest(session: TrainingSession, now: datetime) -> Reason:
     failed, until = session.last_round(), session.idle_since
     assert failed is not None and until is not None
     again = phrases.span(math.ceil((until - now).total_seconds()))
-    failed_times = f"Round {failed.number} failed {phrases.times(failed.attempt)}"
-    return Reason(reason="retrying", detail=f"{failed_times}. It is tried again in {again}. {failed.reason}")
+    lead = f"Round {failed.number} failed {phrases.times(failed.attempt)}."
+    return _because("retrying", lead, f"It is tried again in {again}.", failed.reason)
 
 
 def _others(pool: rounds.Pool) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from dashboard.kit import statuses
+from dashboard.kit import phases, statuses
 from dashboard.kit.statuses import Word
 from federation import parsing
 from federation.lifecycle import COUNTED, OPEN
@@ -36,12 +36,15 @@ class Turn:
 
     @property
     def trained(self) -> float | None:
-        return _seconds(self.seat.training_at, self.seat.trained_at)
+        """As its client measured it."""
+        spent = phases.of(self.seat)
+        return None if spent is None else spent.training
 
     @property
     def sent(self) -> float | None:
-        """None where the client did not tell when its upload began."""
-        return _seconds(self.seat.trained_at, self.seat.reported_at) or None
+        """None where the client did not say when its upload began."""
+        spent = phases.of(self.seat)
+        return None if spent is None else spent.uploading(self.seat.reported_at)
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> float | None:

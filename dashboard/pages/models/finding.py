@@ -68,7 +68,7 @@ def _best_first(measure: Measure, field: str) -> OrderBy:
 def best(workload: str) -> dict[str, GlobalModel]:
     """The best of a workload by each measure, of what was trained."""
     names = [one.name for one in _declared(workload) if one.name in SORTABLE]
-    tops = {name: found(workload=workload, sort=name).filter(version__gt=0).first() for name in names}
+    tops = {name: found(workload=workload, sort=name).exclude(round=None).first() for name in names}
     return {name: model for name, model in tops.items() if model is not None and charts.value(model, name) is not None}
 
 

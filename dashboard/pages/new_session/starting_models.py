@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboard.kit import formats, results
 from federation import parsing
+from federation.lifecycle import Outcome
 from federation.models import GlobalModel, TrainingSession
 from federation.services.models import choosing
 
@@ -19,7 +20,7 @@ def pair(text: str) -> tuple[int, int] | None:
 
 def offered(chosen: str) -> list[tuple[str, str]]:
     """The last and the best model of recent sessions, and the one that is chosen already."""
-    recent = TrainingSession.objects.filter(models__version__gt=0).distinct().order_by("-pk")[:PAST]
+    recent = TrainingSession.objects.filter(round__outcome=Outcome.MODEL).distinct().order_by("-pk")[:PAST]
     pairs: dict[str, str] = {}
     for result in results.of(list(recent)):
         for model in (result.last, result.best):

@@ -15,7 +15,7 @@ from dashboard.kit import formats
 from dashboard.pages.models import ingredients
 from dashboard.pages.models.ingredients import Ingredient
 from federation import parsing
-from federation.lifecycle import SeatStatus
+from federation.lifecycle import Outcome, SeatStatus
 from federation.models import Client, GlobalModel, Participation, TrainingSession
 from federation.services import info as infos
 
@@ -190,7 +190,7 @@ def _short(value: float) -> str:
 
 def by_round(session: TrainingSession, measure: str) -> Heat:
     """One measure of the updates of the newest rounds, as they were aggregated."""
-    rounds = list(session.round_set.filter(model__isnull=False).order_by("-number")[:MOST_ROUNDS])[::-1]
+    rounds = list(session.round_set.filter(outcome=Outcome.MODEL).order_by("-number")[:MOST_ROUNDS])[::-1]
     seats = Participation.objects.filter(Q(status=SeatStatus.AGGREGATED), round__in=rounds).select_related("client")
     values: dict[Client, dict[int, float]] = {}
     for seat in seats.order_by("client__ordinal"):

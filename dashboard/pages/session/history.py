@@ -14,7 +14,7 @@ from dashboard.kit.results import MOST_MODELS
 from dashboard.kit.statuses import Word
 from dashboard.pages.session import timeline
 from federation.fl.measures import Measure
-from federation.lifecycle import COUNTED, FileStatus, RoundStatus, SeatStatus
+from federation.lifecycle import COUNTED, FileStatus, Outcome, RoundStatus, SeatStatus
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
 from federation.services.models import choosing
 
@@ -118,9 +118,7 @@ def _updates(of: Q, model: str) -> dict[int, int]:
 
 def _rounds(past: Sequence[Round]) -> list[PastRound]:
     found = {
-        round_.pk: PastRound(
-            round_, statuses.ROUND[RoundStatus(round_.status)], round_.is_over and round_.status == RoundStatus.FAILED
-        )
+        round_.pk: PastRound(round_, statuses.ROUND[RoundStatus(round_.status)], round_.outcome == Outcome.SKIPPED)
         for round_ in past
     }
     counts = (

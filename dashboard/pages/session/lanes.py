@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from dashboard.kit import formats, statuses
+from dashboard.kit import phases as measured
 from dashboard.kit.event_sentences.parts import results
 from dashboard.kit.statuses import Word
 from dashboard.pages.session.curves import LEAST_DONE
@@ -17,6 +18,7 @@ from federation.models import Client, Metric, Participation, Phase, Round
 
 MOST = 100  # lanes on a page
 SOON = 2.0  # seconds; an estimate below it is not worth its words
+LEAST_UNKNOWN = 0.25  # seconds; answers under way need less
 QUIET = 5.0  # seconds without progress from which on a pace counts them too
 ROOM = {"start": (0.04, 0.2), "middle": (0.13, 0.13), "end": (0.2, 0.04)}  # around now, as in static/js/times.js
 SCALES = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
@@ -37,7 +39,7 @@ Stop = tuple[str, float, float]  # phase, from, to, in seconds since the round o
 class Piece:
     """A stretch of a lane; x and width are shares of the axis."""
 
-    phase: str  # offered, down, train or up
+    phase: str  # offered, down, train, up, or work where the client did not say
     x: float
     width: float
     grows: bool = False  # it reaches to now
@@ -82,7 +84,13 @@ class Lane:
 
     @property
     def label(self) -> str:
-        return f"{self.client.name}: {self.word.text}" + (f", {self.detail}" if self.detail else "")
+        parts = [self.word.text, self.detail, "" if self.is_measured or self.is_open else "its phases are not known"]
+        return f"{self.client.name}: {', '.join(part for part in parts if part)}"
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its client said how long each phase took."""
+        return measured.of(self.seat) is not None
 
 
 @dataclass(slots=True)
@@ -193,27 +201,33 @@ def _left(seat: Participation, now: datetime) -> float | None:
 
 
 def phases(seat: Participation, round_: Round, stop: datetime) -> list[Stop]:
-    """The phases that there were, each with its beginning and end."""
-    last = seat.reported_at or (stop if seat.is_open else seat.progress_at or seat.taken_at or stop)
-    trained = seat.trained_at or last
-    ends = [
-        ("offered", seat.taken_at or last),
-        ("down", seat.training_at or trained),
-        ("train", trained),
-        ("up", last),
-    ]
-    return _spans(round_.opened_at, ends)
+    """The phases that there were, each with its beginning and end. `work`: the client did not say what it did."""
+
+    def at(moment: datetime) -> float:
+        return max(0.0, (moment - round_.opened_at).total_seconds())
+
+    last = at(seat.reported_at or (stop if seat.is_open else seat.progress_at or seat.taken_at or stop))
+    taken = last if seat.taken_at is None else at(seat.taken_at)
+    spent = measured.of(seat)
+    if spent is None:
+        return _spans([("offered", 0.0, taken), ("work", taken, last)])
+    trained = max(taken, at(spent.until))
+    training = max(taken, trained - spent.training)
+    downloading = max(taken, training - spent.downloading)
+    before = downloading if downloading - taken >= LEAST_UNKNOWN else taken
+    return _spans(
+        [
+            ("offered", 0.0, taken),
+            ("work", taken, before),
+            ("down", downloading, training),
+            ("train", training, trained),
+            ("up", trained, max(trained, last)),
+        ]
+    )
 
 
-def _spans(opened: datetime, ends: Iterable[tuple[str, datetime]]) -> list[Stop]:
-    out: list[Stop] = []
-    x = 0.0
-    for phase, end in ends:
-        to = max(x, (end - opened).total_seconds())
-        if to > x:
-            out.append((phase, x, to))
-        x = to
-    return out
+def _spans(stops: Iterable[Stop]) -> list[Stop]:
+    return [(phase, begin, end) for phase, begin, end in stops if end > begin]
 
 
 def _detail(seat: Participation, round_: Round, left: float | None, silent: bool, now: datetime) -> str:

@@ -12,7 +12,7 @@ from dashboard.pages.session import lanes, versions
 from dashboard.pages.session.lanes import Lane, Lanes
 from dashboard.pages.session.versions import Versions
 from federation import schedules
-from federation.lifecycle import ENDED, RoundFailure, RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import ENDED, Outcome, RoundFailure, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Participation, Phase, Round, TrainingSession
 
 MOST_SEATS = 16  # cells of the quorum meter; above it becomes a bar
@@ -73,7 +73,7 @@ class RoundNow:
     @property
     def was_skipped(self) -> bool:
         """Whether the last round failed and the session goes on without it."""
-        return self.round is not None and self.round.status == RoundStatus.FAILED and self.round.is_over
+        return self.round is not None and self.round.outcome == Outcome.SKIPPED
 
     @property
     def reported(self) -> int:

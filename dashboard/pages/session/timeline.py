@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard.kit import formats, statuses
+from dashboard.kit import formats, phases, statuses
 from dashboard.kit.statuses import Word
 from dashboard.pages.session import lanes
-from federation.lifecycle import COUNTED, RoundStatus
+from federation import earlier_reasons
+from federation.lifecycle import COUNTED, RoundStatus, SeatReason
 from federation.models import Client, Participation, Round, TrainingSession
 
 ROUNDS = 20  # on a page
@@ -26,7 +27,17 @@ NARROWEST = 0.25  # of an even share of the axis, so that a short round beside l
 ROOM, DIGIT = 0.012, 0.007  # shares of the axis that a round's number needs: around it, and for each digit
 TIMED = 0.08  # that its length needs
 ROOMY = 0.15  # that all its words need where the axis is narrow, as on paper
-KINDS = {"offered": "waiting", "down": "transfer", "up": "transfer", "train": "training", "wait": "waiting"}
+# Why seats ended that their round waited for until it closed.
+AT_THE_END = (SeatReason.DEADLINE, SeatReason.ROUND_CLOSED, SeatReason.ROUND_FAILED, SeatReason.REJECTED)
+UNKNOWN = "not measured"  # by the client, so that it is not known what it did
+KINDS = {
+    "offered": "waiting",
+    "down": "transfer",
+    "up": "transfer",
+    "train": "training",
+    "wait": "waiting",
+    "work": UNKNOWN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,7 @@ class Row:
     bars: list[Bar] = field(default_factory=list)
     seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     is_worst: bool = False
+    says_too_little: bool = False  # a seat of it has no measured phases
 
     @property
     def kept_rounds(self) -> int:
@@ -125,6 +137,15 @@ class Timeline:
     older: int | None  # the round from which the page before ends
     newer: int | None
     upto: int | None  # set when these are not the newest
+
+    @property
+    def has_unknown(self) -> bool:
+        return any(row.seconds.get("work") for row in self.rows)
+
+    @property
+    def unmeasured(self) -> str:
+        """The clients that did not say how long their phases took."""
+        return formats.listed([row.client.name for row in self.rows if row.says_too_little])
 
     @property
     def span(self) -> str:
@@ -169,10 +190,10 @@ def kept_open(round_: Round, seats: Sequence[Participation]) -> tuple[list[Parti
 
 def _done(seat: Participation, end: datetime) -> datetime | None:
     """When a round no longer waited for a seat: with its report, or when it closed without it. None: it gave up."""
-    if seat.status in COUNTED:
+    code = earlier_reasons.of_seat(seat)
+    if seat.status in COUNTED or (code == SeatReason.REJECTED and seat.reported_at):
         return min(end, seat.reported_at) if seat.reported_at else None
-    closed_without = seat.reason.startswith(("The round closed", "The round failed"))
-    return end if closed_without or seat.status in ("late", "rejected") else None
+    return end if code in AT_THE_END else None
 
 
 def _end(round_: Round) -> datetime:
@@ -219,6 +240,7 @@ def _add(row: Row, slot: Slot, seat: Participation, kept: float, spent: Counter[
     until = (collected - slot.round.opened_at).total_seconds()
     if seat.status in COUNTED and stops and stops[-1][2] < until:
         stops.append(("wait", stops[-1][2], until))
+    row.says_too_little |= not phases.is_measured(seat)
     for phase, begin, end in stops:
         row.seconds[phase].append(end - begin)
         spent[KINDS[phase]] += end - begin  # type: ignore[assignment]
@@ -231,8 +253,8 @@ def _add(row: Row, slot: Slot, seat: Participation, kept: float, spent: Counter[
 
 
 def _title(client: Client, slot: Slot, seat: Participation, word: Word, stops: Iterable[lanes.Stop]) -> str:
-    names = {"offered": "offered", "down": "download", "train": "training", "up": "upload", "wait": "waiting"}
-    spans = ", ".join(f"{names[phase]} {formats.duration(end - begin)}" for phase, begin, end in stops)
+    names = {"down": "download", "train": "training", "up": "upload", "wait": "waiting", "work": "work (not measured)"}
+    spans = ", ".join(f"{names.get(phase, phase)} {formats.duration(end - begin)}" for phase, begin, end in stops)
     reason = f": {seat.reason.rstrip('.')}" if seat.reason and seat.status not in COUNTED else ""
     return f"{client.name}, {slot.round}: {spans or 'no work done'}; {word.text.lower()}{reason}"
 
@@ -246,7 +268,7 @@ def _slowest(rows: Sequence[Row]) -> list[Row]:
 
 def _shares(spent: Counter[str]) -> list[tuple[str, float]]:
     whole = sum(spent.values())
-    kinds = ("training", "transfer", "waiting", "aggregation")
+    kinds = ("training", "transfer", "waiting", *([UNKNOWN] if spent[UNKNOWN] else []), "aggregation")
     return [(kind, spent[kind] / whole) for kind in kinds] if whole else []
 
 

@@ -55,16 +55,14 @@ def why_it_waits(at: RoundNow) -> list[Why]:
 def _others(session: TrainingSession, now: datetime) -> list[Why]:
     """The reasons that the domain gives, but for the open round's, which is told in more detail here."""
     return [
-        Why(reason["reason"], *LOOKS[reason["reason"]], _lead(reason["detail"]))
+        Why(reason["reason"], *LOOKS[reason["reason"]], _lead(reason["lead"], reason["rest"]))
         for reason in waiting.reasons(session, now=now)
         if reason["reason"] != "collecting"
     ]
 
 
-def _lead(detail: str) -> SafeString:
-    """The first sentence strong, the rest not."""
-    first, dot, rest = detail.partition(". ")
-    return format_html("<strong>{}{}</strong>{}", first, "." if dot else "", f" {rest}" if rest else "")
+def _lead(lead: str, rest: str) -> SafeString:
+    return format_html("<strong>{}</strong>{}", lead, f" {rest}" if rest else "")
 
 
 def why_it_collects(at: RoundNow) -> list[Why]:

@@ -11,6 +11,8 @@ from federation.services import rounds
 from tests.dashboard.cast import Create, Enrol, seat_of
 from tests.dashboard.pages.session.test_round_now import now_of
 
+TIMINGS = {"downloading": 3.0, "training": 18.5, "evaluating": 1.5}
+
 
 def laid(session: TrainingSession, now: datetime | None = None, **change: object) -> lanes.Lanes:
     round_ = Round.objects.get(session=session)
@@ -25,7 +27,7 @@ def test_a_lane_has_the_phases_that_there_were(running: TrainingSession) -> None
         name: opened + timedelta(seconds=s) for name, s in {"taken_at": 2, "training_at": 5, "trained_at": 25}.items()
     }
     Participation.objects.filter(client__name="anna").update(
-        status="reported", reported_at=opened + timedelta(seconds=30), **at
+        status="reported", reported_at=opened + timedelta(seconds=30), timings=TIMINGS, **at
     )
     rows = laid(running, opened_at=opened)
     anna = rows.rows[0]

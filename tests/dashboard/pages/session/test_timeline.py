@@ -8,6 +8,7 @@ from django.utils import timezone
 from dashboard.kit.parameters import Parameters
 from dashboard.pages.session import timeline
 from dashboard.pages.session.timeline import Bar, Row, Timeline
+from federation import reasons
 from federation.models import Client, Participation, Round, TrainingSession
 from tests.dashboard.cast import HTMX, Create, Enrol, fail_round, finish_round
 
@@ -31,6 +32,7 @@ def past(session: TrainingSession, *rounds: dict[str, int | str]) -> None:
             Participation.objects.create(
                 round=one, client=clients[name], seat=seat, base_version=0, taken_at=at[5], training_at=at[10],
                 trained_at=at[end - 5] if isinstance(end, int) else None, reported_at=reported, progress_at=at[50],
+                timings={"downloading": 5.0, "training": end - 15.0} if isinstance(end, int) else None,
                 status="aggregated" if reported else end, reason="" if reported else "The round closed without it.",
             )  # fmt: skip
 
@@ -180,3 +182,46 @@ def test_the_same_round_tried_again_says_so(browser: Browser, running: TrainingS
     Round.objects.filter(session=running, number=2).update(number=1, attempt=2)
     page = browser.get(reverse("session_timeline", args=[running.pk]), headers=HTMX).content.decode()
     assert re.findall(r"Round </tspan>1(?:<tspan>, try (\d)</tspan>)?</text>", page) == ["", "2"]
+
+
+# ---- what the clients measured, and what they did not
+
+
+def test_of_a_client_that_measured_nothing_the_parts_are_not_known(browser: Browser, running: TrainingSession) -> None:
+    past(running, {"anna": 40, "ben": 90})
+    Participation.objects.filter(client__name="ben").update(timings=None)
+    found = drawn(running)
+    [bar] = row(found, "ben").bars
+    assert spans(bar) == [("offered", 0, 5), ("work", 5, 85)]
+    assert "work (not measured) 1 min 25 s" in bar.title
+    assert row(found, "ben").medians == [None, None, None, None]
+    assert {kind: round(200 * share) for kind, share in found.shares}["not measured"] == 85
+    page = browser.get(reverse("session_timeline", args=[running.pk]), headers=HTMX).content.decode()
+    assert "ben did not report how long download, training and upload took." in page
+
+
+def test_when_messages_arrived_says_nothing_of_the_phases(running: TrainingSession) -> None:
+    past(running, {"anna": 40})
+    Participation.objects.update(training_at=ZERO + timedelta(seconds=130), timings={"training": 29.95})
+    [bar] = row(drawn(running), "anna").bars
+    assert spans(bar) == [("offered", 0, 5), ("train", 5, 30), ("up", 35, 5), ("wait", 40, 50)]
+
+
+def test_a_long_time_that_no_phase_explains_is_shown_as_unknown(running: TrainingSession) -> None:
+    past(running, {"anna": 40})
+    Participation.objects.update(timings={"downloading": 1.0, "training": 9.0})  # the agent was started again
+    [bar] = row(drawn(running), "anna").bars
+    assert spans(bar)[:4] == [("offered", 0, 5), ("work", 5, 20), ("down", 25, 1), ("train", 26, 9)]
+
+
+def test_who_was_waited_for_is_said_of_a_round_that_somebody_finished(running: TrainingSession) -> None:
+    past(running, {"anna": 40, "ben": "dropped"})
+    fields = reasons.finished("mara").fields
+    Participation.objects.filter(client__name="ben").update(**fields)
+    assert [bar.kept for bar in row(drawn(running), "ben").bars] == [50]
+
+
+def test_a_seat_that_was_skipped_and_came_late_was_not_waited_for(running: TrainingSession) -> None:
+    past(running, {"anna": 40, "ben": "late"})
+    Participation.objects.filter(client__name="ben").update(**reasons.skipped("mara").fields)
+    assert [bar.kept for bar in row(drawn(running), "ben").bars] == [0]
