@@ -35,6 +35,7 @@ DRAWN = 90_000  # points of one metric in one answer; a chart is about 1,000 pix
 BLOCK = 64  # values that the smoothing takes in one multiplication
 ROW = np.dtype([("seat", np.int64), ("step", np.int64), ("value", np.float64)])
 TIMED = np.dtype([*ROW.descr, ("time", np.float64)])
+FIRST = "train_loss"  # what agents report of training
 DRAWABLE = 1e100  # a larger value is a gap in the chart, as in static/js/points.js
 LEAST_DONE = 1e-6  # a smaller share says nothing about the whole
 LONGEST = 2.0**63  # steps
@@ -79,7 +80,7 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
         series = _series(session, set(newest))
         seats = [_seat(seat, series[pk]) for pk, seat in newest.items() if pk in series]
         return answer | {"seats": seats}
-    metric = view.metric if view.metric in names else min(names, key=measures.rank)
+    metric = next((name for name in (view.metric, FIRST) if name in names), "") or min(names, key=measures.rank)
     return answer | {"metric": metric} | _one_metric(session, newest, metric, view)
 
 
