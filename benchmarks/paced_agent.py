@@ -14,13 +14,14 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from clientagent import agent, cli, training  # noqa: E402
+from clientagent import cli  # noqa: E402
+from clientagent.kinds import training  # noqa: E402
 
 TIMINGS, SECONDS, CHANCE = Path(sys.argv.pop(1)), float(sys.argv.pop(1)), float(sys.argv.pop(1))
 SLICE = 0.02  # seconds between two looks at whether the work is still wanted
 
 _update = training.Trainer.update
-_do = agent.Agent._do
+_do = training.Training.do
 
 
 def paced(self: Any, work: Any, base: Any, out: Any, report: Any, *more: Any) -> str:
@@ -32,17 +33,17 @@ def paced(self: Any, work: Any, base: Any, out: Any, report: Any, *more: Any) ->
     return _update(self, work, base, out, report, *more)
 
 
-def noted(self: Any, work: Any) -> None:
+def noted(self: Any, body: Any) -> None:
     began = time()
     try:
-        _do(self, work)
+        _do(self, body)
     finally:
         with TIMINGS.open("a") as file:
-            file.write(json.dumps({"round": work.round, "began": began, "ended": time()}) + "\n")
+            file.write(json.dumps({"round": body["round"], "began": began, "ended": time()}) + "\n")
 
 
 training.Trainer.update = paced  # type: ignore[method-assign,assignment]
-agent.Agent._do = noted  # type: ignore[method-assign]
+training.Training.do = noted  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     sys.exit(cli.main())

@@ -13,6 +13,7 @@ from dashboard.kit import phases as measured
 from dashboard.kit.event_sentences.parts import results
 from dashboard.kit.statuses import Word
 from dashboard.pages.session.curves import LEAST_DONE
+from federation import schedules
 from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import Client, Metric, Participation, Phase, Round
 
@@ -153,7 +154,8 @@ def of(round_: Round, found: Sequence[Participation], *, now: datetime) -> Lanes
     scale = _scale(1.12 * max([elapsed, *expected, *ends, least]))
     if deadline <= scale * 1.6:  # near enough to be worth its place
         scale = max(scale, deadline * 1.2)
-    _block(rows)
+    if round_.session.schedule not in schedules.JOINED:  # there nobody waits for another
+        _block(rows)
     for lane in rows:
         _place(lane, scale, elapsed, deadline)
     return Lanes(
@@ -206,18 +208,19 @@ def phases(seat: Participation, round_: Round, stop: datetime) -> list[Stop]:
     def at(moment: datetime) -> float:
         return max(0.0, (moment - round_.opened_at).total_seconds())
 
+    invited = 0.0 if seat.invited_at is None else at(seat.invited_at)
     last = at(seat.reported_at or (stop if seat.is_open else seat.progress_at or seat.taken_at or stop))
     taken = last if seat.taken_at is None else at(seat.taken_at)
     spent = measured.of(seat)
     if spent is None:
-        return _spans([("offered", 0.0, taken), ("work", taken, last)])
+        return _spans([("offered", invited, taken), ("work", taken, last)])
     trained = max(taken, at(spent.until))
     training = max(taken, trained - spent.training)
     downloading = max(taken, training - spent.downloading)
     before = downloading if downloading - taken >= LEAST_UNKNOWN else taken
     return _spans(
         [
-            ("offered", 0.0, taken),
+            ("offered", invited, taken),
             ("work", taken, before),
             ("down", downloading, training),
             ("train", training, trained),
@@ -241,7 +244,11 @@ def _detail(seat: Participation, round_: Round, left: float | None, silent: bool
         parts = [_how_far(seat), rest]
         return ", ".join(part for part in parts if part)
     if seat.status in COUNTED:
-        after = f"after {formats.duration(seat.reported_at - round_.opened_at)}" if seat.reported_at else ""
+        after = (
+            f"after {formats.duration(seat.reported_at - (seat.invited_at or round_.opened_at))}"
+            if seat.reported_at
+            else ""
+        )
         told = results(seat.metrics, {"train_": ""})
         return after + (f", {told}" if told else "")
     if seat.status == SeatStatus.LATE:

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from dashboard.kit import formats, phases, statuses
 from dashboard.kit.statuses import Word
 from dashboard.pages.session import lanes
-from federation import earlier_reasons
+from federation import earlier_reasons, schedules
 from federation.lifecycle import COUNTED, RoundStatus, SeatReason
 from federation.models import Client, Participation, Round, TrainingSession
 
@@ -175,7 +175,12 @@ def of(session: TrainingSession, upto: int | None = None) -> Timeline | None:
 
 
 def kept_open(round_: Round, seats: Sequence[Participation]) -> tuple[list[Participation], timedelta | None]:
-    """Who ended last and how long the others had waited by then; nobody where it was hardly noticed."""
+    """Who ended last and how long the others had waited by then; nobody where it was hardly noticed.
+
+    In a session whose clients join open rounds nobody waits for another.
+    """
+    if round_.session.schedule in schedules.JOINED:
+        return [], None
     end = round_.collected_at or _end(round_)
     ends = {seat.pk: moment for seat in seats if (moment := _done(seat, end))}
     last = max(ends.values(), default=None)
@@ -238,7 +243,8 @@ def _add(row: Row, slot: Slot, seat: Participation, kept: float, spent: Counter[
     seat.round = slot.round
     stops = lanes.phases(seat, slot.round, collected)
     until = (collected - slot.round.opened_at).total_seconds()
-    if seat.status in COUNTED and stops and stops[-1][2] < until:
+    joined = slot.round.session.schedule in schedules.JOINED
+    if seat.status in COUNTED and not joined and stops and stops[-1][2] < until:
         stops.append(("wait", stops[-1][2], until))
     row.says_too_little |= not phases.is_measured(seat)
     for phase, begin, end in stops:

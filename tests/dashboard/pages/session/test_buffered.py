@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
+from dashboard.pages.session import lanes
 from federation.models import Client, TrainingSession
 from federation.services import rounds, seats
 from tests.dashboard.cast import report
@@ -75,3 +77,13 @@ def test_who_is_left_out_is_on_the_page(browser: Browser, session: TrainingSessi
     enrol("carl", workloads={"synthetic": "sha256:other"})
     page = text(browser, "session_round", session)
     assert "Not asked: carl (it told another version of the workload)." in page
+
+
+def test_a_later_turn_begins_where_its_client_joined(session: TrainingSession) -> None:
+    round_ = session.active_round()
+    assert round_ is not None
+    seat = round_.seats.latest("seat")
+    seat.invited_at = round_.opened_at + timedelta(seconds=5)
+    seat.taken_at = round_.opened_at + timedelta(seconds=6)
+    stops = lanes.phases(seat, round_, round_.opened_at + timedelta(seconds=9))
+    assert stops[0] == ("offered", 5.0, 6.0)
