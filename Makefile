@@ -2,9 +2,10 @@
 PYTHON ?= python3
 ARGS ?=
 BIN = .venv/bin
+BIOME = $(BIN)/node node_modules/@biomejs/biome/bin/biome
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked demo test lint lock audit check clean screenshots
+.PHONY: help install install-locked demo test test-scripts lint format lock audit check clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -21,6 +22,10 @@ help: ## list the targets
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+node_modules/installed: .venv/installed-dev package.json package-lock.json .npmrc
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --silent
+	@touch $@
+
 install: .venv/installed ## make .venv and install what the server and the agents need
 
 install-locked: .venv/bin/python ## the same, and what tests need, in the very files that requirements.lock knows by their hashes
@@ -29,15 +34,25 @@ install-locked: .venv/bin/python ## the same, and what tests need, in the very f
 demo: install ## a server, four clients and a session on real data; ARGS="--exit --port 8123" passes arguments on
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
-lint: .venv/installed-dev ## formatting, lint, types, import contracts, missing migrations
+lint: .venv/installed-dev node_modules/installed ## formatting, lint, types, import contracts, missing migrations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIOME) ci
+	$(BIN)/node node_modules/typescript/bin/tsc
+
+format: .venv/installed-dev node_modules/installed ## write Python, scripts and styles the way that lint wants
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIOME) check --write
+
+test-scripts: node_modules/installed ## the unit tests of static/js
+	$(BIN)/node --test "tests/static/**/*.test.js"
 
 # Named tests run without lint before them.
-test: $(if $(filter tests tests/%,$(ARGS)),.venv/installed-dev,lint) ## from nothing to a verdict: lint and every test; ARGS=tests/fl runs that alone
+test: $(if $(filter tests tests/%,$(ARGS)),.venv/installed-dev,lint test-scripts) ## from nothing to a verdict: lint and every test; ARGS=tests/fl runs that alone
 	$(BIN)/python tests/run.py $(ARGS)
 
 .venv-audit/installed: requirements-audit.txt
@@ -59,5 +74,5 @@ audit: .venv/installed .venv-audit/installed ## bandit, the licences, and a bill
 screenshots: .venv/installed-dev ## fresh pictures for docs/tour.md, from real sessions
 	$(BIN)/python docs/screenshots.py
 
-clean: ## remove .venv and caches; var/ is kept
-	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache
+clean: ## remove .venv, node_modules and caches; var/ is kept
+	rm -rf .venv .venv-audit node_modules .mypy_cache .ruff_cache .pytest_cache

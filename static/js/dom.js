@@ -1,53 +1,109 @@
-// Small things that every module needs. Text always enters as text, so a client's name can never become markup.
+// Elements of the page. Text always enters as text, so a client's name can never become markup.
 const SVG = "http://www.w3.org/2000/svg";
 
+/** @typedef {Record<string, string | number | null | undefined>} Attributes */
+
+/**
+ * The first element that a selector finds. The page must have one.
+ * @template {Element} [T=HTMLElement]
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {T}
+ */
+export function one(selector, root = document) {
+  const node = root.querySelector(selector);
+  if (!node) throw new Error(`This page has no ${selector}.`);
+  return /** @type {T} */ (node);
+}
+
+/**
+ * The first element that a selector finds, or null.
+ * @template {Element} [T=HTMLElement]
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {T | null}
+ */
+export function first(selector, root = document) {
+  return root.querySelector(selector);
+}
+
+/**
+ * Every element that a selector finds.
+ * @template {Element} [T=HTMLElement]
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {T[]}
+ */
+export function all(selector, root = document) {
+  return [...root.querySelectorAll(selector)].map((node) => /** @type {T} */ (node));
+}
+
+/**
+ * The element that an event happened in, or the nearest one around it that fits.
+ * @template {Element} [T=HTMLElement]
+ * @param {Event} event
+ * @param {string} selector
+ * @returns {T | null}
+ */
+export function around(event, selector) {
+  return event.target instanceof Element ? event.target.closest(selector) : null;
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) if (value !== null && value !== undefined) node.setAttribute(key, value);
+  setAttributes(node, attributes);
   node.append(...children);
   return node;
 }
 
+/**
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
 export function svg(tag, attributes = {}) {
   const node = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  setAttributes(node, attributes);
   return node;
 }
 
+/**
+ * @param {Element} node
+ * @param {Attributes} attributes
+ */
+function setAttributes(node, attributes) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined) node.setAttribute(key, String(value));
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} [classes]
+ */
 export function icon(name, classes = "") {
   const node = svg("svg", { class: `icon ${classes}`.trim(), "aria-hidden": "true" });
   node.append(svg("use", { href: `${document.body.dataset.icons}#${name}` }));
   return node;
 }
 
-/** A client's name with a piece of its line: solid to 10, dashed to 20, grey beyond. */
+/**
+ * A client's name with a piece of its line: solid to 10, dashed to 20, grey beyond.
+ * @param {{ name: string, ordinal: number }} client
+ */
 export function clientName({ name, ordinal }) {
   const line = svg("line", { x1: 0, x2: 14, y1: 7, y2: 7 });
   if (ordinal > 10 && ordinal <= 20) line.setAttribute("stroke-dasharray", "5 3");
-  const sample = svg("svg", { class: ordinal <= 20 ? `c${ordinal}` : "c-rest", viewBox: "0 0 14 14", "aria-hidden": "true" });
+  const colour = ordinal <= 20 ? `c${ordinal}` : "c-rest";
+  const sample = svg("svg", { class: colour, viewBox: "0 0 14 14", "aria-hidden": "true" });
   sample.append(line);
   return el("span", { class: "client" }, sample, el("span", { class: "client__name" }, name));
-}
-
-export const number = (n) => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
-
-/** At once, and then at most once in `ms`: the last call is never lost. */
-export function throttled(ms, act) {
-  let timer = 0, due = false;
-  return function call() {
-    if (timer) { due = true; return; }
-    act();
-    timer = setTimeout(() => {
-      timer = 0;
-      if (due) { due = false; call(); }
-    }, ms);
-  };
-}
-
-/** A loss or an accuracy to three places; powers for what is small or huge: as dashboard/kit/formats.py writes them. */
-export function measured(v) {
-  if (!Number.isFinite(v)) return "–";
-  const size = Math.abs(v);
-  if (v && (size < 0.001 || size >= 1e5)) return v.toExponential(2).replace("+", "");
-  return v.toFixed(size < 1000 ? 3 : 0);
 }

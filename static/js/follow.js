@@ -1,17 +1,46 @@
 // Follows one log over a websocket. Reconnects for ever, asks for whatever it missed, drops what comes twice, and
-// notices a connection that died without a word.
-const FIRST = 500, LONGEST = 15_000; // ms between two tries, doubling
+// notices a connection that died silently.
+const FIRST = 500; // ms to the second try
+const LONGEST = 15_000; // ms between two tries, which double
 const OPENS = 10_000; // ms that a connection may take to open, and the server to answer
-const QUIET = 15_000; // ms without a word after which the server is asked whether it is still there
+const QUIET = 15_000; // ms of silence after which the server is asked whether it is still there
+
+/**
+ * connecting: for the first time. live. catching: connecting again, or being sent what was missed. reconnecting: waits
+ * for the next try.
+ * @typedef {"connecting" | "live" | "catching" | "reconnecting"} State
+ */
+
+/** @typedef {{ seq: number, kind: string, payload: any }} LogEvent */
+
+/**
+ * onEvents(events): consecutive and new. onState(follower): `state` or `retryAt` changed.
+ * @typedef {{ onEvents: (events: LogEvent[]) => void, onState: (follower: Follower) => void }} Handlers
+ */
 
 export class Follower {
   /**
-   * onEvents(events): consecutive and new. onState(): `state` or `retryAt` changed. `heard` is when everything that had
-   * happened was known to be here. States: connecting (for the first time), live, catching (connecting again, or being
-   * sent what was missed), reconnecting (waits for the next try).
+   * @param {string} url
+   * @param {number} after the last event that is known
+   * @param {Handlers} handlers
    */
   constructor(url, after, { onEvents, onState }) {
-    Object.assign(this, { url, seen: after, onEvents, onState, state: "connecting", heard: Date.now(), retryAt: 0, failed: 0, delay: FIRST });
+    this.url = url;
+    this.seen = after;
+    this.onEvents = onEvents;
+    this.onState = onState;
+    /** @type {State} */
+    this.state = "connecting";
+    this.heard = Date.now(); // when everything that had happened was known to be here
+    this.retryAt = 0;
+    this.failed = 0; // tries, since it was live
+    this.delay = FIRST;
+    this.asking = false; // what was missed is on its way
+    this.checked = false; // it was just checked whether the person is signed in
+    /** @type {WebSocket | null} */
+    this.socket = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     this.connect();
   }
 
@@ -29,27 +58,34 @@ export class Follower {
   ask() {
     this.asking = true;
     if (this.state === "reconnecting") this.become("catching");
-    this.socket.send(JSON.stringify({ after: this.seen, confirm: true }));
+    this.socket?.send(JSON.stringify({ after: this.seen, confirm: true }));
     this.after(OPENS, () => this.lost());
   }
 
+  /** @param {LogEvent[]} events */
   take(events) {
     const fresh = events.filter((event) => event.seq > this.seen);
-    if (fresh.length) {
-      this.seen = fresh.at(-1).seq;
+    const newest = fresh.at(-1);
+    if (newest) {
+      this.seen = newest.seq;
       this.onEvents(fresh);
       if (!this.socket) return; // and left it at that
     }
-    if (!events.length) {
-      Object.assign(this, { asking: false, delay: FIRST, failed: 0, retryAt: 0 });
-      this.become("live");
-    }
+    if (!events.length) this.isCaughtUp();
     if (this.asking) {
       this.after(OPENS, () => this.lost());
     } else {
       this.heard = Date.now();
       this.after(QUIET, () => this.ask());
     }
+  }
+
+  isCaughtUp() {
+    this.asking = false;
+    this.delay = FIRST;
+    this.failed = 0;
+    this.retryAt = 0;
+    this.become("live");
   }
 
   lost() {
@@ -70,11 +106,16 @@ export class Follower {
     this.socket = null;
   }
 
+  /**
+   * @param {number} ms
+   * @param {() => void} act
+   */
   after(ms, act) {
     clearTimeout(this.timer);
     this.timer = setTimeout(act, ms);
   }
 
+  /** @param {State} state */
   become(state) {
     this.state = state;
     this.onState(this);
@@ -89,6 +130,7 @@ export class Follower {
 
   /** Is the connection still there? */
   probe() {
-    if (this.socket?.readyState === WebSocket.OPEN) this.ask(); else this.renew();
+    if (this.socket?.readyState === WebSocket.OPEN) this.ask();
+    else this.renew();
   }
 }

@@ -1,164 +1,163 @@
-// A client's points as a line: laid along an axis, smoothed, thinned to the pixels that there are. No drawing here.
-import { Column } from "./points.js";
+// A client's points as a line: laid along an axis, and smoothed. No drawing here.
+import { Column, countBelow } from "./column.js";
+
+/** @typedef {import("./points.js").Client} Client */
+/** @typedef {import("./points.js").Seat} Seat */
+/** @typedef {import("./series.js").Series} Series */
+/** @typedef {"step" | "time" | "round" | "epoch"} Axis */
+
+/**
+ * @typedef {object} Options
+ * @property {string} metric
+ * @property {Axis} axis
+ * @property {number} weight of the smoothing, from 0 to 1
+ * @property {number} epochs a round
+ * @property {number} start of the session, in seconds
+ * @property {boolean} joined the points are joined as they are, without gaps
+ */
 
 /**
  * One client's curve of one metric: columns x, y (as reported) and s (smoothed); NaN is a gap. On the time axis a line
  * breaks between rounds, on the others where a round was missed.
  */
 export class Line {
-  constructor(client, { metric, axis, weight, epochs, start, joined }) {
-    Object.assign(this, { client, metric, axis, weight: joined ? 0 : weight, epochs, start, joined });
-    this.build();
+  /**
+   * @param {Client} client
+   * @param {Options} options
+   */
+  constructor(client, options) {
+    this.client = client;
+    this.options = options;
+    this.metric = options.metric;
+    this.axis = options.axis;
+    this.weight = options.joined ? 0 : options.weight;
+    this.joined = options.joined;
+    this.x = new Column();
+    this.y = new Column();
+    this.s = new Column();
+    /** @type {Map<number, number>} */
+    this.taken = new Map(); // round -> how many points
+    this.mean = 0;
+    this.count = 0; // points in the mean
+    this.offset = 0; // steps of the rounds before
+    this.before = 0; // the last round with a point
+    this.latest = 0; // the last round that was taken
+    for (const seat of seatsOf(client)) this.take(seat);
   }
 
-  build() {
-    Object.assign(this, { x: new Column(), y: new Column(), s: new Column(), taken: new Map(), mean: 0, count: 0, offset: 0, before: 0 });
-    for (const number of [...this.client.rounds.keys()].sort((a, b) => a - b)) this.take(this.client.rounds.get(number));
+  /** The same line of what the client has now. */
+  again() {
+    return new Line(this.client, this.options);
   }
 
-  /** Take in what a seat has more; false if the line must be built anew for it. */
+  /**
+   * Take in what a seat has more. False if the line must be built again for it.
+   * @param {Seat} seat
+   */
   take(seat) {
-    const series = seat.series.get(this.metric), done = this.taken.get(seat.round) ?? 0;
     if (seat.round < this.latest) return false;
-    if (!this.taken.has(seat.round)) { // the rounds before it are over
-      this.offset = 0;
-      for (const [number, { total }] of this.client.rounds) if (number < seat.round) this.offset += total;
-      this.latest = seat.round;
-    }
+    if (!this.taken.has(seat.round)) this.enter(seat.round);
+    const series = seat.series.get(this.metric);
     if (!series) return true;
-    if (!done) {
-      const missed = this.axis === "time" || seat.round > this.before + 1;
-      if (!this.joined && this.before && missed && this.x.length) { this.x.push(this.x.data[this.x.length - 1]); this.y.push(NaN); this.s.push(NaN); }
-      this.before = seat.round;
-    }
-    const values = series.values.data, known = series.smooth?.data;
-    for (let i = done; i < series.steps.length; i += 1) {
-      this.x.push(this.at(seat, series, i));
-      this.y.push(values[i]);
-      this.s.push(i < series.loaded && known && !this.joined ? known[i] : this.smooth(values[i]));
-      if (i === series.loaded - 1 && known) this.goOn(series.whole, known[i]);
-    }
+    const done = this.taken.get(seat.round) ?? 0;
+    if (!done) this.breakBefore(seat.round);
+    for (let i = done; i < series.steps.length; i += 1) this.takePoint(seat, series, i);
     this.taken.set(seat.round, series.steps.length);
     return true;
   }
 
-  at(seat, series, i) {
-    if (this.axis === "time") return (series.times.data[i] - this.start) / 60;
-    if (this.axis === "step") return this.offset + series.steps.data[i];
-    const place = seat.round - 1 + Math.min(1, series.steps.data[i] / Math.max(1, seat.total));
-    return this.axis === "epoch" ? place * this.epochs : place;
+  /**
+   * The rounds before this one are over.
+   * @param {number} round
+   */
+  enter(round) {
+    this.offset = 0;
+    for (const [number, { total }] of this.client.rounds) if (number < round) this.offset += total;
+    this.latest = round;
   }
 
-  /** TensorBoard's smoothing: an exponential mean whose start is not pulled to zero. */
+  /** @param {number} round */
+  breakBefore(round) {
+    const missed = this.axis === "time" || round > this.before + 1;
+    if (!this.joined && this.before && missed && this.x.last !== undefined) {
+      this.x.push(this.x.last);
+      this.y.push(Number.NaN);
+      this.s.push(Number.NaN);
+    }
+    this.before = round;
+  }
+
+  /**
+   * @param {Seat} seat
+   * @param {Series} series
+   * @param {number} i
+   */
+  takePoint(seat, series, i) {
+    const value = series.values.data[i];
+    const known = series.smooth?.data;
+    this.x.push(this.at(seat, series, i));
+    this.y.push(value);
+    this.s.push(i < series.loaded && known && !this.joined ? known[i] : this.smooth(value));
+    if (i === series.loaded - 1 && known) this.resume(series.whole, known[i]);
+  }
+
+  /**
+   * @param {Seat} seat
+   * @param {Series} series
+   * @param {number} i
+   */
+  at(seat, series, i) {
+    if (this.axis === "time") return (series.times.data[i] - this.options.start) / 60;
+    if (this.axis === "step") return this.offset + series.steps.data[i];
+    const place = seat.round - 1 + Math.min(1, series.steps.data[i] / Math.max(1, seat.total));
+    return this.axis === "epoch" ? place * this.options.epochs : place;
+  }
+
+  /**
+   * TensorBoard's smoothing: an exponential mean whose start is not pulled to zero.
+   * @param {number} value
+   */
   smooth(value) {
-    if (!Number.isFinite(value)) return NaN; // a gap stays a gap
+    if (!Number.isFinite(value)) return Number.NaN; // a gap stays a gap
     this.mean = this.mean * this.weight + (1 - this.weight) * value;
     this.count += 1;
     return this.weight ? this.mean / (1 - this.weight ** this.count) : value;
   }
 
-  /** Go on where the server's smoothing ended. */
-  goOn(count, value) {
+  /**
+   * Continue where the server's smoothing ended.
+   * @param {number} count of the points in it
+   * @param {number} value
+   */
+  resume(count, value) {
     this.count += count;
     if (Number.isFinite(value)) this.mean = value * (1 - this.weight ** this.count);
   }
 
-  /** The index of the last point at or before x, -1 before the first. */
-  upTo(x) {
-    const { data, length } = this.x;
-    let low = 0, high = length;
-    while (low < high) { const mid = (low + high) >> 1; if (data[mid] <= x) low = mid + 1; else high = mid; }
-    return low - 1;
-  }
-
-  /** The smoothed value nearest to x. */
+  /**
+   * The smoothed value nearest to x; NaN where the line is not.
+   * @param {number} x
+   */
   near(x) {
-    const i = this.upTo(x), { data, length } = this.x;
-    if (!length || x < data[0] || (i === length - 1 && x > data[i] + 1e-9 + 0.02 * Math.abs(data[i] - data[0]))) return NaN;
-    return this.s.data[i + 1 < length && data[i + 1] - x < x - data[i] ? i + 1 : i];
+    const { data, length } = this.x;
+    const i = countBelow(this.x, x, true) - 1;
+    if (!length || x < data[0]) return Number.NaN;
+    const reach = 1e-9 + 0.02 * Math.abs(data[i] - data[0]);
+    if (i === length - 1 && x > data[i] + reach) return Number.NaN;
+    const isNextNearer = i + 1 < length && data[i + 1] - x < x - data[i];
+    return this.s.data[isNextNearer ? i + 1 : i];
   }
 
+  /** The last smoothed value that is a number. */
   get last() {
-    for (let i = this.s.length - 1; i >= 0; i -= 1) if (Number.isFinite(this.s.data[i])) return this.s.data[i];
-    return NaN;
+    return this.s.all.findLast(Number.isFinite) ?? Number.NaN;
   }
 }
 
-/** The lowest and the highest of each of `parts` stretches, and where the line breaks: [xs, ys, how many there were]. */
-export function thinned(x, y, range, parts) {
-  const [from, to] = within(x, range), all = to - from;
-  if (all <= 2 * parts) return [x.data.slice(from, to), y.data.slice(from, to), all];
-  const xs = new Column(), ys = new Column(), stretch = Math.ceil(all / parts), keep = (i) => { xs.push(x.data[i]); ys.push(y.data[i]); };
-  for (let begin = from; begin < to; begin += stretch) {
-    let low = -1, high = -1, gap = -1;
-    const end = Math.min(to, begin + stretch);
-    for (let i = begin; i < end; i += 1) {
-      const v = y.data[i];
-      if (v !== v) { gap = i; continue; }
-      if (low < 0 || v < y.data[low]) low = i;
-      if (high < 0 || v > y.data[high]) high = i;
-    }
-    const chosen = [low, high, gap, end === to ? end - 1 : -1].filter((i) => i >= 0).sort((a, b) => a - b);
-    chosen.forEach((i, k) => { if (i !== chosen[k - 1]) keep(i); });
-  }
-  return [xs.all, ys.all, all];
-}
-
-/** From and to of the part that is in sight, with a point more at both ends. */
-function within({ data, length }, range) {
-  if (!range) return [0, length];
-  let from = 0, to = length;
-  while (from < length && data[from] < range[0]) from += 1;
-  while (to > from && data[to - 1] > range[1]) to -= 1;
-  return [Math.max(0, from - 1), Math.min(length, to + 1)];
-}
-
-const CELLS = 160; // of the band along x
-/** The 10, 50 and 90 % quantiles of many lines along x: {x, low, mid, high}. */
-export function band(lines, range) {
-  let [from, to] = range ?? [Infinity, -Infinity];
-  if (!range) for (const { x } of lines) if (x.length) { from = Math.min(from, x.data[0]); to = Math.max(to, x.data[x.length - 1]); }
-  const out = { x: [], low: [], mid: [], high: [] };
-  if (!(to > from)) return out;
-  for (let k = 0; k <= CELLS; k += 1) {
-    const at = from + (k / CELLS) * (to - from), values = lines.map((line) => line.near(at)).filter(Number.isFinite).sort((a, b) => a - b);
-    if (values.length < 2) continue;
-    out.x.push(at);
-    for (const [name, q] of [["low", 0.1], ["mid", 0.5], ["high", 0.9]]) out[name].push(quantile(values, q));
-  }
-  return out;
-}
-
-/** Of sorted values, between two of them where need be. */
-export function quantile(sorted, q) {
-  const at = q * (sorted.length - 1), low = Math.floor(at), high = Math.ceil(at);
-  return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
-}
-
-const PARTS = 24, SAMPLE = 300;
 /**
- * The range of values that most points of every part of the axis lie in, or null where all of them do nearly: a few
- * spikes shall not flatten everything else.
+ * A client's seats, the first round first.
+ * @param {Client} client
  */
-export function robustRange(lines, range) {
-  const cells = Array.from({ length: PARTS }, () => []);
-  let [from, to] = range ?? [Infinity, -Infinity], least = Infinity, most = -Infinity;
-  if (!range) for (const { x } of lines) if (x.length) { from = Math.min(from, x.data[0]); to = Math.max(to, x.data[x.length - 1]); }
-  if (!(to > from)) return null;
-  for (const { x, y } of lines) {
-    const [begin, end] = within(x, range), stride = Math.max(1, Math.floor((end - begin) / SAMPLE));
-    for (let i = begin; i < end; i += 1) {
-      const v = y.data[i];
-      if (!Number.isFinite(v)) continue;
-      if (v < least) least = v;
-      if (v > most) most = v;
-      if ((i - begin) % stride === 0) cells[Math.max(0, Math.min(PARTS - 1, Math.floor((PARTS * (x.data[i] - from)) / (to - from))))].push(v);
-    }
-  }
-  const ends = cells.filter((cell) => cell.length > 4).map((cell) => { cell.sort((a, b) => a - b); return [quantile(cell, 0.05), quantile(cell, 0.95)]; });
-  if (!ends.length) return null;
-  const low = Math.min(...ends.map(([v]) => v)), high = Math.max(...ends.map(([, v]) => v)), spread = high - low || Math.abs(high) || 1;
-  if (most - least <= 1.5 * spread) return null;
-  const down = Math.max(least, low - 0.25 * spread), up = Math.min(most, high + 0.25 * spread), unit = 10 ** Math.floor(Math.log10(up - down)) / 5;
-  return [Math.floor(down / unit) * unit, Math.ceil(up / unit) * unit]; // round, so that it moves seldom
+function seatsOf({ rounds }) {
+  return [...rounds.values()].sort((a, b) => a.round - b.round);
 }

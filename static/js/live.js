@@ -1,148 +1,169 @@
-// What the logs say reaches the page: fragments are refetched by htmx when one of these events comes by on <body>.
+// What the logs say reaches the page: parts are fetched anew, and whoever listens hears of every event.
+import { changed, EVERY } from "./changes.js";
+import { hideConnection, showConnection, worst } from "./connection.js";
+import { all, first, one } from "./dom.js";
 import { Follower } from "./follow.js";
-import { throttled } from "./dom.js";
-import { tell } from "./parts.js";
-import { span } from "./times.js";
+import { throttled } from "./throttled.js";
+import { announce } from "./which-answer-wins.js";
 
-const EVERY = { // ms between two of a kind: a burst of events is one refetch
-  "round-changed": 350, "session-changed": 1000, "log-changed": 1000, "progress-reported": 1000,
-  "overview-changed": 1000, "alerts-changed": 1000, "server-changed": 1000, "sessions-changed": 1500, "clients-changed": 1000,
-};
-const ASLEEP = 30_000; // ms in which the page did not run: its connections may have died without a word
-const say = Object.fromEntries(Object.entries(EVERY).map(([name, ms]) => [name, throttled(ms, () => tell(name))]));
+/** @typedef {import("./follow.js").LogEvent} LogEvent */
+/** @typedef {(events: LogEvent[], url: string) => void} Listener */
 
-const CHANGES = {
-  metrics: ["progress-reported"],
-  seat: ["round-changed", "log-changed", "overview-changed", "clients-changed"],
-  update: ["round-changed", "log-changed", "overview-changed", "clients-changed"],
-  round: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed", "clients-changed"],
-  model: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed"],
-  session: ["round-changed", "session-changed", "log-changed", "overview-changed", "sessions-changed", "clients-changed"],
-  client: ["round-changed", "overview-changed", "clients-changed"],
-  alert: ["alerts-changed", "overview-changed"],
-  rule: ["alerts-changed"],
-  invitation: ["clients-changed"],
-  worker: ["round-changed", "overview-changed", "server-changed"],
-  storage: ["round-changed", "overview-changed", "server-changed"],
-};
+const ASLEEP = 30_000; // ms in which the page did not run: its connections may have died silently
+const SIGNED_IN = 20_000; // ms between two looks whether the person is signed in
+const say = new Map([...EVERY].map(([name, ms]) => [name, throttled(ms, () => announce(name))]));
 
-const followers = new Map(); // url -> Follower
+/** @type {Map<string, Follower>} */
+const followers = new Map(); // by their url
+/** @type {Set<Listener>} */
 const listeners = new Set();
 
-/** Be told of every new event: listener(events, url). */
-export function onEvents(listener) { listeners.add(listener); }
-
-export function follow(url, after) {
-  if (followers.has(url)) return;
-  followers.set(url, new Follower(url, after, {
-    onEvents(events) {
-      for (const { kind, payload } of events) if (kind === "session.deleted") forget(`/ws/sessions/${payload.session?.id}/`);
-      if (!followers.has(url)) return;
-      for (const listener of listeners) listener(events, url);
-      const changed = new Set(events.flatMap((event) => CHANGES[event.kind.split(".")[0]] ?? []));
-      for (const name of changed) say[name]();
-    },
-    onState: ({ state }) => { missed = missed || (state !== "live" && state !== "connecting"); show(); },
-  }));
+/**
+ * Call a listener for all new events.
+ * @param {Listener} listener
+ */
+export function onEvents(listener) {
+  listeners.add(listener);
 }
 
-/** A log that is no more is followed no more. A page about what it told of stays as it is, and says so. */
-function forget(url) {
-  const isOurs = [...logs].some(({ content }) => content === url);
-  for (const one of isOurs ? [...followers.keys()] : [url]) {
-    followers.get(one)?.leave();
-    followers.delete(one);
-  }
-  if (!isOurs) return;
-  document.querySelector("[data-gone]").hidden = false;
-  for (const node of document.querySelectorAll("[data-conn]")) node.hidden = true;
-}
-
-/** Where a follower stands; undefined for a log that is not followed. */
+/**
+ * The number of the last event of a log; undefined for a log that is not followed.
+ * @param {string} url
+ */
 export const seen = (url) => followers.get(url)?.seen;
 
-// ---- the state of the connection, always in sight
+/**
+ * @param {string} url
+ * @param {number} after
+ */
+export function follow(url, after) {
+  if (followers.has(url)) return;
+  const handlers = {
+    onEvents: (/** @type {LogEvent[]} */ events) => hear(events, url),
+    onState: (/** @type {Follower} */ { state }) => {
+      missed ||= state !== "live" && state !== "connecting";
+      show();
+    },
+  };
+  followers.set(url, new Follower(url, after, handlers));
+}
 
+/**
+ * @param {LogEvent[]} events
+ * @param {string} url
+ */
+function hear(events, url) {
+  for (const { kind, payload } of events) {
+    if (kind === "session.deleted") forget(`/ws/sessions/${payload.session?.id}/`);
+  }
+  if (!followers.has(url)) return;
+  for (const listener of listeners) listener(events, url);
+  for (const name of changed(events)) say.get(name)?.();
+}
+
+/**
+ * A log that is no more is followed no more. The page about it stays as it is, and says so.
+ * @param {string} url
+ */
+function forget(url) {
+  const isOurs = logs.some(({ content }) => content === url);
+  for (const gone of isOurs ? [...followers.keys()] : [url]) {
+    followers.get(gone)?.leave();
+    followers.delete(gone);
+  }
+  if (!isOurs) return;
+  one("[data-gone]").hidden = false;
+  hideConnection();
+}
+
+/** @type {import("./follow.js").State} */
 let current = "connecting";
-let missed = false; // a connection was lost: fragments that were asked for meanwhile did not come
-const LOOKS = { live: ["live", "Live"], connecting: ["refresh", "Connecting"], catching: ["refresh", "Catching up"], reconnecting: ["refresh", "Reconnecting"] };
-const WORST = ["reconnecting", "catching", "connecting", "live"];
+let missed = false; // a connection was lost: parts that were asked for meanwhile did not come
 
 function show() {
-  const all = [...followers.values()], state = WORST.find((one) => all.some((f) => f.state === one)) ?? "live";
-  const behind = all.filter((f) => f.state === "reconnecting" || f.state === "catching");
-  current = state;
-  const age = behind.length ? (Date.now() - Math.min(...behind.map((f) => f.heard))) / 1000 : 0;
-  for (const node of document.querySelectorAll("[data-conn]")) {
-    const [name, word] = LOOKS[state], text = age >= 1 ? `Data ${span(age)} old` : word;
-    if (node.dataset.state !== state) node.querySelector("use").setAttribute("href", `${document.body.dataset.icons}#${name}`);
-    node.dataset.state = state;
-    const shown = node.querySelector(".conn__text");
-    if (shown.textContent !== text) shown.textContent = text;
-  }
-  const banner = document.querySelector("[data-stale]");
-  if (banner) {
-    banner.hidden = age < 2;
-    if (behind.length) banner.querySelector("[data-stale-text]").textContent = `You see data from ${span(age)} ago. ${next(state, behind)}; nothing is lost.`;
-  }
-  if (state === "live" && missed) {
+  const every = [...followers.values()];
+  current = worst(every);
+  showConnection(every);
+  if (current === "live" && missed) {
     missed = false;
-    for (const name of Object.keys(EVERY)) say[name]();
+    for (const act of say.values()) act();
   }
-  const away = behind.find((f) => f.failed >= 3 && f.failed % 3 === 0 && !f.asked);
-  if (away) askWhetherSignedIn(away);
+  const away = every.find(({ state, failed, checked }) => isAway(state) && failed >= 3 && failed % 3 === 0 && !checked);
+  if (away) checkSignedIn(away);
 }
 
-function next(state, behind) {
-  if (state === "catching") return "Catching up";
-  const wait = Math.ceil((Math.min(...behind.filter((f) => f.state === state).map((f) => f.retryAt)) - Date.now()) / 1000);
-  return wait > 0 ? `Trying again in ${wait} s` : "Trying again";
-}
+/** @param {import("./follow.js").State} state */
+const isAway = (state) => state === "reconnecting" || state === "catching";
 
-/** A socket that never opens may mean that one was signed out elsewhere: then the page says so itself. */
-async function askWhetherSignedIn(follower) {
-  follower.asked = true;
-  setTimeout(() => { follower.asked = false; }, 20_000);
+/**
+ * A socket that never opens may mean that one was signed out elsewhere: then the page says so itself.
+ * @param {Follower} follower
+ */
+async function checkSignedIn(follower) {
+  follower.checked = true;
+  setTimeout(() => {
+    follower.checked = false;
+  }, SIGNED_IN);
   try {
-    const answer = await fetch(document.body.dataset.find, { redirect: "manual" });
+    const answer = await fetch(document.body.dataset.find ?? "", { redirect: "manual" });
     if (answer.type === "opaqueredirect") location.reload();
-  } catch { /* the server is away */ }
+  } catch {
+    // The server is away.
+  }
 }
 
+/** @param {ParentNode} root */
 function followMarked(root) {
-  for (const node of root.querySelectorAll("[data-follow]")) {
-    for (const pair of node.dataset.follow.split(" ").filter(Boolean)) {
+  for (const node of all("[data-follow]", root)) {
+    for (const pair of (node.dataset.follow ?? "").split(" ").filter(Boolean)) {
       const [id, seq] = pair.split(":");
       follow(`/ws/sessions/${id}/`, Number(seq));
     }
   }
 }
 
-const logs = document.querySelectorAll("meta[name=follow]");
-for (const { content, dataset } of logs) follow(content, Number(dataset.after));
-if (logs.length) {
-  followMarked(document);
-  document.addEventListener("htmx:afterSwap", () => followMarked(document));
-  document.addEventListener("htmx:beforeRequest", (event) => { // everything is fetched anyway once the server is back
-    if (current === "reconnecting" && event.detail.requestConfig.triggeringEvent?.type in EVERY) event.preventDefault();
-  });
-  const renew = () => followers.forEach((f) => f.renew()), probe = () => followers.forEach((f) => f.probe());
-  document.querySelector("[data-retry]")?.addEventListener("click", renew);
+function keepConnected() {
+  const renew = () => {
+    for (const follower of followers.values()) follower.renew();
+  };
+  const probe = () => {
+    for (const follower of followers.values()) follower.probe();
+  };
+  first("[data-retry]")?.addEventListener("click", renew);
   addEventListener("online", renew);
   addEventListener("offline", probe); // a server on the same machine is still there
-  addEventListener("pagehide", () => followers.forEach((f) => f.leave())); // a page that is open elsewhere is not kept for going back
-  addEventListener("pageshow", (event) => { if (event.persisted) renew(); });
+  addEventListener("pagehide", () => {
+    for (const follower of followers.values()) follower.leave(); // or the page is not kept for going back
+  });
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) renew();
+  });
   document.addEventListener("resume", renew);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) probe(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) probe();
+  });
   let looked = Date.now();
   setInterval(() => {
     const gap = Date.now() - looked;
     looked += gap;
     // The machine slept. A tab in the background is woken once a minute only, and its connection lives.
-    if (gap > ASLEEP) { if (document.hidden) probe(); else renew(); }
+    if (gap > ASLEEP && document.hidden) probe();
+    else if (gap > ASLEEP) renew();
     show();
   }, 1000);
-} else {
-  for (const node of document.querySelectorAll("[data-conn]")) node.hidden = true;
 }
 
+const logs = /** @type {HTMLMetaElement[]} */ (all("meta[name=follow]"));
+for (const { content, dataset } of logs) follow(content, Number(dataset.after));
+if (logs.length) {
+  followMarked(document);
+  document.addEventListener("htmx:afterSwap", () => followMarked(document));
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const trigger = event.detail.requestConfig.triggeringEvent?.type;
+    // Everything is fetched anyway once the server is back.
+    if (current === "reconnecting" && trigger && EVERY.has(trigger)) event.preventDefault();
+  });
+  keepConnected();
+} else {
+  hideConnection();
+}

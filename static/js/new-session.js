@@ -1,73 +1,121 @@
 // The form is checked by the server while one types: the same sentences that launching would give.
-import { el } from "./dom.js";
+import { all, el, first, one } from "./dom.js";
 
-const form = document.getElementById("new-session");
-const $ = (selector, root = form) => root.querySelector(selector);
-const $$ = (selector, root = form) => [...root.querySelectorAll(selector)];
-const touched = new Set($$(".field.is-bad").map((field) => field.dataset.field));
-const defaults = JSON.parse(document.getElementById("train-defaults").textContent);
-const shownWith = JSON.parse(document.getElementById("shown-with").textContent);
+const WAITS = 250; // ms after the last key
+
+/** @typedef {HTMLInputElement | HTMLSelectElement} Field */
+
+const form = /** @type {HTMLFormElement} */ (one("#new-session"));
+const touched = new Set(all(".field.is-bad", form).map(({ dataset }) => dataset.field ?? ""));
+/** @type {Record<string, Record<string, unknown>>} the good settings of each workload */
+const defaults = JSON.parse(one("#train-defaults").textContent ?? "");
+/** @type {Record<string, { field: string, values: string[] }>} fields that fit some values of another field */
+const shownWith = JSON.parse(one("#shown-with").textContent ?? "");
 let asked = 0;
 
 async function check() {
-  const mine = (asked += 1);
-  let errors;
+  asked += 1;
+  const mine = asked;
+  const errors = await errorsOf(form);
+  if (errors && mine === asked) show(errors);
+}
+
+/**
+ * A sentence for each field that needs one; null where the server did not say.
+ * @param {HTMLFormElement} form
+ * @returns {Promise<Record<string, string> | null>}
+ */
+async function errorsOf(form) {
   try {
-    const answer = await fetch(form.dataset.check, { method: "POST", body: new FormData(form) });
-    if (!answer.ok) return;
-    ({ errors } = await answer.json());
-  } catch { return; }
-  if (mine === asked) show(errors);
-}
-
-function show(errors) {
-  for (const field of $$(".field[data-field]")) {
-    const name = field.dataset.field, sentence = touched.has(name) ? errors[name] ?? "" : "", error = $(".field__error", field);
-    field.classList.toggle("is-bad", Boolean(sentence));
-    error.hidden = !sentence;
-    if ($("span", error).textContent !== sentence) $("span", error).textContent = sentence;
-    const input = $("input, select", field);
-    if (sentence) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");
+    const answer = await fetch(form.dataset.check ?? "", { method: "POST", body: new FormData(form) });
+    return answer.ok ? (await answer.json()).errors : null;
+  } catch {
+    return null;
   }
-  const bad = $$(".field.is-bad"), banner = $("[data-form-error]"), general = errors.__all__ ?? "";
-  banner.hidden = !bad.length && !general;
-  const links = bad.flatMap((field, i) => [i ? ", " : "", el("a", { href: `#${$("input, select", field).id}` }, $("label", field).textContent)]);
-  $("p", banner).replaceChildren(...(bad.length ? [`${bad.length === 1 ? "1 field needs" : `${bad.length} fields need`} you: `, ...links, "."] : [general]));
 }
 
-let timer = 0;
+/** @param {Record<string, string>} errors */
+function show(errors) {
+  for (const field of all(".field[data-field]", form)) {
+    const name = field.dataset.field ?? "";
+    mark(field, touched.has(name) ? (errors[name] ?? "") : "");
+  }
+  const bad = all(".field.is-bad", form);
+  const general = errors.__all__ ?? "";
+  const banner = one("[data-form-error]", form);
+  banner.hidden = !bad.length && !general;
+  one("p", banner).replaceChildren(...(bad.length ? [`${needing(bad.length)} you: `, ...links(bad), "."] : [general]));
+}
+
+/**
+ * @param {HTMLElement} field
+ * @param {string} sentence
+ */
+function mark(field, sentence) {
+  const error = one(".field__error", field);
+  const text = one("span", error);
+  const input = one("input, select", field);
+  field.classList.toggle("is-bad", Boolean(sentence));
+  error.hidden = !sentence;
+  if (text.textContent !== sentence) text.textContent = sentence;
+  if (sentence) input.setAttribute("aria-invalid", "true");
+  else input.removeAttribute("aria-invalid");
+}
+
+/** @param {number} count */
+const needing = (count) => (count === 1 ? "1 field needs" : `${count} fields need`);
+
+/**
+ * Links to fields, with commas between them.
+ * @param {HTMLElement[]} fields
+ */
+function links(fields) {
+  return fields.flatMap((field, i) => {
+    const href = `#${one("input, select", field).id}`;
+    return [i ? ", " : "", el("a", { href }, one("label", field).textContent ?? "")];
+  });
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
 form.addEventListener("input", ({ target }) => {
-  const field = target.closest(".field");
+  const input = /** @type {Field} */ (target);
+  const field = /** @type {HTMLElement | null} */ (input.closest(".field"));
   if (!field) return;
-  touched.add(field.dataset.field);
-  if (target.name === "cohort_size") touched.add("quorum");
-  if (target.matches("select")) choose(target);
+  touched.add(field.dataset.field ?? "");
+  if (input.name === "cohort_size") touched.add("quorum");
+  if (input.matches("select")) choose(input);
   clearTimeout(timer);
   timer = setTimeout(() => {
     check();
     for (const name of ["who-changed", "form-changed"]) document.body.dispatchEvent(new CustomEvent(name));
-  }, 250);
+  }, WAITS);
 });
 
 /** Show the fields that fit what is chosen. */
 function fit() {
   for (const [name, { field, values }] of Object.entries(shownWith)) {
-    const box = $(`.field[data-field="${name}"]`);
-    if (box) box.hidden = !values.includes($(`[name="${field}"]`).value);
+    const box = first(`.field[data-field="${name}"]`, form);
+    const other = /** @type {Field} */ (one(`[name="${field}"]`, form));
+    if (box) box.hidden = !values.includes(other.value);
   }
 }
 fit();
 
-/** Another workload or strategy has other options, and a workload its own good training settings. */
+/**
+ * Another workload or strategy has other options, and a workload its own good training settings.
+ * @param {Field} field
+ */
 function choose({ name, value }) {
-  for (const group of $$(`[data-options="${name}"]`)) group.hidden = group.dataset.of !== value;
+  for (const group of all(`[data-options="${name}"]`, form)) group.hidden = group.dataset.of !== value;
   fit();
   if (name !== "workload") return;
   touched.add("start_from");
   for (const [option, setting] of Object.entries(defaults[value] ?? {})) {
-    if (!touched.has(option) && $(`[name="${option}"]`)) $(`[name="${option}"]`).value = String(setting);
+    const field = /** @type {Field | null} */ (form.querySelector(`[name="${option}"]`));
+    if (field && !touched.has(option)) field.value = String(setting);
   }
-  const title = $('[name="name"]');
+  const title = /** @type {HTMLInputElement} */ (one('[name="name"]', form));
   if (!touched.has("name")) title.value = title.value.replace(/^\S+/, (word) => (word in defaults ? value : word));
 }
 
@@ -75,4 +123,6 @@ form.addEventListener("submit", (event) => {
   if (form.dataset.sent) event.preventDefault(); // a second press while the first is on its way
   form.dataset.sent = "1";
 });
-addEventListener("pageshow", () => { delete form.dataset.sent; });
+addEventListener("pageshow", () => {
+  delete form.dataset.sent;
+});

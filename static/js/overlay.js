@@ -1,163 +1,325 @@
 // Several lines on one chart: sessions beside each other, or what one client did in each of its sessions.
-/* global Plotly */
-import { el, measured } from "./dom.js";
-import { CONFIG, alpha, color, layout, savePng } from "./plot.js";
+import { startCompareForm } from "./compare-form.js";
+import { csv } from "./csv.js";
+import { around, el, first, one, svg } from "./dom.js";
+import { alpha, CONFIG, color, layout, savePng, showReadout } from "./plot.js";
+import { measured } from "./wording.js";
 
-const $ = (selector, root = document) => root.querySelector(selector);
-const card = $("[data-overlay]");
-const DASHES = ["solid", "solid", "solid", "solid", "6px,3px", "6px,3px", "2px,2px", "2px,2px"]; // five and more: not by colour alone
+/**
+ * @typedef {object} Series
+ * @property {string} name
+ * @property {number} number from 1
+ * @property {string} colour the token of it
+ * @property {Record<string, number[]>} x by axis
+ * @property {Map<string, (number | null)[]>} y by measure
+ */
 
-if (card) {
-  const plot = $("#overlay"), legend = $("[data-legend]", card), readout = $("[data-readout]", card), form = $("[data-overlay-form]", card);
-  const view = new URLSearchParams(location.search), log = $("[name=y][value=log]", form), asZoom = (text) => text.split(",").map(Number);
-  let data = null, isolated = view.get("only") ?? "", zoom = asZoom(view.get("zoom") ?? ""), drawn = "";
-  if (zoom.length !== 4 || !zoom.every(Number.isFinite)) zoom = null;
-  if (view.get("y") === "log" && log) log.checked = true;
+/** @typedef {{ series: Series[], axes: Record<string, string>, thinned: boolean }} Data */
 
-  const asked = () => Object.fromEntries(new FormData(form));
-  const shown = (metric) => data.series.filter((one) => one.y.get(metric)?.some((v) => v !== null));
+// Five lines and more are not told apart by colour alone.
+const DASHES = ["solid", "solid", "solid", "solid", "6px,3px", "6px,3px", "2px,2px", "2px,2px"];
+const NAMED = 8; // lines in the read-out
 
-  function traces(metric, x) {
-    return shown(metric).map((one) => {
-      const ink = color(one.colour), on = !isolated || isolated === one.name, dash = DASHES[(one.number - 1) % DASHES.length];
-      const few = one.y.get(metric).filter((v) => v !== null).length < 2;
-      const line = { width: isolated === one.name ? 2.5 : 1.75, dash, color: on ? ink : alpha(ink, 0.16) };
-      return {
-        type: "scatter", mode: few ? "markers" : "lines", name: one.name, x: one.x[x], y: one.y.get(metric), line,
-        connectgaps: true, hoverinfo: "none", marker: { size: 7, color: ink },
-      };
-    });
+class Overlay {
+  /** @param {HTMLElement} card */
+  constructor(card) {
+    this.card = card;
+    this.plot = /** @type {PlotlyNode} */ (one("#overlay"));
+    this.legend = one("[data-legend]", card);
+    this.readout = one("[data-readout]", card);
+    this.form = /** @type {HTMLFormElement} */ (one("[data-overlay-form]", card));
+    /** @type {Data | null} */
+    this.data = null;
+    this.read = ""; // what the data were read from
+    const address = new URLSearchParams(location.search);
+    this.only = address.get("only") ?? ""; // the name of the line that is isolated
+    this.zoom = zoomOf(address.get("zoom") ?? "");
+    const log = /** @type {HTMLInputElement | null} */ (first("[name=y][value=log]", this.form));
+    if (address.get("y") === "log" && log) log.checked = true;
+    this.isWired = false;
+    this.listen();
   }
 
-  async function draw() {
-    const { metric = "", x = "round", y = "linear" } = asked(), lines = data ? shown(metric) : [];
-    plot.hidden = !lines.length;
-    $("[data-no-overlay]", card).hidden = lines.length > 0;
-    list(lines, metric);
+  listen() {
+    this.card.addEventListener("click", (event) => this.press(around(event, "[data-overlay-do]")?.dataset.overlayDo));
+    this.form.addEventListener("submit", (event) => event.preventDefault());
+    this.form.addEventListener("change", () => {
+      this.zoom = null;
+      this.keep();
+      this.draw();
+    });
+    addEventListener("themechange", () => this.draw());
+    document.addEventListener("htmx:afterSwap", () => this.readNew());
+  }
+
+  // ---- data
+
+  /** Draw what the page holds, if it is new. */
+  readNew() {
+    const text = first("#overlay-data")?.textContent ?? "";
+    if (!text || text === this.read) return;
+    this.read = text;
+    this.data = parsed(text);
+    if (!this.data.series.some(({ name }) => name === this.only)) this.only = "";
+    this.offerMeasures(this.data);
+    this.draw();
+  }
+
+  /**
+   * Where none of the usual measures was measured, offer those that were.
+   * @param {Data} data
+   */
+  offerMeasures({ series }) {
+    const menu = /** @type {HTMLSelectElement} */ (one("[name=metric]", this.form));
+    const names = [...new Set(series.flatMap(({ y }) => [...y.keys()]))];
+    const isUsual = [...menu.options].some(({ value }) => names.includes(value));
+    if (!isUsual && names.length) menu.replaceChildren(...names.map((name) => el("option", {}, name)));
+  }
+
+  /** What the form says. */
+  get asked() {
+    const { metric = "", x = "round", y = "linear" } = Object.fromEntries(new FormData(this.form));
+    return { metric: String(metric), x: String(x), y: String(y) };
+  }
+
+  /** @param {string} metric */
+  shown(metric) {
+    return this.data?.series.filter(({ y }) => y.get(metric)?.some((value) => value !== null)) ?? [];
+  }
+
+  /** @param {string} x */
+  axis(x) {
+    return this.data?.axes[x] ?? x;
+  }
+
+  // ---- the picture
+
+  async draw() {
+    const { metric, x, y } = this.asked;
+    const lines = this.shown(metric);
+    this.plot.hidden = !lines.length;
+    one("[data-no-overlay]", this.card).hidden = lines.length > 0;
+    this.list(lines, metric);
     if (!lines.length) return;
-    const part = (from) => (zoom ? { range: zoom.slice(from, from + 2), autorange: false } : {});
     const look = layout({
       margin: { l: 48, r: 14, t: 6, b: 38 },
-      x: { title: { text: data.axes[x] }, rangemode: "tozero", ...part(0) },
-      y: { type: y === "log" ? "log" : "linear", tickformat: "~g", ...part(2) },
+      x: { title: { text: this.axis(x) }, rangemode: "tozero", ...this.zoomed(0) },
+      y: { type: y === "log" ? "log" : "linear", tickformat: "~g", ...this.zoomed(2) },
       uirevision: `${metric}/${x}/${y}`,
     });
-    await Plotly.react(plot, traces(metric, x), look, CONFIG);
-    plot.dataset.lines = String(lines.length);
-    $("[data-overlay-foot]", card).textContent = `${metric ? `${metric[0].toUpperCase()}${metric.slice(1)}, by ${data.axes[x]}.` : ""}${data.thinned ? " Of long sessions every n-th model is drawn, and the last." : ""} Press a name to isolate it.`;
-    if (plot.dataset.wired) return;
-    plot.dataset.wired = "1";
-    plot.on("plotly_hover", hover);
-    plot.on("plotly_unhover", () => { readout.hidden = true; });
-    plot.on("plotly_relayout", (change) => {
+    const traces = lines.map((line) => trace(line, metric, x, this.only));
+    await Plotly.react(this.plot, traces, look, CONFIG);
+    this.plot.dataset.lines = String(lines.length);
+    one("[data-overlay-foot]", this.card).textContent = this.foot(metric, x);
+    if (!this.isWired) this.wire();
+  }
+
+  /** @param {number} from where in the zoom an axis begins */
+  zoomed(from) {
+    return this.zoom ? { range: this.zoom.slice(from, from + 2), autorange: false } : {};
+  }
+
+  /**
+   * @param {string} metric
+   * @param {string} x
+   */
+  foot(metric, x) {
+    const what = metric ? `${metric[0].toUpperCase()}${metric.slice(1)}, by ${this.axis(x)}.` : "";
+    const thinned = this.data?.thinned ? " Of long sessions every n-th model is drawn, and the last." : "";
+    return `${what}${thinned} Press a name to isolate it.`;
+  }
+
+  wire() {
+    this.isWired = true;
+    this.plot.on("plotly_hover", (event) => this.hover(event));
+    this.plot.on("plotly_unhover", () => {
+      this.readout.hidden = true;
+    });
+    this.plot.on("plotly_relayout", (change) => {
       if (!Object.keys(change).some((key) => /^[xy]axis\.(range|autorange)/.test(key))) return; // a new size, say
-      const { xaxis, yaxis } = plot._fullLayout;
-      zoom = change["xaxis.autorange"] ? null : [...xaxis.range, ...yaxis.range];
-      keep();
+      const { xaxis, yaxis } = this.plot._fullLayout;
+      this.zoom = change["xaxis.autorange"] ? null : [...xaxis.range, ...yaxis.range];
+      this.keep();
     });
   }
 
-  function sample(one) {
-    const box = document.createElementNS("http://www.w3.org/2000/svg", "svg"), line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    box.setAttribute("class", `swatch c-${one.colour}`);
-    box.setAttribute("viewBox", "0 0 20 10");
-    box.setAttribute("aria-hidden", "true");
-    for (const [name, value] of Object.entries({ x1: 0, x2: 20, y1: 5, y2: 5 })) line.setAttribute(name, value);
-    if (one.number > 4) line.setAttribute("stroke-dasharray", one.number > 6 ? "2 2" : "6 3");
-    box.append(line);
-    return box;
-  }
-
-  function list(lines, metric) {
-    legend.replaceChildren(...lines.map((one) => {
-      const name = el("span", { class: "client" }, sample(one), el("span", { class: "client__name" }, one.name));
-      const last = measured(one.y.get(metric).findLast((v) => v !== null));
-      const pressed = { type: "button", "aria-pressed": String(isolated === one.name) };
-      const button = el("button", pressed, name, el("span"), el("span", { class: "legend__value" }, last));
-      button.addEventListener("click", () => { isolated = isolated === one.name ? "" : one.name; keep(); draw(); });
+  /**
+   * @param {Series[]} lines
+   * @param {string} metric
+   */
+  list(lines, metric) {
+    const buttons = lines.map((line) => {
+      const button = legendButton(line, metric, line.name === this.only);
+      button.addEventListener("click", () => this.isolate(line.name));
       return button;
-    }));
-    legend.toggleAttribute("data-isolating", isolated !== "");
+    });
+    this.legend.replaceChildren(...buttons);
+    this.legend.toggleAttribute("data-isolating", this.only !== "");
   }
 
-  function hover({ points, event }) {
-    const { metric, x } = asked(), box = plot.getBoundingClientRect();
-    readout.replaceChildren(el("div", { class: "readout__x" }, `${data.axes[x]} ${Number(points[0].x.toPrecision(4))}`), ...points.slice(0, 8).map((p) => el("div", { class: "readout__row" }, el("span", { class: "clip" }, p.data.name), el("span", {}, measured(p.y)))));
-    readout.hidden = false;
-    const left = event.clientX - box.left, right = left > box.width - 250;
-    readout.style.transform = `translate(${Math.round(right ? left - readout.offsetWidth - 16 : left + 16)}px, 8px)`;
+  /** @param {string} name */
+  isolate(name) {
+    this.only = this.only === name ? "" : name;
+    this.keep();
+    this.draw();
   }
 
-  function keep() {
-    const url = new URL(location), set = (name, value) => (value ? url.searchParams.set(name, value) : url.searchParams.delete(name));
-    for (const [name, value] of Object.entries(asked())) {
-      const first = $(`[name="${name}"]`, form), usual = first.tagName === "SELECT" ? first.options[0]?.text : first.value;
-      set(name, value === usual ? "" : value);
+  /** @param {PlotlyHover} event */
+  hover({ points, event }) {
+    const place = `${this.axis(this.asked.x)} ${Number(points[0].x.toPrecision(4))}`;
+    const rows = points
+      .slice(0, NAMED)
+      .map(({ data, y }) =>
+        el(
+          "div",
+          { class: "readout__row" },
+          el("span", { class: "clip" }, data.name ?? ""),
+          el("span", {}, measured(y)),
+        ),
+      );
+    this.readout.replaceChildren(el("div", { class: "readout__x" }, place), ...rows);
+    showReadout(this.readout, this.plot, event, () => 8);
+  }
+
+  /** The view stays in the address. What is as usual is left out. */
+  keep() {
+    const url = new URL(location.href);
+    const parts = new Map([...new FormData(this.form)].map(([name, value]) => [name, String(value)]));
+    for (const [name, value] of parts) if (value === this.usual(name)) parts.set(name, "");
+    parts.set("only", this.only);
+    parts.set("zoom", this.zoom?.map((at) => Number(Number(at).toPrecision(5))).join(",") ?? "");
+    for (const [name, value] of parts) {
+      if (value) url.searchParams.set(name, value);
+      else url.searchParams.delete(name);
     }
-    set("only", isolated);
-    set("zoom", zoom?.map((at) => Number(Number(at).toPrecision(5))).join(","));
     history.replaceState(null, "", url);
+  }
+
+  /**
+   * The first of the choices.
+   * @param {string} name
+   */
+  usual(name) {
+    const field = /** @type {HTMLInputElement | HTMLSelectElement} */ (one(`[name="${name}"]`, this.form));
+    return field instanceof HTMLSelectElement ? field.options[0]?.text : field.value;
   }
 
   // ---- as a table, as a file
 
-  const rows = () => {
-    const { metric, x } = asked();
-    const all = shown(metric).flatMap((one) => one.x[x].map((at, i) => [one.name, at, one.y.get(metric)[i]]));
-    return all.filter(([, , value]) => value !== null);
-  };
-  const quoted = (value) => { // no spreadsheet takes a name for a formula
-    const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
-    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  const acts = {
-    reset: () => Plotly.relayout(plot, { "xaxis.autorange": true, "yaxis.autorange": true }),
-    png: () => savePng(plot, "comparison"),
-    csv() {
-      const { metric, x } = asked(), text = [["name", data.axes[x], metric], ...rows()].map((row) => row.map(quoted).join(",")).join("\n");
-      const link = el("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: "comparison.csv" });
-      link.click();
-      URL.revokeObjectURL(link.href);
-    },
-    table() {
-      const { metric, x } = asked(), head = el("tr", {}, ...["Name", data.axes[x], metric].map((name) => el("th", { scope: "col" }, name)));
-      const body = rows().map(([name, at, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", { class: "num" }, String(Number(at.toPrecision(5)))), el("td", { class: "num" }, measured(value))));
-      const close = el("button", { class: "btn", type: "button", "data-close": "" }, "Close");
-      $("#dialog-body").replaceChildren(el("div", { class: "dialog" }, el("h2", { id: "dialog-title" }, "As a table"), el("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Values" }, el("table", { class: "table" }, el("thead", {}, head), el("tbody", {}, ...body))), el("div", { class: "btn-row" }, close)));
-      $("#dialog").showModal();
-    },
-  };
-  card.addEventListener("click", ({ target }) => { const act = target.closest("[data-overlay-do]"); if (act && data && !plot.hidden) acts[act.dataset.overlayDo](); else if (act?.dataset.overlayDo === "table" && data) acts.table(); });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("change", () => { zoom = null; keep(); draw(); });
-  addEventListener("themechange", draw);
-
-  function read() {
-    const text = $("#overlay-data")?.textContent ?? "";
-    if (!text || text === drawn) return;
-    drawn = text;
-    data = JSON.parse(text);
-    for (const one of data.series) one.y = new Map(Object.entries(one.y)); // names of measures come from clients
-    if (!data.series.some(({ name }) => name === isolated)) isolated = "";
-    const menu = $("[name=metric]", form), known = [...menu.options].map((option) => option.value);
-    const measured = [...new Set(data.series.flatMap((one) => [...one.y.keys()]))];
-    if (!known.some((name) => measured.includes(name)) && measured.length) menu.replaceChildren(...measured.map((name) => el("option", {}, name)));
-    draw();
+  /** @param {string | undefined} what a button does */
+  press(what) {
+    if (!this.data) return;
+    if (what === "table") this.showTable();
+    if (this.plot.hidden) return;
+    if (what === "reset") Plotly.relayout(this.plot, { "xaxis.autorange": true, "yaxis.autorange": true });
+    if (what === "png") savePng(this.plot, "comparison");
+    if (what === "csv") this.saveCsv();
   }
-  document.addEventListener("htmx:afterSwap", read);
-  read();
+
+  /** @returns {[name: string, at: number, value: number][]} */
+  rows() {
+    const { metric, x } = this.asked;
+    return this.shown(metric).flatMap((line) =>
+      line.x[x].flatMap((at, i) => {
+        const value = line.y.get(metric)?.[i] ?? null;
+        return value === null ? [] : [/** @type {[string, number, number]} */ ([line.name, at, value])];
+      }),
+    );
+  }
+
+  saveCsv() {
+    const { metric, x } = this.asked;
+    const text = csv([["name", this.axis(x), metric], ...this.rows()]);
+    const href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    el("a", { href, download: "comparison.csv" }).click();
+    URL.revokeObjectURL(href);
+  }
+
+  showTable() {
+    const { metric, x } = this.asked;
+    const heads = ["Name", this.axis(x), metric].map((name) => el("th", { scope: "col" }, name));
+    const body = this.rows().map(([name, at, value]) =>
+      el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, name),
+        el("td", { class: "num" }, String(Number(at.toPrecision(5)))),
+        el("td", { class: "num" }, measured(value)),
+      ),
+    );
+    const table = el("table", { class: "table" }, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...body));
+    const box = { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Values" };
+    const close = el("button", { class: "btn", type: "button", "data-close": "" }, "Close");
+    const title = el("h2", { id: "dialog-title" }, "As a table");
+    const dialog = el("div", { class: "dialog" }, title, el("div", box, table), el("div", { class: "btn-row" }, close));
+    one("#dialog-body").replaceChildren(dialog);
+    /** @type {HTMLDialogElement} */ (one("#dialog")).showModal();
+  }
 }
 
-const compared = $("#compare-form");
-compared?.addEventListener("click", ({ target }) => {
-  const drop = target.closest("[data-drop]");
-  if (!drop) return;
-  drop.closest(".chip").remove();
-  compared.requestSubmit();
-});
-compared?.addEventListener("submit", () => {
-  const add = $("#add-session");
-  if (add && !add.value) add.disabled = true;
-  for (const [name, value] of new URLSearchParams(location.search)) if (name !== "s") compared.append(el("input", { type: "hidden", name, value })); // the view stays
-});
-$("#add-session")?.addEventListener("change", () => compared.requestSubmit());
+/**
+ * @param {string} text
+ * @returns {Data}
+ */
+function parsed(text) {
+  const data = JSON.parse(text);
+  for (const line of data.series) line.y = new Map(Object.entries(line.y)); // names of measures come from clients
+  return data;
+}
+
+/** @param {string} text */
+function zoomOf(text) {
+  const zoom = text.split(",").map(Number);
+  return zoom.length === 4 && zoom.every(Number.isFinite) ? zoom : null;
+}
+
+/**
+ * @param {Series} line
+ * @param {string} metric
+ * @param {string} x
+ * @param {string} only
+ * @returns {PlotlyTrace}
+ */
+function trace(line, metric, x, only) {
+  const y = line.y.get(metric) ?? [];
+  const ink = color(line.colour);
+  const isOn = !only || only === line.name;
+  const isPoint = y.filter((value) => value !== null).length < 2;
+  const dash = DASHES[(line.number - 1) % DASHES.length];
+  return {
+    type: "scatter",
+    mode: isPoint ? "markers" : "lines",
+    name: line.name,
+    x: line.x[x],
+    y,
+    line: { width: only === line.name ? 2.5 : 1.75, dash, color: isOn ? ink : alpha(ink, 0.16) },
+    connectgaps: true,
+    hoverinfo: "none",
+    marker: { size: 7, color: ink },
+  };
+}
+
+/**
+ * @param {Series} line
+ * @param {string} metric
+ * @param {boolean} isPressed
+ */
+function legendButton(line, metric, isPressed) {
+  const name = el("span", { class: "client" }, sample(line), el("span", { class: "client__name" }, line.name));
+  const last = measured(line.y.get(metric)?.findLast((value) => value !== null));
+  const value = el("span", { class: "legend__value" }, last);
+  return el("button", { type: "button", "aria-pressed": String(isPressed) }, name, el("span"), value);
+}
+
+/** @param {Series} line */
+function sample({ colour, number }) {
+  const box = svg("svg", { class: `swatch c-${colour}`, viewBox: "0 0 20 10", "aria-hidden": "true" });
+  const line = svg("line", { x1: 0, x2: 20, y1: 5, y2: 5 });
+  if (number > 4) line.setAttribute("stroke-dasharray", number > 6 ? "2 2" : "6 3");
+  box.append(line);
+  return box;
+}
+
+const card = first("[data-overlay]");
+if (card) new Overlay(card).readNew();
+startCompareForm();

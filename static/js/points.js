@@ -1,85 +1,75 @@
 // The points of the curves, each once. A point is known by (client, round, attempt, metric, step); a later attempt of a
 // round replaces the earlier one. No drawing here.
+import { estimated, Series } from "./series.js";
 
-const DRAWABLE = 1e100; // a larger value is a gap, as in dashboard/curves.py: no chart bears it beside others
-const drawable = (value) => (Math.abs(value) <= DRAWABLE ? value : NaN);
-
-/** Numbers in a typed array that grows. */
-export class Column {
-  constructor(values = []) { this.data = Float64Array.from(values, (v) => v ?? NaN); this.length = values.length; }
-  push(value) {
-    if (this.length === this.data.length) {
-      const grown = new Float64Array(Math.max(64, 2 * this.length));
-      grown.set(this.data);
-      this.data = grown;
-    }
-    this.data[this.length] = value;
-    this.length += 1;
-  }
-  insert(at, value) {
-    this.push(value);
-    this.data.copyWithin(at + 1, at, this.length - 1);
-    this.data[at] = value;
-  }
-  get all() { return this.data.subarray(0, this.length); }
-}
-
-/** One metric of one seat, by step. `whole` is how many points there are, `loaded` up to where they came from the server. */
-class Series {
-  constructor([steps, values, times, smooth] = [[], [], [], null], whole = steps.length) {
-    const order = steps.some((step, i) => i && step < steps[i - 1]) ? steps.map((_, i) => i).sort((a, b) => steps[a] - steps[b]) : null;
-    const column = (list) => new Column(order && list ? order.map((i) => list[i]) : list ?? new Array(steps.length).fill(NaN));
-    Object.assign(this, { steps: column(steps), values: column(values), times: column(times), smooth: smooth && column(smooth), whole });
-    this.thinned = whole > steps.length;
-    this.loaded = this.steps.length;
-    this.until = this.thinned ? this.steps.data[this.loaded - 1] : -1; // every point up to here is counted, if not held
-  }
-
-  get last() { return this.steps.length ? this.steps.data[this.steps.length - 1] : 0; }
-
-  /** "": the step is known already; "end" or "between": where it came in. */
-  push(step, value, time) {
-    if (step <= this.until) return "";
-    const { data, length } = this.steps;
-    if (!length || step > data[length - 1]) {
-      this.steps.push(step); this.values.push(drawable(value ?? NaN)); this.times.push(time);
-      this.whole += 1;
-      return "end";
-    }
-    let low = 0, high = length;
-    while (low < high) { const mid = (low + high) >> 1; if (data[mid] < step) low = mid + 1; else high = mid; }
-    if (data[low] === step) return "";
-    this.steps.insert(low, step); this.values.insert(low, drawable(value ?? NaN)); this.times.insert(low, time);
-    this.smooth = null;
-    this.whole += 1;
-    return "between";
-  }
-}
-
-const LEAST_DONE = 1e-6, LONGEST = 2 ** 63;
 /**
- * How long a seat's work is, from the last step it reported and the share that this is, to within 1 %: the same here and
- * in dashboard/curves.py, whoever saw which points.
+ * @typedef {object} Seat
+ * @property {number} client
+ * @property {number} round
+ * @property {number} attempt
+ * @property {number} total how many steps it takes, as far as known
+ * @property {boolean} open
+ * @property {Map<string, Series>} series by metric
  */
-export function estimated(last, fraction) {
-  const raw = Math.min(last / Math.max(fraction, LEAST_DONE), LONGEST);
-  if (raw < 1) return last; // nothing was reported but a point at step 0
-  const grain = 2 ** (Math.floor(Math.log2(raw)) - 6);
-  return Math.max(last, Math.floor(raw / grain + 0.5) * grain);
-}
+
+/** @typedef {{ id: number, name: string, ordinal: number }} ClientName */
+/** @typedef {ClientName & { rounds: Map<number, Seat> }} Client */
+/** @typedef {{ client: number, seat: Seat, fresh: Set<string>, moved: boolean }} Added */
+
+/**
+ * What the server answers.
+ * @typedef {object} Loaded
+ * @property {number} start in seconds
+ * @property {number} seq the last event that is in it
+ * @property {string | null} [metric] the only metric that is in it
+ * @property {boolean} [thinned]
+ * @property {string[]} names of metrics
+ * @property {[number, number][]} attempts the newest attempt of each round
+ * @property {ClientName[]} clients
+ * @property {LoadedSeat[]} seats
+ */
+
+/**
+ * @typedef {object} LoadedSeat
+ * @property {number} client
+ * @property {number} round
+ * @property {number} attempt
+ * @property {number} steps
+ * @property {boolean} open
+ * @property {Record<string, import("./series.js").Columns>} series
+ * @property {Record<string, number>} [counts]
+ */
+
+/**
+ * The payload of a metrics.reported event.
+ * @typedef {object} Report
+ * @property {{ id: number }} client
+ * @property {number} round
+ * @property {number} attempt
+ * @property {string} phase
+ * @property {number} fraction
+ * @property {{ name: string, step: number, value: number | null, time: string }[]} points
+ */
 
 export class Points {
   constructor() {
-    this.clients = new Map(); // id -> {id, name, ordinal, rounds: Map(number -> seat)}
+    /** @type {Map<number, Client>} */
+    this.clients = new Map();
+    /** @type {Set<string>} */
     this.names = new Set(); // of the metrics
+    /** @type {Map<number, number>} */
     this.attempts = new Map(); // round -> its newest attempt
     this.start = 0; // seconds
     this.seq = 0;
+    /** @type {string | null} */
     this.metric = null; // the only metric that is held; null: all
     this.thinned = false;
   }
 
-  /** Begin anew with what the server has. Events that it had already are then passed over. */
+  /**
+   * Begin again with what the server has. Events that it had already are then ignored.
+   * @param {Loaded} data
+   */
   load(data) {
     this.clients.clear();
     this.start = data.start;
@@ -89,84 +79,121 @@ export class Points {
     this.names = new Set(data.names);
     this.attempts = new Map(data.attempts);
     for (const client of data.clients) this.meet(client);
-    for (const seat of data.seats) {
-      const mine = this.seat(seat.client, seat.round, seat.attempt);
-      if (!mine) continue;
-      mine.total = Math.max(1, seat.steps);
-      mine.open = seat.open;
-      for (const [name, columns] of Object.entries(seat.series)) {
-        mine.series.set(name, new Series(columns, seat.counts?.[name]));
-        this.names.add(name);
-      }
+    for (const seat of data.seats) this.loadSeat(seat);
+  }
+
+  /** @param {LoadedSeat} seat */
+  loadSeat(seat) {
+    const mine = this.seat(seat.client, seat.round, seat.attempt);
+    if (!mine) return;
+    mine.total = Math.max(1, seat.steps);
+    mine.open = seat.open;
+    for (const [name, columns] of Object.entries(seat.series)) {
+      mine.series.set(name, new Series(columns, seat.counts?.[name]));
+      this.names.add(name);
     }
   }
 
-  holds(name) { return this.metric === null || this.metric === name; }
-  knows(id) { return this.clients.has(id); }
+  /** @param {string} name */
+  holds(name) {
+    return this.metric === null || this.metric === name;
+  }
 
+  /** @param {number} id */
+  knows(id) {
+    return this.clients.has(id);
+  }
+
+  /** @param {ClientName} client */
   meet({ id, name, ordinal }) {
     if (!this.clients.has(id)) this.clients.set(id, { id, name, ordinal, rounds: new Map() });
   }
 
-  /** The seat of a client in a round; null for an attempt that a later one replaced. */
+  /**
+   * The rounds of a client that is known.
+   * @param {number} id
+   */
+  roundsOf(id) {
+    const client = this.clients.get(id);
+    if (!client) throw new Error(`client ${id} is not known here`);
+    return client.rounds;
+  }
+
+  /**
+   * The seat of a client in a round; null for an attempt that a later one replaced.
+   * @param {number} id
+   * @param {number} round
+   * @param {number} attempt
+   */
   seat(id, round, attempt) {
-    const { rounds } = this.clients.get(id), seat = rounds.get(round);
+    const rounds = this.roundsOf(id);
+    const seat = rounds.get(round);
     if ((this.attempts.get(round) ?? 1) > attempt || (seat && seat.attempt > attempt)) return null;
     if (seat && seat.attempt === attempt) return seat;
+    /** @type {Seat} */
     const fresh = { client: id, round, attempt, total: 0, open: true, series: new Map() };
     rounds.set(round, fresh);
     return fresh;
   }
 
-  /** A round opened again: what its earlier attempts drew goes. True if something went. */
+  /**
+   * A round opened again: what its earlier attempts drew goes. True if something went.
+   * @param {number} round
+   * @param {number} attempt
+   */
   retry(round, attempt) {
     let gone = false;
     if (attempt > (this.attempts.get(round) ?? 1)) this.attempts.set(round, attempt);
     for (const { rounds } of this.clients.values()) {
-      if (rounds.get(round)?.attempt < attempt) { rounds.delete(round); gone = true; }
+      if ((rounds.get(round)?.attempt ?? attempt) < attempt) {
+        rounds.delete(round);
+        gone = true;
+      }
     }
     return gone;
   }
 
-  /** A seat ended: its work is as long as it got. True if that moves its points. */
+  /**
+   * A seat ended: its work is as long as it got. True if that moves its points.
+   * @param {{ client?: { id: number }, round: number, attempt: number }} payload
+   */
   end({ client, round, attempt }) {
-    const seat = this.clients.get(client?.id)?.rounds.get(round);
+    const seat = client && this.clients.get(client.id)?.rounds.get(round);
     if (!seat || seat.attempt !== attempt) return false;
     const before = seat.total;
     seat.open = false;
-    seat.total = this.last(seat);
+    seat.total = lastStep(seat);
     return before !== seat.total;
   }
-  last(seat) { return Math.max(1, ...[...seat.series.values()].map((series) => series.last)); }
 
   /**
-   * Take in a metrics.reported event. Returns {client, seat, fresh: Set of metrics, moved}: moved means that older points
-   * moved or went, so that the curve must be laid out anew; null if there was nothing new.
+   * Take in what was reported. Null if there was nothing new. `moved`: older points moved or went, so that the curve
+   * must be laid out anew.
+   * @param {Report} report
+   * @returns {Added | null}
    */
   add({ client, round, attempt, phase, fraction, points }) {
-    const before = this.clients.get(client.id).rounds.get(round), seat = this.seat(client.id, round, attempt);
+    const before = this.roundsOf(client.id).get(round);
+    const seat = this.seat(client.id, round, attempt);
     if (!seat) return null;
     let moved = Boolean(before) && before !== seat;
+    /** @type {Set<string>} */
     const fresh = new Set();
     for (const { name, step, value, time } of points) {
       this.names.add(name);
-      if (!seat.series.has(name)) seat.series.set(name, new Series());
-      const came = seat.series.get(name).push(step, value, Date.parse(time) / 1000);
+      const came = seriesOf(seat, name).push(step, value, Date.parse(time) / 1000);
       if (came) fresh.add(name);
       if (came === "between") moved = true;
     }
-    moved = this.measure(seat, phase, fraction) || moved;
+    moved = measure(seat, phase, fraction) || moved;
     return fresh.size || moved ? { client: client.id, seat, fresh, moved } : null;
   }
 
-  /** How long the seat's work is, from how far it says it is. True if that changed what was thought. */
-  measure(seat, phase, fraction) {
-    const thought = seat.total, last = this.last(seat), trains = seat.open && phase === "training" && fraction > 0 && fraction < 1;
-    seat.total = trains ? estimated(last, fraction) : last;
-    return thought !== 0 && seat.total !== thought;
-  }
-
-  /** How many points of a metric each client has. */
+  /**
+   * How many points of a metric each client has, by the client's name.
+   * @param {string} name
+   * @returns {Record<string, number>}
+   */
   counts(name) {
     const out = Object.create(null); // a client may have any name
     for (const { name: client, rounds } of this.clients.values()) {
@@ -177,27 +204,67 @@ export class Points {
     return out;
   }
 
-  /** Clients that have a point of the metric, in the order in which they joined. */
+  /**
+   * Clients that have a point of the metric, in the order in which they joined.
+   * @param {string} name
+   */
   having(name) {
-    const some = [...this.clients.values()].filter(({ rounds }) => [...rounds.values()].some(({ series }) => series.has(name)));
+    const some = [...this.clients.values()].filter(({ rounds }) =>
+      [...rounds.values()].some(({ series }) => series.has(name)),
+    );
     return some.sort((a, b) => a.ordinal - b.ordinal);
   }
 
   get rounds() {
     let most = 1;
-    for (const { rounds } of this.clients.values()) for (const number of rounds.keys()) most = Math.max(most, number);
+    for (const { rounds } of this.clients.values()) {
+      for (const number of rounds.keys()) most = Math.max(most, number);
+    }
     return most;
   }
 
-  /** A metric that comes about once a round is drawn as points that are joined, not as a curve to be smoothed. */
+  /**
+   * A metric that comes about once a round is drawn as points that are joined, not as a curve to be smoothed.
+   * @param {string} name
+   */
   isSparse(name) {
-    let seats = 0, points = 0;
+    let seats = 0;
+    let points = 0;
     for (const { rounds } of this.clients.values()) {
       for (const { series } of rounds.values()) {
         const one = series.get(name);
-        if (one) { seats += 1; points += one.whole; }
+        if (!one) continue;
+        seats += 1;
+        points += one.whole;
       }
     }
     return points <= 2 * seats;
   }
+}
+
+/**
+ * @param {Seat} seat
+ * @param {string} name
+ */
+function seriesOf(seat, name) {
+  const known = seat.series.get(name) ?? new Series();
+  seat.series.set(name, known);
+  return known;
+}
+
+/** @param {Seat} seat */
+const lastStep = (seat) => Math.max(1, ...[...seat.series.values()].map((series) => series.last));
+
+/**
+ * How long a seat's work is, from how far it says it is. True if that changed what was thought.
+ * @param {Seat} seat
+ * @param {string} phase
+ * @param {number} fraction
+ */
+function measure(seat, phase, fraction) {
+  const thought = seat.total;
+  const last = lastStep(seat);
+  const trains = seat.open && phase === "training" && fraction > 0 && fraction < 1;
+  seat.total = trains ? estimated(last, fraction) : last;
+  return thought !== 0 && seat.total !== thought;
 }

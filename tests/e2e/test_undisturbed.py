@@ -175,7 +175,7 @@ def test_reload_cut_freeze_and_restart_leave_the_curves_of_an_undisturbed_page(
     address = page.evaluate("document.querySelector('script[src*=session]').src.replace(/session[^/]*$/, '')")
     said = page.evaluate(
         "async ([base, pairs]) => { const entry = performance.getEntriesByType('resource').map((e) => e.name)"
-        ".find((name) => name.startsWith(base + 'points')); const { estimated } = await import(entry);"
+        ".find((name) => name.startsWith(base + 'series')); const { estimated } = await import(entry);"
         " return pairs.map(([last, fraction]) => estimated(last, fraction)); }",
         [address, shared],
     )

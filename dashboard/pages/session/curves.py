@@ -36,7 +36,7 @@ BLOCK = 64  # values that the smoothing takes in one multiplication
 ROW = np.dtype([("seat", np.int64), ("step", np.int64), ("value", np.float64)])
 TIMED = np.dtype([*ROW.descr, ("time", np.float64)])
 FIRST = "train_loss"  # what agents report of training
-DRAWABLE = 1e100  # a larger value is a gap in the chart, as in static/js/points.js
+DRAWABLE = 1e100  # a larger value is a gap in the chart, as in static/js/series.js
 LEAST_DONE = 1e-6  # a smaller share says nothing about the whole
 LONGEST = 2.0**63  # steps
 
@@ -195,7 +195,7 @@ def estimated(last: int, fraction: float) -> float:
     """How long a seat's work is, from the last step it reported and the share that this is, to within 1 %.
 
     From these two alone and on a grid, so that a page that saw every point and one that was just opened agree
-    (static/js/points.js has the same), and a curve is not laid out anew for every point.
+    (static/js/series.js has the same), and a curve is not laid out anew for every point.
     """
     raw = min(last / max(fraction, LEAST_DONE), LONGEST)
     if raw < 1:

@@ -1,0 +1,63 @@
+// The legend of the curves. It is the read-out too: beside each name stands a value.
+import { clientName, el } from "./dom.js";
+import { measured } from "./wording.js";
+
+/** @typedef {import("./points.js").Client} Client */
+
+export class Legend {
+  /** @param {HTMLElement} box */
+  constructor(box) {
+    this.box = box;
+    this.listed = "";
+    this.onList = () => {};
+  }
+
+  get buttons() {
+    return /** @type {HTMLElement[]} */ ([...this.box.children]);
+  }
+
+  /**
+   * @param {Client[]} clients
+   * @param {Set<string>} only the names of those that are isolated
+   */
+  list(clients, only) {
+    const names = clients.map(({ name }) => name).join("\n");
+    if (names !== this.listed) {
+      this.listed = names;
+      this.box.replaceChildren(...clients.map(button));
+      this.onList();
+    }
+    this.mark(only);
+  }
+
+  /** @param {Set<string>} only */
+  mark(only) {
+    this.box.toggleAttribute("data-isolating", only.size > 0);
+    for (const button of this.buttons) {
+      button.setAttribute("aria-pressed", String(only.has(button.dataset.name ?? "")));
+    }
+  }
+
+  /** @param {(number | undefined)[]} values */
+  write(values) {
+    values.forEach((value, i) => {
+      const node = this.box.children[i]?.lastElementChild;
+      const text = measured(value);
+      if (node && node.textContent !== text) node.textContent = text;
+    });
+  }
+
+  /** @param {string} text leave out the names without it */
+  filter(text) {
+    for (const button of this.buttons) {
+      button.hidden = !(button.dataset.name ?? "").toLowerCase().includes(text.toLowerCase());
+    }
+  }
+}
+
+/** @param {Client} client */
+function button(client) {
+  const node = el("button", { type: "button", "aria-pressed": "false", "data-name": client.name });
+  node.append(clientName(client), el("span", { class: "legend__note" }), el("span", { class: "legend__value" }, "–"));
+  return node;
+}

@@ -1,0 +1,59 @@
+// The choice of a metric or a measure: buttons side by side, or a list with a search where there are many.
+import { el } from "../dom.js";
+import { number } from "../wording.js";
+import { grouped, MANY_METRICS, matching, titleOf } from "./metric-names.js";
+
+/**
+ * Fill a box with the choice of metrics.
+ * @param {HTMLElement} box
+ * @param {string[]} metrics
+ * @param {() => string} current which one is shown
+ */
+export function offerMetrics(box, metrics, current) {
+  const isMany = metrics.length > MANY_METRICS;
+  box.className = isMany ? "row" : "seg seg--scroll";
+  box.role = isMany ? "group" : "radiogroup";
+  const buttons = () => metrics.map((metric) => radio("metric", metric, titleOf(metric), metric === current()));
+  box.replaceChildren(...(isMany ? list(metrics, current) : buttons()));
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @param {string} title
+ * @param {boolean} isChosen
+ */
+export function radio(name, value, title, isChosen) {
+  const input = el("input", { type: "radio", name, value });
+  input.checked = isChosen;
+  return el("label", {}, input, title);
+}
+
+/**
+ * A search, and a list in groups.
+ * @param {string[]} metrics
+ * @param {() => string} current
+ */
+function list(metrics, current) {
+  const select = el("select", { class: "select select--s", name: "metric", "aria-label": "Metric" });
+  const placeholder = `Find one of ${number(metrics.length)} metrics`;
+  const words = { placeholder, "aria-label": "Find a metric", autocomplete: "off" };
+  const search = el("input", { class: "input", type: "search", ...words });
+  const fill = () => {
+    const found = matching(metrics, search.value);
+    const shown = found.includes(current()) ? found : [current(), ...found];
+    select.replaceChildren(...[...grouped(shown)].map(([group, members]) => options(group, members)));
+    select.value = current();
+  };
+  search.addEventListener("input", fill);
+  fill();
+  return [search, select];
+}
+
+/**
+ * @param {string} group
+ * @param {string[]} metrics
+ */
+function options(group, metrics) {
+  return el("optgroup", { label: group }, ...metrics.map((value) => el("option", { value }, titleOf(value))));
+}
