@@ -23,7 +23,10 @@ def session(row: TrainingSession, *, now: datetime) -> dict[str, Any]:
 
 def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[str, Any]]:
     """Many at once, for few queries more than one costs."""
-    active = {round_.session_id: round_ for round_ in Round.objects.filter(session__in=found, status__in=ACTIVE)}
+    active = {
+        round_.session_id: round_
+        for round_ in Round.objects.filter(session__in=found, status__in=ACTIVE).select_related("base_model")
+    }
     newest = GlobalModel.objects.filter(session=OuterRef("pk")).order_by("-version").values("pk")[:1]
     keys = TrainingSession.objects.filter(pk__in=[row.pk for row in found]).values_list(Subquery(newest), flat=True)
     last = {model.session_id: model for model in _counting(GlobalModel.objects.filter(pk__in=list(keys)))}
@@ -48,7 +51,7 @@ def _session(row: TrainingSession, round_: Round | None, model: GlobalModel | No
         "round": _open_round(round_) if round_ else None,
         "last_seq": row.last_seq,
         "model": {"version": model.version, "digest": model.digest} if model else None,
-        "waiting": waiting.reasons(row, now=now),
+        "waiting": waiting.of(row, round_, now=now),
         "created_at": row.created_at,
         "started_at": row.started_at,
         "ended_at": row.ended_at,

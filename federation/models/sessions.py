@@ -122,7 +122,7 @@ class TrainingSession(models.Model):
         return self.status in ENDED
 
     def active_round(self) -> Round | None:
-        return self.round_set.filter(status__in=ACTIVE).order_by("pk").first()
+        return self.round_set.filter(status__in=ACTIVE).select_related("base_model").order_by("pk").first()
 
     def last_round(self) -> Round | None:
         return self.round_set.order_by("number", "attempt").last()

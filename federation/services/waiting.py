@@ -31,10 +31,14 @@ def _because(reason: str, lead: str, *rest: str) -> Reason:
 
 def reasons(session: TrainingSession, *, now: datetime) -> list[Reason]:
     """What a live session waits for, the most pressing first. Empty for one that is not live or opens a round now."""
+    return of(session, session.active_round(), now=now) if session.status in LIVE else []
+
+
+def of(session: TrainingSession, round_: Round | None, *, now: datetime) -> list[Reason]:
+    """The same, for callers that have its active round."""
     if session.status not in LIVE:
         return []
     found = _troubles(now)
-    round_ = session.active_round()
     found += [_because("retrying", *sentences) for sentences in steps.failing(session, round_)]
     base = round_.base_model if round_ else session.last_model()
     if base is not None and base.file_status == FileStatus.DAMAGED:

@@ -21,7 +21,7 @@ from federation.services import first_account
 CODE_LENGTH = 100
 
 
-class FirstAccount(BaseUserCreationForm):
+class FirstAccountForm(BaseUserCreationForm):
     code = forms.CharField(max_length=CODE_LENGTH, strip=True)
 
     def create(self) -> Any:
@@ -39,7 +39,7 @@ class FirstAccount(BaseUserCreationForm):
 def first_account_page(request: HttpRequest) -> HttpResponse:
     if not first_account.is_missing():
         return redirect("login")
-    form = FirstAccount(request.POST or None)
+    form = FirstAccountForm(request.POST) if request.method == "POST" else FirstAccountForm()
     if request.method != "POST" or not form.is_valid():
         return _page(request, form, status=422 if form.is_bound else 200)
     try:
@@ -50,5 +50,5 @@ def first_account_page(request: HttpRequest) -> HttpResponse:
     return redirect("overview")
 
 
-def _page(request: HttpRequest, form: FirstAccount, *, refused: str = "", status: int) -> HttpResponse:
+def _page(request: HttpRequest, form: FirstAccountForm, *, refused: str = "", status: int) -> HttpResponse:
     return render(request, "account/first_account.html", {"form": form, "refused": refused}, status=status)
