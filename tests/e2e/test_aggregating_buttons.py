@@ -83,6 +83,7 @@ def test_an_act_that_is_pressed_as_the_round_closes_is_refused(stack: Stack, pag
     session = held("closing")
     unheard: list[Route] = []
     page.route("**/round/", lambda route: unheard.append(route))  # the page does not hear of it
+    expect(page.locator("#now.htmx-request")).to_have_count(0)  # nor by an answer that is on its way
     take(stack, session)
     before = stack.get(f"/sessions/{session}")["round"]["deadline"]
     page.click("#act-round_extend")
