@@ -100,7 +100,7 @@ def of(session: TrainingSession, *, rows: int = ROWS, opened: int | None = None)
     versions = [
         Version(
             model,
-            updates.get(model.pk) if model.version else None,
+            updates.get(model.pk, 0) if model.version else None,
             model == best,
             late.get(model.pk, 0),
             model.version == opened,

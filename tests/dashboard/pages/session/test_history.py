@@ -9,7 +9,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard.pages.session import summary
+from dashboard.pages.session import history, summary
 from federation.lifecycle import FileStatus
 from federation.models import Participation, TrainingSession
 from federation.services import models, rounds
@@ -132,3 +132,13 @@ def test_the_global_models_figure_is_on_the_page(browser: Browser, running: Trai
     [federated, best] = json.loads(found[1])["accuracy"]["data"]
     assert (federated["x"], federated["y"]) == ([0, 1], [0.2, 0.5])
     assert best["x"] == [1]
+
+
+def test_a_model_of_late_updates_alone_is_not_the_initial_one(running: TrainingSession) -> None:
+    """As in a buffered session whose round closed with updates of clients that began earlier."""
+    finish_round(running, "anna", "ben", "carl", train_loss=0.5)
+    round_ = running.round_set.get(number=1)
+    round_.seats.update(status="late", counted_in=round_)
+    newest, initial = history.of(running).versions
+    assert (newest.updates, newest.late) == (0, 3)
+    assert initial.updates is None
