@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)  # everything that is written is for this user alone
     try:
         settings = read(sys.argv[1:] if arguments is None else arguments, os.environ)
-        _fix_threads(settings.threads)
+        fix_threads(settings.threads)
         from clientagent.agent import run
 
         return run(settings)
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _fix_threads(count: int) -> None:
+def fix_threads(count: int) -> None:
     """Before numpy and torch are loaded: their results depend on how many threads share a sum."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(count)
