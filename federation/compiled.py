@@ -29,8 +29,7 @@ class Select(Generic[M]):
 
     def __call__(self, *values: int | str) -> list[M]:
         if self._compiled is None:
-            places = [_place(number, kind) for number, kind in enumerate(self._kinds)]
-            self._compiled = _Compiled(self._build(*places), places)
+            self._compiled = _Compiled(*_with_places(self._build, self._kinds))
         return self._compiled.run(values)
 
     def first(self, *values: int | str) -> M | None:
@@ -42,26 +41,60 @@ def _place(number: int, kind: type[int] | type[str]) -> int | str:
     return 2_147_480_000 + number if kind is int else f"place {number} of a prepared query"
 
 
-class _Compiled(Generic[M]):
-    def __init__(self, queryset: QuerySet[M], places: Sequence[int | str]) -> None:
+class Rows:
+    """The same for columns: `Rows(lambda pk: Client.objects.filter(pk=pk).values_list("name"), int)(7)` is a list.
+
+    It holds a tuple a row, of the columns that `values_list` names.
+    """
+
+    def __init__(self, build: Callable[..., QuerySet[Any, tuple[Any, ...]]], *kinds: type[int] | type[str]) -> None:
+        self._build, self._kinds = build, kinds
+        self._query: _Query | None = None
+
+    def __call__(self, *values: int | str) -> list[tuple[Any, ...]]:
+        if self._query is None:
+            self._query = _Query(*_with_places(self._build, self._kinds))
+        return [tuple(row) for row in self._query.rows(values)]
+
+
+def _with_places(
+    build: Callable[..., QuerySet[Any, Any]], kinds: Sequence[type[int] | type[str]]
+) -> tuple[QuerySet[Any, Any], Sequence[int | str]]:
+    places = [_place(number, kind) for number, kind in enumerate(kinds)]
+    return build(*places), places
+
+
+class _Query:
+    """A compiled query, and which of its parameters are places for values."""
+
+    def __init__(self, queryset: QuerySet[Any, Any], places: Sequence[int | str]) -> None:
         compiler: Any = queryset.query.get_compiler(connection=connection)
         self._sql, parameters = compiler.as_sql()
         self._parameters = tuple(parameters)
         self._places = [(at, places.index(value)) for at, value in enumerate(parameters) if value in places]
-        self._compiler, self._converters = compiler, compiler.get_converters([each[0] for each in compiler.select])
-        fields = compiler.klass_info["select_fields"]
-        self._model, self._columns = queryset.model, slice(fields[0], fields[-1] + 1)
-        self._names = [compiler.select[at][0].target.attname for at in fields]
-        self._related = get_related_populators(compiler.klass_info, compiler.select, connection.alias)  # type: ignore[call-arg]
+        self.compiler, self._converters = compiler, compiler.get_converters([each[0] for each in compiler.select])
 
-    def run(self, values: Sequence[int | str]) -> list[M]:
+    def rows(self, values: Sequence[int | str]) -> Iterable[Sequence[Any]]:
         parameters = list(self._parameters)
         for at, place in self._places:
             parameters[at] = values[place]
         with connection.cursor() as cursor:
             cursor.execute(self._sql, parameters)
             rows = cursor.fetchall()
-        return [self._made(row) for row in self._compiler.apply_converters(rows, self._converters)]
+        return self.compiler.apply_converters(rows, self._converters) if self._converters else rows
+
+
+class _Compiled(Generic[M]):
+    def __init__(self, queryset: QuerySet[M], places: Sequence[int | str]) -> None:
+        self._query = _Query(queryset, places)
+        compiler = self._query.compiler
+        fields = compiler.klass_info["select_fields"]
+        self._model, self._columns = queryset.model, slice(fields[0], fields[-1] + 1)
+        self._names = [compiler.select[at][0].target.attname for at in fields]
+        self._related = get_related_populators(compiler.klass_info, compiler.select, connection.alias)  # type: ignore[call-arg]
+
+    def run(self, values: Sequence[int | str]) -> list[M]:
+        return [self._made(row) for row in self._query.rows(values)]
 
     def _made(self, row: Sequence[Any]) -> M:
         made: M = self._model.from_db(connection.alias, self._names, row[self._columns])

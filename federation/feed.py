@@ -23,6 +23,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from federation import events
+from federation.compiled import Rows
 from federation.lifecycle import LIVE, SeatStatus
 from federation.models import Event, Participation, Server, ServerEvent, TrainingSession
 from federation.services import server
@@ -37,6 +38,14 @@ PIECE = 50  # events read at once: each may contain hundreds of points
 QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
 QUEUE_BYTES = 256 << 10  # a queue of this size takes no further message
 INVITING = frozenset((Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED, Event.Kind.SEAT_INVITED))
+_inviting = Rows(
+    lambda session, seq: (
+        Event.objects.filter(session=session, seq__gt=seq, kind__in=INVITING).order_by().values_list("seq")[:1]
+    ),
+    int,
+    int,
+)
+_live_ends = Rows(lambda: TrainingSession.objects.filter(status__in=LIVE).order_by().values_list("pk", "last_seq"))
 SERVER_LOG = 0  # stands for the server's own log where a session's id stands otherwise
 
 
@@ -196,15 +205,13 @@ class Feed:
         """Whether what a session's log gained since the last look gave clients a seat, or nobody knows."""
         if log_id not in self._cursors:
             return True
-        gained = Event.objects.filter(session_id=log_id, seq__gt=self._cursors[log_id], kind__in=INVITING)
-        return gained.exists()
+        return bool(_inviting(log_id, self._cursors[log_id]))
 
     def _moved(self, watched: set[int], any_agent: bool) -> dict[int, int]:
         """The logs that grew since the last look, or are seen for the first time, with their ends."""
-        sessions = TrainingSession.objects.filter(pk__in=watched)
-        if any_agent:
-            sessions |= TrainingSession.objects.filter(status__in=LIVE)
-        ends = dict(sessions.values_list("pk", "last_seq"))
+        ends = dict(_live_ends()) if any_agent else {}
+        if ended := watched - ends.keys():
+            ends |= TrainingSession.objects.filter(pk__in=ended).values_list("pk", "last_seq")
         if SERVER_LOG in watched:
             ends[SERVER_LOG] = Server.objects.values_list("last_seq", flat=True).filter(pk=1).first() or 0
         return {log_id: end for log_id, end in ends.items() if self._cursors.get(log_id) != end}

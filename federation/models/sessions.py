@@ -33,10 +33,11 @@ class SessionQuerySet(models.QuerySet["TrainingSession"]):
 
         They have no active round, or one that clients can join.
         """
-        running = self.filter(status=SessionStatus.RUNNING, models__isnull=False)
+        a_model = GlobalModel.objects.filter(session=models.OuterRef("pk"))
+        running = self.filter(models.Exists(a_model), status=SessionStatus.RUNNING)
         waiting = running.exclude(round__status=RoundStatus.AGGREGATING)
         waiting = waiting.exclude(~Q(schedule__in=schedules.JOINED), round__status=RoundStatus.COLLECTING)
-        return waiting.distinct().order_by("idle_since", "pk")
+        return waiting.order_by("idle_since", "pk")
 
 
 class TrainingSession(models.Model):

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from federation import events, reasons, storage
+from federation.compiled import Select
 from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import workloads
@@ -24,6 +25,14 @@ from federation.services.seats import losses
 from federation.services.steps import Step, StepFailed
 
 log = logging.getLogger(__name__)
+_damaged = Select(
+    lambda session: (
+        GlobalModel.objects.filter(session=session, file_status=FileStatus.DAMAGED)
+        .select_related("session")
+        .order_by("version")
+    ),
+    int,
+)
 
 
 def mend(session_id: int, then: Callable[[], None] = lambda: None) -> bool:
@@ -31,13 +40,7 @@ def mend(session_id: int, then: Callable[[], None] = lambda: None) -> bool:
 
     then: called when one is mended later, on another thread.
     """
-    damaged = GlobalModel.objects.filter(session=session_id, file_status=FileStatus.DAMAGED)
-    return any(
-        [
-            _attempt(model, partial(_mend, model, then))
-            for model in damaged.select_related("session").order_by("version")
-        ]
-    )
+    return any([_attempt(model, partial(_mend, model, then)) for model in _damaged(session_id)])
 
 
 def _attempt(model: GlobalModel, do: Callable[[], bool]) -> bool:

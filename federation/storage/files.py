@@ -19,11 +19,14 @@ from federation.storage.wholeness import forget, mark_of, saw_whole
 def put(source: Path, digest: str) -> None:
     """Move a finished file into the store. The same content again is the same file."""
     target = path(digest)
-    make_store()
-    private.make_stored_folder(target.parent)
     private.share(source, private.FILE)
     with refusing_when_full():
-        os.replace(source, target)
+        try:
+            os.replace(source, target)
+        except FileNotFoundError:  # the first file of its folder
+            make_store()
+            private.make_stored_folder(target.parent)
+            os.replace(source, target)
     saw_whole(digest, mark_of(target))
 
 

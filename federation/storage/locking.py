@@ -40,12 +40,20 @@ def deleting() -> Iterator[bool]:
 @contextmanager
 def _lock_file() -> Iterator[int]:
     """In the store, so that whoever shares it shares the lock. Closing it gives the lock up."""
-    make_store()
-    handle = os.open(settings.FL_WEIGHTS_DIR / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    handle = _open_lock()
     try:
         yield handle
     finally:
         os.close(handle)
+
+
+def _open_lock() -> int:
+    file, flags = settings.FL_WEIGHTS_DIR / "lock", os.O_RDWR | os.O_CREAT
+    try:
+        return os.open(file, flags, 0o600)
+    except FileNotFoundError:  # nothing was stored yet
+        make_store()
+        return os.open(file, flags, 0o600)
 
 
 def _try_exclusive(handle: int) -> bool:

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from federation import events, storage
+from federation.compiled import Select
 from federation.evaluator import Answer, evaluator
 from federation.fl.numbers import bounded
 from federation.lifecycle import FileStatus
@@ -23,12 +24,21 @@ from federation.services.models import damage
 from federation.services.steps import Step, StepFailed
 
 log = logging.getLogger(__name__)
+AT_ONCE = 8  # models that are asked for
 
 
-def request_missing(models_of: QuerySet[GlobalModel], *, limit: int = 8) -> None:
-    """Have the models evaluated that were not yet. Answers arrive on another thread."""
+def _first_unmeasured(models_of: QuerySet[GlobalModel]) -> QuerySet[GlobalModel]:
     unmeasured = models_of.filter(evaluated_at=None, file_status=FileStatus.STORED)
-    for model in unmeasured.select_related("session").order_by("pk")[:limit]:
+    return unmeasured.select_related("session").order_by("pk")[:AT_ONCE]
+
+
+_unmeasured = Select(lambda: _first_unmeasured(GlobalModel.objects.all()))
+_unmeasured_of = Select(lambda session: _first_unmeasured(GlobalModel.objects.filter(session=session)), int)
+
+
+def request_missing(session_id: int | None = None) -> None:
+    """Have models evaluated that were not yet, of one session or of all. Answers arrive on another thread."""
+    for model in _unmeasured() if session_id is None else _unmeasured_of(session_id):
         request = {
             "do": "evaluate",
             "workload": model.session.workload,

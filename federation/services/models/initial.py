@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from federation import events, killpoints, storage
+from federation.compiled import Rows
 from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import roles, weights, workloads
@@ -24,6 +25,7 @@ from federation.services.models import buffers, building
 from federation.services.steps import Step, StepFailed
 
 log = logging.getLogger(__name__)
+_any_model = Rows(lambda session: GlobalModel.objects.filter(session=session).order_by().values_list("pk")[:1], int)
 
 
 def adopt(session: TrainingSession, source: GlobalModel) -> GlobalModel:
@@ -47,7 +49,7 @@ def adopt(session: TrainingSession, source: GlobalModel) -> GlobalModel:
 
 
 def lacks_initial(session: TrainingSession) -> bool:
-    return session.status in LIVE and not session.models.exists()
+    return session.status in LIVE and not _any_model(session.pk)
 
 
 def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 from federation import schedules
 from federation.compiled import Select
-from federation.lifecycle import OPEN, FileStatus, RoundStatus
+from federation.lifecycle import ACTIVE, OPEN, FileStatus, RoundStatus
 from federation.models import Participation, Round, TrainingSession
 from federation.services import seats, server, steps
 from federation.services.rounds.aggregating import aggregate, claim
@@ -30,7 +30,7 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
     """
     if session.schedule in schedules.JOINED and _expire(session, now):
         return True
-    round_ = session.active_round()
+    round_ = _active_round(session)
     if round_ is None:
         return open_next(now=now)
     if round_.status != RoundStatus.AGGREGATING:
@@ -67,12 +67,26 @@ _open_seats = Select(
     ),
     int,
 )
-_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round().only("pk").order_by()[:1])
+_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round())
+_anybody_waits = Select(lambda: TrainingSession.objects.waiting_for_a_round().only("pk").order_by()[:1])
+_active = Select(
+    lambda session: (
+        Round.objects.filter(session=session, status__in=ACTIVE).select_related("base_model").order_by("pk")[:1]
+    ),
+    int,
+)
+
+
+def _active_round(session: TrainingSession) -> Round | None:
+    """As `session.active_round()`: asked at every move."""
+    if (found := _active.first(session.pk)) is not None:
+        found.session = session
+    return found
 
 
 def may_move(round_id: int) -> bool:
     """Whether an update that was just accepted can have made a move due. What else can, the tick finds."""
-    return not _open_seats(round_id) or bool(_waiting())
+    return not _open_seats(round_id) or bool(_anybody_waits())
 
 
 def open_next(*, now: datetime) -> bool:
@@ -81,7 +95,7 @@ def open_next(*, now: datetime) -> bool:
     Sessions behind it that could ask the same clients wait while it waits for busy ones, so that a session that
     needs many is never starved by one that needs few. One that has too few clients online holds nobody up.
     """
-    waiting = [one for one in TrainingSession.objects.waiting_for_a_round() if not rests(one, now)]
+    waiting = [one for one in _waiting() if not rests(one, now)]
     if not waiting or not server.may_open(now):
         return False
     everyone = pool(now)

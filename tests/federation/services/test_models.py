@@ -105,7 +105,7 @@ def test_an_evaluation_that_is_no_number_is_loud(open_round, now, child, monkeyp
     monkeypatch.setattr(Synthetic, "evaluate", lambda *_: {"loss": value, "accuracy": 0.1})
     session = open_round("anna").session
     GlobalModel.objects.update(evaluated_at=None)
-    models.request_missing(session.models.all())
+    models.request_missing(session.pk)
     why = "The test set gave no usable number for loss: the model has diverged."
     row = rows.model(session.last_model())
     assert row["evaluation_error"] == why and row["metrics"] == {"accuracy": 0.1}
@@ -123,7 +123,7 @@ def test_a_model_that_cannot_be_evaluated_is_told_and_the_session_goes_on(open_r
     session = open_round("anna").session
     GlobalModel.objects.update(evaluated_at=None)
     for _ in range(2):  # it is not tried again
-        models.request_missing(session.models.all())
+        models.request_missing(session.pk)
     model = session.last_model()
     assert model.evaluation_error == "MemoryError: no room for the test set" and model.metrics == {}
     assert f"model {model.pk} could not be evaluated: MemoryError" in caplog.text

@@ -231,7 +231,7 @@ def test_a_model_that_the_evaluator_does_not_take_keeps_no_other_from_it(running
             broken()
 
     monkeypatch.setattr(evaluator, "submit", submit)
-    models.request_missing(GlobalModel.objects.all())
+    models.request_missing()
     assert len(asked) == 2
 
 
