@@ -76,12 +76,14 @@ def unheard(seat: Participation, now: datetime) -> float | None:
     return since if since > STALLED else None
 
 
-def of_late(seat: Participation, session: TrainingSession) -> str:
-    """What became of a late update."""
+def of_late(seat: Participation, session: TrainingSession, *, superseded: bool = False) -> str:
+    """What became of a late update. superseded: another one of its client for the same round counts."""
     if seat.counted_in is not None:
         return f"late; counted in round {seat.counted_in.number}"
     if seat.withdrawn:
         return f"late; not counted: {seat.reason[:1].lower()}{seat.reason[1:].rstrip('.')}"
+    if superseded:
+        return "late; not counted: another update of the same round is"
     went_on = seat.went_on and session.schedule in schedules.JOINED
     waits = (went_on or session.late_policy == LatePolicy.NEXT_ROUND) and not session.has_ended
     return "late; counts in the next round" if waits else "too late; kept, not counted"

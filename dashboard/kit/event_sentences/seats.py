@@ -40,6 +40,12 @@ def _rejected(p: Payload) -> SafeString:
 
 
 def _late(p: Payload) -> SafeString:
+    if p.get("superseded"):
+        return format_html(
+            "{} sent another update of round {}. It is kept and does not count: the first one does.",
+            parts.client(p),
+            p.get("round", "?"),
+        )
     if p.get("accepted"):
         number = p.get("counted_in")
         then = f"round {number}" if number else "the next round"

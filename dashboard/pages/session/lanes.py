@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, ExpressionWrapper, OuterRef, QuerySet, Subquery
 
 from dashboard.kit import formats, statuses
 from dashboard.kit import phases as measured
@@ -16,6 +16,7 @@ from dashboard.pages.session.curves import LEAST_DONE
 from federation import schedules
 from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import Client, Metric, Participation, Phase, Round
+from federation.services.seats import late
 
 MOST = 100  # lanes on a page
 SOON = 2.0  # seconds; an estimate below it is not worth its words
@@ -29,8 +30,10 @@ TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 720
 def seats(rounds: Iterable[Round]) -> QuerySet[Participation]:
     """The seats of some rounds, with their clients and the last step that each reported, in one query."""
     last = Metric.objects.filter(participation=OuterRef("pk")).order_by("-pk")
+    superseded = ExpressionWrapper(late.SUPERSEDED, BooleanField())
     rows = Participation.objects.filter(round__in=rounds).select_related("client", "counted_in")
-    return rows.annotate(last_step=Subquery(last.values("step")[:1])).order_by("round_id", "seat")
+    rows = rows.annotate(last_step=Subquery(last.values("step")[:1]), is_superseded=superseded)
+    return rows.order_by("round_id", "seat")
 
 
 Stop = tuple[str, float, float]  # phase, from, to, in seconds since the round opened
@@ -252,7 +255,7 @@ def _detail(seat: Participation, round_: Round, left: float | None, silent: bool
         told = results(seat.metrics, {"train_": ""})
         return after + (f", {told}" if told else "")
     if seat.status == SeatStatus.LATE:
-        return statuses.of_late(seat, round_.session)
+        return statuses.of_late(seat, round_.session, superseded=getattr(seat, "is_superseded", False))
     return seat.reason.rstrip(".")
 
 

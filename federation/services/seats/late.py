@@ -11,22 +11,46 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from federation import schedules, storage
-from federation.lifecycle import COUNTED, LIVE, FileStatus, LatePolicy, SeatStatus
+from federation.lifecycle import ACTIVE, LIVE, FileStatus, LatePolicy, SeatStatus
 from federation.models import Participation, Round
 from federation.services.seats import losses
+
+# Other work of the same client on the same round, in any of its tries, that counts or comes first.
+_BEFORE = Q(reported_at__lt=OuterRef("reported_at")) | Q(reported_at=OuterRef("reported_at"), pk__lt=OuterRef("pk"))
+_COMES_FIRST = Q(counted_in__isnull=False) | Q(withdrawn=False, file_status=FileStatus.STORED) & _BEFORE
+_OF_THE_SAME = Participation.objects.filter(
+    Q(status=SeatStatus.AGGREGATED)
+    | Q(status=SeatStatus.REPORTED, round__status__in=ACTIVE)
+    | Q(status=SeatStatus.LATE) & _COMES_FIRST,
+    round__session=OuterRef("round__session"),
+    round__kind=OuterRef("round__kind"),
+    round__number=OuterRef("round__number"),
+    client=OuterRef("client"),
+).exclude(pk=OuterRef("pk"))
+# Where clients join rounds, each seat is work of its own.
+SUPERSEDED = Q(status=SeatStatus.LATE) & ~Q(round__session__schedule__in=schedules.JOINED) & Q(Exists(_OF_THE_SAME))
 
 # Late updates that no round has taken yet and that one will.
 _COUNT = Q(reason="", round__session__schedule__in=schedules.JOINED)
 _COUNT |= Q(round__session__late_policy=LatePolicy.NEXT_ROUND)
 WAITING = _COUNT & Q(status=SeatStatus.LATE, counted_in=None, withdrawn=False, file_status=FileStatus.STORED)
-WAITING &= Q(round__session__status__in=LIVE)
+WAITING &= Q(round__session__status__in=LIVE) & ~SUPERSEDED
 
 
 def counts(seat: Participation) -> bool:
     """Whether the late update of this seat counts in a later round, if there is one."""
     session = seat.round.session
     joined = seat.went_on and session.schedule in schedules.JOINED
-    return not seat.withdrawn and not session.has_ended and (joined or session.late_policy == LatePolicy.NEXT_ROUND)
+    may = not seat.withdrawn and not session.has_ended and (joined or session.late_policy == LatePolicy.NEXT_ROUND)
+    return may and not is_superseded(seat)
+
+
+def is_superseded(seat: Participation) -> bool:
+    """Whether another update of its client for the same round counts in place of this late one.
+
+    A client may send updates for several tries of a round. The first that was accepted counts.
+    """
+    return Participation.objects.filter(SUPERSEDED, pk=seat.pk).exists()
 
 
 def counted_in(seat: Participation) -> int | None:
@@ -39,7 +63,7 @@ def counted_in(seat: Participation) -> int | None:
 def take(round_: Round) -> None:
     """Let the late updates of earlier rounds count in this one. Call it in a transaction that has locked the round.
 
-    Each counts at most once, and not at all where its client's work of that round counted in another try.
+    Each counts at most once, and so does a client's work on a round, in whatever tries.
     """
     session = round_.session
     if session.late_policy != LatePolicy.NEXT_ROUND and session.schedule not in schedules.JOINED:
@@ -55,15 +79,9 @@ def _waiting(round_: Round) -> QuerySet[Participation]:
     late = Participation.objects.filter(
         WAITING, round__session=round_.session_id, client__enabled=True, client__removed_at=None
     )
-    if round_.session.schedule in schedules.JOINED:  # each seat is work of its own, in every try
+    if round_.session.schedule in schedules.JOINED:
         return late.exclude(round=round_)
-    counted = Participation.objects.filter(
-        round__session=round_.session_id,
-        round__number=OuterRef("round__number"),
-        client=OuterRef("client"),
-        status__in=COUNTED,
-    )
-    return late.filter(round__number__lt=round_.number).exclude(Exists(counted))
+    return late.filter(round__number__lt=round_.number)
 
 
 def release(round_: Round) -> None:

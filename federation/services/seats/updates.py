@@ -181,7 +181,8 @@ def _save_late(seat: Participation, update: wire.Update, later: Round | None, no
     if later is not None:
         late.take(later)
     told = {"counts": late.counts(seat), "accepted": seat.went_on, "counted_in": late.counted_in(seat)}
-    _record(seat, Event.Kind.UPDATE_LATE, update, **told)
+    superseded = {"superseded": True} if late.is_superseded(seat) else {}
+    _record(seat, Event.Kind.UPDATE_LATE, update, **told, **superseded)
 
 
 def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: datetime) -> None:
@@ -247,4 +248,6 @@ def _closed(seat: Participation) -> str:
     kept = " The update is kept, labelled late." if seat.status == SeatStatus.LATE else ""
     if kept and late.counts(seat):
         kept += " It counts in the next round."
+    elif kept and late.is_superseded(seat):
+        kept += " Another update of this client counts for that round."
     return f"{str(seat.round).capitalize()} went on without this seat, which is {seat.status}.{kept}"

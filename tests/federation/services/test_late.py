@@ -1,5 +1,7 @@
 """Late updates in a session whose `late_policy` is `next_round`: each counts once, discounted, at a known place."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,9 @@ def session(open_round):
 
 
 def in_round(session, name, number):
-    return session.round_set.get(number=number).seats.select_related("client").get(client__name=name)
+    return (
+        session.round_set.filter(number=number).latest("attempt").seats.select_related("client").get(client__name=name)
+    )
 
 
 def send(session, name, number, value, now, examples=50):
@@ -166,6 +170,90 @@ def test_the_same_work_counts_once_though_its_round_was_tried_twice(session, now
     first.refresh_from_db()
     assert first.counted_in is None
     assert (weight(session, 2) == weight(session, 1)).all()
+
+
+def test_of_the_updates_for_two_failed_tries_the_first_counts(session, now):
+    first, second = (failed_seat(session, "ben", now) for _ in range(2))
+    say = "labelled late. It counts in the next round."
+    with pytest.raises(RoundClosed, match=say):
+        _send(second, update(second, 0.25), now)
+    with pytest.raises(RoundClosed, match="Another update of this client counts for that round."):
+        _send(first, update(first, 0.75), now + timedelta(seconds=1))
+    assert last_payload(session, Event.Kind.UPDATE_LATE)["superseded"] is True
+    for number in (1, 2, 3):
+        send(session, "anna", number, 0.5, now)
+        close(session, now)
+    base = weight(session, 1)
+    assert weight(session, 2).tobytes() == reference(base, (0.5, 50, 0), (0.25, 50, 1)).tobytes()
+    assert weight(session, 3).tobytes() == reference(weight(session, 2), (0.5, 50, 0)).tobytes()
+    assert [one.counted_in and one.counted_in.number for one in again(first, second)] == [None, 2]
+    retention.expire(TrainingSession.objects.all())
+
+
+def failed_seat(session, name, now):
+    """A client's seat in a try that then fails."""
+    seat = Client.objects.get(name=name).seats.latest("pk")
+    fail_round(session, now)
+    return seat
+
+
+def again(*rows_):
+    return [Participation.objects.get(pk=row.pk) for row in rows_]
+
+
+def test_if_the_first_is_lost_the_other_counts(session, now):
+    first, second = (failed_seat(session, "ben", now) for _ in range(2))
+    for seat, value in ((first, 0.25), (second, 0.75)):
+        with pytest.raises(RoundClosed):
+            _send(seat, update(seat, value), now)
+    send(session, "anna", 1, 0.5, now)
+    close(session, now)
+    damage_file(again(first)[0].digest)
+    send(session, "anna", 2, 0.5, now)
+    close(session, now)
+    assert weight(session, 2).tobytes() == reference(weight(session, 1), (0.5, 50, 0)).tobytes()
+    send(session, "anna", 3, 0.5, now)
+    close(session, now)
+    assert [one.counted_in and one.counted_in.number for one in again(first, second)] == [None, 3]
+
+
+def test_a_seat_that_went_on_is_accepted_though_another_update_counts(session, now):
+    first = failed_seat(session, "ben", now)
+    with pytest.raises(RoundClosed):
+        _send(first, update(first, 0.25), now)
+    second = seats.offer(Client.objects.get(name="ben"), now=now)
+    assert second is not None and second.round.attempt == 2
+    send(session, "anna", 1, 0.5, now)
+    close(session, now)
+    assert in_second_try(session, "ben").status == SeatStatus.TRAINING
+    for _ in range(2):  # sent twice: the answer was lost
+        _send(second, update(second, 0.75), now + timedelta(seconds=1))
+    payload = last_payload(session, Event.Kind.UPDATE_LATE)
+    assert (payload["accepted"], payload["superseded"], payload["counts"]) == (True, True, False)
+    send(session, "anna", 2, 0.5, now)
+    close(session, now)
+    assert weight(session, 2).tobytes() == reference(weight(session, 1), (0.5, 50, 0), (0.25, 50, 1)).tobytes()
+    assert [one.counted_in and one.counted_in.number for one in again(first, second)] == [2, None]
+
+
+def in_second_try(session, name):
+    return session.round_set.get(number=1, attempt=2).seats.get(client__name=name)
+
+
+def test_a_report_that_failed_with_its_try_keeps_no_later_one_from_counting(open_round, now):
+    session = open_round("anna", "ben", "carl", quorum=2, rounds=4, late_policy="next_round").session
+    send_now("ben", now=now)
+    fail_round(session, now)
+    send_now("anna", now=now, value=0.5)
+    send_now("carl", now=now, value=0.5)
+    ben = in_second_try(session, "ben")
+    close(session, now)
+    with pytest.raises(RoundClosed, match="It counts in the next round"):
+        _send(ben, update(ben, 0.25), now)
+    for name in ("anna", "carl"):
+        send(session, name, 2, 0.0, now)
+    close(session, now)
+    assert again(ben)[0].counted_in.number == 2
 
 
 def _send(seat, body, now):
