@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F
 
-from federation import events, reasons
+from federation import events, reasons, schedules
 from federation.errors import Conflict, Invalid
 from federation.lifecycle import OPEN, RoundStatus
 from federation.models import Event, Participation, Round, TrainingSession
@@ -20,7 +20,7 @@ MAX_EXTENSION_SECONDS = 2_592_000
 
 @transaction.atomic
 def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
-    """Close the open round with the updates that are in. Raises Conflict below the quorum."""
+    """Close the open round with the updates that are in. Raises Conflict if they are too few to make a model."""
     round_ = _collecting(session)
     missing = tallying.missing(round_)
     if missing > 0:
@@ -32,7 +32,8 @@ def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
 def not_yet(session: TrainingSession, missing: int) -> str:
     """Why a round cannot be finished."""
     more = "1 more update is" if missing == 1 else f"{missing} more updates are"
-    return f"Not yet: {more} needed for the quorum of {session.quorum}."
+    goal = "to make a model" if schedules.of(session).least < session.quorum else f"for the quorum of {session.quorum}"
+    return f"Not yet: {more} needed {goal}."
 
 
 @transaction.atomic

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from federation import storage
+from federation.errors import Conflict
 from federation.lifecycle import RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, Event, Participation, Round, Server, TrainingSession
 from federation.services import clients, repair, rounds, seats, server, sessions, waiting
@@ -224,6 +225,15 @@ def test_another_session_takes_turns_with_it(buffered, running, now):
         report(name, now)
     settle(second, now=now + timedelta(seconds=3))
     assert len(open_seats(session)) == 2, "it waited longer"
+
+
+def test_finishing_needs_one_update_and_says_so(buffered, now):
+    session = buffered("anna", "ben", quorum=3)
+    with pytest.raises(Conflict, match="^Not yet: 1 more update is needed to make a model.$"):
+        rounds.finish(session, by="alice", now=now)
+    report("anna", now)
+    rounds.finish(session, by="alice", now=now)
+    assert settle(session, now=now).last_model().version == 1
 
 
 def test_it_ends_after_its_rounds_and_drops_who_still_works(buffered, now):
