@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db.models import F, Max, Min, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from federation.lifecycle import FileStatus, SeatStatus
+from federation.lifecycle import FileStatus, Outcome, SeatStatus
 from federation.models import Client, GlobalModel, Participation, TrainingSession
 
 
@@ -64,8 +64,8 @@ def of(client: Client, *, most: int) -> Influences:
 def _own(client: Client) -> dict[int, int]:
     """By session, the first version in whose round an update of the client counted, in time or late."""
     seats = Participation.objects.filter(client=client).order_by()
-    in_time = seats.filter(status=SeatStatus.AGGREGATED, round__model__isnull=False)
-    late = seats.filter(counted_in__model__isnull=False)
+    in_time = seats.filter(status=SeatStatus.AGGREGATED, round__outcome=Outcome.MODEL)
+    late = seats.filter(counted_in__outcome=Outcome.MODEL)
     first: dict[int, int] = {}
     for rows in (
         in_time.values_list("round__session").annotate(Min("round__model__version")),

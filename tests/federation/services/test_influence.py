@@ -3,7 +3,7 @@
 import pytest
 
 from federation.errors import RoundClosed
-from federation.lifecycle import FileStatus
+from federation.lifecycle import FileStatus, Outcome
 from federation.models import Client, GlobalModel
 from federation.services import clients, rounds, seats, sessions
 from federation.services.clients import influence
@@ -64,6 +64,11 @@ def test_a_skipped_round_is_no_model(enrol, running, now):
     play(session, now, ["anna"], [], ["anna", "ben"])
     assert [model.version for model in session.models.order_by("version")] == [0, 1, 3]
     assert told("ben") == [("first", 3, 3, None, "v1")]
+
+
+def test_only_what_a_round_says_that_it_made_is_a_model(session):
+    session.round_set.filter(number=3).update(outcome=Outcome.NOTHING)
+    assert told("ben") == [("first", 5, 5, None, "v4")]
 
 
 def test_a_late_update_counts_from_the_model_that_it_is_in(open_round, now):

@@ -9,7 +9,8 @@ from django.urls import reverse
 from dashboard.kit import session_settings
 from dashboard.kit.parameters import Parameters
 from dashboard.pages.compare import comparison
-from federation.models import TrainingSession
+from federation.lifecycle import Outcome
+from federation.models import GlobalModel, TrainingSession
 from tests.dashboard.cast import Create
 
 
@@ -24,6 +25,13 @@ def test_curves_have_an_x_on_every_axis(trained: TrainingSession) -> None:
     assert series["x"]["round"] == [0, 1, 2]
     assert series["x"]["bytes"][0] == 0 and series["x"]["bytes"] == sorted(series["x"]["bytes"])
     assert series["y"]["accuracy, by the clients"] == [0.5, 0.75, None]
+
+
+def test_completed_rounds_are_those_that_made_a_model(trained: TrainingSession, create: Create) -> None:
+    made = trained.round_set.filter(outcome=Outcome.MODEL).count()
+    GlobalModel.objects.create(session=create(name="other"), version=7, digest="a" * 64, num_bytes=1)
+    lines = comparison.lines(list(TrainingSession.objects.order_by("pk")))
+    assert [line.completed for line in lines] == [made, 0]
 
 
 def test_settings_that_differ_are_marked(trained: TrainingSession, create: Create, browser: Browser) -> None:
