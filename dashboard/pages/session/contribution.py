@@ -18,6 +18,7 @@ from federation import parsing
 from federation.lifecycle import Outcome, SeatStatus
 from federation.models import Client, GlobalModel, Participation, TrainingSession
 from federation.services import info as infos
+from federation.services.info import Info
 
 MOST_CLIENTS = 30  # rows
 MOST_LABELS = 20  # columns; the rarest share the last one
@@ -41,8 +42,11 @@ class Cell:
 
 @dataclass(slots=True)
 class HeatRow:
+    """counts_another: its client counted the labels of another workload than the session's."""
+
     client: Client
     cells: list[Cell | None] = field(default_factory=list)
+    counts_another: bool = False
 
 
 @dataclass(slots=True)
@@ -58,7 +62,7 @@ class Heat:
 
     @property
     def some_do_not_share(self) -> bool:
-        return any(not row.cells for row in self.rows)
+        return any(not row.cells and not row.counts_another for row in self.rows)
 
     @property
     def columns(self) -> int:
@@ -117,19 +121,29 @@ def labels(session: TrainingSession) -> Heat:
     """Examples of each label by client, as far as the sites share them; shaded by the share within the client."""
     asked = Participation.objects.filter(round__session=session).values("client")
     clients = list(Client.objects.filter(pk__in=asked).order_by("ordinal"))
-    counted = {client.pk: found for client in clients if (found := _histogram(client))}
+    told = {client.pk: infos.of(client.info) for client in clients}
+    others = {pk for pk, info in told.items() if _is_of_another(info, session.workload)}
+    counted = {pk: found for pk, info in told.items() if pk not in others and (found := _histogram(info))}
     whole: Counter[str] = Counter()
     for found in counted.values():
         whole.update(found)
     heads = _heads(whole)
     clients.sort(key=lambda client: client.pk not in counted)  # those that share come first; their order stays
-    rows = [HeatRow(client, _label_cells(client, counted.get(client.pk), heads)) for client in clients[:MOST_CLIENTS]]
+    rows = [
+        HeatRow(client, _label_cells(client, counted.get(client.pk), heads), client.pk in others)
+        for client in clients[:MOST_CLIENTS]
+    ]
     rows.sort(key=lambda row: row.client.ordinal)
     return Heat(heads, rows, max(0, len(clients) - MOST_CLIENTS), _furthest(clients, counted, whole))
 
 
-def _histogram(client: Client) -> Counter[str] | None:
-    found = infos.of(client.info).label_histogram
+def _is_of_another(info: Info, workload: str) -> bool:
+    """Whether a client counted its labels for other workloads. Agents of version 0.1.0 do not say for which."""
+    return bool(info.label_histogram) and info.examples is not None and workload not in info.examples
+
+
+def _histogram(info: Info) -> Counter[str] | None:
+    found = info.label_histogram
     return Counter(found) if found and sum(found.values()) else None
 
 

@@ -42,6 +42,22 @@ def test_the_client_that_is_furthest_from_the_others_is_named(running: TrainingS
     assert "<strong>carl</strong> (cat: 90\u202f%, 48\u202f% elsewhere)" in str(contribution.labels(running).foot)
 
 
+def test_labels_of_another_workload_are_not_shown(browser: Browser, running: TrainingSession) -> None:
+    digits = {"label_histogram": {"3": 5, "7": 6}, "examples": {"digits": 11}}
+    Client.objects.filter(name="anna").update(info=digits)
+    assert contribution.labels(running).is_empty
+    Client.objects.filter(name="ben").update(info=digits | {"examples": {"synthetic": 11}})
+    heat = contribution.labels(running)
+    assert [(row.client.name, bool(row.cells)) for row in heat.rows] == [
+        ("anna", False),
+        ("ben", True),
+        ("carl", False),
+    ]
+    page = page_of(browser, running)
+    assert page.count("counted another workload&#x27;s labels") + page.count("counted another workload's labels") == 1
+    assert page.count(">does not share label counts<") == 1
+
+
 @pytest.mark.parametrize("sent", [None, "many", [], {"cat": "9"}, {"cat": -1}, {"cat": True}, {"cat": 0}])
 def test_what_is_no_histogram_is_not_shown(running: TrainingSession, sent: Any) -> None:
     share("anna", sent)
