@@ -3,7 +3,7 @@
 from federation.services.sessions.checking import check, problems
 from federation.services.sessions.creating import create, spec_of
 from federation.services.sessions.deleting import delete, refuse_where_kept
-from federation.services.sessions.repeating import again, go_on, next_name
+from federation.services.sessions.repeating import again, further, go_on, next_name
 from federation.services.sessions.steering import add_rounds, cancel, pause, resume, start
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "check",
     "create",
     "delete",
+    "further",
     "go_on",
     "next_name",
     "pause",

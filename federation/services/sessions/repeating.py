@@ -11,7 +11,7 @@ from django.db import transaction
 from federation import storage
 from federation.errors import Conflict
 from federation.fl import sampling
-from federation.models import TrainingSession
+from federation.models import GlobalModel, TrainingSession
 from federation.session_settings import Spec
 
 if TYPE_CHECKING:
@@ -30,9 +30,15 @@ def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datet
     last = session.last_model()
     if last is None:
         raise Conflict(f"{session.name} has no model yet to go on from.")
-    start_from = (session.pk, last.version)
-    spec = replace(spec_of(session), name=next_name(session.name), rounds=rounds_, start_from=start_from)
-    return _launch(replace(spec, seed=sampling.further_seed(session.seed, last.version)), by=by, now=now)
+    return _launch(replace(further(last), rounds=rounds_), by=by, now=now)
+
+
+def further(model: GlobalModel) -> Spec:
+    """A session like that of a model, which starts from the model and draws nothing a second time."""
+    session = model.session
+    seed = sampling.further_seed(session.seed, model.version)
+    start = (session.pk, model.version)
+    return replace(spec_of(session), name=next_name(session.name), seed=seed, start_from=start)
 
 
 @storage.keeping()
