@@ -133,6 +133,7 @@ class Spec:
     cohort_size: int | None = setting(
         Whole(), default=None, minimum=1, maximum=100_000, empty="everyone online",
         label="Clients asked", help="Drawn anew for every round. Empty: everyone who is online.", group=Group.ROUNDS,
+        shown_with=("schedule", (Schedule.SYNCHRONOUS.value, Schedule.BUFFERED.value)),
     )  # fmt: skip
     client_tags: Sequence[str] = setting(
         Tags(), default=(), empty="every client",
@@ -187,7 +188,7 @@ class Spec:
     early_stop: Mapping[str, Any] | None = setting(
         Together(early_stop.OPTIONS), default=None, empty="never",
         label="Early stop",
-        help="Ends the session by the main measure, as the clients find it on their own held-out data.",
+        help="Ends the session by the main measure.",
         group=Group.QUALITY,
     )  # fmt: skip
     start_from: tuple[int, int] | None = setting(
@@ -202,6 +203,11 @@ def _declared() -> Mapping[str, Option]:
 
 
 SETTINGS: Mapping[str, Option] = _declared()
+
+
+def holds(option: Option, of: Any) -> bool:
+    """Whether a setting has an effect, beside the other settings. of: a specification, or a session."""
+    return option.shown_with is None or getattr(of, option.shown_with[0]) in option.shown_with[1]
 
 
 def kind_of(option: Option) -> SettingKind:

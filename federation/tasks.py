@@ -52,7 +52,7 @@ def advance(session_id: int) -> None:
     while rounds.advance(session, now=timezone.now()) or repair.mend(session_id, lambda: advance.delay(session_id)):
         pass
     models.request_initial(session, then=lambda: advance.delay(session_id))
-    models.request_missing(session_id)
+    models.request_missing(session_id, then=advance.delay)
 
 
 @shared_task(base=Alarm)
@@ -65,7 +65,7 @@ def advance_all() -> None:
     due = TrainingSession.objects.filter(Q(status__in=LIVE) | Exists(damaged))
     for session_id in due.values_list("pk", flat=True):
         _apart(partial(advance.delay, session_id))
-    models.request_missing()
+    models.request_missing(then=advance.delay)
 
 
 def _apart(do: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from federation.fl import measures
 from federation.fl.options import Option
 from federation.models import GlobalModel, TrainingSession
 from federation.services.models import choosing
-from federation.session_settings import SETTINGS
+from federation.session_settings import SETTINGS, holds
 from federation.setting_kinds import limits
 
 MOST_COUNTED = 10**9  # a setting that may be larger is no number of things
@@ -50,17 +50,13 @@ def of(session: TrainingSession) -> list[Line]:
     return [
         line
         for option in SETTINGS.values()
-        if _fits(option, session)
+        if holds(option, session)
         for line in _LINES.get(type(option.kind), _plain)(option, session)
     ]
 
 
 def _source(session: TrainingSession) -> Line:
     return Line("workload_digest", "Workload's source", session.workload_digest[:8])
-
-
-def _fits(option: Option, session: TrainingSession) -> bool:
-    return option.shown_with is None or getattr(session, option.shown_with[0]) in option.shown_with[1]
 
 
 def _plain(option: Option, session: TrainingSession) -> Iterator[Line]:

@@ -10,6 +10,14 @@ from typing import Any
 from federation.fl.measures import Direction, Measure
 from federation.fl.options import Option
 
+
+class By(StrEnum):
+    """Whose measurement of a model counts."""
+
+    CLIENTS = "clients"  # on their own held-out data
+    SERVER = "server"  # on the workload's test set
+
+
 OPTIONS = (
     Option(
         "patience", int, None, minimum=1, maximum=100_000, empty="never", label="Stop without gain after",
@@ -22,6 +30,11 @@ OPTIONS = (
     Option(
         "target", float, None, minimum=-1e30, maximum=1e30, empty="no value", label="Stop at",
         help="The session ends once the main measure is this good. Empty: no value is enough.",
+    ),
+    Option(
+        "measured_by", str, By.CLIENTS.value, choices=tuple(by.value for by in By),
+        help="The clients, on their own held-out data, or the server, on the workload's test set. Each next round "
+        "then waits for the server's measurement, for at most 10 minutes.",
     ),
 )  # fmt: skip
 
@@ -38,6 +51,11 @@ class Stop:
     why: Why
     value: float
     best: float
+
+
+def by_server(rule: Mapping[str, Any] | None) -> bool:
+    """Whether the server's measurements decide. Rules of before there was a choice do not say it."""
+    return rule is not None and rule.get("measured_by") == By.SERVER
 
 
 def due(rule: Mapping[str, Any], measure: Measure, values: Sequence[float]) -> Stop | None:

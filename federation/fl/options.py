@@ -39,7 +39,7 @@ class Option:
     help: one line for the form. label: what pages call it; empty: made from the name.
     empty: what it means to give no value (None), such as "everyone online"; without it a value is needed.
     group: the heading under which a form shows it. later: whether it may change while its session lives.
-    shown_with: another setting and its values with which a form shows this one. Empty: always.
+    shown_with: another setting and its values with which this one has an effect, and is shown. Empty: always.
     """
 
     name: str

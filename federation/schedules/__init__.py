@@ -21,11 +21,16 @@ PATIENT = tuple(name for name, one in SCHEDULES.items() if one.is_patient)
 class Settings(Protocol):
     """What a session says about its schedule."""
 
-    schedule: Any
-    schedule_options: Any
-    quorum: Any
-    cohort_size: Any
-    late_policy: Any
+    @property
+    def schedule(self) -> Any: ...
+    @property
+    def schedule_options(self) -> Any: ...
+    @property
+    def quorum(self) -> Any: ...
+    @property
+    def cohort_size(self) -> Any: ...
+    @property
+    def late_policy(self) -> Any: ...
 
 
 def of(session: Settings) -> Schedule:

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from federation import database, events, mail
 from federation.errors import Conflict, Invalid
 from federation.fl import measures
+from federation.fl.early_stop import By
 from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
 from federation.models import (
     Alert,
@@ -163,8 +164,18 @@ def _diverged(rule: AlertRule, now: datetime) -> Iterator[Finding]:
     for model in failed.filter(evaluated_at__gte=_since(rule, now)).select_related("session").order_by("pk")[:MOST]:
         sentence = f"{model} of {model.session.name} could not be evaluated. {model.evaluation_error}"
         yield Finding(f"model:{model.pk}:evaluation", sentence, model.session)
+    yield from _unmeasured(rule, now)
     for session in TrainingSession.objects.filter(Q(status__in=LIVE) | Q(ended_at__gte=_since(rule, now))):
         yield from _worse(rule, session, now)
+
+
+def _unmeasured(rule: AlertRule, now: datetime) -> Iterator[Finding]:
+    """Models that the server should have measured before the next round, for the early stop of their session."""
+    late = GlobalModel.objects.filter(evaluated_at=None, version__gt=0, created_at__gte=_since(rule, now))
+    late = late.filter(session__early_stop__measured_by=By.SERVER, session__status__in=LIVE)
+    for model in late.filter(rounds_from__isnull=False).distinct().select_related("session").order_by("pk")[:MOST]:
+        sentence = f"{model} of {model.session.name} is not measured yet. The session continued without it."
+        yield Finding(f"model:{model.pk}:unmeasured", sentence, model.session)
 
 
 def _worse(rule: AlertRule, session: TrainingSession, now: datetime) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from federation import events, storage
 from federation.lifecycle import OPEN, RoundStatus
-from federation.models import Client, Participation, Round, Server, ServerEvent
+from federation.models import Client, Participation, Round, Server, ServerEvent, TrainingSession
 
 JUMP = timedelta(seconds=30)  # ticks further apart than this are no late ticks
 
@@ -53,14 +53,16 @@ def _shift(row: Server, now: datetime) -> None:
     assert row.ticked_at is not None
     by = now - row.ticked_at
     collecting = Round.objects.filter(status=RoundStatus.COLLECTING)
-    if now > row.ticked_at:  # one that opened since the last tick has the new time already
-        collecting = collecting.filter(opened_at__lte=row.ticked_at)
-    collecting.update(deadline=F("deadline") + by)
     timed = Participation.objects.filter(status__in=OPEN).exclude(deadline=None)
-    if now > row.ticked_at:
-        timed = timed.filter(invited_at__lte=row.ticked_at)
+    idle = TrainingSession.objects.exclude(idle_since=None)
+    if now > row.ticked_at:  # what began later has the new time already; a moment after the last tick was still before
+        last = row.ticked_at + JUMP
+        collecting, timed = collecting.filter(opened_at__lte=last), timed.filter(invited_at__lte=last)
+        idle = idle.filter(idle_since__lte=last)
+    collecting.update(deadline=F("deadline") + by)
     timed.update(deadline=F("deadline") + by)
     Round.objects.exclude(lease_until=None).update(lease_until=F("lease_until") + by)
+    idle.update(idle_since=F("idle_since") + by)
     Server.objects.exclude(storage_low_since=None).update(storage_low_since=F("storage_low_since") + by)
     if now < row.ticked_at:  # else it is seen again within seconds
         Client.objects.exclude(last_seen=None).update(last_seen=F("last_seen") + by)

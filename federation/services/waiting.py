@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import TypedDict
 
 from federation import phrases, schedules, storage
+from federation.fl import early_stop
 from federation.lifecycle import LIVE, OPEN, FileStatus, RoundStatus, SessionStatus
 from federation.models import Event, Participation, Round, Server, TrainingSession
 from federation.services import rounds, steps
+from federation.services.models import choosing
 
 MOST_SILENT = 3  # clients that are named with what they did last
 MOST_LEFT_OUT = 5
@@ -46,6 +48,7 @@ def of(session: TrainingSession, round_: Round | None, *, now: datetime) -> list
         found.append(_because("preparing_model", lead, "Clients cannot fetch it meanwhile."))
     if round_ is not None:
         found.append(_of_round(session, round_, now))
+        found += _of_unmeasured(session, round_)
     if session.status == SessionStatus.PAUSED:
         found.append(_of_pause(session, round_))
     elif base is None:
@@ -53,24 +56,42 @@ def of(session: TrainingSession, round_: Round | None, *, now: datetime) -> list
     else:
         everyone = rounds.pool(now)
         found += _of_opening(session, everyone, now) if round_ is None else []
-        found += _of_left_out(everyone.of(session).left_out)
+        found += _of_left_out(session, round_, everyone.of(session), now)
     return found
 
 
 LEFT_OUT = {
     rounds.Why.WORKLOAD: "it told another version of the workload",
     rounds.Why.EXAMPLES: "it told that it has no example for it",
+    rounds.Why.GAVE_UP: "it gave up in an earlier try of this round",
 }
 
 
-def _of_left_out(left_out: Sequence[rounds.LeftOut]) -> list[Reason]:
-    """Who is online and not asked, and why."""
-    if not left_out:
+def _of_left_out(session: TrainingSession, round_: Round | None, pool: rounds.Pool, now: datetime) -> list[Reason]:
+    """Who is online and not asked, and why; in the pause before another try of a round, also who is asked last."""
+    gave_up = _gave_up(session, round_, pool) if round_ or rounds.rests(session, now) else []
+    left_out = [*pool.left_out, *gave_up] if round_ else pool.left_out
+    found = [_because("left_out", f"Not asked: {named(left_out)}.")] if left_out else []
+    if gave_up and not round_:
+        found.append(_because("left_out", f"Asked last: {named(gave_up)}."))
+    return found
+
+
+def _gave_up(session: TrainingSession, round_: Round | None, pool: rounds.Pool) -> list[rounds.LeftOut]:
+    """Those of its clients that gave up in an earlier try of the round, and have no seat in its present one."""
+    number, attempt = (round_.number, round_.attempt) if round_ else rounds.next_try(session) or (0, 1)
+    if attempt == 1 or session.schedule in schedules.JOINED:
         return []
+    before = rounds.who_gave_up(session, number)
+    seated = set(round_.seats.values_list("client_id", flat=True)) if round_ else set()
+    return [rounds.LeftOut(one, rounds.Why.GAVE_UP) for one in pool.clients if one.pk in before - seated]
+
+
+def named(left_out: Sequence[rounds.LeftOut]) -> str:
+    """Clients, each with why it is left out."""
     first = sorted(left_out, key=lambda one: one.client.name)[:MOST_LEFT_OUT]
-    named = "; ".join(f"{one.client.name} ({LEFT_OUT[one.why]})" for one in first)
-    more = f" and {len(left_out) - len(first)} more" if len(left_out) > len(first) else ""
-    return [_because("left_out", f"Not asked: {named}{more}.")]
+    told = "; ".join(f"{one.client.name} ({LEFT_OUT[one.why]})" for one in first)
+    return told + (f" and {len(left_out) - len(first)} more" if len(left_out) > len(first) else "")
 
 
 def _troubles(now: datetime) -> list[Reason]:
@@ -122,11 +143,27 @@ def _silence(seat: Participation, now: datetime) -> str:
     return f"{name} was last seen {phrases.span(round((now - seen).total_seconds()))} ago{doing}."
 
 
+def _of_unmeasured(session: TrainingSession, round_: Round) -> list[Reason]:
+    """That the session may stop early, and that its newest model cannot say so."""
+    model, measure = round_.base_model, choosing.main_measure(session)
+    if model is None or not model.version or not early_stop.by_server(session.early_stop) or measure is None:
+        return []
+    if model.evaluated_at is None:
+        lead = f"The server has not measured {model} yet, and the session continued without it."
+        return [_because("unmeasured", lead, "It stops early once a measured model says so.")]
+    if choosing.value(model, "metrics", measure.name) is None:
+        lead = f"The server could not measure the {measure.phrase} of {model}, and the session continued without it."
+        return [_because("unmeasured", lead, *filter(None, [model.evaluation_error]))]
+    return []
+
+
 def _of_opening(session: TrainingSession, everyone: rounds.Pool, now: datetime) -> list[Reason]:
     if rounds.rests(session, now):
         return [_of_rest(session, now)]
-    sessions = [one for one in TrainingSession.objects.waiting_for_a_round() if not rounds.rests(one, now)]
-    turn = next((turn for turn in rounds.turns(sessions, everyone) if turn.session == session), None)
+    if (model := rounds.awaited(session, now)) is not None:
+        lead = f"The server measures {model}, because the session may stop early."
+        return [_because("preparing_model", lead, "The next round opens when it is done, or after 10 minutes.")]
+    turn = next((turn for turn in rounds.turns(rounds.ready(now), everyone) if turn.session == session), None)
     if turn is None or turn.is_due or turn.error:  # it opens with the next tick
         return []
     online, needed = turn.pool.online, turn.needed

@@ -21,7 +21,7 @@ from federation.setting_kinds import Together
 from tests.dashboard.cast import Create
 from tests.dashboard.pages.new_session.test_new_session import TYPED
 
-STOP = {"patience": 3, "min_delta": 0.0, "target": None}
+STOP = {"patience": 3, "min_delta": 0.0, "target": None, "measured_by": "clients"}
 
 
 def test_every_setting_is_in_the_form_under_its_group(browser: Browser) -> None:
@@ -56,6 +56,9 @@ def test_only_settings_that_fit_are_told(create: Create) -> None:
     assert "late_policy" in names and {one.name for one in TRAIN} <= set(names)
     session.schedule = "buffered"
     assert "late_policy" not in [line.name for line in session_settings.of(session)]
+    assert "cohort_size" in [line.name for line in session_settings.of(session)]
+    session.schedule = "over_selected"
+    assert "cohort_size" not in [line.name for line in session_settings.of(session)]
 
 
 def test_a_field_that_does_not_fit_the_schedule_is_named_to_the_page(db: None) -> None:
@@ -69,6 +72,15 @@ def test_a_schedule_with_its_option_is_launched_from_the_form(browser: Browser) 
     session = TrainingSession.objects.get()
     assert (session.schedule, session.schedule_options) == ("over_selected", {"extra": 0.5})
     assert (session.main_measure, session.early_stop) == ("loss", STOP)
+
+
+def test_what_stands_in_a_hidden_field_does_not_matter(browser: Browser) -> None:
+    typed = TYPED | {"schedule": "over_selected", "cohort_size": "many", "quorum": "8", "draft": "1"}
+    browser.post(reverse("session_new"), typed)
+    session = TrainingSession.objects.get()
+    assert (session.cohort_size, session.quorum) == (None, 8)
+    errors = browser.post(reverse("session_check"), TYPED | {"cohort_size": "many"}).json()["errors"]
+    assert errors == {"cohort_size": "'many' is not a whole number."}
 
 
 def test_the_form_begins_with_what_a_session_was(create: Create) -> None:

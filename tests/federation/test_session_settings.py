@@ -92,6 +92,28 @@ def test_a_model_of_another_workload_is_refused_for_that(running, alice, now):
     assert problem.sentence == "That model belongs to the workload synthetic, not to digits."
 
 
+# ---- settings that depend on another one
+
+
+@pytest.mark.django_db
+def test_a_setting_without_effect_is_neither_checked_nor_kept():
+    made = sessions.check(replace(SPEC, schedule="over_selected", quorum=5, cohort_size=2))
+    assert made.cohort_size is None
+    assert sessions.check(replace(SPEC, schedule="over_selected", cohort_size=-1)).cohort_size is None
+    assert sessions.check(replace(SPEC, schedule="buffered", late_policy="next_round")).late_policy == "drop"
+    (problem,) = sessions.problems(replace(SPEC, schedule="buffered", quorum=5, cohort_size=2))
+    assert problem.field == "quorum"
+
+
+@pytest.mark.django_db
+def test_a_session_that_kept_such_a_setting_can_be_run_again(running, alice, now):
+    session = running(schedule="over_selected", quorum=2)
+    TrainingSession.objects.filter(pk=session.pk).update(cohort_size=3)
+    session.refresh_from_db()
+    again = sessions.again(session, by=alice, now=now)
+    assert (again.schedule, again.cohort_size) == ("over_selected", None)
+
+
 # ---- the API
 
 

@@ -12,7 +12,7 @@ from dashboard.pages.new_session.inputs import INPUTS, Input, NamedInput, SomeOf
 from dashboard.pages.new_session.starting_models import offered
 from federation.fl.workloads import WORKLOADS
 from federation.services import sessions
-from federation.session_settings import SETTINGS, Group, Spec
+from federation.session_settings import SETTINGS, Group, Spec, holds
 from federation.setting_kinds import Problem, StoredModel
 
 
@@ -115,7 +115,11 @@ class NewSessionForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Ask the service, also where some fields could not be read: one learns of everything at once."""
-        spec = self._typed()
+        self.typed = spec = self._typed()  # refusals remove what was typed
+        for name, option in SETTINGS.items():
+            if not holds(option, spec):  # the page hides it, and what stands there is not used
+                for field in INPUTS[name].fields():
+                    self.errors.pop(field, None)
         found = sessions.problems(spec)
         for problem in found:
             self._refuse(problem)
@@ -135,11 +139,11 @@ class NewSessionForm(forms.Form):
         """What stands in the form now, whether it can be or not: for an estimate."""
         if self.is_bound:
             self.is_valid()
-            return self._typed()
+            return self.typed
         plain = {name: "" if (value := self[name].value()) is None else value for name in self.fields}
         filled = NewSessionForm(plain)
         filled.is_valid()
-        return filled._typed()
+        return filled.typed
 
     def _typed(self) -> Spec:
         given: dict[str, Any] = {}

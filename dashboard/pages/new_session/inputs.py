@@ -221,7 +221,7 @@ class TogetherInput(Input):
 
     def read(self, typed: Typed, data: Mapping[str, Any]) -> dict[str, Any]:
         given = {option.name: typed.get(self.path(option.name)) for option in self.kind.options}
-        return {self.name: {name: value for name, value in given.items() if value is not None}}
+        return {self.name: {name: value for name, value in given.items() if value not in (None, "")}}
 
     def initial(self, spec: Spec) -> dict[str, Any]:
         given = {**self.kind.defaults(spec), **(getattr(spec, self.name) or {})}

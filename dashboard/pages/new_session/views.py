@@ -14,19 +14,20 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from dashboard.kit import client_states, formats, parameters, responses
 from dashboard.kit.frame import follow_live, following
-from dashboard.kit.parameters import Parameters
 from dashboard.kit.signin import Request
 from dashboard.pages.new_session import estimate, initial, presets, starting_models
 from dashboard.pages.new_session.forms import NewSessionForm
-from federation import schedules, tags
+from federation import schedules
+from federation.fl.options import OptionError
+from federation.fl.workloads import WORKLOADS
+from federation.lifecycle import Schedule as Schedules
 from federation.models import Client, GlobalModel, TrainingSession
-from federation.schedules import Crowd
-from federation.services import rounds, sessions
+from federation.schedules import Crowd, Schedule
+from federation.services import rounds, sessions, waiting
 from federation.services.rounds import deadlines
 from federation.session_settings import Spec
 
 LOOKED_AT = 3  # past sessions that a time for a round is learnt from
-MOST_TYPED = 10**9  # clients; a larger number is a typing mistake
 MOST_NAMED = 30  # clients that are listed as taking part
 
 
@@ -75,7 +76,7 @@ def _asked_for(request: HttpRequest) -> Spec:
         model = get_object_or_404(
             GlobalModel.objects.select_related("session__start_from"), session=pair[0], version=pair[1]
         )
-        return replace(initial.another(model.session), start_from=pair)
+        return sessions.further(model)
     return presets.PRESETS[_chosen(request)].spec()
 
 
@@ -88,14 +89,15 @@ def _chosen(request: HttpRequest) -> str:
 
 
 def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], status: int = 200) -> HttpResponse:
-    who = _who(Parameters({name: str(form[name].value() or "") for name in ("cohort_size", "quorum", "client_tags")}))
+    spec = form.typed_or_initial()
+    who = _who(spec)
     context = {
         "form": form,
         "suggestion": _suggestion(str(form["workload"].value() or "")),
         "presets": presets.PRESETS.values(),
         "past": TrainingSession.objects.order_by("-pk")[: starting_models.PAST],
         "source": str(parameters.of(request).whole("from") or ""),
-        "estimate": estimate.of(form.typed_or_initial(), int(str(who["asked"]))),
+        "estimate": estimate.of(spec, int(str(who["asked"]))),
         **who,
     }
     return render(request, "sessions/new.html", context | frame, status=status)
@@ -124,25 +126,27 @@ def check(request: HttpRequest) -> JsonResponse:
 @require_GET
 def who(request: HttpRequest) -> HttpResponse:
     """Who would take part in the first round, as things are."""
-    return render(request, "sessions/_who.html", _who(parameters.of(request)))
+    return render(request, "sessions/_who.html", _who(NewSessionForm(request.GET).typed_or_initial()))
 
 
 @require_POST
 def estimated(request: HttpRequest) -> HttpResponse:
     """What the session would cost, as it is typed now."""
-    number = int(str(_who(parameters.form(request))["asked"]))
-    found = estimate.of(NewSessionForm(request.POST).typed_or_initial(), number)
+    spec = NewSessionForm(request.POST).typed_or_initial()
+    found = estimate.of(spec, int(str(_who(spec)["asked"])))
     return render(request, "sessions/_estimate.html", {"estimate": found})
 
 
-def _who(typed: Parameters) -> dict[str, object]:
+def _who(spec: Spec) -> dict[str, object]:
+    """spec: as it is typed now, whether it is allowed or not."""
     follow, now = follow_live(), timezone.now()
-    size = typed.whole("cohort_size", most=MOST_TYPED)
-    wanted = TrainingSession(cohort_size=size, client_tags=list(tags.split(typed.text("client_tags"))))
-    pool = rounds.pool(now).of(wanted)
+    wanted = TrainingSession(client_tags=list(spec.client_tags), workload=spec.workload)
+    if spec.workload in WORKLOADS:
+        wanted.workload_digest = WORKLOADS[spec.workload].digest()
+    pool = rounds.pool(now, spec.workload).of(wanted)
     clients = [one for one in Client.objects.enrolled().filter(enabled=True) if may_be_asked(wanted, one)]
-    asked = schedules.of(wanted).asked(Crowd(pool.online, len(pool.free)))
-    needed = typed.whole("quorum", most=MOST_TYPED) or 1
+    schedule = _schedule(spec)
+    asked, needed = schedule.asked(Crowd(pool.online, len(pool.free))), schedule.needed
     return {
         "follow": follow,
         "places": client_states.places(clients[:MOST_NAMED], now=now),
@@ -150,6 +154,7 @@ def _who(typed: Parameters) -> dict[str, object]:
         "enrolled": len(clients),
         "tags": wanted.client_tags,
         "online": pool.online,
+        "left_out": waiting.named(pool.left_out),
         "asked": asked,
         "needed": needed,
         "drawn": asked < pool.online,
@@ -157,6 +162,16 @@ def _who(typed: Parameters) -> dict[str, object]:
         "missing": max(0, needed - asked),
         "never": needed > len(clients) > 0,
     }
+
+
+def _schedule(spec: Spec) -> Schedule:
+    """The schedule that is typed now. What is not allowed gets its default."""
+    size = spec.cohort_size if spec.cohort_size and spec.cohort_size > 0 else None
+    usable = replace(spec, cohort_size=size, quorum=max(1, spec.quorum))
+    try:
+        return schedules.of(usable)
+    except OptionError:
+        return schedules.of(replace(usable, schedule=Schedules.SYNCHRONOUS.value, schedule_options={}))
 
 
 def may_be_asked(session: TrainingSession, client: Client) -> bool:

@@ -30,6 +30,7 @@ LOOKS = {  # waiting.reason: icon, tone
     "preparing_model": ("models", "run"),
     "collecting": ("offered", "run"),
     "left_out": ("away", "wait"),
+    "unmeasured": ("warning", "wait"),
 }
 
 

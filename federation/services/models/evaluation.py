@@ -15,6 +15,7 @@ from django.utils import timezone
 from federation import events, storage
 from federation.compiled import Select
 from federation.evaluator import Answer, evaluator
+from federation.fl import early_stop
 from federation.fl.numbers import bounded
 from federation.lifecycle import FileStatus
 from federation.models import Event, GlobalModel
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 AT_ONCE = 8  # models that are asked for
 
 
+def _nothing(session_id: int) -> None:
+    """What follows an evaluation for which no session waits."""
+
+
 def _first_unmeasured(models_of: QuerySet[GlobalModel]) -> QuerySet[GlobalModel]:
     unmeasured = models_of.filter(evaluated_at=None, file_status=FileStatus.STORED)
     return unmeasured.select_related("session").order_by("pk")[:AT_ONCE]
@@ -36,8 +41,11 @@ _unmeasured = Select(lambda: _first_unmeasured(GlobalModel.objects.all()))
 _unmeasured_of = Select(lambda session: _first_unmeasured(GlobalModel.objects.filter(session=session)), int)
 
 
-def request_missing(session_id: int | None = None) -> None:
-    """Have models evaluated that were not yet, of one session or of all. Answers arrive on another thread."""
+def request_missing(session_id: int | None = None, *, then: Callable[[int], None] = _nothing) -> None:
+    """Have models evaluated that were not yet, of one session or of all. Answers arrive on another thread.
+
+    then: called with the key of a session that waited for the answer.
+    """
     for model in _unmeasured() if session_id is None else _unmeasured_of(session_id):
         request = {
             "do": "evaluate",
@@ -46,14 +54,16 @@ def request_missing(session_id: int | None = None) -> None:
             "weights": str(storage.path(model.digest)),
             "digest": model.digest,
         }
-        done = partial(_evaluated, model.pk, model.digest)
+        done = partial(_evaluated, model.pk, model.digest, then=then)
         _attempt_evaluation(model, partial(evaluator.submit, f"model {model.pk}", request, done))
 
 
-def _evaluated(model_id: int, digest: str, answer: Answer) -> None:
+def _evaluated(model_id: int, digest: str, answer: Answer, then: Callable[[int], None] = _nothing) -> None:
     model = GlobalModel.objects.select_related("session").filter(pk=model_id).first()
     if model is not None:
         _attempt_evaluation(model, partial(_take_evaluation, model_id, digest, answer))
+        if early_stop.by_server(model.session.early_stop):
+            then(model.session_id)
 
 
 def _attempt_evaluation(model: GlobalModel, do: Callable[[], None]) -> None:

@@ -4,10 +4,12 @@ from federation.services.rounds.advancing import advance, may_move, open_next
 from federation.services.rounds.aggregating import LEASE, Lease, LeaseLost, aggregate, claim, free_leases, reopen
 from federation.services.rounds.candidates import LeftOut, Pool, Why, pool
 from federation.services.rounds.closing import cancel_active, close, collect, fail, give_up
+from federation.services.rounds.drawing import who_gave_up
 from federation.services.rounds.moves import move
-from federation.services.rounds.opening import Turn, next_try, rests, turns
+from federation.services.rounds.opening import Turn, next_try, ready, rests, turns
 from federation.services.rounds.publishing import federated_metrics, publish
 from federation.services.rounds.steering import MAX_EXTENSION_SECONDS, extend, finish, not_yet, skip
+from federation.services.rounds.stopping import awaited
 from federation.services.rounds.tallying import of as tally
 from federation.services.rounds.withdrawing import withdraw
 
@@ -22,6 +24,7 @@ __all__ = [
     "Why",
     "advance",
     "aggregate",
+    "awaited",
     "cancel_active",
     "claim",
     "close",
@@ -40,9 +43,11 @@ __all__ = [
     "pool",
     "publish",
     "reopen",
+    "ready",
     "rests",
     "skip",
     "tally",
     "turns",
+    "who_gave_up",
     "withdraw",
 ]

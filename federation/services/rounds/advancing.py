@@ -17,8 +17,9 @@ from federation.services.rounds.closing import (
     close,
     fail_active,
     fail_unopened,
+    stop_early,
 )
-from federation.services.rounds.opening import Turn, open_for, rests, turns
+from federation.services.rounds.opening import Turn, open_for, ready, turns
 from federation.services.steps import Step, StepFailed
 
 
@@ -32,7 +33,7 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
         return True
     round_ = _active_round(session)
     if round_ is None:
-        return open_next(now=now)
+        return _stop_early(session, now) or open_next(now=now)
     if round_.status != RoundStatus.AGGREGATING:
         # A seat that reported has freed its client, perhaps for another session.
         return _attempt("close", round_, partial(close, round_, now=now), now) or open_next(now=now)
@@ -43,6 +44,14 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
 
 def _expire(session: TrainingSession, now: datetime) -> bool:
     return server.may_miss_deadlines(now) and seats.expire(session.pk, now=now)
+
+
+def _stop_early(session: TrainingSession, now: datetime) -> bool:
+    step = Step(session, "decide whether to stop early")
+    try:
+        return steps.attempt(step, partial(stop_early, session, now=now), partial(fail_unopened, session, now=now))
+    except StepFailed as failure:
+        return failure.gave_up
 
 
 def _attempt(does: str, round_: Round, do: Callable[[], bool], now: datetime) -> bool:
@@ -67,7 +76,6 @@ _open_seats = Select(
     ),
     int,
 )
-_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round())
 _anybody_waits = Select(lambda: TrainingSession.objects.waiting_for_a_round().only("pk").order_by()[:1])
 _active = Select(
     lambda session: (
@@ -95,7 +103,7 @@ def open_next(*, now: datetime) -> bool:
     Sessions behind it that could ask the same clients wait while it waits for busy ones, so that a session that
     needs many is never starved by one that needs few. One that has too few clients online holds nobody up.
     """
-    waiting = [one for one in _waiting() if not rests(one, now)]
+    waiting = ready(now)
     if not waiting or not server.may_open(now):
         return False
     everyone = pool(now)
@@ -117,7 +125,7 @@ def _take_turn(turn: Turn, now: datetime) -> bool:
     def open_it() -> bool:
         if turn.error is not None:
             raise turn.error
-        return open_for(turn.session, turn.free, turn.asked, now)
+        return stop_early(turn.session, now=now) or open_for(turn.session, turn.free, turn.asked, now)
 
     step = Step(turn.session, "open the next round")
     return steps.attempt(step, open_it, partial(fail_unopened, turn.session, now=now))

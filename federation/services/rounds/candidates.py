@@ -15,10 +15,11 @@ from federation.models import Client, Participation, ServedWorkload, TrainingSes
 
 
 class Why(StrEnum):
-    """What a client told that leaves it out of a session's rounds."""
+    """Why a client is left out of a session's rounds, or asked last."""
 
-    WORKLOAD = "workload"  # another digest of the session's workload
-    EXAMPLES = "examples"  # no example for it
+    WORKLOAD = "workload"  # it told another digest of the session's workload
+    EXAMPLES = "examples"  # it told that it has no example for it
+    GAVE_UP = "gave_up"  # in an earlier try of this round
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def _is_meant(client: Client, session: TrainingSession) -> bool:
     return (not tags or not set(tags).isdisjoint(client.tags)) and (not ids or client.pk in ids)
 
 
-def pool(now: datetime) -> Pool:
+def pool(now: datetime, workload: str = "") -> Pool:
+    """workload: one that no session at work has, of which it matters, too, what clients told."""
     open_seat = Participation.objects.filter(client=OuterRef("pk"), status__in=OPEN)
     counted = ServedWorkload.objects.filter(client=OuterRef("pk"), num_examples__isnull=False)
     clients = (
@@ -100,16 +102,16 @@ def pool(now: datetime) -> Pool:
         clients=list(clients),
         free=[client for client in clients if client.pk not in busy],
         works_for=busy,
-        told=_told(now),
+        told=_told(now, workload),
         empty=frozenset(client.pk for client in clients if client.is_empty),
     )
 
 
-def _told(now: datetime) -> dict[tuple[int, str], Told]:
-    """What clients told that may leave them out of a session at work."""
+def _told(now: datetime, workload: str) -> dict[tuple[int, str], Told]:
+    """What clients told that may leave them out of a session at work, or of one with this workload."""
     sessions = TrainingSession.objects.filter(status=SessionStatus.RUNNING, workload=OuterRef("name"))
     other = ~Q(digest="") & Exists(sessions.exclude(workload_digest=OuterRef("digest")))
-    rows = ServedWorkload.objects.filter(other | Q(num_examples=0) | Q(client__num_examples=0))
+    rows = ServedWorkload.objects.filter(other | Q(name=workload) | Q(num_examples=0) | Q(client__num_examples=0))
     rows = rows.filter(client__in=Client.objects.online(now)).order_by()
     return {
         (client, name): Told(digest, num_examples)

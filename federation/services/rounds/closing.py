@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from federation import events, reasons, schedules
+from federation.fl import early_stop
 from federation.lifecycle import (
     ACTIVE,
     LIVE,
@@ -23,7 +24,7 @@ from federation.lifecycle import (
 from federation.models import Event, Participation, Round, TrainingSession
 from federation.reasons import Reason, Trouble
 from federation.services import seats, server
-from federation.services.rounds import tallying
+from federation.services.rounds import stopping, tallying
 from federation.services.rounds.moves import move
 from federation.services.rounds.opening import next_try, next_try_at
 from federation.services.seats import late
@@ -190,6 +191,28 @@ def cancel_active(session: TrainingSession, *, now: datetime) -> None:
     if round_ is not None and cancelled:
         where: Payload = {"round": round_.number, "attempt": round_.attempt}
         events.record(session.pk, Event.Kind.ROUND_CANCELLED, **where, **reasons.CANCELLED.fields)
+
+
+@transaction.atomic
+def stop_early(session: TrainingSession, *, now: datetime) -> bool:
+    """Complete a session between two rounds, if the server's measurements say that it has learnt enough."""
+    if not early_stop.by_server(session.early_stop):
+        return False
+    session.refresh_from_db(fields=["status", "idle_since"])
+    last = session.last_model()
+    if session.status not in LIVE or last is None or last.round_id is None or session.active_round() is not None:
+        return False
+    stop = stopping.by_server(session)
+    if stop is None:
+        return False
+    seats.drop(_seats_of(session), reason=reasons.SESSION_COMPLETED)
+    # Whoever opens a round meanwhile changes `idle_since`.
+    idle = TrainingSession.objects.filter(pk=session.pk, status__in=LIVE, idle_since=session.idle_since)
+    if not idle.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None):
+        transaction.set_rollback(True)
+        return False
+    events.record(session.pk, Event.Kind.SESSION_COMPLETED, rounds=last.version, early_stop=stop)
+    return True
 
 
 def complete_or_go_on(round_: Round, now: datetime, *, enough: bool = False) -> bool:

@@ -12,7 +12,7 @@ from federation.models import Client, Participation, TrainingSession
 
 def draw(session: TrainingSession, number: int, attempt: int, free: Sequence[Client], asked: int) -> list[Client]:
     """So many of the free clients, sorted by name. Another try draws those that gave up in this number last."""
-    gave_up = _gave_up(session, number) if attempt > 1 else set()
+    gave_up = who_gave_up(session, number) if attempt > 1 else set()
     by_name = {client.name: client for client in free}
     first = sorted(name for name, client in by_name.items() if client.pk not in gave_up)
     rest = sorted(by_name.keys() - set(first))
@@ -25,7 +25,8 @@ def _draw(session: TrainingSession, number: int, names: Sequence[str], count: in
     return sampling.draw(names, count, seed=session.seed, round_number=number)
 
 
-def _gave_up(session: TrainingSession, number: int) -> set[int]:
+def who_gave_up(session: TrainingSession, number: int) -> set[int]:
+    """The clients that gave up in this number, in whatever try."""
     failed = Participation.objects.filter(
         round__session=session, round__number=number, status=SeatStatus.FAILED
     ).order_by()

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from federation import events, schedules
+from federation.compiled import Select
 from federation.lifecycle import ACTIVE, RoundReason, SessionStatus
 from federation.models import Client, Event, Round, TrainingSession
 from federation.schedules import Crowd
 from federation.services import seats
-from federation.services.rounds import deadlines, drawing, joining
+from federation.services.rounds import deadlines, drawing, joining, stopping
 from federation.services.rounds.candidates import Pool
 from federation.services.seats import late
 
@@ -97,6 +98,14 @@ def rests(session: TrainingSession, now: datetime) -> bool:
         return False
     last = session.last_round()
     return last is not None and not last.is_over
+
+
+_waiting = Select(lambda: TrainingSession.objects.waiting_for_a_round())
+
+
+def ready(now: datetime) -> list[TrainingSession]:
+    """The sessions that wait for clients only: for no pause before another try, and for no measurement."""
+    return [one for one in _waiting() if not rests(one, now) and not stopping.awaited(one, now)]
 
 
 def open_for(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:

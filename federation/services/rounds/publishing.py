@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,14 +11,14 @@ from django.db import transaction
 
 from federation import events
 from federation.compiled import Update
-from federation.fl import aggregation, early_stop, measures, workloads
+from federation.fl import aggregation, measures, workloads
 from federation.fl.measures import Measure
 from federation.fl.numbers import bounded
 from federation.lifecycle import Outcome, RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.services import seats
-from federation.services.models.choosing import declared, main_measure, value
-from federation.services.rounds import leaving_out
+from federation.services.models.choosing import declared
+from federation.services.rounds import leaving_out, stopping
 from federation.services.rounds.closing import complete_or_go_on
 from federation.services.rounds.leaving_out import LeftOut
 from federation.services.rounds.moves import move
@@ -65,7 +64,7 @@ def publish(
         (Event.Kind.MODEL_PUBLISHED, model | {"round": round_.number, "federated_metrics_of_base": federated}),
         (Event.Kind.ROUND_COMPLETED, where | work | {"seconds": (now - round_.opened_at).total_seconds()}),
     ]
-    stop = _stop(round_, federated)
+    stop = stopping.by_clients(round_, federated)
     if complete_or_go_on(round_, now, enough=stop is not None):
         done: Payload = {"rounds": round_.number}
         entries.append((Event.Kind.SESSION_COMPLETED, done | ({"early_stop": stop} if stop else {})))
@@ -143,15 +142,3 @@ def _told(seat: Participation) -> dict[str, float]:
             if measures.split(reported)[0] == prefix and (number := bounded(told)) is not None:
                 found[measures.split(reported)[1]] = number
     return found
-
-
-def _stop(round_: Round, federated: Mapping[str, float]) -> dict[str, Any] | None:
-    """Why the session has learnt enough, with the clients' numbers of every model up to this round's base."""
-    rule, measure = round_.session.early_stop, main_measure(round_.session)
-    if not rule or measure is None or measure.name not in federated:
-        return None
-    before = round_.session.models.filter(version__lt=round_.base.version).order_by("version")
-    values = [value(model, "federated_metrics", measure.name) for model in before.only("federated_metrics")]
-    known = [*(one for one in values if one is not None), federated[measure.name]]
-    stop = early_stop.due(rule, measure, known)
-    return None if stop is None else {"measure": measure.name, **asdict(stop)}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from federation import phrases
 from federation.errors import Invalid
+from federation.fl import early_stop
+from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads.measured import measures_of
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel
-from federation.session_settings import SETTINGS, Spec, kind_of
+from federation.session_settings import SETTINGS, Spec, holds, kind_of
 from federation.setting_kinds import Problem
 
 
@@ -21,19 +25,26 @@ def check(spec: Spec) -> Spec:
 
 def problems(spec: Spec) -> list[Problem]:
     """Everything that is wrong with it, in the order of the settings. Empty: it can be created."""
-    found = [one for option in SETTINGS.values() for one in kind_of(option).check(option, spec)]
+    found = [o for option in SETTINGS.values() if holds(option, spec) for o in kind_of(option).check(option, spec)]
     found += _unreachable(spec)
-    return found or [*_without_measure(filled(spec)), *_bad_start(filled(spec))]
+    return found or [problem for check in _CHECKS for problem in check(filled(spec))]
 
 
 def filled(spec: Spec) -> Spec:
-    """The same with every default, in the form in which it is stored. Only where nothing is wrong."""
+    """The same with every default, in the form in which it is stored. Only where nothing is wrong.
+
+    A setting that has no effect beside the others gets its default.
+    """
+    unused = {option.name: option.default for option in SETTINGS.values() if not holds(option, spec)}
+    spec = replace(spec, **unused)
     return replace(
         spec, **{name: value for o in SETTINGS.values() for name, value in kind_of(o).filled(o, spec).items()}
     )
 
 
 def _unreachable(spec: Spec) -> Iterator[Problem]:
+    if not holds(SETTINGS["cohort_size"], spec):
+        return
     if spec.cohort_size is not None and spec.quorum > spec.cohort_size:
         yield Problem("quorum", f"{spec.quorum} can never be reached: {spec.cohort_size} clients are asked.")
 
@@ -41,6 +52,19 @@ def _unreachable(spec: Spec) -> Iterator[Problem]:
 def _without_measure(spec: Spec) -> Iterator[Problem]:
     if spec.early_stop and not spec.main_measure:
         yield Problem("main_measure", "Choose a main measure: the session is to stop by it.")
+
+
+def _unmeasured(spec: Spec) -> Iterator[Problem]:
+    """The server can only stop by what it measures itself."""
+    workload = WORKLOADS.get(spec.workload)
+    if not early_stop.by_server(spec.early_stop):
+        return
+    if workload is None or not workload.needs_torch:
+        sentence = f"The server has no test set for {spec.workload}. Choose {early_stop.By.CLIENTS}."
+        yield Problem("early_stop.measured_by", sentence)
+    elif spec.main_measure not in (names := [one.name for one in measures_of(workload)]):
+        sentence = f"The server measures {phrases.listed(names)} of {spec.workload}. Choose one of them, or let the "
+        yield Problem("main_measure", sentence + "clients measure for the early stop.")
 
 
 def _bad_start(spec: Spec) -> Iterator[Problem]:
@@ -59,6 +83,9 @@ def _bad_start(spec: Spec) -> Iterator[Problem]:
     elif model.session.workload_options != spec.workload_options:
         sentence = f"That model belongs to the workload {model.session.workload} with other options."
         yield Problem("start_from", sentence)
+
+
+_CHECKS: tuple[Callable[[Spec], Iterator[Problem]], ...] = (_without_measure, _unmeasured, _bad_start)
 
 
 def model_at(start_from: tuple[int, int]) -> GlobalModel | None:

@@ -85,6 +85,14 @@ def test_a_round_that_opened_by_the_new_time_keeps_its_deadline(running, enrol, 
     assert round_.deadline == now + timedelta(seconds=600)
 
 
+def test_a_round_that_opened_a_moment_after_the_last_tick_has_its_time(open_round, now):
+    server.tick(now=now - timedelta(seconds=1))
+    round_ = open_round("anna")
+    server.tick(now=now + HOUR)
+    round_.refresh_from_db()
+    assert round_.deadline == now + timedelta(seconds=601) + HOUR
+
+
 def test_no_round_opens_before_the_tick_has_seen_that_the_clock_was_set_back(running, enrol, now):
     enrol("anna")
     session = running()

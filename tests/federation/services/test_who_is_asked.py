@@ -94,6 +94,20 @@ def test_another_try_draws_those_who_gave_up_last(enrol, running, now):
     assert session.active_round().attempt == 2
     (fresh,) = {"anna", "ben", "carl", "dora"} - set(first)
     assert {fresh, first[2]} < set(second), "those who did not give up come first"
+    (last,) = set(first) - set(second)
+    assert left_out(session, now) == [f"Not asked: {last} (it gave up in an earlier try of this round)."]
+
+
+def test_before_another_try_it_says_who_is_asked_last(enrol, running, now):
+    enrol("anna", "ben")
+    session = settle(running(cohort_size=1, quorum=1, max_retries=5), now=now)
+    gone = names(session) * 2
+    for _ in gone:  # the first retry comes at once, the second after a pause
+        seats.fail(seat_of(names(session)[0]), reason="out of memory")
+        settle(session, now=now)
+    assert session.active_round() is None
+    why = "it gave up in an earlier try of this round"
+    assert left_out(session, now) == [f"Asked last: anna ({why}); ben ({why})."]
 
 
 def test_opening_a_round_asks_as_much_for_many_clients_as_for_few(enrol, running, now, django_assert_max_num_queries):

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import timezone
 
 from dashboard.pages.new_session import initial, presets
 from dashboard.pages.new_session.forms import NewSessionForm
+from federation.fl import sampling
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.models import Client, GlobalModel, Round, TrainingSession
-from federation.services import sessions
+from federation.services import clients, sessions
 from federation.session_settings import Spec
 from tests.dashboard.cast import HTMX, SPEC, finish_round
 
@@ -189,6 +191,7 @@ def test_a_session_can_start_from_another_ones_model(browser: Browser, running: 
     finish_round(running, "anna", "ben", "carl", train_loss=0.5)
     page = browser.get(reverse("session_new"), {"start": f"{running.pk}:1"}).content.decode()
     assert f'<option value="{running.pk}:1" selected>first, v1' in page
+    assert f'value="{sampling.further_seed(running.seed, 1)}"' in page, "it draws nothing a second time"
     options = {"workload.synthetic.num_parameters": "10"}
     post(browser, name="onwards", start_from=f"{running.pk}:1", **options)
     assert TrainingSession.objects.get(name="onwards").start_from == running.last_model()
@@ -286,6 +289,14 @@ def test_what_cannot_be_is_estimated_without_a_word(browser: Browser, running: T
         ({"quorum": "5"}, "The quorum of 5 cannot be reached: 3 clients are enrolled."),
         ({"quorum": "1", "client_tags": "gpu"}, "No client carries the tag gpu."),
         ({"cohort_size": "x", "quorum": ""}, "Round 1 opens at once with 3 clients."),
+        ({"cohort_size": "-2", "quorum": "-5"}, "Round 1 opens at once with 3 clients."),
+        (
+            {"schedule": "over_selected", "schedule.over_selected.extra": "0", "quorum": "2", "cohort_size": "1"},
+            "2 clients are drawn of the 3 online, anew for every round.",
+        ),
+        ({"schedule": "over_selected", "quorum": "2"}, "Round 1 opens at once with 3 clients."),
+        ({"schedule": "buffered", "quorum": "9"}, "Round 1 opens at once with 3 clients."),
+        ({"schedule": "nonsense", "quorum": "2"}, "Round 1 opens at once with 3 clients."),
     ],
 )
 def test_it_says_who_would_take_part(browser: Browser, enrol: Enrol, query: dict[str, str], sentence: str) -> None:
@@ -293,6 +304,17 @@ def test_it_says_who_would_take_part(browser: Browser, enrol: Enrol, query: dict
     page = browser.get(reverse("session_who"), query, headers=HTMX).content.decode()
     assert sentence in page
     assert ("anna" in page) is ("client_tags" not in query)
+
+
+def test_it_counts_nobody_who_told_that_it_cannot(browser: Browser, enrol: Enrol) -> None:
+    enrol("anna", "ben")
+    clients.tell(Client.objects.get(name="ben"), {"workloads": {"digits": "sha256:other"}}, now=timezone.now())
+    typed = {"quorum": "1", "workload": "digits"}
+    page = browser.get(reverse("session_who"), typed, headers=HTMX).content.decode()
+    assert "Round 1 opens at once with 1 client." in page
+    assert "Not asked: ben (it told another version of the workload)." in page
+    page = browser.get(reverse("session_who"), typed | {"workload": "synthetic"}, headers=HTMX).content.decode()
+    assert "Round 1 opens at once with 2 clients." in page and "Not asked" not in page
 
 
 def test_it_says_that_busy_clients_have_to_become_free(browser: Browser, running: TrainingSession) -> None:

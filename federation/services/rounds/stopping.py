@@ -1,0 +1,60 @@
+"""Early stop: whether a session has learnt enough. The clients' numbers or the server's decide, as its rule says.
+
+With the server's, the next round waits for the evaluator. The wait is read from rows: since `idle_since` the newest
+model has no measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from federation.fl import early_stop
+from federation.fl.measures import Measure
+from federation.models import GlobalModel, Round, TrainingSession
+from federation.services import server
+from federation.services.models.choosing import main_measure, value
+
+LONGEST = timedelta(minutes=10)  # that a round waits for the server's measurement
+
+
+def by_clients(round_: Round, federated: Mapping[str, float]) -> dict[str, Any] | None:
+    """Why the session has learnt enough, with the clients' numbers of every model up to this round's base."""
+    session, measure = round_.session, main_measure(round_.session)
+    if early_stop.by_server(session.early_stop) or measure is None or measure.name not in federated:
+        return None
+    before = session.models.filter(version__lt=round_.base.version)
+    return _due(session, measure, [*_values(before, "federated_metrics", measure), federated[measure.name]])
+
+
+def by_server(session: TrainingSession) -> dict[str, Any] | None:
+    """Why the session has learnt enough, with the server's numbers of all its models."""
+    measure = main_measure(session)
+    if not early_stop.by_server(session.early_stop) or measure is None:
+        return None
+    return _due(session, measure, _values(session.models.all(), "metrics", measure))
+
+
+def _values(models: Iterable[GlobalModel], of: str, measure: Measure) -> list[float]:
+    """What is known of some models, by version."""
+    known = (value(model, of, measure.name) for model in sorted(models, key=lambda model: model.version))
+    return [one for one in known if one is not None]
+
+
+def _due(session: TrainingSession, measure: Measure, values: list[float]) -> dict[str, Any] | None:
+    stop = early_stop.due(session.early_stop, measure, values) if session.early_stop else None
+    return None if stop is None else {"measure": measure.name, **asdict(stop)}
+
+
+def awaited(session: TrainingSession, now: datetime) -> GlobalModel | None:
+    """The model that is to be measured before the session's next round opens. None: nothing holds the round up."""
+    if not early_stop.by_server(session.early_stop) or session.idle_since is None:
+        return None
+    if now >= session.idle_since + LONGEST and server.may_miss_deadlines(now):
+        return None
+    last = session.last_round()
+    if last is None or not last.is_over:  # another try of a round does not wait again
+        return None
+    return session.models.filter(round=last, evaluated_at=None).first()
