@@ -37,7 +37,14 @@ MESSAGE_BYTES = 128 << 10  # a message of this size takes no further event
 PIECE = 50  # events read at once: each may contain hundreds of points
 QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
 QUEUE_BYTES = 256 << 10  # a queue of this size takes no further message
-INVITING = frozenset((Event.Kind.ROUND_OPENED, Event.Kind.ROUND_REOPENED, Event.Kind.SEAT_INVITED))
+INVITING = frozenset(
+    (
+        Event.Kind.ROUND_OPENED,
+        Event.Kind.ROUND_REOPENED,
+        Event.Kind.EVALUATION_OPENED,
+        Event.Kind.SEAT_INVITED,
+    )
+)
 _inviting = Rows(
     lambda session, seq: (
         Event.objects.filter(session=session, seq__gt=seq, kind__in=INVITING).order_by().values_list("seq")[:1]

@@ -50,7 +50,7 @@ class Outcome(TextChoices):
 class RoundStatus(TextChoices):
     COLLECTING = "collecting"  # clients are training; updates are accepted
     AGGREGATING = "aggregating"  # one worker is building the next global model
-    COMPLETED = "completed"  # a new global model was published
+    COMPLETED = "completed"  # a new global model was published, or numbers were found
     FAILED = "failed"  # quorum missed or aggregation failed; see Round.reason
     CANCELLED = "cancelled"  # an operator stopped the session
 
@@ -58,7 +58,7 @@ class RoundStatus(TextChoices):
 class SeatStatus(TextChoices):
     INVITED = "invited"  # the seat exists; its client has not asked for work yet
     TRAINING = "training"  # the client has the work
-    REPORTED = "reported"  # its update is accepted
+    REPORTED = "reported"  # its update or its numbers are accepted
     AGGREGATED = "aggregated"  # its update went into a global model
     LATE = "late"  # its update came after the seat was dropped: kept; see Participation.counted_in
     FAILED = "failed"  # the client gave up; see Participation.reason
@@ -123,6 +123,7 @@ ENDED = (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED)
 LIVE = (SessionStatus.RUNNING, SessionStatus.PAUSED)
 ACTIVE = (RoundStatus.COLLECTING, RoundStatus.AGGREGATING)
 OPEN = (SeatStatus.INVITED, SeatStatus.TRAINING)
+MADE = (Outcome.MODEL, Outcome.NUMBERS)  # what a completed round has made
 SETTLED = (Outcome.MODEL, Outcome.NUMBERS, Outcome.SKIPPED)  # the next number follows, not another try
 COUNTED = (SeatStatus.REPORTED, SeatStatus.AGGREGATED)
 
@@ -135,6 +136,7 @@ SESSION_MOVES = {
 }
 ROUND_MOVES = {
     (RoundStatus.COLLECTING, RoundStatus.AGGREGATING),
+    (RoundStatus.COLLECTING, RoundStatus.COMPLETED),  # its reports are numbers, which are combined at once
     (RoundStatus.COLLECTING, RoundStatus.FAILED),
     (RoundStatus.COLLECTING, RoundStatus.CANCELLED),
     (RoundStatus.AGGREGATING, RoundStatus.COLLECTING),  # an update's file was damaged: its client is asked again

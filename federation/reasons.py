@@ -16,6 +16,7 @@ Args = Mapping[str, Any]
 LONGEST = 500  # characters of a text from a client
 LONGEST_QUOTED = 200  # of one that a round's reason quotes
 MOST_NAMED = 3  # clients, in a round's reason
+UPDATE, RESULT = "update", "result"  # what clients send
 NO_REASON = "The client gave no reason."
 
 
@@ -94,14 +95,24 @@ CANCELLED = Reason(RoundReason.CANCELLED)
 
 
 def quorum_missed(
-    reported: int, needed: int, *, at_deadline: bool, withdrawn: Sequence[str], troubles: Sequence[Trouble]
+    reported: int,
+    needed: int,
+    *,
+    at_deadline: bool,
+    withdrawn: Sequence[str] = (),
+    troubles: Sequence[Trouble] = (),
+    of: str = UPDATE,
 ) -> Reason:
-    """withdrawn: clients whose updates do not count any more. troubles: of those that sent none that counts."""
+    """withdrawn: clients whose updates do not count any more. troubles: of those that sent none that counts.
+
+    of: what is counted, UPDATE or RESULT.
+    """
     named = [
         {"client": one.client, "code": one.code.value, "reason": printable(one.reason, LONGEST_QUOTED)}
         for one in troubles[:MOST_NAMED]
     ]
-    args = {"reported": reported, "needed": needed, "withdrawn": list(withdrawn), "clients": named}
+    args: dict[str, Any] = {"reported": reported, "needed": needed, "withdrawn": list(withdrawn), "clients": named}
+    args |= {} if of == UPDATE else {"of": of}
     code = RoundReason.QUORUM_AT_DEADLINE if at_deadline else RoundReason.QUORUM_NO_SEAT
     return Reason(code, args | {"more": max(0, len(troubles) - len(named))})
 
@@ -114,6 +125,11 @@ def not_finite(error: str, clients: Sequence[str] = ()) -> Reason:
 def too_few_finite(error: str, clients: Sequence[str], *, left: int, needed: int) -> Reason:
     """The model would be finite without some clients, but then the quorum is missed."""
     return Reason(RoundReason.NOT_FINITE, {"error": error, "clients": list(clients), "left": left, "needed": needed})
+
+
+def nothing_usable(measures: Sequence[str]) -> Reason:
+    """No client has a finite number of any of these measures."""
+    return not_finite(f"No client reported a usable number of {_named(measures)}.")
 
 
 def misfit(error: str) -> Reason:
@@ -159,7 +175,11 @@ def _ended(args: Args) -> str:
 
 
 def _quorum(when: str) -> Callable[[Args], str]:
-    return lambda args: f"{args['reported']} of {args['needed']} needed updates had arrived {when}.{_who(args)}"
+    def sentence(args: Args) -> str:
+        what = f"{args.get('of', UPDATE)}s"
+        return f"{args['reported']} of {args['needed']} needed {what} had arrived {when}.{_who(args)}"
+
+    return sentence
 
 
 def _who(args: Args) -> str:

@@ -55,7 +55,7 @@ class Display:
                 self.console.print(_line(model, self.session.rounds))
 
     def _head(self) -> Table:
-        done = self.session.round_set.filter(outcome=Outcome.MODEL).count()
+        done = self.session.own_rounds.filter(outcome=Outcome.MODEL).count()
         grid = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=self.session.rounds, completed=done, width=30)
         state = waiting.reasons(self.session, now=timezone.now())
@@ -87,7 +87,7 @@ class Display:
         known = ((one.phrase, choosing.value(model, "metrics", one.name)) for one in by) if model else ()
         result = next((f", {phrase} {value:.3f}" for phrase, value in known if value is not None), "")
         reason = f" {self.session.reason}" if self.session.reason else ""
-        done = self.session.round_set.filter(outcome=Outcome.MODEL).count()
+        done = self.session.own_rounds.filter(outcome=Outcome.MODEL).count()
         self.console.print(f"\n  {self.session.name}: {self.session.status}, {done} rounds{result}.{reason}")
 
 

@@ -121,14 +121,14 @@ def _doing(client: Client, seat: Participation | None, word: Word, now: datetime
         if client.last_seen is None:
             return "left; it comes back by itself"
         silent = formats.minutes((now - client.last_seen).total_seconds())
-        holds = f", in round {seat.round.number} of {seat.round.session.name}" if seat and seat.is_open else ""
+        holds = f", in {seat.round.label} of {seat.round.session.name}" if seat and seat.is_open else ""
         return f"silent for {silent}{holds}"
     if seat is None:
         return "ready"
-    session, number = seat.round.session.name, seat.round.number
+    session = seat.round.session.name
     if seat.is_open:
         return f"{act(seat, now)}, {session}"
-    return f"waits in round {number}, {session}"
+    return f"waits in {seat.round.label}, {session}"
 
 
 def act(seat: Participation, now: datetime) -> str:

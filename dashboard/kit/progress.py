@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from federation.lifecycle import ACTIVE
+from federation.lifecycle import ACTIVE, WorkKind
 from federation.models import Round, TrainingSession
 
 STRIP = 48  # rounds that are shown as cells
@@ -13,10 +13,10 @@ STRIP = 48  # rounds that are shown as cells
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a session is, in rounds. made: the numbers of those that made a model, where cells are shown."""
+    """How far a session is, in rounds. made: the numbers of those that made something, where cells are shown."""
 
     session: TrainingSession
-    completed: int  # rounds that made a model
+    completed: int  # rounds that made what the session is for
     last: Round | None  # the newest round, open or closed
     made: Collection[int]
 
@@ -32,7 +32,7 @@ class Progress:
 
     @property
     def skipped(self) -> int:
-        return max(0, self.over - self.completed)
+        return max(0, self.over - self.completed) if self.session.kind == WorkKind.TRAIN else 0
 
     @property
     def done(self) -> float:

@@ -10,13 +10,15 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Router, Status
 
-from federation import tasks
+from federation import killpoints, tasks
 from federation.api import schemas
 from federation.api.auth import ClientAuth
 from federation.errors import Invalid
 from federation.fl.version import __version__
-from federation.models import Client
+from federation.killpoints import Point
+from federation.models import Client, Participation
 from federation.services import clients, info, seats
+from federation.services.seats import results
 
 router = Router(tags=["agents"], auth=ClientAuth())
 
@@ -44,6 +46,21 @@ def fail(request: AgentRequest, seat_id: int, body: schemas.Failure) -> dict[str
     seats.fail(seat, reason=body.reason)
     transaction.on_commit(lambda: tasks.advance.delay(seat.round.session_id))
     return {}
+
+
+@router.post("/participations/{id:seat_id}/result", response={204: None})
+def result(request: AgentRequest, seat_id: int, body: schemas.Result) -> Status[None]:
+    """Answer work of the kind `evaluate` with what was measured. The same result again is 204, too."""
+    seat = seats.of(request.auth, seat_id)
+    if results.receive(seat, body.model_dump(), now=timezone.now()):
+        transaction.on_commit(lambda: _advance(seat))
+    transaction.on_commit(lambda: killpoints.reached(Point.ANSWER_LOST))
+    return Status(204, None)
+
+
+def _advance(seat: Participation) -> None:
+    killpoints.reached(Point.UPDATE_ACCEPTED)
+    tasks.advance.delay(seat.round.session_id)
 
 
 @router.post("/clients/me/log", response=schemas.Empty)

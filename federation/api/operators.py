@@ -12,12 +12,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from federation import feed, tasks
+from federation import feed, parsing, tasks, work
 from federation.access import Act
 from federation.api import rows, schemas
 from federation.api.auth import operators
 from federation.api.schemas import settings
-from federation.errors import NotFound
+from federation.errors import Invalid, NotFound
 from federation.models import Client, Event, Invitation, Metric, Participation, TrainingSession
 from federation.services import clients, rounds, sessions
 from federation.services.clients import invitations
@@ -34,14 +34,21 @@ class OperatorRequest(HttpRequest):
 
 
 @router.post("/sessions", auth=operators(Act.STEER_SESSIONS), response={201: schemas.SessionOut})
-def create_session(request: OperatorRequest, body: schemas.NewSession) -> Status[dict[str, Any]]:
-    """Make a session, and start it unless `start` is false."""
-    now = timezone.now()
+def create_session(request: OperatorRequest, body: schemas.NewSessionOfAnyKind) -> Status[dict[str, Any]]:
+    """Make a session, and start it unless `start` is false. With `kind: "evaluate"` it measures one stored model."""
+    now, wish = timezone.now(), body.root
     with transaction.atomic():
-        session = sessions.create(settings.spec_of(body), by=request.auth, now=now)
-        if body.start:
+        if isinstance(wish, schemas.NewEvaluation):
+            session = sessions.create_evaluation(_evaluation(wish), by=request.auth, now=now)
+        else:
+            session = sessions.create(settings.spec_of(wish), by=request.auth, now=now)
+        if wish.start:
             sessions.start(session, by=request.auth, now=now)
     return Status(201, _moved(session))
+
+
+def _evaluation(wish: schemas.NewEvaluation) -> sessions.Evaluation:
+    return sessions.Evaluation(wish.initial_model, [int(one) for one in wish.client_ids], wish.name, wish.round_seconds)
 
 
 @router.get("/sessions", response=schemas.Page[schemas.SessionOut])
@@ -116,10 +123,12 @@ def skip_client(request: OperatorRequest, session_id: int, body: schemas.Skip) -
 
 
 @router.get("/sessions/{id:session_id}/rounds", response=schemas.Page[schemas.RoundOut])
-def list_rounds(request: OperatorRequest, session_id: int, paging: Query[schemas.Paging]) -> dict[str, Any]:
+def list_rounds(request: OperatorRequest, session_id: int, paging: Query[schemas.RoundPaging]) -> dict[str, Any]:
+    """Rounds of one kind of work: the session's own, unless `kind` names another."""
     # Joined: in Django 5.2 prefetching a thousand clients by their key is more than SQLite takes.
     seats = Prefetch("seats", Participation.objects.select_related("client", "counted_in"))
-    found = _session(session_id).round_set.order_by("pk").prefetch_related(seats)
+    session = _session(session_id)
+    found = session.round_set.filter(kind=_kind(paging.kind or session.kind)).order_by("pk").prefetch_related(seats)
     return _page(found, paging, rows.round_)
 
 
@@ -142,8 +151,9 @@ def list_events(request: OperatorRequest, session_id: int, paging: Query[schemas
 def list_metrics(request: OperatorRequest, session_id: int, paging: Query[schemas.MetricPaging]) -> dict[str, Any]:
     """Every point of every curve. `format=csv` gives them all in one file."""
     # A raw route answers `format=csv` before it gets here.
+    session = _session(session_id)
     found = (
-        Metric.objects.filter(session=_session(session_id))
+        Metric.objects.filter(session=session, participation__round__kind=session.kind)
         .order_by("pk")
         .select_related("participation__client", "participation__round")
     )
@@ -205,6 +215,13 @@ def _session(session_id: int) -> TrainingSession:
     if session is None:
         raise NotFound(f"There is no session {session_id}.")
     return session
+
+
+def _kind(name: str) -> str:
+    """Raises Invalid for a kind of work that there is not."""
+    if name not in work.KINDS:
+        raise Invalid(("kind", f"kind is {parsing.shortened(name)}: choose one of {', '.join(work.KINDS)}."))
+    return name
 
 
 def _client(client_id: int) -> Client:

@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from federation.api.limits import Limit, check_json
 from federation.errors import MOST_ERRORS, Invalid, Refused
 
+OUTER = ("body", "query", "path", "paging", "training", "evaluation")  # where a member lies, not what it is called
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -59,7 +60,7 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> Invalid:
 def _field(location: tuple[str | int, ...]) -> str:
     """('body', 'body', 'workload', 'name') -> 'workload.name'."""
     parts = [str(part) for part in location]
-    while len(parts) > 1 and parts[0] in ("body", "query", "path", "paging"):
+    while len(parts) > 1 and parts[0] in OUTER:
         parts.pop(0)
     return ".".join(parts)
 

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from federation import parsing
 from federation.api.schemas import settings
-from federation.lifecycle import ACTIVE, Outcome, WorkKind
+from federation.lifecycle import ACTIVE, MADE, WorkKind
 from federation.models import Client, GlobalModel, Metric, Participation, Round, TrainingSession
 from federation.services import waiting
 
 
 def session(row: TrainingSession, *, now: datetime) -> dict[str, Any]:
-    return _session(row, row.active_round(), _counting(row.models.order_by("version")).last(), now)
+    return _session(row, row.active_round(of_any_kind=True), _counting(row.models.order_by("version")).last(), now)
 
 
 def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[str, Any]]:
@@ -34,21 +34,24 @@ def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[st
 
 
 def _counting(models: QuerySet[GlobalModel]) -> QuerySet[GlobalModel]:
-    """The models, each with the number of its session's rounds that made one: `completed`."""
-    made = Round.objects.filter(session=OuterRef("session"), kind=WorkKind.TRAIN, outcome=Outcome.MODEL).order_by()
+    """The models, each with the number of its session's rounds that made what they are for: `completed`."""
+    made = Round.objects.filter(session=OuterRef("session"), kind=F("session__kind"), outcome__in=MADE).order_by()
     counted = made.values("session").annotate(number=Count("pk")).values("number")
     return models.annotate(completed=Coalesce(Subquery(counted), 0))
 
 
 def _session(row: TrainingSession, round_: Round | None, model: GlobalModel | None, now: datetime) -> dict[str, Any]:
-    """model: the last one, from `_counting`."""
+    """round_: the active one, of whatever kind. model: the last one, from `_counting`."""
     return {
         "id": str(row.pk),
+        "kind": row.kind,
+        "initial_model": _initial(row, model),
+        "client_ids": [str(client_id) for client_id in row.client_ids],
         **settings.values(row),
         "status": row.status,
         "reason": row.reason,
         "completed_rounds": getattr(model, "completed", 0),
-        "round": _open_round(round_) if round_ else None,
+        "round": _open_round(round_) if round_ and round_.kind == row.kind else None,
         "last_seq": row.last_seq,
         "model": {"version": model.version, "digest": model.digest} if model else None,
         "waiting": waiting.of(row, round_, now=now),
@@ -58,6 +61,13 @@ def _session(row: TrainingSession, round_: Round | None, model: GlobalModel | No
     }
 
 
+def _initial(row: TrainingSession, model: GlobalModel | None) -> str | None:
+    """The digest of the model that it was made for, if it was made for one."""
+    if row.kind == WorkKind.TRAIN:
+        return row.initial_model.digest if row.initial_model else None
+    return model.digest if model else None
+
+
 def _open_round(row: Round) -> dict[str, Any]:
     return {"number": row.number, "attempt": row.attempt, "status": row.status, "deadline": row.deadline}
 
@@ -65,12 +75,16 @@ def _open_round(row: Round) -> dict[str, Any]:
 def round_(row: Round) -> dict[str, Any]:
     """Reads `seats` with their clients and where late ones count: prefetch them."""
     return {
+        "kind": row.kind,
         "number": row.number,
         "attempt": row.attempt,
         "status": row.status,
+        "outcome": row.outcome or None,
         **_reason(row),
         "opened_at": row.opened_at,
         "closed_at": row.closed_at,
+        "metrics": row.metrics,
+        "errors": row.errors,
         "participations": [_seat(seat) for seat in row.seats.all()],
     }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
+from django.db.models import F
 from pydantic import ValidationError
 
 from federation.api import problems, rows, schemas
@@ -66,7 +67,7 @@ def _disposition(session_id: int) -> str:
 def _lines(session_id: int) -> Iterator[bytes]:
     """The table in pieces, each of one short query."""
     yield _written([HEADER])
-    found = Metric.objects.filter(session=session_id).order_by("pk")
+    found = Metric.objects.filter(session=session_id, participation__round__kind=F("session__kind")).order_by("pk")
     found = found.select_related("participation__client", "participation__round")
     last = 0
     while some := list(found.filter(pk__gt=last)[:ROWS]):

@@ -11,19 +11,17 @@ from django.conf import settings
 from django.utils import timezone
 
 from federation import parsing, tasks
+from federation import work as kinds
 from federation.api.auth import client_in, principal_of
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.errors import Invalid
 from federation.feed import Waiter, feed
-from federation.fl import encodings, sampling, strategies, workloads
 from federation.fl.version import __version__
-from federation.models import Client, GlobalModel, Participation, TrainingSession
-from federation.services import clients, models, seats
-from federation.services import info as infos
+from federation.models import Client, Participation
+from federation.services import clients, seats
 
 MAX_WAIT = 60.0  # seconds
-BUFFERS = "buffers"  # among what a client tells that it understands
 REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life again, at most
 
 
@@ -104,51 +102,4 @@ async def _hung_up(exchange: Exchange) -> None:
 
 def describe(seat: Participation) -> dict[str, Any]:
     """A seat's work, as the contract has it."""
-    round_, session, base = seat.round, seat.round.session, seat.round.base
-    strategy = strategies.build(session.strategy, session.strategy_options)
-    seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
-    return _encoding(session, seat.client, base) | {
-        "participation": str(seat.pk),
-        "kind": "train",
-        "session": {"id": str(session.pk), "name": session.name},
-        "round": round_.number,
-        "attempt": round_.attempt,
-        "workload": {
-            "name": session.workload,
-            "version": session.workload_version,
-            "digest": _workload_digest(session, seat.client),
-            "options": session.workload_options,
-        },
-        "config": session.train | strategy.client_config() | {"seed": seed},
-        "base_model": {
-            "version": base.version,
-            "digest": base.digest,
-            "num_bytes": base.num_bytes,
-            "url": f"/api/v1/models/{base.digest}",
-        },
-        "update_url": f"/api/v1/participations/{seat.pk}/update",
-        "part_bytes": settings.FL_PART_BYTES,
-        "max_put_bytes": settings.FL_MAX_PUT_BYTES,
-        "extra_tensors": [],
-        "buffers": session.buffers or [],
-        "deadline": (seat.deadline or round_.deadline).isoformat(),
-    }
-
-
-def _workload_digest(session: TrainingSession, client: Client) -> str:
-    """The digest that the client told of this workload, if it trains the same as the session's; else the session's."""
-    told = infos.workload_digest(client.info, session.workload)
-    alike = workloads.alike(session.workload, session.workload_digest)
-    return told if told in alike else session.workload_digest
-
-
-def _encoding(session: TrainingSession, client: Client, base: GlobalModel) -> dict[str, Any]:
-    """How an update may be encoded; it may always be plain."""
-    if session.compression == encodings.NONE.name or _would_spoil(session, client, base):
-        return {"encoding": encodings.PLAIN}
-    return {"encoding": session.compression, "encoding_options": session.compression_options}
-
-
-def _would_spoil(session: TrainingSession, client: Client, base: GlobalModel) -> bool:
-    """Whether the client, which does not know what a buffer is, would encode one."""
-    return bool(session.buffers) and BUFFERS not in client.understands and models.has_float_buffers(session, base)
+    return kinds.describe(seat)

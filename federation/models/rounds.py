@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from django.db import models
@@ -24,13 +25,21 @@ from federation.lifecycle import (
 from federation.models.clients import Client
 from federation.models.sessions import GlobalModel, TrainingSession
 
+LABELS: Mapping[str, str] = {WorkKind.TRAIN: "round", WorkKind.EVALUATE: "evaluation"}
+
 
 class Round(models.Model):
-    """One round of a session: clients train from one global model, their updates make the next."""
+    """One round of a session: clients train from one global model, and their updates make the next.
+
+    Rounds of another kind ask for other work. Each kind has numbers of its own.
+    """
 
     session = models.ForeignKey(TrainingSession, models.CASCADE)
     kind = models.CharField(
-        max_length=12, choices=WorkKind.choices, default=WorkKind.TRAIN, db_default=WorkKind.TRAIN.value
+        max_length=12,
+        default=WorkKind.TRAIN.value,
+        db_default=WorkKind.TRAIN.value,
+        help_text="What its clients are asked to do: a file in federation/work.",
     )
     number = models.PositiveIntegerField()
     attempt = models.PositiveSmallIntegerField(default=1)
@@ -65,7 +74,12 @@ class Round(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"round {self.number}" + (f", try {self.attempt}" if self.attempt > 1 else "")
+        return self.label + (f", try {self.attempt}" if self.attempt > 1 else "")
+
+    @property
+    def label(self) -> str:
+        """What it is, with its number: 'round 3', 'evaluation 1'."""
+        return f"{LABELS.get(self.kind, self.kind)} {self.number}"
 
     @property
     def base(self) -> GlobalModel:

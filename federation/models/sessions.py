@@ -37,6 +37,7 @@ class SessionQuerySet(models.QuerySet["TrainingSession"]):
         running = self.filter(models.Exists(a_model), status=SessionStatus.RUNNING)
         waiting = running.exclude(round__status=RoundStatus.AGGREGATING)
         waiting = waiting.exclude(~Q(schedule__in=schedules.JOINED), round__status=RoundStatus.COLLECTING)
+        waiting = waiting.exclude(schedule__in=schedules.JOINED, idle_since=None)  # its last model is being evaluated
         return waiting.order_by("idle_since", "pk")
 
 
@@ -47,7 +48,10 @@ class TrainingSession(models.Model):
     status = models.CharField(max_length=12, choices=SessionStatus.choices, default=SessionStatus.DRAFT)
     reason = models.TextField(blank=True, default="")
     kind = models.CharField(
-        max_length=12, choices=WorkKind.choices, default=WorkKind.TRAIN, db_default=WorkKind.TRAIN.value
+        max_length=12,
+        default=WorkKind.TRAIN.value,
+        db_default=WorkKind.TRAIN.value,
+        help_text="What its rounds are for: a file in federation/work.",
     )
     schedule = models.CharField(
         max_length=16, choices=Schedule.choices, default=Schedule.SYNCHRONOUS, db_default=Schedule.SYNCHRONOUS.value
@@ -122,11 +126,18 @@ class TrainingSession(models.Model):
     def has_ended(self) -> bool:
         return self.status in ENDED
 
-    def active_round(self) -> Round | None:
-        return self.round_set.filter(status__in=ACTIVE).select_related("base_model").order_by("pk").first()
+    @property
+    def own_rounds(self) -> models.QuerySet[Round]:
+        """The rounds that the session is for. Those of other kinds have numbers of their own."""
+        return self.round_set.filter(kind=self.kind)
+
+    def active_round(self, *, of_any_kind: bool = False) -> Round | None:
+        """Its open round. of_any_kind: the evaluation of its last model, too."""
+        found = self.round_set.all() if of_any_kind else self.own_rounds
+        return found.filter(status__in=ACTIVE).select_related("base_model").order_by("pk").first()
 
     def last_round(self) -> Round | None:
-        return self.round_set.order_by("number", "attempt").last()
+        return self.own_rounds.order_by("number", "attempt").last()
 
     def last_model(self) -> GlobalModel | None:
         return self.models.order_by("version").last()

@@ -131,10 +131,3 @@ def checked(given: object) -> tuple[Info, list[str]]:
 def kept(info: Info) -> dict[str, Any]:
     """As the database keeps it: what the agent said, and nothing else."""
     return info.model_dump(exclude_unset=True)
-
-
-def workload_digest(given: Mapping[str, Any], workload: str) -> str:
-    """What a stored info says of a workload's source; empty if nothing. Reads that member alone: every work asks."""
-    told = given.get("workloads")
-    digest = told.get(workload) if isinstance(told, dict) else None
-    return digest if isinstance(digest, str) else ""

@@ -11,7 +11,7 @@ from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from federation import killpoints, storage
-from federation.lifecycle import ACTIVE, ENDED, OPEN, FileStatus, Outcome
+from federation.lifecycle import ACTIVE, ENDED, OPEN, FileStatus, Outcome, WorkKind
 from federation.models import GlobalModel, ModelUpload, Participation, Round, TrainingSession
 from federation.services import compaction
 from federation.services.models import choosing
@@ -50,7 +50,7 @@ def _expire_updates(sessions: QuerySet[TrainingSession]) -> set[str]:
 
     An open round's never, nor a late one that is still to count.
     """
-    completed = Round.objects.filter(session=OuterRef("round__session"), outcome=Outcome.MODEL)
+    completed = Round.objects.filter(session=OuterRef("round__session"), kind=WorkKind.TRAIN, outcome=Outcome.MODEL)
     newest = Subquery(completed.order_by("-number").values("number")[:1])
     old = (
         Participation.objects.filter(round__session__in=sessions, file_status=FileStatus.STORED)
@@ -76,6 +76,8 @@ def _expire_models(session: TrainingSession) -> set[str]:
     models = list(session.models.filter(file_status=FileStatus.STORED).order_by("version"))
     if not models:
         return set()
+    if session.kind == WorkKind.EVALUATE:
+        return _expire_measured(session, models)
     # Each model of the last rounds can be made again: from its updates, which are kept, and the model before it.
     recent = models[-1].version - settings.FL_KEEP_UPDATES
     old = [model for model in models if model.version < recent]
@@ -88,6 +90,18 @@ def _expire_models(session: TrainingSession) -> set[str]:
     for some in _in_parts([model.pk for model in removed]):
         GlobalModel.objects.filter(pk__in=some, tags=None).update(file_status=FileStatus.REMOVED)
     return given_up
+
+
+def _expire_measured(session: TrainingSession, models: list[GlobalModel]) -> set[str]:
+    """The model of an evaluation that is over, once nothing else needs its file."""
+    if not session.has_ended:
+        return set()
+    needed = Q(tags__isnull=False) | Q(continued_by__isnull=False)
+    stays = set(session.models.filter(needed).values_list("pk", flat=True))
+    others = GlobalModel.objects.exclude(session=session).filter(file_status__in=NEEDED)
+    gone = [one for one in models if one.pk not in stays and not others.filter(digest=one.digest).exists()]
+    GlobalModel.objects.filter(pk__in=[one.pk for one in gone], tags=None).update(file_status=FileStatus.REMOVED)
+    return {one.digest for one in gone}
 
 
 def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from federation import phrases, schedules, storage
 from federation.fl import early_stop
-from federation.lifecycle import LIVE, OPEN, FileStatus, RoundStatus, SessionStatus
+from federation.lifecycle import LIVE, OPEN, FileStatus, RoundStatus, SessionStatus, WorkKind
 from federation.models import Event, Participation, Round, Server, TrainingSession
 from federation.services import rounds, steps
 from federation.services.models import choosing
@@ -33,11 +33,13 @@ def _because(reason: str, lead: str, *rest: str) -> Reason:
 
 def reasons(session: TrainingSession, *, now: datetime) -> list[Reason]:
     """What a live session waits for, the most pressing first. Empty for one that is not live or opens a round now."""
-    return of(session, session.active_round(), now=now) if session.status in LIVE else []
+    if session.status not in LIVE:
+        return []
+    return of(session, session.active_round(of_any_kind=True), now=now)
 
 
 def of(session: TrainingSession, round_: Round | None, *, now: datetime) -> list[Reason]:
-    """The same, for callers that have its active round."""
+    """The same, for callers that have its active round, of whatever kind."""
     if session.status not in LIVE:
         return []
     found = _troubles(now)
@@ -56,7 +58,7 @@ def of(session: TrainingSession, round_: Round | None, *, now: datetime) -> list
     else:
         everyone = rounds.pool(now)
         found += _of_opening(session, everyone, now) if round_ is None else []
-        found += _of_left_out(session, round_, everyone.of(session), now)
+        found += _of_left_out(session, round_, everyone.of(session, round_.kind if round_ else None), now)
     return found
 
 
@@ -64,6 +66,7 @@ LEFT_OUT = {
     rounds.Why.WORKLOAD: "it told another version of the workload",
     rounds.Why.EXAMPLES: "it told that it has no example for it",
     rounds.Why.GAVE_UP: "it gave up in an earlier try of this round",
+    rounds.Why.KIND: "its agent does not do this kind of work",
 }
 
 
@@ -114,7 +117,7 @@ def _of_pause(session: TrainingSession, round_: Round | None) -> Reason:
 
 
 def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
-    schedule, tally = schedules.of(session), rounds.tally(round_)
+    schedule, tally = rounds.schedule_of(round_), rounds.tally(round_)
     if round_.status == RoundStatus.AGGREGATING:
         all_ = tally.reported + round_.late_seats.count()
         return _because("aggregating", f"{_updates(all_)} the model of round {round_.number}.")
@@ -122,7 +125,9 @@ def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
     still = sorted(open_, key=lambda seat: seat.client.name)
     left = max(0, round((round_.deadline - now).total_seconds()))
     reported, needed = schedule.counted(tally), session.quorum
-    if reported < needed:
+    if round_.kind != WorkKind.TRAIN:
+        state = f"The sites measure model {round_.base_model}; {phrases.clients_are(reported)} done"
+    elif reported < needed:
         state = f"{reported} of {needed} needed updates {'is' if reported == 1 else 'are'} in"
     else:
         state = f"The quorum of {needed} is reached; more updates make a better model"

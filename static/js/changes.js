@@ -22,6 +22,7 @@ const CHANGES = new Map([
   ["seat", AT_WORK],
   ["update", AT_WORK],
   ["round", [...MODEL, "clients-changed"]],
+  ["evaluation", [...MODEL, "clients-changed"]],
   ["model", MODEL],
   ["session", [...MODEL, "clients-changed"]],
   ["client", ["round-changed", "overview-changed", "clients-changed"]],

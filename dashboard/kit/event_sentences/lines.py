@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.kit import formats
-from dashboard.kit.event_sentences import clients, models, rounds, seats, server, sessions
+from dashboard.kit.event_sentences import clients, evaluations, models, rounds, seats, server, sessions
 from dashboard.kit.event_sentences.parts import Payload, Say, Sayings
 from federation.models import Event, LogEntry, ServerEvent
 
@@ -19,6 +19,7 @@ K = Event.Kind
 PROBLEMS = (
     K.SESSION_FAILED,
     K.ROUND_FAILED,
+    K.EVALUATION_FAILED,
     K.SEAT_DROPPED,
     K.SEAT_FAILED,
     K.UPDATE_REJECTED,
@@ -28,6 +29,7 @@ PROBLEMS = (
 SAYINGS: Sayings = {
     **sessions.SAYINGS,
     **rounds.SAYINGS,
+    **evaluations.SAYINGS,
     **seats.SAYINGS,
     **models.SAYINGS,
     **clients.SAYINGS,

@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from dashboard.kit import formats, times
 from federation.fl import measures
+from federation.lifecycle import WorkKind
 
 Payload = Mapping[str, Any]
 Say = Callable[[Payload], SafeString]
@@ -27,6 +28,13 @@ def round_(p: Payload) -> SafeString:
     attempt = p.get("attempt") or 1
     again = f", try {attempt}" if attempt > 1 else ""
     return bold(f"Round {p.get('round', '?')}{again}")
+
+
+def which(p: Payload) -> str:
+    """'round 3', or 'the evaluation'."""
+    if "work" not in p:
+        return f"round {p.get('round', '?')}"
+    return "the evaluation" if p["work"] == WorkKind.EVALUATE else f"{p['work']} {p.get('round', '?')}"
 
 
 def by(p: Payload) -> SafeString:

@@ -62,9 +62,7 @@ def _round_cancelled(p: Payload) -> SafeString:
 
 def _extended(p: Payload) -> SafeString:
     by = formats.span(int(p.get("seconds") or 0))
-    return format_html(
-        "{} extended round {} by {}, to {}.", parts.by(p), p.get("round", "?"), by, parts.moment(p.get("deadline"))
-    )
+    return format_html("{} extended {} by {}, to {}.", parts.by(p), parts.which(p), by, parts.moment(p.get("deadline")))
 
 
 def _reopened(p: Payload) -> SafeString:
@@ -77,7 +75,8 @@ def _reopened(p: Payload) -> SafeString:
 
 
 def _finished(p: Payload) -> SafeString:
-    return format_html("{} finished round {} with the updates that were in.", parts.by(p), p.get("round", "?"))
+    what = "results" if "work" in p else "updates"
+    return format_html("{} finished {} with the {} that were in.", parts.by(p), parts.which(p), what)
 
 
 def _postponed(p: Payload) -> SafeString:

@@ -12,23 +12,24 @@ K = Event.Kind
 
 
 def _training(p: Payload) -> SafeString:
-    return format_html("{} took the work of round {}.", parts.client(p), p.get("round", "?"))
+    return format_html("{} took the work of {}.", parts.client(p), parts.which(p))
 
 
 def _dropped(p: Payload) -> SafeString:
-    return format_html("{} was dropped from round {}{}", parts.client(p), p.get("round", "?"), parts.reason(p))
+    return format_html("{} was dropped from {}{}", parts.client(p), parts.which(p), parts.reason(p))
 
 
 def _gave_up(p: Payload) -> SafeString:
-    return format_html("{} gave up round {}{}", parts.client(p), p.get("round", "?"), parts.reason(p))
+    return format_html("{} gave up {}{}", parts.client(p), parts.which(p), parts.reason(p))
 
 
 def _skipped(p: Payload) -> SafeString:
-    return format_html("{} skipped {} in round {}.", parts.by(p), parts.client(p), p.get("round", "?"))
+    return format_html("{} skipped {} in {}.", parts.by(p), parts.client(p), parts.which(p))
 
 
 def _received(p: Payload) -> SafeString:
-    results = parts.results(p.get("metrics"), {"train_": "", "val_": "own "})
+    told = p.get("metrics")
+    results = parts.all_results(told) if "work" in p else parts.results(told, {"train_": "", "val_": "own "})
     examples = formats.count(p.get("num_examples") or 0, "example")
     odd = protection.of_flags(p.get("flags"))
     rest = f", {results}" if results else ""
@@ -59,7 +60,7 @@ def _late(p: Payload) -> SafeString:
 def _metrics(p: Payload) -> SafeString:
     points = p.get("points") or ()
     if not points:
-        return format_html("{} is {} in round {}.", parts.client(p), p.get("phase", "at work"), p.get("round", "?"))
+        return format_html("{} is {} in {}.", parts.client(p), p.get("phase", "at work"), parts.which(p))
     names = formats.listed(sorted({str(point.get("name")) for point in points}))
     return format_html("{} sent {} of {}.", parts.client(p), formats.count(len(points), "point"), names)
 

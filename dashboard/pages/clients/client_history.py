@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from dashboard.kit import phases, statuses
 from dashboard.kit.statuses import Word
 from federation import parsing
-from federation.lifecycle import COUNTED, OPEN
+from federation.lifecycle import COUNTED, OPEN, WorkKind
 from federation.models import Client, Participation
 
 MOST_SESSIONS = 8  # of the newest, that its curves show
@@ -52,8 +52,8 @@ def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
 
 
 def turns(client: Client) -> QuerySet[Participation]:
-    """Its seats, the newest first."""
-    return client.seats.select_related("round__session").order_by("-pk")
+    """Its seats in training rounds, the newest first."""
+    return client.seats.filter(round__kind=WorkKind.TRAIN).select_related("round__session").order_by("-pk")
 
 
 def described(seats: Sequence[Participation]) -> list[Turn]:
@@ -71,7 +71,7 @@ TIMES = {"took": "Whole round", "trained": "Training", "sent": "Upload"}
 
 
 def open_seat(client: Client) -> Participation | None:
-    return turns(client).filter(status__in=OPEN).first()
+    return client.seats.filter(status__in=OPEN).select_related("round__session").order_by("-pk").first()
 
 
 def overlay(client: Client, *, now: datetime) -> dict[str, Any]:

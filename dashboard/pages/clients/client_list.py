@@ -12,7 +12,7 @@ from django.db.models import Count, F, Q, QuerySet, TextField, Window
 from django.db.models.functions import Cast, RowNumber
 
 from dashboard.kit.client_states import Bar, Place, places
-from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatStatus
+from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatStatus, WorkKind
 from federation.models import Client, Participation
 
 LAST = 14  # rounds that a client's bars show
@@ -45,8 +45,8 @@ def with_numbers(clients: Sequence[Client], *, now: datetime) -> list[Place]:
 
 
 def _finished(clients: Sequence[Client]) -> QuerySet[Participation]:
-    """Seats that say something about their client: not the open ones, nor those of a cancelled round."""
-    rows = Participation.objects.filter(client__in=clients)
+    """Training that says something about a client: not open seats, nor those of a cancelled round."""
+    rows = Participation.objects.filter(client__in=clients, round__kind=WorkKind.TRAIN)
     return rows.exclude(status__in=OPEN).exclude(round__status=RoundStatus.CANCELLED)
 
 

@@ -102,7 +102,7 @@ def _completed(sessions: Sequence[TrainingSession]) -> dict[int, int]:
 def _sent(sessions: Sequence[TrainingSession]) -> defaultdict[int, dict[int, int]]:
     """Bytes that the clients of each round sent and fetched, over all its tries."""
     rows = (
-        Participation.objects.filter(round__session__in=sessions)
+        Participation.objects.filter(round__session__in=sessions, round__kind=F("round__session__kind"))
         .order_by()
         .values(of=F("round__session"), number=F("round__number"))
         .annotate(up=Sum("num_bytes"), down=Sum("round__base_model__num_bytes", filter=Q(taken_at__isnull=False)))

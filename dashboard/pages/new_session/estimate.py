@@ -11,7 +11,7 @@ from django.conf import settings
 
 from federation.fl import options, workloads
 from federation.fl.options import OptionError
-from federation.lifecycle import COUNTED, Outcome
+from federation.lifecycle import COUNTED, Outcome, WorkKind
 from federation.models import GlobalModel, Participation, Round, TrainingSession
 from federation.session_settings import Spec
 
@@ -99,7 +99,9 @@ def _trains_alike(session: TrainingSession, spec: Spec) -> bool:
 
 
 def _rounds(sessions: Sequence[TrainingSession]) -> list[Round]:
-    done = Round.objects.filter(session__in=sessions, outcome=Outcome.MODEL).exclude(closed_at=None)
+    done = Round.objects.filter(session__in=sessions, kind=WorkKind.TRAIN, outcome=Outcome.MODEL).exclude(
+        closed_at=None
+    )
     return list(done.select_related("session").order_by("-pk")[:PAST])
 
 

@@ -54,7 +54,8 @@ class Running:
 def live(now: datetime) -> list[Running]:
     sessions = list(TrainingSession.objects.filter(status__in=LIVE).order_by("pk")[:MOST_RUNNING])
     models = models_of(sessions)
-    rounds = {r.session_id: r for r in Round.objects.filter(session__in=sessions, status__in=ACTIVE)}
+    active = Round.objects.filter(session__in=sessions, kind=F("session__kind"), status__in=ACTIVE)
+    rounds = {round_.session_id: round_ for round_ in active}
     seats: defaultdict[int, list[Participation]] = defaultdict(list)
     for seat in lanes.seats(rounds.values()):
         seats[seat.round_id].append(seat)
@@ -86,8 +87,8 @@ def _lately(session: TrainingSession) -> list[float]:
 
 
 def _told(payload: object) -> list[dict[str, Any]]:
-    """The points of one report."""
-    points = payload.get("points") if isinstance(payload, dict) else None
+    """The points of one report about training: others name their kind of work."""
+    points = payload.get("points") if isinstance(payload, dict) and "work" not in payload else None
     return [point for point in points if isinstance(point, dict)] if isinstance(points, list) else []
 
 

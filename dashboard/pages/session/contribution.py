@@ -119,7 +119,7 @@ def _level(share: float) -> int:
 
 def labels(session: TrainingSession) -> Heat:
     """Examples of each label by client, as far as the sites share them; shaded by the share within the client."""
-    asked = Participation.objects.filter(round__session=session).values("client")
+    asked = Participation.objects.filter(round__session=session, round__kind=session.kind).values("client")
     clients = list(Client.objects.filter(pk__in=asked).order_by("ordinal"))
     told = {client.pk: infos.of(client.info) for client in clients}
     others = {pk for pk, info in told.items() if _is_of_another(info, session.workload)}
@@ -204,7 +204,7 @@ def _short(value: float) -> str:
 
 def by_round(session: TrainingSession, measure: str) -> Heat:
     """One measure of the updates of the newest rounds, as they were aggregated."""
-    rounds = list(session.round_set.filter(outcome=Outcome.MODEL).order_by("-number")[:MOST_ROUNDS])[::-1]
+    rounds = list(session.own_rounds.filter(outcome=Outcome.MODEL).order_by("-number")[:MOST_ROUNDS])[::-1]
     seats = Participation.objects.filter(Q(status=SeatStatus.AGGREGATED), round__in=rounds).select_related("client")
     values: dict[Client, dict[int, float]] = {}
     for seat in seats.order_by("client__ordinal"):

@@ -107,7 +107,7 @@ NAMES = """
 WITH RECURSIVE found(seat, name) AS (
     SELECT seat.id, (SELECT MIN(name) FROM federation_metric WHERE participation_id = seat.id)
     FROM federation_participation seat JOIN federation_round ON federation_round.id = seat.round_id
-    WHERE federation_round.session_id = %s
+    WHERE federation_round.session_id = %s AND federation_round.kind = %s
     UNION ALL
     SELECT seat, (SELECT MIN(m.name) FROM federation_metric m WHERE m.participation_id = seat AND m.name > found.name)
     FROM found WHERE name IS NOT NULL
@@ -119,14 +119,14 @@ SELECT DISTINCT name FROM found WHERE name IS NOT NULL ORDER BY name
 def _names(session: TrainingSession) -> list[str]:
     """A look into the index for each seat and name: to count a million points takes 0.4 s."""
     with connection.cursor() as cursor:
-        cursor.execute(NAMES, [session.pk])
+        cursor.execute(NAMES, [session.pk, session.kind])
         return [name for (name,) in cursor.fetchall()]
 
 
 def _newest(session: TrainingSession) -> dict[int, Participation]:
     """Seats by key; where a client sat in several attempts of a round, the last one's."""
     rows = (
-        Participation.objects.filter(round__session=session)
+        Participation.objects.filter(round__session=session, round__kind=session.kind)
         .select_related("client", "round")
         .order_by("round__number", "round__attempt", "seat")
     )

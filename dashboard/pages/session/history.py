@@ -93,8 +93,8 @@ def of(session: TrainingSession, *, rows: int = ROWS, opened: int | None = None)
     best = choosing.best([model for model in models if model.version], by)
     columns = charts.measured(models, by)[:MOST_COLUMNS]
     shown = models[:rows]
-    past = list(session.round_set.order_by("-number", "-attempt")[: rows + 1])
-    more = session.round_set.count() - rows if len(past) > rows else 0
+    past = list(session.own_rounds.order_by("-number", "-attempt")[: rows + 1])
+    more = session.own_rounds.count() - rows if len(past) > rows else 0
     updates = _updates(Q(round__model__in=shown, status=SeatStatus.AGGREGATED), "round__model")
     late = _updates(Q(counted_in__model__in=shown), "counted_in__model")
     versions = [

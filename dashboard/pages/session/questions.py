@@ -39,7 +39,7 @@ def cancelling(session: TrainingSession) -> dict[str, object]:
 def deleting(session: TrainingSession) -> dict[str, object]:
     counts = {
         "model": session.models.count(),
-        "round": session.round_set.count(),
+        "round": session.own_rounds.count(),
         "point": session.metric_points.count(),
     }
     numbers = [formats.count(number, noun) for noun, number in counts.items() if number]

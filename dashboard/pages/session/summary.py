@@ -11,7 +11,7 @@ from django.db.models import F, Q, Sum
 
 from dashboard.kit.progress import STRIP, Progress
 from federation.fl.measures import Measure
-from federation.lifecycle import ACTIVE, Outcome, SessionStatus
+from federation.lifecycle import ACTIVE, MADE, SessionStatus
 from federation.models import GlobalModel, Participation, TrainingSession
 from federation.services.models import choosing
 
@@ -74,14 +74,14 @@ def of(session: TrainingSession, *, now: datetime) -> Summary:
 
 
 def _progress(session: TrainingSession) -> Progress:
-    made = session.round_set.filter(outcome=Outcome.MODEL)
+    made = session.own_rounds.filter(outcome__in=MADE)
     shown = list(made.values_list("number", flat=True)) if session.rounds <= STRIP else []
     return Progress(session, len(shown) or made.count(), session.last_round(), frozenset(shown))
 
 
 def _median(session: TrainingSession) -> float | None:
     """Of the last completed rounds, from opening to the new model."""
-    rows = session.round_set.filter(outcome=Outcome.MODEL).order_by("-number")
+    rows = session.own_rounds.filter(outcome__in=MADE).order_by("-number")
     spans = rows.annotate(took=F("closed_at") - F("opened_at")).values_list("took", flat=True)[:30]
     found = [span.total_seconds() for span in spans]
     return statistics.median(found) if found else None

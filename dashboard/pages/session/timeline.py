@@ -155,7 +155,7 @@ class Timeline:
 
 def of(session: TrainingSession, upto: int | None = None) -> Timeline | None:
     """Up to 20 closed rounds that end with the one whose id is `upto`, or with the newest."""
-    closed = session.round_set.exclude(closed_at=None).order_by("-pk")
+    closed = session.own_rounds.exclude(closed_at=None).order_by("-pk")
     found = list((closed.filter(pk__lte=upto) if upto else closed)[: ROUNDS + 1])
     if not found:
         return None

@@ -66,7 +66,8 @@ def of(session: TrainingSession, round_: Round | None) -> Versions | None:
     """None for a session whose seats all end with their round. round_: the newest one."""
     if round_ is None or round_.base_model is None or not schedules.of(session).goes_on():
         return None
-    rows = Participation.objects.filter(round__session=session, status__in=OPEN).select_related("client", "round")
+    own = Participation.objects.filter(round__session=session, round__kind=session.kind, status__in=OPEN)
+    rows = own.select_related("client", "round")
     newest = round_.base_model.version
     workers = [Worker(seat, max(0, newest - seat.base_version)) for seat in rows.order_by("-base_version", "seat")]
     joined = session.schedule in schedules.JOINED
@@ -75,7 +76,7 @@ def of(session: TrainingSession, round_: Round | None) -> Versions | None:
 
 def _bars(session: TrainingSession, newest: int) -> list[Bar]:
     """The updates in the newest versions, by staleness. An update of its own round's is not behind."""
-    made = Participation.objects.filter(round__session=session).annotate(
+    made = Participation.objects.filter(round__session=session, round__kind=session.kind).annotate(
         made=Case(When(counted_in=None, then=F("round__number")), default=F("counted_in__number"))
     )
     recent = made.filter(made__lte=newest, made__gt=newest - ROUNDS).exclude(norm=None)

@@ -1,6 +1,6 @@
 """What goes over the wire as JSON. Requests refuse members they don't know."""
 
-from federation.api.schemas.agents import Enrolled, Enrolment, Failure, LogLines, Progress, Telling, Told
+from federation.api.schemas.agents import Enrolled, Enrolment, Failure, LogLines, Progress, Result, Telling, Told
 from federation.api.schemas.common import Empty, Page, Paging
 from federation.api.schemas.operators import (
     ClientChange,
@@ -11,10 +11,13 @@ from federation.api.schemas.operators import (
     MetricOut,
     MetricPaging,
     ModelOut,
+    NewEvaluation,
     NewInvitation,
     NewSession,
+    NewSessionOfAnyKind,
     Reissue,
     RoundOut,
+    RoundPaging,
     SessionOut,
     Skip,
 )
@@ -34,12 +37,16 @@ __all__ = [
     "MetricPaging",
     "ModelOut",
     "NewInvitation",
+    "NewEvaluation",
     "NewSession",
+    "NewSessionOfAnyKind",
     "Page",
     "Paging",
     "Progress",
     "Reissue",
+    "Result",
     "RoundOut",
+    "RoundPaging",
     "SessionOut",
     "Skip",
     "Telling",

@@ -17,9 +17,11 @@ from pydantic import (
 
 from federation.api.schemas.common import Measure, Sentences, Storable, Strict, in_utc
 from federation.models import Phase
+from federation.services import info as infos
 
 MAX_POINTS = 10_000  # in one progress call
 MAX_SECONDS = 31_536_000  # of one phase
+MAX_MEASURES, MAX_COUNTS = 1_000, 100  # names in one result
 
 
 class Enrolment(Strict):
@@ -67,6 +69,14 @@ class Progress(Plain):
     metrics: Annotated[list[MetricPoint], Field(max_length=MAX_POINTS)] = []
     timings: Timings | None = None
     sent_at: Annotated[datetime, AfterValidator(in_utc)] | None = None
+
+
+class Result(Plain):
+    """What a client measured. counts: integers, or lists of them; they add up over clients."""
+
+    num_examples: Annotated[int, Field(strict=True, ge=1, le=infos.MOST_COUNT)]
+    metrics: Annotated[dict[Measure, FiniteFloat | None], Field(max_length=MAX_MEASURES)]
+    counts: Annotated[dict[Measure, Any], Storable, Field(max_length=MAX_COUNTS)] = {}
 
 
 class Failure(Strict):

@@ -6,13 +6,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    RootModel,
+    StrictBool,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from federation.api.schemas import settings
-from federation.api.schemas.common import Id, Paging, Strict, Tags, Whole, within
+from federation.api.schemas.common import Id, Paging, Storable, Strict, Tags, Whole, within
 from federation.services import rounds
 from federation.services.clients import invitations
+from federation.session_settings import ROUND_SECONDS, SETTINGS
+from federation.setting_kinds import limits
 
 Expiry = Annotated[Whole, within((1, invitations.MAX_SECONDS))]
 if TYPE_CHECKING:
@@ -27,6 +38,46 @@ else:
 
 class NewSession(Settings):  # without a docstring, which the document would show
     start: StrictBool = True
+
+
+def _trains(kind: str) -> str:
+    if kind != "train":
+        raise PydanticCustomError("kind", "Choose train or evaluate")
+    return kind
+
+
+class NewTraining(NewSession):
+    kind: Annotated[str, AfterValidator(_trains), Field(json_schema_extra={"enum": ["train"]})] = "train"
+
+
+class NewEvaluation(Strict):
+    """A session that has one stored model measured by sites. `initial_model` is the model's digest.
+
+    Without `client_ids` every client is asked that is online and evaluates. Without a name it gets one.
+    """
+
+    kind: Literal["evaluate"]
+    initial_model: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    client_ids: Annotated[list[Id], Field(max_length=10_000)] = []
+    name: Annotated[str, StringConstraints(max_length=100), Storable] = ""
+    round_seconds: Annotated[Whole, within(limits(SETTINGS["round_seconds"]))] = ROUND_SECONDS
+    start: StrictBool = True
+
+
+def _kind(given: Any) -> str:
+    kind = given.get("kind") if isinstance(given, dict) else getattr(given, "kind", None)
+    return "evaluation" if kind == "evaluate" else "training"
+
+
+class NewSessionOfAnyKind(
+    RootModel[
+        Annotated[
+            Annotated[NewTraining, Tag("training")] | Annotated[NewEvaluation, Tag("evaluation")],
+            Discriminator(_kind),
+        ]
+    ]
+):
+    """What to train, or what to evaluate: `kind` decides."""
 
 
 class Extension(Strict):
@@ -85,6 +136,9 @@ class Waiting(Schema):
 
 class SessionOut(ShownSettings):
     id: str
+    kind: str
+    initial_model: str | None
+    client_ids: list[str]
     status: str
     reason: str
     completed_rounds: int
@@ -121,14 +175,18 @@ class SeatOut(Schema):
 
 
 class RoundOut(Schema):
+    kind: str
     number: int
     attempt: int
     status: str
+    outcome: str | None
     reason: str
     reason_code: str | None
     reason_args: dict[str, Any]
     opened_at: datetime
     closed_at: datetime | None
+    metrics: dict[str, Any]
+    errors: dict[str, Any]
     participations: list[SeatOut]
 
 
@@ -168,6 +226,12 @@ class ClientOut(Schema):
     enabled: bool
     num_examples: int | None
     tags: list[str]
+
+
+class RoundPaging(Paging):
+    """`kind` is the kind of work; without it, what the session is for."""
+
+    kind: Annotated[str, StringConstraints(max_length=12), Storable] | None = None
 
 
 class MetricPaging(Paging):

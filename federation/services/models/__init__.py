@@ -1,6 +1,5 @@
 """Global models: made, measured, described by people, noted where their files are damaged."""
 
-from federation.services.models.buffers import has_float_buffers
 from federation.services.models.evaluation import record_evaluation, request_missing
 from federation.services.models.initial import adopt, fail_initial, lacks_initial, publish_initial, request_initial
 from federation.services.models.notes import MAX_NOTE, note, tag, untag
@@ -9,7 +8,6 @@ __all__ = [
     "MAX_NOTE",
     "adopt",
     "fail_initial",
-    "has_float_buffers",
     "lacks_initial",
     "note",
     "publish_initial",

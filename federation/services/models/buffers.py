@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from federation import storage
 from federation.errors import Conflict
 from federation.fl import roles, weights
-from federation.fl.weights import FLOATS, WeightsError
-from federation.models import GlobalModel, TrainingSession
+from federation.fl.weights import WeightsError
+from federation.models import GlobalModel
 from federation.services.models import damage
 
 
@@ -28,17 +27,3 @@ def of_model(model: GlobalModel) -> Sequence[str]:
         raise Conflict(
             f"The file of model {model} is damaged and is being made again. Try again in a minute."
         ) from None
-
-
-def has_float_buffers(session: TrainingSession, base: GlobalModel) -> bool:
-    """Whether an encoding could round one of the session's buffers. True if the model's file cannot be read now."""
-    try:
-        return not _floats(base.digest).isdisjoint(session.buffers or ())
-    except (OSError, WeightsError):
-        return True
-
-
-@lru_cache(maxsize=16)  # asked for each seat of a round; a digest's tensors never change
-def _floats(digest: str) -> frozenset[str]:
-    with storage.local(digest) as file:
-        return frozenset(name for name, each in weights.read_header(file).tensors.items() if each.dtype in FLOATS)

@@ -18,7 +18,7 @@ from federation.compiled import Rows
 from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import roles, weights, workloads
-from federation.lifecycle import LIVE, SessionStatus
+from federation.lifecycle import LIVE, Origin, SessionStatus
 from federation.models import Event, GlobalModel, TrainingSession
 from federation.services import steps
 from federation.services.models import buffers, building
@@ -28,18 +28,19 @@ log = logging.getLogger(__name__)
 _any_model = Rows(lambda session: GlobalModel.objects.filter(session=session).order_by().values_list("pk")[:1], int)
 
 
-def adopt(session: TrainingSession, source: GlobalModel) -> GlobalModel:
+def adopt(session: TrainingSession, source: GlobalModel, *, with_slots: bool = True) -> GlobalModel:
     """Begin a session with another session's model: the same file, the same digest. Call inside a transaction.
 
-    With the same strategy it takes the optimizer's state along, if that is still there.
+    with_slots: with the same strategy it takes the optimizer's state along, if that is still there.
     """
-    same = session.strategy == source.session.strategy
+    same = with_slots and session.strategy == source.session.strategy
     slots = source.slots_digest if same and source.slots_digest and storage.exists(source.slots_digest) else ""
     return _publish_initial(
         session,
         source.digest,
         source.num_bytes,
         buffers.of_model(source),
+        origin=Origin.ADOPTED,
         parent=source,
         slots_digest=slots,
         metrics=source.metrics,
@@ -129,7 +130,8 @@ def publish_initial(
     has_test = workloads.get(session.workload).needs_torch
     try:
         with transaction.atomic():
-            _publish_initial(session, digest, num_bytes, found, evaluated_at=None if has_test else now)
+            times = {"evaluated_at": None if has_test else now}
+            _publish_initial(session, digest, num_bytes, found, origin=Origin.SEED, **times)
     except IntegrityError:
         log.info("session %s has its initial model already", session_id)
 

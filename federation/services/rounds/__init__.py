@@ -11,6 +11,7 @@ from federation.services.rounds.publishing import federated_metrics, publish
 from federation.services.rounds.steering import MAX_EXTENSION_SECONDS, extend, finish, not_yet, skip
 from federation.services.rounds.stopping import awaited
 from federation.services.rounds.tallying import of as tally
+from federation.services.rounds.tallying import schedule_of
 from federation.services.rounds.withdrawing import withdraw
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "reopen",
     "ready",
     "rests",
+    "schedule_of",
     "skip",
     "tally",
     "turns",

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from federation.fl import workloads
 from federation.lifecycle import OPEN, SessionStatus
 from federation.models import Client, Participation, ServedWorkload, TrainingSession
+from federation.work import KINDS
 
 
 class Why(StrEnum):
@@ -20,6 +21,7 @@ class Why(StrEnum):
     WORKLOAD = "workload"  # it told another digest of the session's workload
     EXAMPLES = "examples"  # it told that it has no example for it
     GAVE_UP = "gave_up"  # in an earlier try of this round
+    KIND = "kind"  # its agent does not do this kind of work
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,14 @@ class Pool:
     def online(self) -> int:
         return len(self.clients)
 
-    def of(self, session: TrainingSession) -> Pool:
-        """The part of it that a session may ask in its next round. Who works for it already is not in it."""
+    def of(self, session: TrainingSession, kind: str | None = None) -> Pool:
+        """The part of it that a session may ask in its next round. Who works for it already is not in it.
+
+        kind: of work, if that is not the session's own.
+        """
         meant = [client for client in self.clients if _is_meant(client, session)]
         others = [client for client in meant if session.pk is None or self.works_for.get(client.pk) != session.pk]
-        whys = {client.pk: self._why_not(client, session) for client in others}
+        whys = {client.pk: self._why_not(client, session, kind or session.kind) for client in others}
         able = [client for client in others if whys[client.pk] is None]
         free = {client.pk for client in self.free}
         return Pool(
@@ -66,8 +71,10 @@ class Pool:
             left_out=[LeftOut(client, why) for client in others if (why := whys[client.pk])],
         )
 
-    def _why_not(self, client: Client, session: TrainingSession) -> Why | None:
-        """What a client told that leaves it out. One that told nothing is taken to be able."""
+    def _why_not(self, client: Client, session: TrainingSession, kind: str) -> Why | None:
+        """What a client told that leaves it out. One that told nothing is taken to be able to train."""
+        if KINDS[kind].is_told and kind not in client.kinds:
+            return Why.KIND
         told = self.told.get((client.pk, session.workload))
         if (
             told is not None
@@ -91,7 +98,7 @@ def pool(now: datetime, workload: str = "") -> Pool:
     counted = ServedWorkload.objects.filter(client=OuterRef("pk"), num_examples__isnull=False)
     clients = (
         Client.objects.online(now)
-        .only("name", "tags")
+        .only("name", "tags", "kinds")
         .annotate(
             works_for=Subquery(open_seat.values("round__session_id")[:1]),
             is_empty=Q(num_examples=0) & ~Exists(counted),

@@ -1,4 +1,4 @@
-"""The ends of a round and what follows: it is aggregated, failed or cancelled; its session continues or ends."""
+"""The ends of a round: it is aggregated, completed with numbers, failed or cancelled."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from federation import events, reasons, schedules
+from federation import events, reasons, schedules, work
 from federation.fl import early_stop
 from federation.lifecycle import (
     ACTIVE,
     LIVE,
+    MADE,
     OPEN,
     Outcome,
     RoundFailure,
@@ -24,10 +25,11 @@ from federation.lifecycle import (
 from federation.models import Event, Participation, Round, TrainingSession
 from federation.reasons import Reason, Trouble
 from federation.services import seats, server
-from federation.services.rounds import stopping, tallying
-from federation.services.rounds.moves import move
+from federation.services.rounds import completing, measuring, numbers, stopping, tallying
+from federation.services.rounds.moves import entry, move
 from federation.services.rounds.opening import next_try, next_try_at
 from federation.services.seats import late
+from federation.work import Answer, Failed, Numbers
 
 Payload = dict[str, Any]
 
@@ -47,12 +49,12 @@ def close(round_: Round, *, now: datetime) -> bool:
             return _postpone(locked, now)
         if to == RoundStatus.AGGREGATING:
             why = reasons.DEADLINE if now >= locked.deadline else reasons.ROUND_CLOSED
-            return collect(locked, reason=why, now=now)
+            return conclude(locked, reason=why, now=now)
         return fail(locked, reason=_missed(locked), now=now)
 
 
 def _verdict(round_: Round, now: datetime) -> RoundStatus | None:
-    return schedules.of(round_.session).verdict(tallying.of(round_), deadline=round_.deadline, now=now)
+    return tallying.schedule_of(round_).verdict(tallying.of(round_), deadline=round_.deadline, now=now)
 
 
 def _postpone(round_: Round, now: datetime) -> bool:
@@ -69,10 +71,11 @@ def _missed(round_: Round) -> Reason:
     withdrawn = round_.seats.filter(withdrawn=True).order_by("client__name")
     return reasons.quorum_missed(
         round_.tally()["reported"],
-        round_.session.quorum,
+        tallying.schedule_of(round_).needed,
         at_deadline=round_.seats.filter(status__in=OPEN).exists(),
         withdrawn=list(withdrawn.values_list("client__name", flat=True)),
         troubles=_troubles(round_),
+        of=reasons.UPDATE if work.of(round_).answer == Answer.UPDATE else reasons.RESULT,
     )
 
 
@@ -82,6 +85,18 @@ def _troubles(round_: Round) -> list[Trouble]:
     codes = {SeatStatus.FAILED.value: SeatReason.CLIENT_FAILED}
     rows = found.order_by("seat").values_list("client__name", "status", "reason")
     return [Trouble(name, codes.get(status, SeatReason.REJECTED), reason) for name, status, reason in rows]
+
+
+@transaction.atomic
+def conclude(round_: Round, *, reason: Reason, now: datetime) -> bool:
+    """Take in no more answers, and make of them what the round is for. False if someone moved it first."""
+    answered = round_.seats.filter(status=SeatStatus.REPORTED).select_related("client").order_by("seat")
+    match work.of(round_).conclude(round_, answered):
+        case Failed(why):
+            return fail(round_, reason=why, now=now)
+        case Numbers() as found:
+            return numbers.keep(round_, found, reason=reason, now=now)
+    return collect(round_, reason=reason, now=now)
 
 
 @transaction.atomic
@@ -101,52 +116,51 @@ def _ending(round_: Round) -> QuerySet[Participation]:
     """
     session = round_.session
     if round_.number >= session.rounds:
-        return _seats_of(session)
+        return completing.seats_of(session)
     if schedules.of(session).goes_on():
         return round_.seats.exclude(status=SeatStatus.TRAINING, reason="")
     return round_.seats.all()
 
 
-def _seats_of(session: TrainingSession) -> QuerySet[Participation]:
-    return Participation.objects.filter(round__session=session)
-
-
 @transaction.atomic
 def fail(round_: Round, *, reason: Reason, now: datetime, lease_token: str | None = None) -> bool:
-    """End a round without a model. The session's setting decides: try again, skip it, or fail the session."""
+    """End a round that makes nothing. The session's setting decides: try again, skip it, or fail the session.
+
+    The session does not fail with a round of another kind than its own.
+    """
     guard = {} if lease_token is None else {"lease_token": lease_token}
-    again, skipped = (round_.on_failure == one for one in (RoundFailure.RETRY, RoundFailure.SKIP))
+    beside = round_.kind != round_.session.kind
+    again, skipped = (not beside and round_.on_failure == one for one in (RoundFailure.RETRY, RoundFailure.SKIP))
     outcome = Outcome.SKIPPED if skipped else Outcome.NOTHING
     if not move(round_, RoundStatus.FAILED, guard=guard, outcome=outcome, closed_at=now, **reason.fields):
         return False
     session = round_.session
-    ends = not again and (not skipped or round_.number >= session.rounds)
-    seats.drop(_seats_of(session) if ends else round_.seats.all(), reason=reasons.ROUND_FAILED, closing=True)
-    where: Payload = {"round": round_.number, "attempt": round_.attempt}
-    events.record(session.pk, Event.Kind.ROUND_FAILED, **where, **reason.fields, retried=again, skipped=skipped)
+    ends = not beside and not again and (not skipped or round_.number >= session.rounds)
+    dropped = completing.seats_of(session) if ends else round_.seats.all()
+    seats.drop(dropped, reason=reasons.ROUND_FAILED, closing=True)
+    told = entry(round_, Event.Kind.ROUND_FAILED, **reason.fields, retried=again, skipped=skipped)
+    if beside:
+        events.record_all(session.pk, [told, *completing.after(round_, now)])
+        return True
+    events.record_all(session.pk, [told])
     if skipped:
         _skip(round_, now)
     elif again:
         TrainingSession.objects.filter(pk=session.pk).update(idle_since=next_try_at(round_, now))
     else:
         times = "once" if round_.attempt == 1 else f"{round_.attempt} times"
-        _fail_session(session, f"Round {round_.number} failed {times}. The last time: {reason.sentence}", now)
+        which = f"{round_.label.capitalize()} failed {times}. The last time: {reason.sentence}"
+        completing.fail_session(session, which, now)
     return True
 
 
 def _skip(round_: Round, now: datetime) -> None:
     """Go on with the next number from the last model. A session none of whose rounds made one has failed."""
     session = round_.session
-    if not session.round_set.filter(outcome=Outcome.MODEL).exists() and session.rounds <= round_.number:
-        _fail_session(session, "Every round failed and was skipped, so that there is no model to keep.", now)
-    elif complete_or_go_on(round_, now):
+    if not session.own_rounds.filter(outcome__in=MADE).exists() and session.rounds <= round_.number:
+        completing.fail_session(session, "Every round failed and was skipped, so that there is no model to keep.", now)
+    elif completing.complete_or_go_on(round_, now):
         events.record(session.pk, Event.Kind.SESSION_COMPLETED, rounds=round_.number)
-
-
-def _fail_session(session: TrainingSession, reason: str, now: datetime) -> None:
-    fields = {"status": SessionStatus.FAILED, "reason": reason, "ended_at": now, "idle_since": None}
-    if TrainingSession.objects.filter(pk=session.pk, status__in=LIVE).update(**fields):
-        events.record(session.pk, Event.Kind.SESSION_FAILED, reason=reason)
 
 
 @transaction.atomic
@@ -164,21 +178,28 @@ def fail_unopened(session: TrainingSession, sentence: str, *, now: datetime) -> 
         return False
     number, attempt = following
     times = {"opened_at": now, "deadline": now}
-    round_ = Round.objects.create(session=session, number=number, attempt=attempt, base_model=base, **times)
+    round_ = Round.objects.create(
+        session=session, kind=session.kind, number=number, attempt=attempt, base_model=base, **times
+    )
     return fail(round_, reason=reasons.internal(sentence), now=now)
 
 
 @transaction.atomic
 def give_up(session: TrainingSession, *, reason: Reason, now: datetime) -> None:
-    """Fail the open round and the session: what they stand on is lost, so that trying again would not help."""
-    round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
+    """Fail the open round and the session: what they stand on is lost, so that trying again would not help.
+
+    A session that has trained all its rounds does not fail.
+    """
+    round_ = Round.objects.select_for_update(of=("self",)).filter(session=session, status__in=ACTIVE).first()
+    if round_ is not None and round_.kind != session.kind:
+        fail(round_, reason=reason, now=now)
+        return
     ends = {"outcome": Outcome.NOTHING, "closed_at": now, **reason.fields}
     failed = round_ is not None and move(round_, RoundStatus.FAILED, **ends)
-    seats.drop(_seats_of(session), reason=reasons.ROUND_FAILED, closing=True)
+    seats.drop(completing.seats_of(session), reason=reasons.ROUND_FAILED, closing=True)
     if round_ is not None and failed:
-        where: Payload = {"round": round_.number, "attempt": round_.attempt}
-        events.record(session.pk, Event.Kind.ROUND_FAILED, **where, **reason.fields, retried=False)
-    _fail_session(session, reason.sentence, now)
+        events.record_all(session.pk, [entry(round_, Event.Kind.ROUND_FAILED, **reason.fields, retried=False)])
+    completing.fail_session(session, reason.sentence, now)
 
 
 @transaction.atomic
@@ -187,10 +208,9 @@ def cancel_active(session: TrainingSession, *, now: datetime) -> None:
     round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
     ends = {"outcome": Outcome.NOTHING, "closed_at": now, **reasons.CANCELLED.fields}
     cancelled = round_ is not None and move(round_, RoundStatus.CANCELLED, **ends)
-    seats.drop(_seats_of(session), reason=reasons.SESSION_CANCELLED)
+    seats.drop(completing.seats_of(session), reason=reasons.SESSION_CANCELLED)
     if round_ is not None and cancelled:
-        where: Payload = {"round": round_.number, "attempt": round_.attempt}
-        events.record(session.pk, Event.Kind.ROUND_CANCELLED, **where, **reasons.CANCELLED.fields)
+        events.record_all(session.pk, [entry(round_, Event.Kind.ROUND_CANCELLED, **reasons.CANCELLED.fields)])
 
 
 @transaction.atomic
@@ -205,27 +225,14 @@ def stop_early(session: TrainingSession, *, now: datetime) -> bool:
     stop = stopping.by_server(session)
     if stop is None:
         return False
-    seats.drop(_seats_of(session), reason=reasons.SESSION_COMPLETED)
+    seats.drop(completing.seats_of(session), reason=reasons.SESSION_COMPLETED)
     # Whoever opens a round meanwhile changes `idle_since`.
-    idle = TrainingSession.objects.filter(pk=session.pk, status__in=LIVE, idle_since=session.idle_since)
-    if not idle.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None):
+    live = TrainingSession.objects.filter(pk=session.pk, status__in=LIVE)
+    if not live.filter(idle_since=session.idle_since).update(idle_since=None):
         transaction.set_rollback(True)
         return False
+    if measuring.begin(session, now):
+        return True
+    live.update(status=SessionStatus.COMPLETED, ended_at=now)
     events.record(session.pk, Event.Kind.SESSION_COMPLETED, rounds=last.version, early_stop=stop)
     return True
-
-
-def complete_or_go_on(round_: Round, now: datetime, *, enough: bool = False) -> bool:
-    """Complete the session after its last round, or note since when it waits for the next. True if completed.
-
-    enough: it has learnt enough, however many rounds are left.
-    """
-    live = TrainingSession.objects.filter(pk=round_.session_id, status__in=LIVE)
-    # The number of rounds is compared in the database: more may have been added while this one was aggregated.
-    done = live if enough else live.filter(rounds__lte=round_.number)
-    if done.exists():  # seats are locked before the session
-        seats.drop(_seats_of(round_.session), reason=reasons.SESSION_COMPLETED)
-    completed = done.update(status=SessionStatus.COMPLETED, ended_at=now, idle_since=None)
-    if not completed:
-        live.update(idle_since=now)
-    return bool(completed)

@@ -49,7 +49,7 @@ class _Times:
 
 def suggested(session: TrainingSession) -> Suggestion | None:
     """What the slowest of the session's clients needs; None before anybody has reported three times."""
-    newest = session.round_set.exclude(closed_at=None).order_by("-pk").values_list("pk", flat=True)[:ROUNDS]
+    newest = session.own_rounds.exclude(closed_at=None).order_by("-pk").values_list("pk", flat=True)[:ROUNDS]
     found = [_of(client, times) for client, times in _times(list(newest)).items() if len(times.took) >= REPORTS]
     return max(found, key=lambda one: (one.seconds, one.median, one.client["name"]), default=None)
 

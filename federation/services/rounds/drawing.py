@@ -28,7 +28,7 @@ def _draw(session: TrainingSession, number: int, names: Sequence[str], count: in
 def who_gave_up(session: TrainingSession, number: int) -> set[int]:
     """The clients that gave up in this number, in whatever try."""
     failed = Participation.objects.filter(
-        round__session=session, round__number=number, status=SeatStatus.FAILED
+        round__session=session, round__kind=session.kind, round__number=number, status=SeatStatus.FAILED
     ).order_by()
     return set(failed.values_list("client_id", flat=True))
 

@@ -1,9 +1,12 @@
-"""The one move of a round from a status to another."""
+"""The one move of a round from a status to another, and how the log tells it."""
 
 from __future__ import annotations
 
-from federation.lifecycle import ROUND_MOVES, RoundStatus
-from federation.models import Round
+from collections.abc import Mapping
+from typing import Any
+
+from federation.lifecycle import ROUND_MOVES, RoundStatus, WorkKind
+from federation.models import Event, Round
 from federation.services.seats import late
 
 
@@ -23,3 +26,21 @@ def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None,
     for name, value in fields.items():
         setattr(round_, name, value)
     return True
+
+
+_EVALUATION: Mapping[Event.Kind, Event.Kind] = {
+    Event.Kind.ROUND_OPENED: Event.Kind.EVALUATION_OPENED,
+    Event.Kind.ROUND_COMPLETED: Event.Kind.EVALUATION_COMPLETED,
+    Event.Kind.ROUND_FAILED: Event.Kind.EVALUATION_FAILED,
+    Event.Kind.ROUND_CANCELLED: Event.Kind.EVALUATION_FAILED,
+}
+
+
+def entry(round_: Round, kind: Event.Kind, **more: Any) -> tuple[Event.Kind, dict[str, Any]]:
+    """What the log says of a round. Rounds that measure a model have kinds of their own and name the model."""
+    where: dict[str, Any] = {"round": round_.number, "attempt": round_.attempt}
+    if round_.kind == WorkKind.TRAIN:
+        return kind, where | more
+    base = round_.base_model
+    model = {"version": base.version, "digest": base.digest} if base else {}
+    return _EVALUATION.get(kind, kind), where | {"work": round_.kind, **model, **more}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -16,6 +17,7 @@ from federation.schedules import Crowd
 from federation.services import seats
 from federation.services.rounds import deadlines, drawing, joining, stopping
 from federation.services.rounds.candidates import Pool
+from federation.services.rounds.moves import entry
 from federation.services.seats import late
 
 
@@ -133,22 +135,15 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
         return False
     learnt = deadlines.learn(session)
     deadline = now + timedelta(seconds=session.round_seconds)
-    round_ = Round.objects.create(
-        session=session, number=number, attempt=attempt, base_model=base, opened_at=now, deadline=deadline
-    )
+    which = {"kind": session.kind, "number": number, "attempt": attempt}
+    round_ = Round.objects.create(session=session, base_model=base, opened_at=now, deadline=deadline, **which)
     if joined:
         seats.invite_for(round_, drawn, now=now, seconds=session.round_seconds)
     else:
         seats.invite(round_, drawn)
     late.take(round_)
-    events.record(
-        session.pk,
-        Event.Kind.ROUND_OPENED,
-        round=number,
-        attempt=attempt,
-        deadline=deadline.isoformat(),
-        quorum=session.quorum,
-        clients=[events.reference(client) for client in drawn],
-        **({"learnt": learnt.as_json()} if learnt else {}),
-    )
+    told: dict[str, Any] = {"deadline": deadline.isoformat(), "quorum": session.quorum}
+    told["clients"] = [events.reference(client) for client in drawn]
+    told |= {"learnt": learnt.as_json()} if learnt else {}
+    events.record_all(session.pk, [entry(round_, Event.Kind.ROUND_OPENED, **told)])
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +17,12 @@ from federation.fl.numbers import bounded
 from federation.lifecycle import Outcome, RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.services import seats
-from federation.services.models.choosing import declared
 from federation.services.rounds import leaving_out, stopping
-from federation.services.rounds.closing import complete_or_go_on
+from federation.services.rounds.completing import complete_or_go_on
 from federation.services.rounds.leaving_out import LeftOut
 from federation.services.rounds.moves import move
 from federation.services.seats import flags
+from federation.work.declared import declared
 
 Payload = dict[str, Any]
 MOST_MEASURES = 500  # of a model, those that most clients report first
@@ -51,7 +51,7 @@ def publish(
     clipped = _flag_clipped(counted, made)
     leaving_out.record(round_, left_out)
     federated = federated_metrics(own, declared(round_.session))  # late ones measured an older model
-    GlobalModel.objects.filter(pk=round_.base.pk).update(federated_metrics=federated)
+    federated = _keep_federated(round_.base, federated)
     work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
     if len(own) < len(counted):
         work["late"] = [seats.describe(seat) | {"staleness": seat.staleness} for seat in counted[len(own) :]]
@@ -70,6 +70,15 @@ def publish(
         entries.append((Event.Kind.SESSION_COMPLETED, done | ({"early_stop": stop} if stop else {})))
     events.record_all(round_.session_id, entries)
     return True
+
+
+def _keep_federated(base: GlobalModel, found: Mapping[str, float]) -> dict[str, float]:
+    """Keep what the clients measured of a model. What an evaluation found of it before stays. Returns all of it."""
+    rows = GlobalModel.objects.filter(pk=base.pk)
+    known = rows.values_list("federated_metrics", flat=True).first()
+    numbers = dict(found) | (known if isinstance(known, dict) else {})
+    rows.update(federated_metrics=numbers)
+    return numbers
 
 
 def _is_withdrawn(late: Sequence[Participation]) -> bool:

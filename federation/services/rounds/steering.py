@@ -9,24 +9,26 @@ from django.db.models import F
 
 from federation import events, reasons, schedules
 from federation.errors import Conflict, Invalid
-from federation.lifecycle import OPEN, RoundStatus
+from federation.lifecycle import OPEN, RoundStatus, WorkKind
 from federation.models import Event, Participation, Round, TrainingSession
 from federation.services import seats
 from federation.services.rounds import tallying
-from federation.services.rounds.closing import collect
+from federation.services.rounds.closing import conclude
+from federation.services.rounds.moves import entry
 
 MAX_EXTENSION_SECONDS = 2_592_000
+NO_RESULT = "Not yet: too few sites have reported their numbers."
 
 
 @transaction.atomic
 def finish(session: TrainingSession, *, by: str, now: datetime) -> None:
-    """Close the open round with the updates that are in. Raises Conflict if they are too few to make a model."""
+    """Close the open round with the updates or results that are in. Raises Conflict if they are too few."""
     round_ = _collecting(session)
     missing = tallying.missing(round_)
     if missing > 0:
-        raise Conflict(not_yet(session, missing))
-    if collect(round_, reason=reasons.finished(by), now=now):
-        events.record(session.pk, Event.Kind.ROUND_FINISHED, round=round_.number, attempt=round_.attempt, by=by)
+        raise Conflict(not_yet(session, missing) if round_.kind == WorkKind.TRAIN else NO_RESULT)
+    if conclude(round_, reason=reasons.finished(by), now=now):
+        events.record_all(session.pk, [entry(round_, Event.Kind.ROUND_FINISHED, by=by)])
 
 
 def not_yet(session: TrainingSession, missing: int) -> str:
@@ -47,15 +49,8 @@ def extend(session: TrainingSession, *, seconds: int, by: str) -> None:
         raise Conflict("The round closed just now.")
     timed = Participation.objects.filter(round__session=session, status__in=OPEN)
     timed.exclude(deadline=None).update(deadline=F("deadline") + timedelta(seconds=seconds))
-    events.record(
-        session.pk,
-        Event.Kind.ROUND_EXTENDED,
-        round=round_.number,
-        attempt=round_.attempt,
-        seconds=seconds,
-        deadline=deadline.isoformat(),
-        by=by,
-    )
+    told = entry(round_, Event.Kind.ROUND_EXTENDED, seconds=seconds, deadline=deadline.isoformat(), by=by)
+    events.record_all(session.pk, [told])
 
 
 def skip(session: TrainingSession, seat_id: int, *, by: str) -> None:
@@ -68,7 +63,7 @@ def skip(session: TrainingSession, seat_id: int, *, by: str) -> None:
 
 
 def _collecting(session: TrainingSession) -> Round:
-    round_ = session.active_round()
+    round_ = session.active_round(of_any_kind=True)
     if round_ is None:
         raise Conflict(f"{session.name} has no open round.")
     if round_.status != RoundStatus.COLLECTING:

@@ -37,6 +37,12 @@ def by_server(session: TrainingSession) -> dict[str, Any] | None:
     return _due(session, measure, _values(session.models.all(), "metrics", measure))
 
 
+def due(last: Round) -> dict[str, Any] | None:
+    """Why the session has learnt enough, decided once more after its last round."""
+    known = last.base.federated_metrics
+    return by_server(last.session) or by_clients(last, known if isinstance(known, dict) else {})
+
+
 def _values(models: Iterable[GlobalModel], of: str, measure: Measure) -> list[float]:
     """What is known of some models, by version."""
     known = (value(model, of, measure.name) for model in sorted(models, key=lambda model: model.version))

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from federation import schedules, storage
 from federation.lifecycle import ACTIVE, LIVE, FileStatus, LatePolicy, SeatStatus
-from federation.models import Participation, Round
+from federation.models import Participation, Round, TrainingSession
 from federation.services.seats import losses
 
 # Other work of the same client on the same round, in any of its tries, that counts or comes first.
@@ -42,7 +42,12 @@ def counts(seat: Participation) -> bool:
     session = seat.round.session
     joined = seat.went_on and session.schedule in schedules.JOINED
     may = not seat.withdrawn and not session.has_ended and (joined or session.late_policy == LatePolicy.NEXT_ROUND)
-    return may and not is_superseded(seat)
+    return may and not is_superseded(seat) and not _is_trained(session)
+
+
+def _is_trained(session: TrainingSession) -> bool:
+    """Whether only its last model is still to be measured, so that no round follows."""
+    return Round.objects.filter(session=session, status__in=ACTIVE).exclude(kind=session.kind).exists()
 
 
 def is_superseded(seat: Participation) -> bool:

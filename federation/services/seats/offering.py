@@ -57,7 +57,7 @@ _SEAT = (
 )
 
 
-_ROUND = ("number", "attempt", "status", "deadline", "session", "base_model")
+_ROUND = ("kind", "number", "attempt", "status", "deadline", "session", "base_model")
 
 
 _BASE = ("version", "digest", "num_bytes")

@@ -14,6 +14,7 @@ from threading import Lock
 
 from django.db.models import Sum
 
+from federation.lifecycle import WorkKind
 from federation.models import Metric, Participation
 
 SEAT_POINTS = 100_000
@@ -77,7 +78,8 @@ def account(seat: Participation) -> Account:
     with _lock:
         found = _accounts.get(key)
     if found is None or (found.seat_id == seat.pk and found.seat_points > seat.num_points):  # the seat was emptied
-        is_first = (seat.round.number, seat.round.attempt, seat.num_points) == (1, 1, 0)
+        first = (WorkKind.TRAIN, 1, 1, 0)
+        is_first = (seat.round.kind, seat.round.number, seat.round.attempt, seat.num_points) == first
         found = Account(all_points=0 if is_first else _before(seat))
     if found.seat_id != seat.pk:
         found.seat_id, found.seat_points, found.names = seat.pk, seat.num_points, _names(seat)

@@ -8,20 +8,20 @@ from pathlib import Path
 from django.db import transaction
 from django.db.models import F
 
-from federation import events, killpoints, reasons, storage
+from federation import events, killpoints, reasons, storage, work
 from federation.compiled import Select, Update
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
-from federation.fl import encodings, weights
 from federation.fl.defences import Defence, counted_examples
 from federation.fl.files import updates as wire
-from federation.lifecycle import OPEN, RoundStatus, SeatStatus
-from federation.models import Event, GlobalModel, Participation, Round
+from federation.lifecycle import OPEN, RoundStatus, SeatStatus, WorkKind
+from federation.models import Event, Participation, Round
 from federation.payloads import storable
 from federation.services import info as infos
 from federation.services import standing
 from federation.services.models import damage
 from federation.services.seats import flags, late
 from federation.services.seats.payload import describe
+from federation.work import Answer, Unusable, training
 
 TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
 # Fields of a seat: what others may change while its update is on its way, and what an update changes.
@@ -52,7 +52,9 @@ _settled = Update(Participation, *SETTLED)
 
 
 def check_receivable(seat: Participation) -> None:
-    """Refuse before a body is read what could not be kept anyway. Raises RoundClosed."""
+    """Refuse before a body is read what could not be kept anyway. Raises RoundClosed, or Conflict for other work."""
+    if work.of(seat.round).answer != Answer.UPDATE:
+        raise Conflict(f"This is work of the kind {seat.round.kind}: it is answered with numbers, not with an update.")
     dropped = seat.status == SeatStatus.DROPPED and seat.round.status != RoundStatus.CANCELLED
     if not (seat.is_open or seat.is_accepted or dropped):
         raise RoundClosed(_closed(seat))
@@ -67,10 +69,9 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     it; a dropped seat's update is kept first, labelled late. The update of a seat that went on when its round
     closed is late and accepted.
     """
-    base = seat.round.base
     try:
-        update = _checked(seat, base, file)
-    except wire.UpdateError as error:
+        update = _checked(seat, file)
+    except Unusable as error:
         if digest is not None:
             _require(storage.digest_of(file), digest)
         _reject(seat, str(error))
@@ -87,44 +88,23 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     return status in OPEN
 
 
-def _checked(seat: Participation, base: GlobalModel, file: Path) -> wire.Update:
-    """Raises UpdateError, or Unavailable while the base's file is made again."""
-    header = _header(base)
-    with storage.local(base.digest) as model:
-        return wire.check(
-            file,
-            base=header,
-            base_digest=base.digest,
-            encoding=_encoding(seat),
-            buffers=seat.round.session.buffers or (),
-            model=model,
-            sender=seat.client.name,
-        )
+def _checked(seat: Participation, file: Path) -> wire.Update:
+    """Raises Unusable, or Unavailable while the base's file is made again."""
+    try:
+        return training.Training().check(seat, file)
+    except training.BaseUnreadable:
+        damage.note([seat.round.base.digest])
+        raise Unavailable("The model of this round is damaged here and is being made again; send it later.") from None
 
 
 def most_bytes(seat: Participation) -> int:
     """As many as the update of a seat can have, without its metadata."""
-    return _encoding(seat).most_bytes(seat.round.base.num_bytes)
-
-
-def _encoding(seat: Participation) -> encodings.Encoding:
-    session = seat.round.session
-    return encodings.build(session.compression, session.compression_options)
+    return training.encoding_of(seat).most_bytes(seat.round.base.num_bytes)
 
 
 def _require(digest: str, sent: str) -> None:
     if digest != sent:
         raise ChecksumMismatch("The update does not fit its digest; it was damaged on the way.")
-
-
-def _header(base: GlobalModel) -> weights.Header:
-    """The model's tensors. Raises Unavailable while its file is made again."""
-    try:
-        with storage.local(base.digest) as file:
-            return weights.read_header(file)
-    except (OSError, weights.WeightsError):
-        damage.note([base.digest])
-        raise Unavailable("The model of this round is damaged here and is being made again; send it later.") from None
 
 
 def _refuse_unwanted(seat: Participation, update: wire.Update) -> None:
@@ -172,7 +152,7 @@ def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[st
 def _locked_later(session_id: int) -> Round | None:
     """The round of a session that collects now."""
     collecting = Round.objects.select_for_update(of=("self",)).filter(session=session_id, status=RoundStatus.COLLECTING)
-    return collecting.select_related("session", "base_model").order_by("pk").first()
+    return collecting.filter(kind=WorkKind.TRAIN).select_related("session", "base_model").order_by("pk").first()
 
 
 def _save_late(seat: Participation, update: wire.Update, later: Round | None, now: datetime) -> None:

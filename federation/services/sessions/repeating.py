@@ -11,22 +11,27 @@ from django.db import transaction
 from federation import storage
 from federation.errors import Conflict
 from federation.fl import sampling
+from federation.lifecycle import WorkKind
 from federation.models import GlobalModel, TrainingSession
 from federation.session_settings import Spec
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 from federation.services.sessions.creating import create, spec_of
-from federation.services.sessions.steering import start
+from federation.services.sessions.evaluating import Evaluation, create_evaluation
+from federation.services.sessions.steering import refuse_evaluation, start
 
 
 def again(session: TrainingSession, *, by: User | None, now: datetime) -> TrainingSession:
-    """Run once more with the same settings, from the same start."""
+    """Run once more with the same settings, from the same start. An evaluation measures the same model again."""
+    if session.kind != WorkKind.TRAIN:
+        return _evaluate_again(session, by=by, now=now)
     return _launch(replace(spec_of(session), name=next_name(session.name)), by=by, now=now)
 
 
 def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datetime) -> TrainingSession:
     """Train further: a new session like this one, from its last model and optimizer state, with new random draws."""
+    refuse_evaluation(session)
     last = session.last_model()
     if last is None:
         raise Conflict(f"{session.name} has no model yet to go on from.")
@@ -39,6 +44,18 @@ def further(model: GlobalModel) -> Spec:
     seed = sampling.further_seed(session.seed, model.version)
     start = (session.pk, model.version)
     return replace(spec_of(session), name=next_name(session.name), seed=seed, start_from=start)
+
+
+@storage.keeping()
+@transaction.atomic
+def _evaluate_again(session: TrainingSession, *, by: User | None, now: datetime) -> TrainingSession:
+    model, name = session.last_model(), next_name(session.name)
+    if model is None:
+        raise Conflict(f"{session.name} has no model to measure again.")
+    wish = Evaluation(model.digest, session.client_ids, name, session.round_seconds)
+    another = create_evaluation(wish, by=by, now=now)
+    start(another, by=by, now=now)
+    return another
 
 
 @storage.keeping()

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from federation import events
 from federation.errors import Conflict, Invalid
-from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, SessionStatus
+from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, SessionStatus, WorkKind
 from federation.models import Event, TrainingSession
 from federation.services import rounds
 from federation.session_settings import SETTINGS
@@ -54,6 +54,7 @@ def cancel(session: TrainingSession, *, by: User | None, now: datetime) -> None:
 @transaction.atomic
 def add_rounds(session: TrainingSession, more: int, *, by: User | None) -> None:
     """Let a session that goes on run for more rounds. One that has ended is gone on from: see `go_on`."""
+    refuse_evaluation(session)
     low, high = 1, limits(SETTINGS["rounds"])[1] - session.rounds
     if not low <= more <= high:
         raise Invalid(("rounds", f"{more} more rounds cannot be: choose {low} to {high}."))
@@ -62,6 +63,12 @@ def add_rounds(session: TrainingSession, more: int, *, by: User | None) -> None:
         raise Conflict(f"{session.name} is {session.status}; start a session from its last model instead.")
     session.refresh_from_db(fields=["rounds"])
     events.record(session.pk, Event.Kind.SESSION_EXTENDED, more=more, rounds=session.rounds, by=name_of(by))
+
+
+def refuse_evaluation(session: TrainingSession) -> None:
+    """Raises Conflict for a session that trains nothing."""
+    if session.kind != WorkKind.TRAIN:
+        raise Conflict(f"{session.name} is an evaluation. It cannot train further.")
 
 
 def _move(session: TrainingSession, to: SessionStatus, *, frm: str, **fields: Any) -> None:

@@ -92,9 +92,12 @@ export class Loading {
     this.flush();
   }
 
-  /** @param {LogEvent[]} events of this session */
+  /**
+   * Only what is of training has curves; other events name their kind of work.
+   * @param {LogEvent[]} events of this session
+   */
   hear(events) {
-    this.waiting.push(...events.filter(({ kind }) => CONCERNS.has(kind)));
+    this.waiting.push(...events.filter(({ kind, payload }) => CONCERNS.has(kind) && !payload.work));
     this.flush();
   }
 

@@ -1,0 +1,171 @@
+"""Evaluations: what each site found of a model on its own data, how far the sites are apart, and which one is worst."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+
+from dashboard.kit import statuses
+from dashboard.kit.statuses import Word
+from federation.fl import measures
+from federation.fl.measures import Direction, Measure
+from federation.fl.measures.combining import Why
+from federation.fl.numbers import bounded
+from federation.lifecycle import RoundStatus, SeatStatus, WorkKind
+from federation.models import Client, GlobalModel, Participation, Phase, Round, TrainingSession
+from federation.services.models import choosing
+
+MOST = 20  # evaluations of one model or session, the newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One client's part. values: what it found, in the order of the evaluation's measures."""
+
+    seat: Participation
+    word: Word
+    values: Sequence[float | None]
+    is_worst: bool  # by the main measure; of two or more sites
+
+    @property
+    def client(self) -> Client:
+        return self.seat.client
+
+    @property
+    def num_examples(self) -> int | None:
+        return self.seat.num_examples
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One measure over all sites. together: combined as it declares; None where it is not."""
+
+    measure: Measure
+    together: float | None
+    lowest: float | None
+    highest: float | None
+    unusable: Sequence[str] = ()  # clients without a usable number
+
+    @property
+    def spread(self) -> float | None:
+        """How far the sites are apart."""
+        return None if self.lowest is None or self.highest is None else self.highest - self.lowest
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation of one model. columns: the main measure first. counts: sums over the sites, by name."""
+
+    round: Round
+    word: Word
+    columns: Sequence[Column]
+    sites: Sequence[Site]
+    main: Measure | None
+    counts: Mapping[str, Any]
+
+    @property
+    def model(self) -> GlobalModel:
+        return self.round.base
+
+    @property
+    def session(self) -> TrainingSession:
+        return self.round.session
+
+    @property
+    def is_open(self) -> bool:
+        return self.round.closed_at is None
+
+    @property
+    def reported(self) -> int:
+        return sum(site.seat.is_accepted for site in self.sites)
+
+    @property
+    def num_examples(self) -> int:
+        """All examples that the model was measured on."""
+        return sum(site.num_examples or 0 for site in self.sites)
+
+    @property
+    def worst(self) -> Site | None:
+        return next((site for site in self.sites if site.is_worst), None)
+
+
+def of_session(session: TrainingSession) -> list[Evaluation]:
+    """Those of a session, the newest first: of an evaluation session, or of a training's last model."""
+    return _described(_evaluations().filter(session=session))
+
+
+def of_model(digest: str) -> list[Evaluation]:
+    """All evaluations of a model, whoever asked for them, the newest first."""
+    return _described(_evaluations().filter(base_model__digest=digest))
+
+
+def _evaluations() -> QuerySet[Round]:
+    return Round.objects.filter(kind=WorkKind.EVALUATE).select_related("session", "base_model").order_by("-pk")
+
+
+def _described(found: QuerySet[Round]) -> list[Evaluation]:
+    """Two queries, whatever the number of sites."""
+    rounds = list(found[:MOST])
+    seats: defaultdict[int, list[Participation]] = defaultdict(list)
+    for seat in Participation.objects.filter(round__in=rounds).select_related("client").order_by("round", "seat"):
+        seats[seat.round_id].append(seat)
+    return [_evaluation(round_, seats[round_.pk]) for round_ in rounds]
+
+
+def _evaluation(round_: Round, seats: Sequence[Participation]) -> Evaluation:
+    shown = _measures(round_.session, seats)
+    main = next((one for one in shown if one.direction != Direction.NONE), None)
+    worst = _worst(main, seats)
+    return Evaluation(
+        round=round_,
+        word=statuses.ROUND[RoundStatus(round_.status)],
+        columns=[_column(round_, measure, seats) for measure in shown],
+        sites=[Site(seat, _word(seat), [_value(seat, one.name) for one in shown], seat is worst) for seat in seats],
+        main=main,
+        counts={name: value for name, value in _object(round_.metrics).items() if bounded(value) is None},
+    )
+
+
+def _word(seat: Participation) -> Word:
+    """Where a seat stands. One that says no phase is at the evaluation, and trains nothing."""
+    begun = seat.status == SeatStatus.TRAINING and not seat.phase
+    return statuses.PHASE[Phase.EVALUATING] if begun else statuses.of_seat(seat)
+
+
+def _measures(session: TrainingSession, seats: Iterable[Participation]) -> list[Measure]:
+    """What the sites measured: the session's measures in their order, then others by name."""
+    names = {name for seat in seats for name in _object(seat.metrics)}
+    ordered = [one.name for one in (*choosing.ordered(session), *choosing.declared(session)) if one.name in names]
+    known = choosing.declared(session)
+    return [measures.of(name, known) for name in dict.fromkeys([*ordered, *sorted(names)])]
+
+
+def _column(round_: Round, measure: Measure, seats: Iterable[Participation]) -> Column:
+    values = [value for seat in seats if (value := _value(seat, measure.name)) is not None]
+    error = _object(_object(round_.errors).get(measure.name))
+    unusable = error.get("clients") if error.get("code") == Why.UNUSABLE else None
+    together = bounded(_object(round_.metrics).get(measure.name))
+    names = unusable if isinstance(unusable, list) else ()
+    return Column(measure, together, min(values, default=None), max(values, default=None), names)
+
+
+def _worst(main: Measure | None, seats: Iterable[Participation]) -> Participation | None:
+    """The site whose number is the worst; None where no two sites have one, or all have the same."""
+    known = [(value, seat) for seat in seats if main and (value := _value(seat, main.name)) is not None]
+    values = {value for value, _ in known}
+    if main is None or len(values) < 2:
+        return None
+    top = min(values) if main.direction == Direction.MAX else max(values)
+    return next(seat for value, seat in known if value == top)
+
+
+def _value(seat: Participation, name: str) -> float | None:
+    return bounded(_object(seat.metrics).get(name))
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,106 @@
+"""Evaluation sessions: some sites measure one stored model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from federation import events, storage
+from federation.errors import Invalid
+from federation.lifecycle import FileStatus, RoundFailure, WorkKind
+from federation.models import Client, Event, GlobalModel, TrainingSession
+from federation.services import models
+from federation.services.people import name_of
+from federation.services.sessions.steering import start
+from federation.session_settings import ROUND_SECONDS, SETTINGS
+from federation.setting_kinds import limits
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+NAME_LENGTH = 100
+USABLE = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file is made again
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is to be measured, where. name: empty for one that is made from the model's."""
+
+    digest: str
+    client_ids: Sequence[int] = ()  # empty: every client that evaluates
+    name: str = ""
+    round_seconds: int = ROUND_SECONDS
+
+
+@storage.keeping()  # the model's file
+@transaction.atomic
+def create_evaluation(wish: Evaluation, *, by: User | None, now: datetime) -> TrainingSession:
+    """Make a draft that measures one stored model once. Raises Invalid naming every field that is not allowed."""
+    source = _stored(wish.digest)
+    if found := [*_problems(wish, source), *_bad_clients(wish.client_ids)]:
+        raise Invalid(*found)
+    assert source is not None
+    session = TrainingSession.objects.create(
+        **_copied(source.session),
+        kind=WorkKind.EVALUATE,
+        name=" ".join(wish.name.split()) or f"{source.session.name[:70]}, v{source.version} evaluated",
+        rounds=1,
+        max_retries=0,
+        on_round_failure=RoundFailure.STOP,
+        round_seconds=wish.round_seconds,
+        client_ids=sorted(set(wish.client_ids)),
+        created_at=now,
+        created_by=by,
+    )
+    events.record(session.pk, Event.Kind.SESSION_CREATED, name=session.name, by=name_of(by), work=session.kind)
+    models.adopt(session, source, with_slots=False)
+    return session
+
+
+@storage.keeping()
+@transaction.atomic
+def evaluate(model: GlobalModel, clients: Sequence[Client] = (), *, by: User | None, now: datetime) -> TrainingSession:
+    """Have a model measured now, by these clients or by all that evaluate. Raises Invalid as `create_evaluation`."""
+    wish = Evaluation(model.digest, [client.pk for client in clients])
+    session = create_evaluation(wish, by=by, now=now)
+    start(session, by=by, now=now)
+    return session
+
+
+def _stored(digest: str) -> GlobalModel | None:
+    """The model of this digest whose file can be used, or another one of it. A model of a training comes first."""
+    rows = GlobalModel.objects.filter(digest=digest).select_related("session", "session__start_from")
+    known = sorted(rows, key=lambda row: (row.file_status not in USABLE, row.session.kind != WorkKind.TRAIN, row.pk))
+    return known[0] if known else None
+
+
+def _copied(session: TrainingSession) -> dict[str, object]:
+    """What a model is of, so that a site can measure it."""
+    names = ("workload", "workload_version", "workload_options", "workload_digest", "declaration", "train", "seed")
+    return {name: getattr(session, name) for name in (*names, "main_measure")}
+
+
+def _problems(wish: Evaluation, source: GlobalModel | None) -> Iterator[tuple[str, str]]:
+    if len(wish.name) > NAME_LENGTH:
+        yield "name", f"The name has {len(wish.name)} characters: use up to {NAME_LENGTH}."
+    low, high = limits(SETTINGS["round_seconds"])
+    if not low <= wish.round_seconds <= high:
+        yield "round_seconds", f"round_seconds is {wish.round_seconds}: choose {low} to {high}."
+    if source is None:
+        yield "initial_model", f"There is no model with the digest {wish.digest[:12]}…."
+    elif source.file_status not in USABLE:
+        yield "initial_model", f"The file of that model is {source.file_status}; choose one whose file is there."
+
+
+def _bad_clients(client_ids: Sequence[int]) -> Iterator[tuple[str, str]]:
+    known = {client.pk: client for client in Client.objects.enrolled().filter(pk__in=client_ids)}
+    for client_id in client_ids:
+        client = known.get(client_id)
+        if client is None:
+            yield "client_ids", f"There is no client {client_id}."
+        elif WorkKind.EVALUATE not in client.kinds:
+            yield "client_ids", f"The agent of {client.name} does not evaluate. Choose another client."

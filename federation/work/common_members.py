@@ -1,0 +1,65 @@
+"""The members that the work of every kind has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from federation.fl import sampling, strategies, workloads
+from federation.models import Client, GlobalModel, Participation, TrainingSession
+
+
+def common_members(seat: Participation) -> dict[str, Any]:
+    """Who asks for what, of which model, until when."""
+    round_, session, base = seat.round, seat.round.session, seat.round.base_model
+    return {
+        "participation": str(seat.pk),
+        "kind": round_.kind,
+        "session": {"id": str(session.pk), "name": session.name},
+        "round": round_.number,
+        "attempt": round_.attempt,
+        "workload": _workload(session, seat.client),
+        "config": _config(seat),
+        "base_model": _model(base) if base else None,
+        "buffers": session.buffers or [],
+        "deadline": (seat.deadline or round_.deadline).isoformat(),
+    }
+
+
+def _workload(session: TrainingSession, client: Client) -> dict[str, Any]:
+    return {
+        "name": session.workload,
+        "version": session.workload_version,
+        "digest": _digest(session, client),
+        "options": session.workload_options,
+    }
+
+
+def _digest(session: TrainingSession, client: Client) -> str:
+    """The digest that the client told of this workload, if it trains the same as the session's; else the session's."""
+    told = told_digest(client.info, session.workload)
+    alike = workloads.alike(session.workload, session.workload_digest)
+    return told if told in alike else session.workload_digest
+
+
+def told_digest(info: Mapping[str, Any], workload: str) -> str:
+    """What a stored info says of a workload's source; empty if nothing. Reads that member alone: every work asks."""
+    told = info.get("workloads")
+    digest = told.get(workload) if isinstance(told, dict) else None
+    return digest if isinstance(digest, str) else ""
+
+
+def _config(seat: Participation) -> dict[str, Any]:
+    round_, session = seat.round, seat.round.session
+    strategy = strategies.build(session.strategy, session.strategy_options)
+    seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
+    return session.train | strategy.client_config() | {"seed": seed}
+
+
+def _model(base: GlobalModel) -> dict[str, Any]:
+    return {
+        "version": base.version,
+        "digest": base.digest,
+        "num_bytes": base.num_bytes,
+        "url": f"/api/v1/models/{base.digest}",
+    }

@@ -1,0 +1,100 @@
+"""Train from the round's base model, and send the difference as an update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.conf import settings
+
+from federation import storage
+from federation.fl import encodings, weights
+from federation.fl.files import updates as wire
+from federation.fl.weights import FLOATS, WeightsError
+from federation.lifecycle import WorkKind
+from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
+from federation.work.kind import Answer, Model, Unusable
+
+BUFFERS = "buffers"  # among what a client tells that it understands
+
+
+class BaseUnreadable(Exception):
+    """The file of the round's base model is damaged or missing."""
+
+
+class Training:
+    name: ClassVar[str] = WorkKind.TRAIN.value
+    title: ClassVar[str] = "Training"
+    is_told: ClassVar[bool] = False
+    answer: ClassVar[Answer] = Answer.UPDATE
+
+    def offer(self, seat: Participation) -> dict[str, object]:
+        return _encoding_offered(seat.round.session, seat.client, seat.round.base) | {
+            "update_url": f"/api/v1/participations/{seat.pk}/update",
+            "part_bytes": settings.FL_PART_BYTES,
+            "max_put_bytes": settings.FL_MAX_PUT_BYTES,
+            "extra_tensors": [],
+        }
+
+    def check(self, seat: Participation, sent: Path) -> wire.Update:
+        """Raises Unusable, or BaseUnreadable while the base's file is made again."""
+        base = seat.round.base
+        header = _header(base)
+        with storage.local(base.digest) as model:
+            try:
+                return wire.check(
+                    sent,
+                    base=header,
+                    base_digest=base.digest,
+                    encoding=encoding_of(seat),
+                    buffers=seat.round.session.buffers or (),
+                    model=model,
+                    sender=seat.client.name,
+                )
+            except wire.UpdateError as error:
+                raise Unusable(str(error)) from error
+
+    def conclude(self, round_: Round, answered: Iterable[Participation]) -> Model:
+        return Model()
+
+
+def encoding_of(seat: Participation) -> encodings.Encoding:
+    """How the update of a seat may be encoded."""
+    session = seat.round.session
+    return encodings.build(session.compression, session.compression_options)
+
+
+def _header(base: GlobalModel) -> weights.Header:
+    try:
+        with storage.local(base.digest) as file:
+            return weights.read_header(file)
+    except (OSError, WeightsError) as error:
+        raise BaseUnreadable from error
+
+
+def _encoding_offered(session: TrainingSession, client: Client, base: GlobalModel) -> dict[str, Any]:
+    """How an update may be encoded; it may always be plain."""
+    if session.compression == encodings.NONE.name or _would_spoil(session, client, base):
+        return {"encoding": encodings.PLAIN}
+    return {"encoding": session.compression, "encoding_options": session.compression_options}
+
+
+def _would_spoil(session: TrainingSession, client: Client, base: GlobalModel) -> bool:
+    """Whether the client, which does not know what a buffer is, would encode one."""
+    return bool(session.buffers) and BUFFERS not in client.understands and _has_float_buffers(session, base)
+
+
+def _has_float_buffers(session: TrainingSession, base: GlobalModel) -> bool:
+    """Whether an encoding could round one of the session's buffers. True if the model's file cannot be read now."""
+    try:
+        return not _floats(base.digest).isdisjoint(session.buffers or ())
+    except (OSError, WeightsError):
+        return True
+
+
+@lru_cache(maxsize=16)  # asked for each seat of a round; a digest's tensors never change
+def _floats(digest: str) -> frozenset[str]:
+    with storage.local(digest) as file:
+        return frozenset(name for name, each in weights.read_header(file).tensors.items() if each.dtype in FLOATS)
