@@ -136,7 +136,6 @@ SESSION_MOVES = {
 }
 ROUND_MOVES = {
     (RoundStatus.COLLECTING, RoundStatus.AGGREGATING),
-    (RoundStatus.COLLECTING, RoundStatus.COMPLETED),  # its reports are numbers, which are combined at once
     (RoundStatus.COLLECTING, RoundStatus.FAILED),
     (RoundStatus.COLLECTING, RoundStatus.CANCELLED),
     (RoundStatus.AGGREGATING, RoundStatus.COLLECTING),  # an update's file was damaged: its client is asked again

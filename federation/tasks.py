@@ -16,6 +16,7 @@ from federation import database, storage
 from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
 from federation.services import alerts, clients, conversions, models, repair, retention, rounds, server, signins
+from federation.services.models import uploads
 
 log = logging.getLogger(__name__)
 messengers = ThreadPoolExecutor(2, "messenger")  # a slow webhook holds up neither rounds nor the tick
@@ -66,6 +67,7 @@ def advance_all() -> None:
     for session_id in due.values_list("pk", flat=True):
         _apart(partial(advance.delay, session_id))
     models.request_missing(then=advance.delay)
+    _apart(uploads.convert_waiting)
 
 
 def _apart(do: Callable[[], None]) -> None:
@@ -112,4 +114,5 @@ def prune() -> None:
     conversions.sweep()
     now = timezone.now()
     retention.prune(now=now)
+    uploads.forget_abandoned(now=now)
     signins.prune(now=now)

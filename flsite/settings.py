@@ -22,6 +22,7 @@ FL_ONLINE = timedelta(seconds=env.whole("FL_ONLINE_SECONDS", 45, minimum=1, maxi
 FL_STALL_SECONDS = env.whole("FL_STALL_SECONDS", 60, minimum=1, maximum=3600)
 FL_PART_BYTES = env.whole("FL_PART_BYTES", 16 << 20, minimum=1024, maximum=64 << 20)
 FL_MAX_PUT_BYTES = env.whole("FL_MAX_PUT_BYTES", 8 << 20, minimum=1024, maximum=64 << 20)
+FL_MAX_MODEL_GB = env.whole("FL_MAX_MODEL_GB", 20, minimum=1, maximum=10_000)
 FL_ACCEL_REDIRECT = env.location("FL_ACCEL_REDIRECT")
 FL_SOCKETS = env.whole("FL_SOCKETS", 400, minimum=1, maximum=100_000)
 FL_SOCKETS_EACH = env.whole("FL_SOCKETS_EACH", 64, minimum=1, maximum=100_000)

@@ -12,6 +12,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest, parse_cookie
 from django.utils import timezone
 from ninja.security import HttpBearer, SessionAuth
+from ninja.utils import check_csrf
 
 from federation import access, tokens
 from federation.access import Act
@@ -81,6 +82,32 @@ def browser_user(headers: dict[str, str]) -> User | None:
         return None
     seen.note(session_key(headers) or "", ("user", user.pk))
     return user
+
+
+def operator_in(headers: dict[str, str], act: Act, *, is_safe: bool = False) -> User:
+    """The user behind a raw request: by an API key, or by a signed-in browser with its CSRF token.
+
+    is_safe: it changes nothing, so that a browser needs no CSRF token. Raises Unauthorized or Forbidden.
+    """
+    token = bearer(headers)
+    if token is not None:
+        return operator_of(token, act)
+    user = browser_user(headers)
+    if user is None:
+        raise Unauthorized("This needs the header Authorization: Bearer <API key>, or a signed-in browser.")
+    if not is_safe and not _has_csrf_token(headers):
+        raise Forbidden("The browser sent no valid CSRF token. Load the page again.")
+    caller = people.caller(user)
+    if not access.allowed(caller, act):
+        raise Forbidden(access.refusal(caller, act))
+    return user
+
+
+def _has_csrf_token(headers: dict[str, str]) -> bool:
+    request = HttpRequest()
+    request.method, request.COOKIES = "POST", parse_cookie(headers.get("cookie", ""))
+    request.META = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    return check_csrf(request) is None
 
 
 def look_at(headers: dict[str, str]) -> None:

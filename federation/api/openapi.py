@@ -10,6 +10,7 @@ SCHEMAS = "#/components/schemas/"
 METHODS = ("get", "put", "post", "patch", "delete", "head")
 TOKEN: list[dict[str, list[str]]] = [{"ClientAuth": []}]  # Ninja names a scheme after its class
 SEAT = {"name": "seat_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"}}
+UPLOAD = {"name": "upload_id", "in": "path", "required": True, "schema": SEAT["schema"]}
 DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 METRICS = "/api/v1/sessions/{session_id}/metrics"
@@ -199,10 +200,45 @@ def raw_paths() -> dict[str, Any]:
         ),
         "parameters": [SEAT],
     }
-    return {
+    return _upload_paths() | {
         "/api/v1/work": work,
         "/api/v1/models/{digest}": model,
         "/api/v1/models/{digest}/state_dict": state_dict,
         "/api/v1/participations/{seat_id}/progress": report,
         "/api/v1/participations/{seat_id}/update": update,
     }
+
+
+def _upload_paths() -> dict[str, Any]:
+    """An operator's upload of a model's file."""
+    whose = {"security": [{"KeyAuth": []}, {"BrowserAuth": []}], "tags": ["operators"]}
+    standing = _answers({"200": "Upload-Offset and Upload-Length"}, "412")
+    one = {
+        "head": _operation("get_model_upload_offset", "Where the upload stands (tus 1.0 core)", standing) | whose,
+        "get": _operation(
+            "get_model_upload",
+            "What became of an uploaded file: its digest, or why it cannot be used",
+            _answers({"200": _json("The upload")}),
+        )
+        | whose,
+        "patch": _operation(
+            "patch_model_upload",
+            "Send the next part (tus 1.0 core and checksum); the last one is 422 if the file cannot be used",
+            _answers({"204": "Kept"}, "412", "415", "423", "460"),
+            requestBody={
+                "required": True,
+                "content": {"application/offset+octet-stream": BYTES["application/octet-stream"]},
+            },
+            parameters=[_header("Upload-Offset", "integer"), _header("Upload-Checksum")],
+        )
+        | whose,
+        "delete": _operation("delete_model_upload", "Remove an upload", _answers({"204": "Removed"})) | whose,
+        "parameters": [UPLOAD],
+    }
+    begin = _operation(
+        "create_model_upload",
+        "Begin to upload a model: safetensors, or a state_dict of PyTorch (tus 1.0 creation)",
+        _answers({"201": "Created; its URL is in Location"}, "412"),
+        parameters=[_header("Upload-Length", "integer"), _header("Upload-Metadata")],
+    )
+    return {"/api/v1/models/uploads": {"post": begin | whose}, "/api/v1/models/uploads/{upload_id}": one}

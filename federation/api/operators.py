@@ -21,6 +21,7 @@ from federation.errors import Invalid, NotFound
 from federation.models import Client, Event, Invitation, Metric, Participation, TrainingSession
 from federation.services import clients, rounds, sessions
 from federation.services.clients import invitations
+from federation.services.models import uploads
 
 router = Router(tags=["operators"], auth=operators(Act.SEE))
 Row = TypeVar("Row", bound=Model)
@@ -41,7 +42,8 @@ def create_session(request: OperatorRequest, body: schemas.NewSessionOfAnyKind) 
         if isinstance(wish, schemas.NewEvaluation):
             session = sessions.create_evaluation(_evaluation(wish), by=request.auth, now=now)
         else:
-            session = sessions.create(settings.spec_of(wish), by=request.auth, now=now)
+            upload = uploads.stored(wish.initial_model) if wish.initial_model else None
+            session = sessions.create(settings.spec_of(wish), by=request.auth, now=now, initial_model=upload)
         if wish.start:
             sessions.start(session, by=request.auth, now=now)
     return Status(201, _moved(session))

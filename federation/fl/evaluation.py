@@ -7,6 +7,7 @@ else is ever written to standard output. Requests:
 
     {"id", "do": "initial", "workload", "options", "seed", "out"}   -> {"id", "ok": true, "digest", "buffers"}
     {"id", "do": "evaluate", "workload", "options", "weights", "digest"}  -> {"id", "ok": true, "metrics"}
+    {"id", "do": "convert", "weights", "out"}                       -> {"id", "ok": true, "digest", "buffers"}
 
 and for whatever fails {"id", "ok": false, "error": a sentence}, with "damaged": true where the weights are
 missing or do not fit their digest.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from federation.fl import weights, workloads
+from federation.fl.files import uploaded
 from federation.fl.options import OptionError
 from federation.fl.weights import WeightsError
 
@@ -45,6 +47,12 @@ def evaluate(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"metrics": {name: value if math.isfinite(value) else None for name, value in found.items()}}
 
 
+def convert(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a state_dict of PyTorch as a model's file."""
+    digest, buffers = uploaded.convert(Path(request["weights"]), Path(request["out"]))
+    return {"digest": digest, "buffers": buffers}
+
+
 class Damaged(Exception):
     """The weights are not what they were when they were stored."""
 
@@ -59,7 +67,11 @@ def _check_digest(file: Path, digest: str) -> None:
         raise Damaged(f"{file.name} is damaged.")
 
 
-JOBS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"initial": initial, "evaluate": evaluate}
+JOBS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "initial": initial,
+    "evaluate": evaluate,
+    "convert": convert,
+}
 
 
 def answer(line: str) -> dict[str, Any]:

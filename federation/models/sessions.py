@@ -24,6 +24,8 @@ from federation.lifecycle import (
 )
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from federation.models.rounds import Round
 
 
@@ -127,7 +129,7 @@ class TrainingSession(models.Model):
         return self.status in ENDED
 
     @property
-    def own_rounds(self) -> models.QuerySet[Round]:
+    def own_rounds(self) -> QuerySet[Round]:
         """The rounds that the session is for. Those of other kinds have numbers of their own."""
         return self.round_set.filter(kind=self.kind)
 

@@ -17,7 +17,7 @@ from federation.evaluator import Answer, evaluator
 from federation.fl import workloads
 from federation.fl.aggregation import AggregationError
 from federation.fl.weights import WeightsError
-from federation.lifecycle import FileStatus
+from federation.lifecycle import FileStatus, Origin
 from federation.models import Event, GlobalModel, Participation
 from federation.services import rounds, steps
 from federation.services.models import building, damage
@@ -59,6 +59,8 @@ def _mend(model: GlobalModel, then: Callable[[], None]) -> bool:
     try:
         if made_by.round is not None:
             return _from_updates(model, made_by)
+        if made_by.origin in (Origin.UPLOAD, Origin.SITE):
+            return _lost(model, "It was sent to this server, which cannot make it itself.")
         return _from_seed(model, made_by, then)
     except StorageFull:
         log.warning("model %s of session %s cannot be made again: the disk is full", model, model.session_id)

@@ -4,7 +4,15 @@ from federation.storage.files import delete, put, set_aside, stored
 from federation.storage.locking import deleting, keeping
 from federation.storage.places import exists, local, num_bytes, path
 from federation.storage.room import free_bytes, has_room_again, is_full, refusing_when_full, require_room
-from federation.storage.unfinished import remove_abandoned, scratch, scratch_path, sweep, sweep_uploads, upload_path
+from federation.storage.unfinished import (
+    model_upload_path,
+    remove_abandoned,
+    scratch,
+    scratch_path,
+    sweep,
+    sweep_uploads,
+    upload_path,
+)
 from federation.storage.wholeness import Check, digest_of, is_sound, is_whole, was_whole
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "is_whole",
     "keeping",
     "local",
+    "model_upload_path",
     "num_bytes",
     "path",
     "put",

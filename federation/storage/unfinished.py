@@ -38,6 +38,12 @@ def upload_path(seat_id: int) -> Path:
     return settings.FL_UPLOADS_DIR / f"{seat_id}.part"
 
 
+def model_upload_path(upload_id: int) -> Path:
+    """The same for the file of an operator."""
+    private.make_folder(settings.FL_UPLOADS_DIR)
+    return settings.FL_UPLOADS_DIR / f"model-{upload_id}.part"
+
+
 def sweep() -> None:
     """Remove what a killed process left in the making a day ago."""
     remove_abandoned(settings.FL_SCRATCH_DIR.glob("*"))

@@ -53,7 +53,7 @@ def _config(seat: Participation) -> dict[str, Any]:
     round_, session = seat.round, seat.round.session
     strategy = strategies.build(session.strategy, session.strategy_options)
     seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
-    return session.train | strategy.client_config() | {"seed": seed}
+    return {**session.train, **strategy.client_config(), "seed": seed}
 
 
 def _model(base: GlobalModel) -> dict[str, Any]:

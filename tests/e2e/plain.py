@@ -36,9 +36,9 @@ def write(tensors: dict[str, np.ndarray], **metadata: str) -> bytes:
 
 
 class PlainClient:
-    def __init__(self, stack: Stack, name: str, num_examples: int, seed: int):
+    def __init__(self, stack: Stack, name: str, num_examples: int, seed: int, **info: object):
         self.stack, self.num_examples, self.rng = stack, num_examples, np.random.default_rng(seed)
-        body = {"join_code": stack.join_code, "name": name, "info": {"num_examples": num_examples}}
+        body = {"join_code": stack.join_code, "name": name, "info": {"num_examples": num_examples} | info}
         answer = requests.post(f"{stack.url}/api/v1/enroll", json=body, timeout=30)
         assert answer.status_code == 201, answer.text
         self.http = requests.Session()
@@ -59,6 +59,12 @@ class PlainClient:
 
     def put(self, work, blob: bytes) -> int:
         return self.http.put(self.stack.url + work["update_url"], data=blob, timeout=30).status_code
+
+    def measure(self, work, **metrics: float) -> int:
+        """Answer an evaluation."""
+        url = f"{self.stack.url}/api/v1/participations/{work['participation']}/result"
+        body = {"num_examples": self.num_examples, "metrics": metrics}
+        return self.http.post(url, json=body, timeout=30).status_code
 
     def serve(self, session: str) -> None:
         """Do a session's rounds until it has ended."""

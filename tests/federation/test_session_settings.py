@@ -119,7 +119,7 @@ def test_a_session_that_kept_such_a_setting_can_be_run_again(running, alice, now
 
 def test_what_the_api_takes_and_shows_is_what_is_declared():
     parts = {option.kind.auto for option in SETTINGS.values() if isinstance(option.kind, Seconds)}
-    assert NewSession.model_fields.keys() == (SETTINGS.keys() - parts) | {"start"}
+    assert NewSession.model_fields.keys() == (SETTINGS.keys() - parts) | {"start", "kind", "initial_model"}
     assert SETTINGS.keys() - {"start_from"} <= SessionOut.model_fields.keys()
 
 

@@ -36,8 +36,7 @@ else:
     Settings, ShownSettings = settings.taken(), settings.shown()
 
 
-class NewSession(Settings):  # without a docstring, which the document would show
-    start: StrictBool = True
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _trains(kind: str) -> str:
@@ -46,8 +45,12 @@ def _trains(kind: str) -> str:
     return kind
 
 
-class NewTraining(NewSession):
+class NewSession(Settings):
+    """A session that trains. `initial_model` is the digest of an uploaded model to begin with."""
+
     kind: Annotated[str, AfterValidator(_trains), Field(json_schema_extra={"enum": ["train"]})] = "train"
+    initial_model: Digest | None = None
+    start: StrictBool = True
 
 
 class NewEvaluation(Strict):
@@ -57,7 +60,7 @@ class NewEvaluation(Strict):
     """
 
     kind: Literal["evaluate"]
-    initial_model: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    initial_model: Digest
     client_ids: Annotated[list[Id], Field(max_length=10_000)] = []
     name: Annotated[str, StringConstraints(max_length=100), Storable] = ""
     round_seconds: Annotated[Whole, within(limits(SETTINGS["round_seconds"]))] = ROUND_SECONDS
@@ -72,7 +75,7 @@ def _kind(given: Any) -> str:
 class NewSessionOfAnyKind(
     RootModel[
         Annotated[
-            Annotated[NewTraining, Tag("training")] | Annotated[NewEvaluation, Tag("evaluation")],
+            Annotated[NewSession, Tag("training")] | Annotated[NewEvaluation, Tag("evaluation")],
             Discriminator(_kind),
         ]
     ]

@@ -81,7 +81,7 @@ async def _take_part(exchange: Exchange, seat: Participation, checksum: Checksum
         if not stands:
             await in_thread(give_up_others, seat)
         limit = length if length is not None else _largest(seat)
-        stands, cut = await _append(exchange, upload, stands, limit, checksum)
+        stands, cut = await append(exchange, upload, stands, limit, checksum)
         if cut or stands != length:
             await in_thread(note, seat, stands, length)
         else:
@@ -102,13 +102,18 @@ async def options(exchange: Exchange) -> None:
 
 
 async def _tus_seat(exchange: Exchange) -> Participation:
+    require_tus(exchange)
+    return await in_thread(receivable_seat, exchange.headers, int(exchange.path["seat_id"]))
+
+
+def require_tus(exchange: Exchange) -> None:
+    """Say in every answer which version is spoken. Raises PreconditionFailed for another one."""
     exchange.extra_headers = TUS
     asked = exchange.headers.get("tus-resumable", "1.0.0")
     if asked != "1.0.0":
         raise PreconditionFailed(
             f"tus {parsing.shortened(asked)} is not spoken here; use 1.0.0.", headers={"Tus-Version": "1.0.0"}
         )
-    return await in_thread(receivable_seat, exchange.headers, int(exchange.path["seat_id"]))
 
 
 async def _nothing_left(exchange: Exchange, stands: int) -> None:
@@ -119,7 +124,7 @@ async def _nothing_left(exchange: Exchange, stands: int) -> None:
     await exchange.answer(204, {"Upload-Offset": str(stands)})
 
 
-async def _append(
+async def append(
     exchange: Exchange, upload: Upload, start: int, limit: int, checksum: Checksum | None
 ) -> tuple[int, bool]:
     """Write the body at `start`. Returns where the upload stands then, and whether the caller was cut off.

@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +39,14 @@ class Upload:
             raise
 
 
+def locked(seat: Participation) -> AbstractAsyncContextManager[Upload]:
+    """The seat's upload file, for one writer at a time."""
+    return opened(storage.upload_path(seat.pk))
+
+
 @asynccontextmanager
-async def locked(seat: Participation) -> AsyncIterator[Upload]:
-    """The seat's upload file, for one writer at a time over all processes of this machine."""
-    path = storage.upload_path(seat.pk)
+async def opened(path: Path) -> AsyncIterator[Upload]:
+    """A file that is being uploaded, for one writer at a time over all processes of this machine."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         await _lock(handle)
@@ -59,7 +63,7 @@ async def _lock(handle: int) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= end:
-                raise Locked("Another request is sending this update right now.") from None
+                raise Locked("Another request is sending this file right now.") from None
             await asyncio.sleep(0.01)
         else:
             return

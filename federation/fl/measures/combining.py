@@ -87,5 +87,5 @@ def _shape(counts: Counts) -> Any:
 def _sum(all_: Sequence[Counts]) -> Counts:
     """Counts of one shape, added."""
     if isinstance(all_[0], list):
-        return [_sum(parts) for parts in zip(*all_, strict=True)]  # type: ignore[arg-type]
+        return [_sum(parts) for parts in zip(*all_, strict=True)]
     return sum(one for one in all_ if isinstance(one, int))

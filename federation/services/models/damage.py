@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from federation import events, storage
 from federation.lifecycle import FileStatus
-from federation.models import Event, GlobalModel
+from federation.models import Event, GlobalModel, ModelUpload
 
 
 def note(digests: Iterable[str]) -> set[int]:
@@ -18,6 +18,7 @@ def note(digests: Iterable[str]) -> set[int]:
     for digest in digests:
         missing = not storage.exists(digest)
         storage.set_aside(digest)
+        ModelUpload.objects.filter(digest=digest, file_status=FileStatus.STORED).update(file_status=FileStatus.LOST)
         named = Q(digest=digest) | Q(slots_digest=digest)
         for model in GlobalModel.objects.filter(named, file_status=FileStatus.STORED).order_by("pk"):
             _note(model, digest, missing)

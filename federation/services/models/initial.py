@@ -18,8 +18,10 @@ from federation.compiled import Rows
 from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import roles, weights, workloads
+from federation.fl.files.uploaded import misfit
+from federation.fl.weights import Header, WeightsError
 from federation.lifecycle import LIVE, Origin, SessionStatus
-from federation.models import Event, GlobalModel, TrainingSession
+from federation.models import Event, GlobalModel, ModelUpload, TrainingSession
 from federation.services import steps
 from federation.services.models import buffers, building
 from federation.services.steps import Step, StepFailed
@@ -116,24 +118,44 @@ def _made(session_id: int, file: Path, then: Callable[[], None], answer: Answer)
 def publish_initial(
     session_id: int, file: Path, digest: str, *, declared: Collection[str] | None = None, now: datetime
 ) -> None:
-    """Store version 0 and fix the roles of its tensors.
+    """Store version 0 and fix the roles of its tensors. A session with an uploaded model begins with that one.
 
     declared: the workload's buffers; None if it cannot be asked, see `fl.roles`. Done twice, the second time changes
     nothing: the same seed gives the same file.
     """
-    session = TrainingSession.objects.filter(pk=session_id).first()
+    session = TrainingSession.objects.select_related("initial_model").filter(pk=session_id).first()
     if session is None:  # deleted while its model was being made
         return
-    num_bytes, found = file.stat().st_size, roles.buffers(weights.read_header(file), declared)
-    storage.put(file, digest)
+    header, origin = weights.read_header(file), Origin.SEED
+    if session.initial_model is not None:
+        uploaded_header = _uploaded(session, session.initial_model, header, now)
+        if uploaded_header is None:
+            return
+        digest, header, origin = session.initial_model.digest, uploaded_header, Origin.UPLOAD
+    else:
+        storage.put(file, digest)
     killpoints.reached(killpoints.Point.INITIAL_STORED)
     has_test = workloads.get(session.workload).needs_torch
     try:
         with transaction.atomic():
-            times = {"evaluated_at": None if has_test else now}
-            _publish_initial(session, digest, num_bytes, found, origin=Origin.SEED, **times)
+            about = {"origin": origin, "evaluated_at": None if has_test else now}
+            _publish_initial(session, digest, header.num_bytes, roles.buffers(header, declared), **about)
     except IntegrityError:
         log.info("session %s has its initial model already", session_id)
+
+
+def _uploaded(session: TrainingSession, upload: ModelUpload, expected: Header, now: datetime) -> Header | None:
+    """The header of the file to begin with. None, and the session has failed, where it is not the workload's model."""
+    try:
+        with storage.local(upload.digest) as file:
+            found = weights.read_header(file)
+        why = misfit(expected, found)
+    except (OSError, WeightsError):
+        found, why = None, "Its file is damaged or missing."
+    if why:
+        fail_initial(session.pk, f"The uploaded model {upload} is not one of {session.workload}. {why}", now=now)
+        return None
+    return found
 
 
 def _publish_initial(

@@ -89,7 +89,7 @@ _active = Select(
 
 
 def _active_round(session: TrainingSession) -> Round | None:
-    """As `session.active_round()`: asked at every move."""
+    """The open round, of whatever kind: asked at every move."""
     if (found := _active.first(session.pk)) is not None:
         found.session = session
     return found

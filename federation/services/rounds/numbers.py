@@ -23,10 +23,10 @@ def keep(round_: Round, found: Numbers, *, reason: Reason, now: datetime) -> boo
 
     reason: why seats that are still open end.
     """
-    fields = {"metrics": storable(dict(found.metrics)), "errors": storable(dict(found.errors))}
-    ends = {"outcome": Outcome.NUMBERS, "collected_at": now, "closed_at": now}
-    if not move(round_, RoundStatus.COMPLETED, **fields, **ends):
+    fields: dict[str, Any] = {"metrics": storable(dict(found.metrics)), "errors": storable(dict(found.errors))}
+    if not move(round_, RoundStatus.AGGREGATING, collected_at=now):
         return False
+    move(round_, RoundStatus.COMPLETED, outcome=Outcome.NUMBERS, closed_at=now, **fields)
     seats.drop(round_.seats.all(), reason=reason, closing=True)
     attach(round_.base.digest, found.metrics)
     told = {"results": round_.tally()["reported"], "metrics": fields["metrics"], "errors": fields["errors"]}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from federation import events, storage
+from federation.errors import Invalid
 from federation.fl import workloads
-from federation.models import Event, TrainingSession
+from federation.models import Event, ModelUpload, TrainingSession
 from federation.services import models
 from federation.session_settings import SETTINGS, Spec, kind_of
 
@@ -21,13 +22,16 @@ from federation.services.sessions.checking import check, model_at
 
 @storage.keeping()  # of the model that it starts from
 @transaction.atomic
-def create(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
-    """Make a draft. Raises Invalid naming every field that cannot be."""
+def create(spec: Spec, *, by: User | None, now: datetime, initial_model: ModelUpload | None = None) -> TrainingSession:
+    """Make a draft. Raises Invalid naming every field that cannot be. initial_model: it begins with this one."""
     spec = check(spec)
+    if initial_model is not None and spec.start_from:
+        raise Invalid(("initial_model", "Choose either initial_model or start_from."))
     session = TrainingSession.objects.create(
         **_columns(spec),
         workload_digest=workloads.get(spec.workload).digest(),
         workload_version=workloads.get(spec.workload).version,
+        initial_model=initial_model,
         start_from=model_at(spec.start_from) if spec.start_from else None,
         created_at=now,
         created_by=by,

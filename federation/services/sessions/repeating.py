@@ -12,7 +12,7 @@ from federation import storage
 from federation.errors import Conflict
 from federation.fl import sampling
 from federation.lifecycle import WorkKind
-from federation.models import GlobalModel, TrainingSession
+from federation.models import GlobalModel, ModelUpload, TrainingSession
 from federation.session_settings import Spec
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def again(session: TrainingSession, *, by: User | None, now: datetime) -> Traini
     """Run once more with the same settings, from the same start. An evaluation measures the same model again."""
     if session.kind != WorkKind.TRAIN:
         return _evaluate_again(session, by=by, now=now)
-    return _launch(replace(spec_of(session), name=next_name(session.name)), by=by, now=now)
+    spec = replace(spec_of(session), name=next_name(session.name))
+    return _launch(spec, by=by, now=now, initial_model=session.initial_model)
 
 
 def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datetime) -> TrainingSession:
@@ -60,8 +61,8 @@ def _evaluate_again(session: TrainingSession, *, by: User | None, now: datetime)
 
 @storage.keeping()
 @transaction.atomic
-def _launch(spec: Spec, *, by: User | None, now: datetime) -> TrainingSession:
-    session = create(spec, by=by, now=now)
+def _launch(spec: Spec, *, by: User | None, now: datetime, initial_model: ModelUpload | None = None) -> TrainingSession:
+    session = create(spec, by=by, now=now, initial_model=initial_model)
     start(session, by=by, now=now)
     return session
 

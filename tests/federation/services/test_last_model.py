@@ -280,13 +280,12 @@ def test_a_result_that_comes_too_late_is_refused(trained, now):
         measure("ben", now, accuracy=0.25)
 
 
-def test_a_training_seat_takes_no_result_and_an_evaluation_no_update(trained, enrol, running, now):
+def test_a_training_seat_takes_no_result_and_an_evaluation_no_update(trained, running, now):
     with pytest.raises(Conflict, match="answered with numbers"):
         updates.check_receivable(seat_of("anna"))
-    enrol("dora")
-    settle(running(quorum=1), now=now)
+    other = settle(running(quorum=1, cohort_size=1), now=now)
     with pytest.raises(Conflict, match="not answered with a result"):
-        measure("dora", now, accuracy=1.0)
+        measure(other.active_round().seats.get().client.name, now, accuracy=1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""Files of weights that operators send, to begin sessions with. The row keeps the file in the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db.models import F
+
+from federation import storage
+from federation.errors import Conflict, Invalid, NotFound, TooLarge
+from federation.evaluator import Answer, evaluator
+from federation.fl.files import uploaded
+from federation.fl.weights import WeightsError
+from federation.lifecycle import ENDED, FileStatus
+from federation.models import ModelUpload, TrainingSession
+from federation.payloads import printable
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+log = logging.getLogger(__name__)
+ABANDONED = timedelta(days=1)  # without having become a model
+GB = 10**9
+
+
+def begin(name: str, length: int, *, by: User | None, now: datetime) -> ModelUpload:
+    """A place for a file of this many bytes. Raises TooLarge beyond FL_MAX_MODEL_GB, Invalid for an empty file."""
+    if length > settings.FL_MAX_MODEL_GB * GB:
+        raise TooLarge(f"The file has {length} bytes. This server takes models of up to {settings.FL_MAX_MODEL_GB} GB.")
+    if length < 1:
+        raise Invalid(("Upload-Length", "The file is empty."))
+    return ModelUpload.objects.create(name=printable(name, 200), upload_length=length, created_at=now, created_by=by)
+
+
+def of(upload_id: int) -> ModelUpload:
+    upload = ModelUpload.objects.filter(pk=upload_id).first()
+    if upload is None:
+        raise NotFound(f"There is no upload {upload_id}.")
+    return upload
+
+
+def stored(digest: str) -> ModelUpload:
+    """The upload that a session can begin with. Raises Invalid where there is none."""
+    found = ModelUpload.objects.filter(digest=digest, file_status=FileStatus.STORED).order_by("pk").first()
+    if found is None:
+        raise Invalid(("initial_model", f"There is no uploaded model with the digest {digest[:12]}…."))
+    return found
+
+
+def note(upload: ModelUpload, offset: int) -> None:
+    """How far it has come. A file that was refused before is being sent anew."""
+    upload.upload_offset, upload.error = offset, ""
+    upload.save(update_fields=["upload_offset", "error"])
+
+
+def take_in(upload: ModelUpload, file: Path) -> None:
+    """The whole file is here. One of PyTorch becomes a model later, see `convert_waiting`. Raises Invalid."""
+    if uploaded.is_torch(file):
+        note(upload, upload.upload_length or 0)
+        return
+    with storage.scratch() as out:
+        try:
+            storage.require_room(file.stat().st_size)
+            with storage.refusing_when_full():
+                digest, buffers = uploaded.rewrite(file, out)
+        except WeightsError as error:
+            _refuse(upload, str(error))
+            raise Invalid(("file", str(error))) from error
+        _keep(upload.pk, out, digest, buffers)
+    file.unlink(missing_ok=True)
+
+
+def convert_waiting() -> None:
+    """Have files of PyTorch converted that are here and were not yet. Answers arrive on another thread."""
+    waiting = ModelUpload.objects.filter(digest="", error="", upload_offset=F("upload_length"))
+    for upload in waiting.order_by("pk"):
+        file, out = storage.model_upload_path(upload.pk), storage.scratch_path()
+        request = {"do": "convert", "weights": str(file), "out": str(out)}
+        evaluator.submit(f"upload {upload.pk}", request, partial(_converted, upload.pk, file, out))
+
+
+def _converted(upload_id: int, file: Path, out: Path, answer: Answer) -> None:
+    if answer["ok"]:
+        _keep(upload_id, out, answer["digest"], answer["buffers"])
+    elif upload := ModelUpload.objects.filter(pk=upload_id).first():
+        _refuse(upload, str(answer["error"]))
+    out.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
+
+
+@storage.keeping()
+def _keep(upload_id: int, file: Path, digest: str, buffers: Sequence[str]) -> None:
+    num_bytes = file.stat().st_size
+    storage.put(file, digest)
+    rows = ModelUpload.objects.filter(pk=upload_id)
+    rows.update(digest=digest, num_bytes=num_bytes, buffers=list(buffers), error="", file_status=FileStatus.STORED)
+
+
+def _refuse(upload: ModelUpload, why: str) -> None:
+    """It begins again at 0."""
+    ModelUpload.objects.filter(pk=upload.pk).update(upload_offset=0, error=printable(why, 500))
+    storage.model_upload_path(upload.pk).unlink(missing_ok=True)
+
+
+def delete(upload: ModelUpload) -> str:
+    """Remove an upload. Returns the digest of the file that may be unused now. Raises Conflict while it is needed."""
+    waiting = TrainingSession.objects.filter(initial_model=upload, models=None).exclude(status__in=ENDED).first()
+    if waiting is not None:
+        raise Conflict(f"{waiting.name} is to begin with it. Cancel or delete that session first.")
+    upload_id, digest = upload.pk, upload.digest
+    upload.delete()
+    storage.model_upload_path(upload_id).unlink(missing_ok=True)
+    return digest
+
+
+def forget_abandoned(*, now: datetime) -> None:
+    """Remove rows of uploads that never became a model."""
+    ModelUpload.objects.filter(digest="", created_at__lte=now - ABANDONED).delete()
