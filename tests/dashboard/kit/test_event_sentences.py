@@ -53,6 +53,33 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
         CLIENT | {"seconds": 300, "deadline": "2026-01-12T10:59:30+00:00", "by": "mara"},
         "mara extended round 3 by 5 min, to 10:59:30.",
     ),
+    (
+        "evaluation.opened",
+        {"version": 5, "clients": [{}, {}], "deadline": "2026-01-12T10:59:30+00:00", "work": "evaluate"},
+        "Model v5 is measured by 2 clients until 10:59:30.",
+    ),
+    (
+        "evaluation.completed",
+        {"version": 5, "results": 1, "metrics": {"accuracy": 0.858, "seen": [1, 2]}},
+        "Model v5 was measured by 1 client: accuracy 0.858.",
+    ),
+    (
+        "evaluation.failed",
+        {"version": 5, "reason": "0 of 1 needed results had arrived."},
+        "Model v5 could not be measured by the clients: 0 of 1 needed results had arrived.",
+    ),
+    ("seat.training", CLIENT | {"work": "evaluate"}, "ben took the work of the evaluation."),
+    ("seat.dropped", CLIENT | {"work": "evaluate"}, "ben was dropped from the evaluation."),
+    (
+        "update.received",
+        CLIENT | {"work": "evaluate", "num_examples": 3, "metrics": {"accuracy": 0.858}},
+        "ben reported: 3 examples, accuracy 0.858.",
+    ),
+    (
+        "round.finished",
+        CLIENT | {"work": "evaluate", "by": "mara"},
+        "mara finished the evaluation with the results that were in.",
+    ),
     ("seat.invited", CLIENT | {"turn": 1}, "ben joined round 3."),
     ("seat.invited", CLIENT | {"turn": 2}, "ben joined round 3: its turn 2."),
     ("seat.training", CLIENT, "ben took the work of round 3."),
