@@ -2,6 +2,7 @@
 """Django's command-line utility."""
 
 import os
+import sqlite3
 import sys
 
 FOR_OTHERS = {  # commands whose files other users read too: a web server, developers
@@ -25,12 +26,19 @@ def main() -> None:
     try:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
+        from django.db import DatabaseError
     except ImportError:
         sys.exit("Django is not installed for this Python. Run `make install`, then use .venv/bin/python.")
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:  # a setting that cannot be: the sentence says which, and what is allowed
         sys.exit(str(error))
+    except (DatabaseError, sqlite3.Error):
+        from flsite import first_start  # after Django is set up
+
+        if sentence := first_start.fault():
+            sys.exit(sentence)
+        raise
 
 
 if __name__ == "__main__":

@@ -43,17 +43,37 @@ def prepare(say: Say, *, any_database: bool = False) -> None:
         executor = MigrationExecutor(connection)
     except DatabaseError as error:
         raise CommandError(f"The database cannot be used: {_line(error)}. Check {_where()}.") from error
-    applied = {name for app, name in executor.loader.applied_migrations if app == OURS}
+    applied = _applied(executor)
     if unknown := applied - {name for app, name in executor.loader.disk_migrations if app == OURS}:
         known = f"this is {__version__}"
         raise CommandError(f"A newer version wrote the database ({max(unknown)}); {known}. Install the newer version.")
-    if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    if _is_prepared(executor):
         return
     is_sqlite = connection.vendor == "sqlite"
     if not (is_sqlite or any_database):
-        state = "is of an older version" if applied else "has no tables yet"
-        raise CommandError(f"The database {state}. Run `manage.py migrate`, then start the server again.")
+        raise CommandError(f"{_state(applied)} Run `manage.py migrate`, then start the server again.")
     _migrate(say, copies=is_sqlite and bool(applied))
+
+
+def fault() -> str:
+    """Why the database cannot be used as it is, as a sentence; empty if nothing is known."""
+    try:
+        executor = MigrationExecutor(connection)
+    except DatabaseError as error:
+        return f"The database cannot be used: {_line(error)}. Check {_where()}."
+    return "" if _is_prepared(executor) else f"{_state(_applied(executor))} Run `manage.py migrate` first."
+
+
+def _applied(executor: MigrationExecutor) -> set[str]:
+    return {name for app, name in executor.loader.applied_migrations if app == OURS}
+
+
+def _is_prepared(executor: MigrationExecutor) -> bool:
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+
+def _state(applied: set[str]) -> str:
+    return f"The database {'is of an older version' if applied else 'has no tables yet'}."
 
 
 def _migrate(say: Say, *, copies: bool) -> None:
@@ -124,4 +144,4 @@ def _where() -> str:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".?") or type(error).__name__

@@ -38,3 +38,18 @@ def test_the_demo_refuses_numbers_that_cannot_be(tmp_path, name, value, most):
     assert done.returncode == 1
     assert f"--{name} {value} cannot be: choose 1 to {most}." in done.stderr
     assert not (tmp_path / "db.sqlite3").exists() and not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize("words", ["createinvitation", "createapikey alice", "backup {}/b.tar"])
+def test_a_command_on_an_empty_data_folder_names_what_is_missing(tmp_path, words):
+    done = manage(*words.format(tmp_path).split(), FL_DATA_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.strip() == "The database has no tables yet. Run `manage.py migrate` first."
+
+
+def test_a_command_on_a_database_that_is_not_there_names_the_setting(tmp_path):
+    nowhere = {"FL_DATA_DIR": str(tmp_path), "DATABASE_URL": "postgres://fl@127.0.0.1:9/fl"}
+    done = manage("createinvitation", **nowhere)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database cannot be used: ")
+    assert done.stderr.endswith("Check DATABASE_URL.\n") and "Traceback" not in done.stderr
