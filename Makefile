@@ -41,12 +41,14 @@ lint: .venv/installed-dev node_modules/installed ## formatting, lint, types, imp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/djlint --check --lint templates
 	$(BIOME) ci
 	$(BIN)/node node_modules/typescript/bin/tsc
 
-format: .venv/installed-dev node_modules/installed ## write Python, scripts and styles the way that lint wants
+format: .venv/installed-dev node_modules/installed ## write Python, templates, scripts and styles the way that lint wants
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/djlint --reformat --quiet templates
 	$(BIOME) check --write
 
 test-scripts: node_modules/installed ## the unit tests of static/js

@@ -71,7 +71,7 @@ def test_error_pages_need_neither_a_request_nor_the_database(template: str) -> N
 
 def test_htmx_neither_evaluates_text_nor_writes_styles(browser: Browser) -> None:
     page = browser.get("/").content.decode()
-    config = re.search(r"name=\"htmx-config\" content='([^']*)'", page)
+    config = re.search(r"name=\"htmx-config\"\s+content='([^']*)'", page)
     assert config
     assert '"allowEval": false' in config[1]
     assert '"includeIndicatorStyles": false' in config[1]

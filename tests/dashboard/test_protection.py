@@ -11,6 +11,7 @@ from federation.fl.defences import Defence
 from federation.models import Client, Participation, TrainingSession
 from federation.session_settings import DEFENCES, SETTINGS
 from tests.dashboard.cast import finish_round, report
+from tests.dashboard.markup import compact
 from tests.dashboard.pages.new_session.test_new_session import TYPED
 from tests.properties import PROPERTY, json_values
 
@@ -19,7 +20,7 @@ URL = "/sessions/new/"
 
 
 def switched_on(page):
-    boxes = re.findall(r'<input type="checkbox" name="defences" value="(\w+)"[^>]*?( checked)?>', page)
+    boxes = re.findall(r'<input type="checkbox" name="defences" value="(\w+)"[^>]*?( checked)?>', compact(page))
     return [name for name, checked in boxes if checked]
 
 

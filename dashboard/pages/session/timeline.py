@@ -70,6 +70,15 @@ class Slot:
         return self.width >= ROOMY
 
     @property
+    def heading(self) -> list[tuple[str, bool]]:
+        """Which round it is: pieces of text, and whether a narrow page leaves the piece out."""
+        number = (str(self.round.number), False)
+        if not self.is_timed:
+            return [number]
+        again = [(f", try {self.round.attempt}", not self.is_roomy)] if self.round.attempt > 1 else []
+        return [("Round ", not self.is_roomy), number, *again]
+
+    @property
     def aggregation(self) -> tuple[float, float] | None:
         """x and width of the time in which the updates became a model."""
         if self.round.collected_at is None or self.round.status != RoundStatus.COMPLETED:

@@ -17,6 +17,7 @@ from federation import access
 from federation.errors import Conflict, Invalid
 from federation.models import ApiKey
 from federation.services import apikeys, signins
+from tests.dashboard.markup import compact
 
 
 def ask(secret: str) -> HttpResponse:
@@ -78,7 +79,7 @@ def test_what_is_out_of_range_is_refused_by_name(change: dict[str, Any], nora: U
         apikeys.create(nora, **change)
     answer = noras.post(reverse("key_new"), {"name": "x", "days": 1} | change)
     assert answer.status_code == 422 and "is-bad" in answer.content.decode()
-    [field] = re.findall(r"<input[^>]* autofocus[^>]*>", answer.content.decode())
+    [field] = re.findall(r"<input[^>]* autofocus[^>]*>", compact(answer.content.decode()))
     assert f'name="{next(iter(change))}"' in field  # where the browser goes, far down as it may be
     assert not ApiKey.objects.exists()
 

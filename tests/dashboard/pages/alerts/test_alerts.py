@@ -7,12 +7,13 @@ from django.urls import reverse
 
 from federation.models import Alert, AlertRule
 from tests.dashboard.cast import HTMX
+from tests.dashboard.markup import compact
 
 
 def test_a_first_rule_is_one_press_away(browser: Browser) -> None:
     page = browser.get(reverse("alerts")).content.decode()
     assert f'{reverse("rule_new")}?kind=round_waits"' in page
-    form = browser.get(reverse("rule_new"), {"kind": "round_waits"}, headers=HTMX).content.decode()
+    form = compact(browser.get(reverse("rule_new"), {"kind": "round_waits"}, headers=HTMX).content.decode())
     assert '<option value="round_waits" selected>' in form
     assert browser.get(reverse("rule_new"), {"kind": "nonsense"}, headers=HTMX).status_code == 200
 

@@ -22,6 +22,7 @@ from federation.models import Client, Invitation, Participation, ServerEvent, Tr
 from federation.services import clients, rounds, sessions
 from federation.services.clients import invitations
 from tests.dashboard.cast import HTMX, finish_round, report, seat_of, stream
+from tests.dashboard.markup import compact
 
 Enrol = Callable[..., list[Client]]
 
@@ -200,13 +201,13 @@ def test_the_table_is_filtered(
     Client.objects.filter(name="carl").update(last_seen=timezone.now() - timedelta(minutes=4))
     clients.set_enabled(enrol("dora")[0], False, by="mara")
     for address, headers in ((reverse("clients"), {}), (reverse("client_rows"), HTMX)):
-        page = browser.get(address, query, headers=headers).content.decode()
+        page = compact(browser.get(address, query, headers=headers).content.decode())
         assert re.findall(r'<tr data-client="(\w+)"', page) == names
     assert ("No client fits" in page) == (not names)
 
 
 def test_the_tally_comes_along_with_the_rows(browser: Browser, running: TrainingSession) -> None:
-    fragment = browser.get(reverse("client_rows"), headers=HTMX).content.decode()
+    fragment = compact(browser.get(reverse("client_rows"), headers=HTMX).content.decode())
     assert re.search(r'id="client-tally" hx-swap-oob="true"><span>3 enrolled</span><span>3 busy</span>', fragment)
 
 
@@ -338,7 +339,7 @@ def test_a_disabled_client_is_enabled_again(
 ) -> None:
     [anna] = enrol("anna")
     clients.set_enabled(anna, False, by="mara")
-    assert "Enable<" in browser.get(reverse("clients")).content.decode()
+    assert "Enable<" in compact(browser.get(reverse("clients")).content.decode())
     with patch.object(tasks.advance_all, "delay") as delay, django_capture_on_commit_callbacks(execute=True):
         browser.post(reverse("client_enable", args=[anna.pk]))
     delay.assert_called_once_with()
@@ -382,14 +383,14 @@ def test_the_page_of_a_client_says_which_models_it_is_in(browser: Browser, runni
     finish_round(running)
     finish_round(running, "anna", "ben", "carl")
     carl, anna = (Client.objects.get(name=name) for name in ("carl", "anna"))
-    page = browser.get(reverse("client", args=[carl.pk])).content.decode()
+    page = compact(browser.get(reverse("client", args=[carl.pk])).content.decode())
     shown = re.sub(r"<[^>]+>", " ", page[page.index('id="influence"') :])
     assert re.search(r"v2\s+of\s+first", shown)
     assert "Start from v1, the last one without it" in shown
     address = re.search(r'href="([^"]+)">Start from v1', page)
     assert address and address[1] == f"{reverse('session_new')}?start={running.pk}:1"
     assert f"{running.pk}:1" in browser.get(address[1]).content.decode()
-    assert "v1 to v2" in browser.get(reverse("client_parts", args=[anna.pk])).content.decode()
+    assert "v1 to v2" in compact(browser.get(reverse("client_parts", args=[anna.pk])).content.decode())
 
 
 def test_where_the_file_is_not_kept_nothing_is_offered(browser: Browser, running: TrainingSession) -> None:

@@ -12,6 +12,7 @@ from federation.models import Client, TrainingSession
 from federation.services import clients, rounds
 from federation.services.clients import agent_log
 from tests.dashboard.cast import HTMX, Create, report
+from tests.dashboard.markup import compact
 
 
 def test_a_clients_page_shows_its_rounds_and_curves(trained: TrainingSession, browser: Browser) -> None:
@@ -19,7 +20,7 @@ def test_a_clients_page_shows_its_rounds_and_curves(trained: TrainingSession, br
     page = browser.get(reverse("client", args=[anna.pk])).content.decode()
     for text in ("Rounds invited", "Aggregated", "--send-log", "base val loss"):
         assert text in page
-    parts = browser.get(reverse("client_parts", args=[anna.pk])).content.decode()
+    parts = compact(browser.get(reverse("client_parts", args=[anna.pk])).content.decode())
     assert re.findall(r'id="(client-[a-z]+)" hx-get="[^"]+" hx-disinherit="hx-select" hx-select="#\1"', parts) == [
         "client-page",
         "client-turns",

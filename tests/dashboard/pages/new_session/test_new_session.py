@@ -17,6 +17,7 @@ from federation.models import Client, GlobalModel, Round, TrainingSession
 from federation.services import clients, sessions
 from federation.session_settings import Spec
 from tests.dashboard.cast import HTMX, SPEC, finish_round
+from tests.dashboard.markup import compact
 
 Enrol = Callable[..., list[Client]]
 Create = Callable[..., TrainingSession]
@@ -104,7 +105,7 @@ def test_an_impossible_value_is_told_beside_its_field_and_everything_typed_is_ke
     browser: Browser, change: dict[str, str], field: str, sentence: str
 ) -> None:
     answer = post(browser, **change)
-    page = answer.content.decode()
+    page = compact(answer.content.decode())
     assert answer.status_code == 422
     assert not TrainingSession.objects.exists()
     beside = re.search(rf'<div class="field is-bad" data-field="{re.escape(field)}">.*?</p>', page, re.S)
@@ -174,7 +175,7 @@ def test_every_workload_and_strategy_can_be_chosen_with_its_options(browser: Bro
 
 
 def test_only_the_options_of_the_chosen_workload_are_shown(browser: Browser, create: Create) -> None:
-    page = browser.get(reverse("session_new"), {"from": create().pk}).content.decode()
+    page = compact(browser.get(reverse("session_new"), {"from": create().pk}).content.decode())
     assert re.search(r'data-options="workload" data-of="synthetic">', page)
     assert re.search(r'data-options="workload" data-of="digits" hidden>', page)
 
@@ -218,7 +219,7 @@ def test_a_specification_survives_the_form(db: None) -> None:
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_can_be_launched_as_it_is(browser: Browser, enrol: Enrol, name: str) -> None:
     enrol(*(f"site-{n}" for n in range(6)))
-    page = browser.get(reverse("session_new"), {"preset": name}).content.decode()
+    page = compact(browser.get(reverse("session_new"), {"preset": name}).content.decode())
     preset = presets.PRESETS[name]
     assert re.search(rf'href="\?preset={name}" aria-current="true"><strong>{preset.title}', page)
     typed = dict(re.findall(r'<input type="text" name="([\w.]+)"(?: value="([^"]*)")?', page))
@@ -231,13 +232,13 @@ def test_every_preset_can_be_launched_as_it_is(browser: Browser, enrol: Enrol, n
 
 
 def test_a_preset_that_is_not_there_is_the_balanced_one(browser: Browser) -> None:
-    page = browser.get(reverse("session_new"), {"preset": "nonsense"}).content.decode()
+    page = compact(browser.get(reverse("session_new"), {"preset": "nonsense"}).content.decode())
     assert 'href="?preset=balanced" aria-current="true"' in page
 
 
 def test_a_past_session_can_be_started_from(browser: Browser, create: Create) -> None:
     session = create()
-    page = browser.get(reverse("session_new"), {"from": session.pk}).content.decode()
+    page = compact(browser.get(reverse("session_new"), {"from": session.pk}).content.decode())
     assert f'<option value="{session.pk}" selected>first</option>' in page
     assert 'aria-current="true"><strong>' not in page, "no preset fills the form"
 
@@ -301,7 +302,7 @@ def test_what_cannot_be_is_estimated_without_a_word(browser: Browser, running: T
 )
 def test_it_says_who_would_take_part(browser: Browser, enrol: Enrol, query: dict[str, str], sentence: str) -> None:
     enrol("anna", "ben", "carl")
-    page = browser.get(reverse("session_who"), query, headers=HTMX).content.decode()
+    page = compact(browser.get(reverse("session_who"), query, headers=HTMX).content.decode())
     assert sentence in page
     assert ("anna" in page) is ("client_tags" not in query)
 

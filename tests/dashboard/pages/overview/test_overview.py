@@ -12,6 +12,7 @@ from dashboard.pages.overview.running import live, recent
 from federation.models import Alert, AlertRule, Client, Server, TrainingSession
 from federation.services import clients, rounds, sessions
 from tests.dashboard.cast import HTMX, fail_round, finish_round, report, stream
+from tests.dashboard.markup import compact
 
 Enrol = Callable[..., list[Client]]
 Create = Callable[..., TrainingSession]
@@ -29,7 +30,7 @@ def look(browser: Browser) -> str:
 
 
 def test_a_new_installation_is_guided(browser: Browser) -> None:
-    page = browser.get("/").content.decode()
+    page = compact(browser.get("/").content.decode())
     assert "Train one model together" in page
     assert "Listening. The first client shows up here by itself" in page
     assert re.search(r'id="first-launch" aria-disabled="true"', page)
@@ -37,7 +38,7 @@ def test_a_new_installation_is_guided(browser: Browser) -> None:
 
 
 def test_the_first_invitation_is_one_button(browser: Browser) -> None:
-    page = browser.get("/").content.decode()
+    page = compact(browser.get("/").content.decode())
     form = re.search(r'hx-target="#invite-panel">.*?</form>', page, re.S)
     assert form
     fields = dict(re.findall(r'name="(uses|expires)" value="(\d+)"', form[0]))
@@ -180,10 +181,10 @@ def test_clients_that_went_quiet_need_attention(browser: Browser, running: Train
 
 def test_the_count_of_alerts_is_a_fragment(browser: Browser, running: TrainingSession) -> None:
     address = reverse("alert_count")
-    assert re.search(r"hidden>0<", browser.get(address, headers=HTMX).content.decode())
+    assert re.search(r"hidden>0<", compact(browser.get(address, headers=HTMX).content.decode()))
     rule = AlertRule.objects.create(kind=AlertRule.Kind.ROUND_FAILED)
     Alert.objects.create(rule=rule, cause="round:1", sentence="Round 1 failed.")
-    fragment = browser.get(address, headers=HTMX).content.decode()
+    fragment = compact(browser.get(address, headers=HTMX).content.decode())
     assert re.search(r'hx-trigger="alerts-changed from:body"[^>]*"outerHTML">1<', fragment)
 
 

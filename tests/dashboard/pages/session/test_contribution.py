@@ -10,6 +10,7 @@ from dashboard.pages.session import contribution
 from federation.models import Client, Participation, TrainingSession
 from federation.services import rounds
 from tests.dashboard.cast import HTMX, Create, Enrol, finish_round, report
+from tests.dashboard.markup import compact
 
 
 def share(name: str, histogram: Any) -> None:
@@ -105,12 +106,12 @@ def test_norm_cosine_and_examples_are_those_of_the_aggregation(browser: Browser,
 
 def test_the_measure_is_chosen_and_kept_in_the_address(browser: Browser, running: TrainingSession) -> None:
     finish_round(running, "anna", "ben", "carl")
-    page = page_of(browser, running, by="examples")
+    page = compact(page_of(browser, running, by="examples"))
     assert re.search(r'id="by-examples" aria-pressed="true"', page)
     assert 'data-query="by=examples"' in page
     assert ">50</td>" in page
-    assert 'id="by-norm" aria-pressed="true"' in page_of(browser, running, by="nonsense")
-    whole = browser.get(reverse("session", args=[running.pk]), {"by": "cosine"}).content.decode()
+    assert 'id="by-norm" aria-pressed="true"' in compact(page_of(browser, running, by="nonsense"))
+    whole = compact(browser.get(reverse("session", args=[running.pk]), {"by": "cosine"}).content.decode())
     assert re.search(r'id="by-cosine" aria-pressed="true"', whole)
 
 

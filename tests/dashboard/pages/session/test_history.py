@@ -14,6 +14,7 @@ from federation.lifecycle import FileStatus
 from federation.models import Participation, TrainingSession
 from federation.services import models, rounds
 from tests.dashboard.cast import HTMX, Create, fail_round, finish_round, report
+from tests.dashboard.markup import compact
 from tests.dashboard.pages.session.test_log import shown
 
 
@@ -41,7 +42,7 @@ def test_models_can_be_downloaded_and_the_best_is_marked(browser: Browser, runni
     finish_round(running, "anna", "ben", "carl", base_val_accuracy=0.2)
     finish_round(running, "anna", "ben", "carl", base_val_accuracy=0.9)
     finish_round(running, "anna", "ben", "carl", base_val_accuracy=0.7)
-    page = browser.get(reverse("session_history", args=[running.pk]), headers=HTMX).content.decode()
+    page = compact(browser.get(reverse("session_history", args=[running.pk]), headers=HTMX).content.decode())
     best = re.search(r'<tr class="is-best" data-version="(\d)"', page)
     assert best and best[1] == "1"
     for model in running.models.all():
@@ -53,7 +54,7 @@ def test_a_version_opens_with_its_digest_snippets_and_lineage(browser: Browser, 
     TrainingSession.objects.update(name="it's \"<b>")
     finish_round(running, "anna", "ben", "carl", base_val_accuracy=0.2)
     address = reverse("session_history", args=[running.pk])
-    page = browser.get(address, {"model": "1"}, headers=HTMX).content.decode()
+    page = compact(browser.get(address, {"model": "1"}, headers=HTMX).content.decode())
     model = running.models.get(version=1)
     assert 'data-keeps="model" data-query="model=1"' in page
     assert f"<code>{model.digest}</code>" in page
@@ -105,7 +106,7 @@ def test_many_rounds_are_a_bar_instead_of_cells(create: Create) -> None:
 def test_an_ended_session_shows_what_can_follow(browser: Browser, running: TrainingSession) -> None:
     for _ in range(3):
         finish_round(running, "anna", "ben", "carl", train_loss=0.5)
-    page = browser.get(reverse("session", args=[running.pk])).content.decode()
+    page = compact(browser.get(reverse("session", args=[running.pk])).content.decode())
     assert "Nothing runs any more" in page
     assert "All 3 rounds are done" in page
     assert reverse("session_more", args=[running.pk]) in page

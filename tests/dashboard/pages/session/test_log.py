@@ -10,6 +10,7 @@ from dashboard.pages.session import log
 from federation.models import Client, TrainingSession
 from federation.services import rounds, seats
 from tests.dashboard.cast import HTMX, report, seat_of, stream
+from tests.dashboard.markup import compact
 
 
 def test_events_are_filtered_to_problems_and_to_people(browser: Browser, running: TrainingSession) -> None:
@@ -51,10 +52,10 @@ def test_a_search_says_what_it_did_not_look_through(
     monkeypatch.setattr(log, "MOST_READ", 2)
     address = reverse("session_events", args=[running.pk])
     every = running.events.exclude(kind="metrics.reported").count()
-    page = browser.get(address, {"find": "launched"}, headers=HTMX).content.decode()
+    page = compact(browser.get(address, {"find": "launched"}, headers=HTMX).content.decode())
     assert f"{every - 2} older ones not." in page and "No event fits" in page
     assert 'hx-get="' + address + '?find=launched&amp;deep=1"' in page
-    page = browser.get(address, {"find": "invited", "deep": "1"}, headers=HTMX).content.decode()
+    page = compact(browser.get(address, {"find": "invited", "deep": "1"}, headers=HTMX).content.decode())
     assert "older ones not" not in page and 'data-query="find=invited&amp;deep=1"' in page
     assert "older ones not" not in browser.get(address, headers=HTMX).content.decode()
 
@@ -67,7 +68,7 @@ def test_what_makes_no_sense_narrows_nothing(browser: Browser, running: Training
 
 def test_the_choice_is_kept_in_the_address_and_by_what_comes_live(browser: Browser, running: TrainingSession) -> None:
     asked = {"kind": "round.opened", "find": "a&b <c>"}
-    page = browser.get(reverse("session", args=[running.pk]), asked).content.decode()
+    page = compact(browser.get(reverse("session", args=[running.pk]), asked).content.decode())
     again = "kind=round.opened&amp;find=a%26b+%3Cc%3E"
     assert f'data-query="{again}"' in page
     assert f'hx-get="{reverse("session_events", args=[running.pk])}?{again}"' in page

@@ -14,6 +14,7 @@ from federation.lifecycle import RoundStatus
 from federation.models import Client, Participation, TrainingSession
 from federation.services import rounds, seats, sessions
 from tests.dashboard.cast import HTMX, Create, report, seat_of, stream
+from tests.dashboard.markup import compact
 
 
 def now_of(session: TrainingSession) -> RoundNow:
@@ -199,7 +200,7 @@ def test_an_extension_is_half_a_rounds_time_as_one_would_say_it() -> None:
 
 
 def test_a_button_that_is_off_stays_reachable_and_says_why(browser: Browser, running: TrainingSession) -> None:
-    page = browser.get(reverse("session_round", args=[running.pk]), headers=HTMX).content.decode()
+    page = compact(browser.get(reverse("session_round", args=[running.pk]), headers=HTMX).content.decode())
     assert re.search(r'id="act-round_finish" aria-disabled="true">.*?Not yet: 2 more updates are needed', page, re.S)
 
 
@@ -229,7 +230,7 @@ def test_the_rounds_fragment_brings_the_lanes_along(browser: Browser, running: T
 def test_the_page_shows_the_seats_with_their_words(browser: Browser, running: TrainingSession) -> None:
     report(running, "anna", train_loss=0.25)
     stream(running, "ben", [1.0, 0.9], fraction=0.5)
-    fragment = browser.get(reverse("session_round", args=[running.pk]), headers=HTMX).content.decode()
+    fragment = compact(browser.get(reverse("session_round", args=[running.pk]), headers=HTMX).content.decode())
     said = {
         name: status
         for name, status in re.findall(r'class="lane[^"]*"[^>]*data-client="(\w+)" data-status="(\w+)"', fragment)

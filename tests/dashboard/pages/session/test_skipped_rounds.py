@@ -15,6 +15,7 @@ from dashboard.pages.session.why import why_it_waits
 from federation.models import Client, TrainingSession
 from federation.services import rounds
 from tests.dashboard.cast import HTMX, fail_round, finish_round
+from tests.dashboard.markup import compact
 
 Enrol = Callable[..., list[Client]]
 Create = Callable[..., TrainingSession]
@@ -59,7 +60,7 @@ def test_the_overview_and_the_results_count_the_same(skipping: TrainingSession) 
 
 
 def test_the_pages_say_it(browser: Browser, skipping: TrainingSession) -> None:
-    page = browser.get(reverse("session", args=[skipping.pk])).content.decode()
+    page = compact(browser.get(reverse("session", args=[skipping.pk])).content.decode())
     assert "of 4, 1 skipped" in page
     row = re.search(r'<tr data-round="2".*?</tr>', page, re.S)
     assert row and "0 of 2 needed updates had arrived at the deadline. It was skipped." in row[0]
