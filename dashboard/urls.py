@@ -5,6 +5,7 @@ All but the sign-in page and the one for the first account need somebody signed 
 
 from django.urls import URLPattern, path
 
+from dashboard import asked_logs
 from dashboard.kit import banner
 from dashboard.kit.signin import ActOf, View, guarded
 from dashboard.pages.account import first_account, keys
@@ -40,6 +41,8 @@ urlpatterns = [
     page("overview/launch/", overview.launch, name="first_launch", act=Act.STEER_SESSIONS),
     path("health/", banner.fragment, name="health"),
     page("find/", overview.find, name="find"),
+    page("logs/server/", asked_logs.of_server, name="server_log"),
+    page("logs/sessions/<id:session_id>/", asked_logs.of_session, name="session_log"),
     page("sessions/", sessions.index, name="sessions"),
     page("sessions/rows/", sessions.rows, name="session_rows"),
     page("sessions/new/", new_session.page, name="session_new", act=Act.STEER_SESSIONS),

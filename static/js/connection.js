@@ -1,4 +1,5 @@
 // The state of the connection, always in sight: a mark at the side, and a banner over data that are old.
+import { EVERY_SECONDS } from "./asking.js";
 import { all, first, one } from "./dom.js";
 import { span } from "./times.js";
 
@@ -8,12 +9,13 @@ import { span } from "./times.js";
 /** @type {Record<State, [string, string]>} */
 const LOOKS = {
   live: ["live", "Live"],
+  asking: ["clock", `No live connection: asking every ${EVERY_SECONDS} s`],
   connecting: ["refresh", "Connecting"],
   catching: ["refresh", "Catching up"],
   reconnecting: ["refresh", "Reconnecting"],
 };
 /** @type {State[]} */
-const WORST = ["reconnecting", "catching", "connecting", "live"];
+const WORST = ["reconnecting", "catching", "connecting", "asking", "live"];
 
 /**
  * The worst state of some connections.
@@ -48,7 +50,9 @@ function mark(node, state, age) {
   if (node.dataset.state !== state) one("use", node).setAttribute("href", `${document.body.dataset.icons}#${name}`);
   node.dataset.state = state;
   const shown = one(".conn__text", node);
-  if (shown.textContent !== text) shown.textContent = text;
+  if (shown.textContent === text) return;
+  shown.textContent = text;
+  node.title = text; // where there is no room for it
 }
 
 /**

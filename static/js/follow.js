@@ -1,17 +1,20 @@
 // Follows one log over a websocket. Reconnects for ever, asks for whatever it missed, drops what comes twice, and
-// notices a connection that died silently.
+// notices a connection that died silently. While no websocket gets through it asks over HTTP instead.
+import { Asking } from "./asking.js";
+
 const FIRST = 500; // ms to the second try
 const LONGEST = 15_000; // ms between two tries, which double
 const OPENS = 10_000; // ms that a connection may take to open, and the server to answer
+const TRIES = 2; // to connect in vain, before it asks over HTTP
 const QUIET = 15_000; // ms of silence after which the server is asked whether it is still there
 
 /**
- * connecting: for the first time. live. catching: connecting again, or being sent what was missed. reconnecting: waits
- * for the next try.
- * @typedef {"connecting" | "live" | "catching" | "reconnecting"} State
+ * connecting: for the first time. live. asking: over HTTP every few seconds, while it also tries to connect. catching:
+ * connecting again, or being sent what was missed. reconnecting: waits for the next try.
+ * @typedef {"connecting" | "live" | "asking" | "catching" | "reconnecting"} State
  */
 
-/** @typedef {{ seq: number, kind: string, payload: any }} LogEvent */
+/** @typedef {import("./asking.js").LogEvent} LogEvent */
 
 /**
  * onEvents(events): consecutive and new. onState(follower): `state` or `retryAt` changed.
@@ -41,11 +44,16 @@ export class Follower {
     this.socket = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
+    this.asker = new Asking(url, {
+      seen: () => this.seen,
+      onAnswer: (events, more) => this.answered(events, more),
+      onFailure: () => this.become("reconnecting"),
+    });
     this.connect();
   }
 
   connect() {
-    this.leave();
+    this.drop();
     const socket = new WebSocket(new URL(this.url, location.href.replace(/^http/, "ws")));
     this.socket = socket;
     socket.onopen = () => this.ask();
@@ -64,13 +72,8 @@ export class Follower {
 
   /** @param {LogEvent[]} events */
   take(events) {
-    const fresh = events.filter((event) => event.seq > this.seen);
-    const newest = fresh.at(-1);
-    if (newest) {
-      this.seen = newest.seq;
-      this.onEvents(fresh);
-      if (!this.socket) return; // and left it at that
-    }
+    this.hear(events);
+    if (!this.socket) return; // it was left because of an event
     if (!events.length) this.isCaughtUp();
     if (this.asking) {
       this.after(OPENS, () => this.lost());
@@ -80,7 +83,28 @@ export class Follower {
     }
   }
 
+  /** @param {LogEvent[]} events */
+  hear(events) {
+    const fresh = events.filter((event) => event.seq > this.seen);
+    const newest = fresh.at(-1);
+    if (!newest) return;
+    this.seen = newest.seq;
+    this.onEvents(fresh);
+  }
+
+  /**
+   * @param {LogEvent[]} events
+   * @param {boolean} more
+   */
+  answered(events, more) {
+    this.hear(events);
+    if (more || !this.asker.running) return;
+    this.heard = Date.now();
+    this.become("asking");
+  }
+
   isCaughtUp() {
+    this.asker.stop();
     this.asking = false;
     this.delay = FIRST;
     this.failed = 0;
@@ -89,16 +113,22 @@ export class Follower {
   }
 
   lost() {
-    this.leave();
+    this.drop();
     this.failed += 1;
     this.retryAt = Date.now() + this.delay;
     this.after(this.delay, () => this.connect());
     this.delay = Math.min(this.delay * 2, LONGEST);
-    this.become("reconnecting");
+    if (this.state !== "asking") this.become("reconnecting");
+    if (this.failed >= TRIES) this.asker.start();
+  }
+
+  leave() {
+    this.drop();
+    this.asker.stop();
   }
 
   /** Have nothing to do with the connection any more: one that died silently may take minutes to say so. */
-  leave() {
+  drop() {
     clearTimeout(this.timer);
     if (!this.socket) return;
     Object.assign(this.socket, { onopen: null, onmessage: null, onclose: null });
@@ -124,7 +154,8 @@ export class Follower {
   /** Connect anew at once: time passed in which nothing could be heard, or somebody asks for it. */
   renew() {
     this.delay = FIRST;
-    if (this.state !== "connecting") this.become("catching");
+    if (this.state === "asking") this.asker.again();
+    else if (this.state !== "connecting") this.become("catching");
     this.connect();
   }
 

@@ -41,7 +41,7 @@ export function follow(url, after) {
   const handlers = {
     onEvents: (/** @type {LogEvent[]} */ events) => hear(events, url),
     onState: (/** @type {Follower} */ { state }) => {
-      missed ||= state !== "live" && state !== "connecting";
+      missed ||= isAway(state);
       show();
     },
   };
@@ -84,7 +84,7 @@ function show() {
   const every = [...followers.values()];
   current = worst(every);
   showConnection(every);
-  if (current === "live" && missed) {
+  if ((current === "live" || current === "asking") && missed) {
     missed = false;
     for (const act of say.values()) act();
   }

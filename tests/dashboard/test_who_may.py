@@ -25,7 +25,8 @@ PAGES = {
         "overview overview_parts health find sessions session_rows session session_head session_round session_history "
         "session_timeline session_data session_events session_settings session_points clients client_rows invitations "
         "client client_parts client_log compare compare_parts models model_rows model_compare model model_tagged "
-        "activity activity_rows keys alerts alert_parts alert_count"
+        "activity activity_rows keys alerts alert_parts alert_count server_log "
+        "session_log"
     ),
     Act.OWN_ACCOUNT: "password",
     Act.OWN_KEYS: "key_new",

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import needs_browser, signed_in
+from tests.e2e.proxy import proxy_to
 from tests.e2e.stack import Stack, until
 from tests.e2e.wire import Wire, wire_to
 
@@ -69,6 +70,27 @@ def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack,
     until(lambda: drawn(page) == expected, seconds=30, why=f"all points of {expected}; drawn: {drawn(page)}")
     page.reload()
     until(lambda: drawn(page) == expected, seconds=15, why="the same after a reload")
+
+
+def test_where_no_websocket_gets_through_the_page_asks_and_says_so(stack: Stack):
+    for n in (1, 2):
+        stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
+    stack.online(2)
+    with proxy_to(stack.port) as proxy, signed_in(proxy.url) as page:
+        proxy.upgrades = False
+        session = stack.session(workload=DIGITS, rounds=40, cohort_size=2, train={"epochs": 6})
+        page.goto(f"{proxy.url}/sessions/{session}/")
+        state = page.locator("[data-conn] .conn__text")
+        expect(state).to_have_text("No live connection: asking every 5 s", timeout=15_000)
+        until(lambda: set(drawn(page)) == {"site-1", "site-2"}, why="a curve for each client")
+        before = drawn(page)
+        until(lambda: drawn(page).get("site-1", 0) > before.get("site-1", 0), seconds=20, why="the curve to grow")
+        assert proxy.answered["upgrade"] >= 2 and page.locator("[data-stale]").is_hidden()
+        proxy.upgrades = True
+        expect(state).to_have_text("Live", timeout=40_000)
+        stack.post(f"/sessions/{session}/cancel")
+        expected = reported(stack, session)
+        until(lambda: drawn(page) == expected, seconds=30, why=f"all points of {expected}; drawn: {drawn(page)}")
 
 
 def test_every_page_opens_without_a_word_in_the_console(stack: Stack, page: Page, wire: Wire):

@@ -27,10 +27,16 @@ class Socket {
 
 Object.assign(globalThis, { WebSocket: Socket, location: { href: "https://example.test/sessions/1/" } });
 
+/** What was asked for over HTTP. Nothing answers before a test says what does. */
+let asked;
+const away = () => Promise.reject(new TypeError("no way"));
+
 let seen;
 let states;
 beforeEach(() => {
   Socket.all = [];
+  asked = [];
+  answerWith(away);
   seen = [];
   states = [];
 });
@@ -41,6 +47,26 @@ function follow(context, after = 0) {
     onEvents: (events) => seen.push(...events.map(({ seq }) => seq)),
     onState: ({ state }) => states.push(state),
   });
+}
+
+function answerWith(answer) {
+  globalThis.fetch = (url) => {
+    asked.push(url);
+    return answer(url);
+  };
+}
+
+/** An answer with these events. */
+const events = (...seqs) => ({ more: false, events: seqs.map((seq) => ({ seq, kind: "round.opened" })) });
+const says = (body) => () => Promise.resolve({ ok: true, status: 200, json: () => Promise.resolve(body) });
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+/** The proxy refuses a websocket, again and again. */
+function refuse(context, times = 2) {
+  for (let n = 0; n < times; n += 1) {
+    newest().onclose();
+    context.mock.timers.tick(15_000);
+  }
 }
 
 const newest = () => Socket.all.at(-1);
@@ -117,4 +143,96 @@ test("a probe asks an open connection, and renews one that is not", (context) =>
   follower.probe();
   assert.equal(Socket.all.length, 2);
   assert.equal(follower.state, "catching");
+});
+
+// ---- no websocket gets through
+
+test("where no websocket gets through it asks over HTTP, at its pace", async (context) => {
+  answerWith(says(events(8, 9)));
+  const follower = follow(context, 7);
+  newest().onclose();
+  assert.deepEqual(asked, [], "one connection that fails is no proof");
+  context.mock.timers.tick(500);
+  newest().onclose();
+  await settled();
+  assert.deepEqual(asked, ["/logs/sessions/1/?after=7"]);
+  assert.deepEqual(seen, [8, 9]);
+  assert.equal(follower.state, "asking");
+  context.mock.timers.tick(4_999);
+  assert.equal(asked.length, 1);
+  context.mock.timers.tick(1);
+  await settled();
+  assert.equal(asked.at(-1), "/logs/sessions/1/?after=9");
+  assert.deepEqual(seen, [8, 9], "what comes twice is dropped");
+});
+
+test("it asks on at once while the log has more", async (context) => {
+  answerWith(says({ ...events(1), more: true }));
+  const follower = follow(context);
+  newest().onclose();
+  context.mock.timers.tick(500);
+  newest().onclose();
+  await settled();
+  assert.notEqual(follower.state, "asking", "something is missing still");
+  answerWith(says(events(2)));
+  context.mock.timers.tick(0);
+  await settled();
+  assert.deepEqual(seen, [1, 2]);
+  assert.equal(follower.state, "asking");
+});
+
+test("it goes back to the websocket when that gets through, and asks no more", async (context) => {
+  answerWith(says(events(1)));
+  const follower = follow(context);
+  refuse(context);
+  await settled();
+  assert.equal(follower.state, "asking");
+  refuse(context, 1);
+  assert.equal(follower.state, "asking", "a further try that fails changes nothing");
+  newest().onopen();
+  assert.deepEqual(newest().sent, [{ after: 1, confirm: true }]);
+  newest().say(1, 2);
+  newest().say();
+  assert.equal(follower.state, "live");
+  assert.deepEqual(seen, [1, 2]);
+  const before = asked.length;
+  context.mock.timers.tick(12_000);
+  await settled();
+  assert.equal(asked.length, before);
+});
+
+test("where nothing answers it reconnects, and asks once for each try", async (context) => {
+  const follower = follow(context);
+  refuse(context, 3);
+  await settled();
+  assert.equal(follower.state, "reconnecting");
+  const before = asked.length;
+  context.mock.timers.tick(100);
+  await settled();
+  assert.equal(asked.length, before);
+});
+
+test("an answer that is late changes nothing", async (context) => {
+  let answer = () => {};
+  answerWith(() => new Promise((resolve) => (answer = resolve)));
+  const follower = follow(context);
+  newest().onclose();
+  context.mock.timers.tick(500);
+  newest().onclose();
+  follower.leave();
+  answer({ ok: true, status: 200, json: () => Promise.resolve(events(1)) });
+  await settled();
+  assert.deepEqual(seen, []);
+});
+
+test("somebody who was signed out gets no answer; a log that was deleted has nothing more", async (context) => {
+  answerWith(() => Promise.resolve({ ok: false, status: 0, type: "opaqueredirect" }));
+  const follower = follow(context);
+  refuse(context);
+  await settled();
+  assert.equal(follower.state, "reconnecting");
+  answerWith(() => Promise.resolve({ ok: false, status: 404 }));
+  newest().onclose();
+  await settled();
+  assert.equal(follower.state, "asking");
 });

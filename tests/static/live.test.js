@@ -22,6 +22,7 @@ test("the worst of several connections is shown", () => {
   const of = (...states) => worst(states.map((state) => ({ state })));
   assert.equal(of("live", "reconnecting", "catching"), "reconnecting");
   assert.equal(of("live", "connecting"), "connecting");
+  assert.equal(of("live", "asking"), "asking");
   assert.equal(of("live"), "live");
   assert.equal(of(), "live");
 });
