@@ -54,7 +54,7 @@ def size(num_bytes: float) -> tuple[str, str]:
 
 
 def metric(value: float | None) -> str:
-    """A loss or an accuracy to three places; powers for what is small or huge. static/js/wording.js does the same."""
+    """A measured value to three places; powers for what is small or huge. static/js/wording.js does the same."""
     value = parsing.number(value, most=sys.float_info.max)
     if value is None:
         return "not finite"

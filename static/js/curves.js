@@ -15,26 +15,32 @@ import { measured, number } from "./wording.js";
 /** @typedef {import("./lines.js").Axis} Axis */
 /** @typedef {import("./detail.js").Detail} Detail */
 
+/**
+ * @typedef {object} Options
+ * @property {HTMLElement} readout
+ * @property {HTMLElement} legend
+ * @property {number} epochs a round
+ * @property {(metric: string) => string} measureOf the measure that a metric is of
+ */
+
 export const MANY = 20; // clients with a colour of their own; more are a band
 const NAMED = 8; // clients in the read-out
 const LEAST_WAIT = 100; // ms between two drawings
 const FELT = 50; // ms: a longer drawing is felt, and waits longer for the next
 
-/** @param {string} metric */
-const isShare = (metric) => metric.endsWith("accuracy");
-
 export class Curves {
   /**
    * @param {PlotlyNode} node
    * @param {Points} points
-   * @param {{ readout: HTMLElement, legend: HTMLElement, epochs: number }} options `epochs` a round
+   * @param {Options} options
    */
-  constructor(node, points, { readout, legend, epochs }) {
+  constructor(node, points, { readout, legend, epochs, measureOf }) {
     this.node = node;
     this.points = points;
     this.readout = readout;
     this.legend = new Legend(legend);
     this.epochs = epochs;
+    this.measureOf = measureOf;
     this.metric = "";
     this.x = /** @type {Axis} */ ("round");
     this.y = "linear";
@@ -194,7 +200,11 @@ export class Curves {
 
   /** Whether every last spike sets the range. */
   get isWide() {
-    return this.all || this.zoom !== null || this.y === "log" || isShare(this.metric) || this.sparse;
+    return this.all || this.zoom !== null || this.y === "log" || this.isShare || this.sparse;
+  }
+
+  get isShare() {
+    return this.points.shares.has(this.measureOf(this.metric));
   }
 
   get isolated() {

@@ -24,6 +24,7 @@ import { estimated, Series } from "./series.js";
  * @property {string | null} [metric] the only metric that is in it
  * @property {boolean} [thinned]
  * @property {string[]} names of metrics
+ * @property {string[]} shares measures that lie between 0 and 1
  * @property {[number, number][]} attempts the newest attempt of each round
  * @property {ClientName[]} clients
  * @property {LoadedSeat[]} seats
@@ -57,6 +58,8 @@ export class Points {
     this.clients = new Map();
     /** @type {Set<string>} */
     this.names = new Set(); // of the metrics
+    /** @type {Set<string>} */
+    this.shares = new Set(); // measures that lie between 0 and 1
     /** @type {Map<number, number>} */
     this.attempts = new Map(); // round -> its newest attempt
     this.start = 0; // seconds
@@ -77,6 +80,7 @@ export class Points {
     this.metric = data.metric ?? null;
     this.thinned = Boolean(data.thinned);
     this.names = new Set(data.names);
+    this.shares = new Set(data.shares);
     this.attempts = new Map(data.attempts);
     for (const client of data.clients) this.meet(client);
     for (const seat of data.seats) this.loadSeat(seat);

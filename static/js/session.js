@@ -7,6 +7,7 @@ import { CurveCard } from "./session/curve-card.js";
 import { startFragments } from "./session/fragments.js";
 import { GlobalModel } from "./session/global-model.js";
 import { Loading } from "./session/loading.js";
+import { measureOf } from "./session/metric-names.js";
 import { showPhases } from "./session/phases.js";
 
 const card = one("[data-curves]");
@@ -16,7 +17,8 @@ const follows = /** @type {HTMLMetaElement[]} */ (all("meta[name=follow]")).map(
 const socket = follows.find((url) => url.startsWith("/ws/sessions/"));
 
 const readout = one("[data-readout]");
-const curves = new Curves(plot, new Points(), { readout, legend, epochs: Number(card.dataset.epochs) || 1 });
+const epochs = Number(card.dataset.epochs) || 1;
+const curves = new Curves(plot, new Points(), { readout, legend, epochs, measureOf });
 const curveCard = new CurveCard(card, curves);
 const loading = new Loading(curves, card.dataset.url ?? "", {
   drawAnew: () => curveCard.drawAnew(),

@@ -7,7 +7,7 @@ export const number = (n) =>
     .replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
 /**
- * A loss or an accuracy to three places; powers for what is small or huge.
+ * A measured value to three places; powers for what is small or huge.
  * @param {number | null | undefined} v
  */
 export function measured(v) {

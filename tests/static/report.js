@@ -7,7 +7,7 @@ const SECOND = Date.parse("2026-01-01T00:00:00Z") / 1000;
 export function pointsOf(...names) {
   const points = new Points();
   const clients = names.map((name, i) => ({ id: i + 1, name, ordinal: i + 1 }));
-  points.load({ start: SECOND, seq: 0, names: [], attempts: [], clients, seats: [] });
+  points.load({ start: SECOND, seq: 0, names: [], shares: [], attempts: [], clients, seats: [] });
   return points;
 }
 

@@ -24,6 +24,7 @@ from federation import parsing
 from federation.fl import measures
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
+from federation.services.models import choosing
 from federation.thinning import thin
 
 Array = npt.NDArray[Any]
@@ -61,7 +62,8 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
 
     `seq` is read first: the socket goes on from it, so that a point written meanwhile arrives
     twice and never zero times. Times are seconds since the epoch. `names` are the metrics that there are;
-    `metric` is the only one that is sent, or null for all; `thinned` says that points were left out.
+    `metric` is the only one that is sent, or null for all; `thinned` says that points were left out. `shares` are
+    the measures that lie between 0 and 1.
     """
     view = view or View()
     seq = TrainingSession.objects.values_list("last_seq", flat=True).get(pk=session.pk)
@@ -72,6 +74,7 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
         "start": (session.started_at or session.created_at).timestamp(),
         "clients": _clients(newest.values()),
         "names": names,
+        "shares": _shares(session),
         "attempts": sorted({(seat.round.number, seat.round.attempt) for seat in newest.values()}),
         "metric": None,
         "thinned": False,
@@ -121,6 +124,12 @@ def _names(session: TrainingSession) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(NAMES, [session.pk, session.kind])
         return [name for (name,) in cursor.fetchall()]
+
+
+def _shares(session: TrainingSession) -> list[str]:
+    declared = choosing.declared(session)
+    names = {one.name for one in (*measures.KNOWN.values(), *declared)}
+    return sorted(name for name in names if measures.of(name, declared).unit == measures.SHARE)
 
 
 def _newest(session: TrainingSession) -> dict[int, Participation]:

@@ -7,9 +7,9 @@ declares has no direction and is averaged.
 from collections.abc import Iterable, Mapping, Sequence
 
 from federation.fl import discovery
-from federation.fl.measures.measure import Combine, Direction, Measure, from_json
+from federation.fl.measures.measure import SHARE, Combine, Direction, Measure, from_json
 
-__all__ = ["KNOWN", "PREFIXES", "Combine", "Direction", "Measure", "from_json", "of", "rank", "split"]
+__all__ = ["KNOWN", "PREFIXES", "SHARE", "Combine", "Direction", "Measure", "from_json", "of", "rank", "split"]
 
 KNOWN: Mapping[str, Measure] = discovery.instances_by_name(__name__, __path__, Measure)
 USUAL = [one.name for one in KNOWN.values() if one.direction != Direction.NONE]

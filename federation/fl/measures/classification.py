@@ -1,5 +1,5 @@
 """Measures of classifiers."""
 
-from federation.fl.measures.measure import Direction, Measure
+from federation.fl.measures.measure import SHARE, Direction, Measure
 
-ACCURACY = Measure("accuracy", "Accuracy", Direction.MAX)
+ACCURACY = Measure("accuracy", "Accuracy", Direction.MAX, SHARE)

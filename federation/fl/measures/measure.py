@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 E = TypeVar("E", bound=StrEnum)
+SHARE = "share"  # the unit of what lies between 0 and 1
 
 
 class Direction(StrEnum):

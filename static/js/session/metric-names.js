@@ -15,6 +15,12 @@ export const MANY_METRICS = 12; // more are a list with a search
 const prefixOf = (metric) =>
   [...PREFIXES.keys()].find((prefix) => metric.startsWith(prefix) && metric.length > prefix.length) ?? "";
 
+/**
+ * The measure that a metric is of: f1 for val_f1.
+ * @param {string} metric
+ */
+export const measureOf = (metric) => metric.slice(prefixOf(metric).length);
+
 /** @param {string} metric */
 const rank = (metric) => ORDER.indexOf(prefixOf(metric)) + 1 || 99;
 

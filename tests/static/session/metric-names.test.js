@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { kept } from "../../../static/js/session/fragments.js";
-import { chosen, grouped, matching, sorted, titleOf } from "../../../static/js/session/metric-names.js";
+import { chosen, grouped, matching, measureOf, sorted, titleOf } from "../../../static/js/session/metric-names.js";
 
 test("metrics that are known come first, the others by name", () => {
   const names = ["zeta", "val_accuracy", "alpha", "train_loss"];
@@ -13,6 +13,16 @@ test("metrics are grouped by what stands before their first / or _", () => {
   assert.deepEqual(groups, [
     ["val", ["val_loss", "val_f1"]],
     ["f1", ["f1/macro", "f1/micro"]],
+  ]);
+});
+
+test("a metric is of the measure that follows what it was measured on", () => {
+  assert.deepEqual(["val_f1", "base_val_f1", "train_loss", "f1", "val_"].map(measureOf), [
+    "f1",
+    "f1",
+    "loss",
+    "f1",
+    "val_",
   ]);
 });
 

@@ -60,6 +60,17 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "DRAWN", 15)
 
 
+def test_what_lies_between_0_and_1_is_told_by_its_declared_unit(running: TrainingSession) -> None:
+    assert curves.of(running, View())["shares"] == ["accuracy"]
+    declared = [
+        {"name": "dice", "unit": "share"},
+        {"name": "accuracy", "unit": "points"},
+        {"name": "mae", "unit": "mm"},
+    ]
+    running.workload, running.declaration = "chest", {"measures": declared}
+    assert curves.of(running, View())["shares"] == ["dice"]
+
+
 def test_every_metric_of_any_client_can_be_chosen(running: TrainingSession) -> None:
     assert curves.of(running, View())["names"] == []
     stream(running, "anna", [1.0], metric="train_loss")
