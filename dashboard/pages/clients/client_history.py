@@ -13,8 +13,9 @@ from django.db.models import QuerySet
 
 from dashboard.kit import phases, statuses
 from dashboard.kit.statuses import Word
+from dashboard.pages.clients.client_list import is_in_time
 from federation import parsing
-from federation.lifecycle import COUNTED, OPEN, WorkKind
+from federation.lifecycle import OPEN, WorkKind
 from federation.models import Client, Participation
 
 MOST_SESSIONS = 8  # of the newest, that its curves show
@@ -62,7 +63,7 @@ def described(seats: Sequence[Participation]) -> list[Turn]:
 
 def times(seats: Sequence[Participation]) -> dict[str, float]:
     """Median seconds of a round as a whole, of its training and of its upload, of updates that count, if known."""
-    counted = described([seat for seat in seats if seat.status in COUNTED])
+    counted = described([seat for seat in seats if is_in_time(seat)])
     found = {name: [value for turn in counted if (value := getattr(turn, name)) is not None] for name in TIMES}
     return {TIMES[name]: statistics.median(values) for name, values in found.items() if values}
 

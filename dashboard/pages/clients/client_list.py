@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet, TextField, Window
-from django.db.models.functions import Cast, RowNumber
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, TextField, Window
+from django.db.models.functions import Cast, Coalesce, RowNumber
 
 from dashboard.kit.client_states import Bar, Place, places
-from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatStatus, WorkKind
+from federation import schedules
+from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatReason, SeatStatus, WorkKind
 from federation.models import Client, Participation
 
 LAST = 14  # rounds that a client's bars show
@@ -23,6 +24,12 @@ SORTS = {
     "late": "Most often late first",
     "failed": "Most often failed first",
 }
+
+
+# Where rounds wait for nobody, who goes on is not late, and who is not needed any more did nothing wrong.
+WENT_ON = Q(status=SeatStatus.LATE, reason="", round__session__schedule__in=schedules.JOINED)
+NOT_NEEDED = Q(status=SeatStatus.DROPPED, reason_code=SeatReason.ROUND_CLOSED)
+NOT_NEEDED &= ~Q(round__session__schedule__in=schedules.PATIENT)
 
 
 def with_numbers(clients: Sequence[Client], *, now: datetime) -> list[Place]:
@@ -38,16 +45,16 @@ def with_numbers(clients: Sequence[Client], *, now: datetime) -> list[Place]:
         last[seat.client_id].append(seat)
     longest = max((_took(seat) or 0.0 for seats in last.values() for seat in seats), default=0.0)
     for pk, seats in last.items():
-        known = [took for seat in seats if seat.status in COUNTED and (took := _took(seat)) is not None]
+        known = [took for seat in seats if is_in_time(seat) and (took := _took(seat)) is not None]
         by_client[pk].median_seconds = statistics.median(known) if known else None
         by_client[pk].bars = [_bar(seat, longest) for seat in reversed(seats)]
     return found
 
 
 def _finished(clients: Sequence[Client]) -> QuerySet[Participation]:
-    """Training that says something about a client: not open seats, nor those of a cancelled round."""
+    """Training that says something about a client: no open seats, none of a cancelled round, and none not needed."""
     rows = Participation.objects.filter(client__in=clients, round__kind=WorkKind.TRAIN)
-    return rows.exclude(status__in=OPEN).exclude(round__status=RoundStatus.CANCELLED)
+    return rows.exclude(status__in=OPEN).exclude(round__status=RoundStatus.CANCELLED).exclude(NOT_NEEDED)
 
 
 def _counts(clients: Sequence[Client]) -> Iterable[Mapping[str, Any]]:
@@ -56,8 +63,8 @@ def _counts(clients: Sequence[Client]) -> Iterable[Mapping[str, Any]]:
         .order_by()
         .values("client")
         .annotate(
-            in_time=Count("pk", filter=Q(status__in=COUNTED)),
-            too_late=Count("pk", filter=Q(status=SeatStatus.LATE)),
+            in_time=Count("pk", filter=Q(status__in=COUNTED) | WENT_ON),
+            too_late=Count("pk", filter=Q(status=SeatStatus.LATE) & ~WENT_ON),
             gave_up=Count("pk", filter=Q(status=SeatStatus.FAILED)),
             refused=Count("pk", filter=Q(status=SeatStatus.REJECTED)),
             given_up=Count("pk", filter=Q(status=SeatStatus.DROPPED)),
@@ -68,7 +75,12 @@ def _counts(clients: Sequence[Client]) -> Iterable[Mapping[str, Any]]:
 def _last(clients: Sequence[Client]) -> QuerySet[Participation]:
     nth = Window(RowNumber(), partition_by=F("client"), order_by=F("pk").desc())
     rows = _finished(clients).annotate(nth=nth).filter(nth__lte=LAST)
-    return rows.select_related("round").order_by("-pk")
+    return rows.select_related("round__session").order_by("-pk")
+
+
+def is_in_time(seat: Participation) -> bool:
+    """Whether its update counts, and came as soon as its session wants it."""
+    return seat.status in COUNTED or (seat.went_on and seat.round.session.schedule in schedules.JOINED)
 
 
 def _took(seat: Participation) -> float | None:
@@ -80,7 +92,7 @@ def _took(seat: Participation) -> float | None:
 
 
 def _bar(seat: Participation, longest: float) -> Bar:
-    look = "run" if seat.status in COUNTED else "late" if seat.status == SeatStatus.LATE else "bad"
+    look = "run" if is_in_time(seat) else "late" if seat.status == SeatStatus.LATE else "bad"
     return Bar(look, max(0.08, (_took(seat) or 0.0) / longest) if longest else 0.08)
 
 
@@ -100,6 +112,8 @@ def ordered(found: QuerySet[Client], sort: str) -> QuerySet[Client]:
     if sort == "examples":
         return found.order_by(F("num_examples").desc(nulls_last=True), "pk")
     if sort in (SeatStatus.LATE, SeatStatus.FAILED):
-        so_often = Count("seats", filter=Q(seats__status=sort) & ~Q(seats__round__status=RoundStatus.CANCELLED))
+        counted = Participation.objects.filter(client=OuterRef("pk"), status=sort).order_by()
+        counted = counted.exclude(round__status=RoundStatus.CANCELLED).exclude(WENT_ON)
+        so_often = Coalesce(Subquery(counted.values("client").annotate(n=Count("pk")).values("n")), 0)
         return found.annotate(so_often=so_often).order_by("-so_often", "pk")
     return found

@@ -48,6 +48,15 @@ choice = object_of(name=st.sampled_from(["synthetic", "fedavg"]), options=st.jus
         round_seconds=st.just(60),
         train=object_of(epochs=st.just(1), batch_size=st.just(32), learning_rate=st.just(0.1)),
         seed=st.just(1),
+        schedule=object_of(
+            name=st.sampled_from(["synchronous", "over_selected", "buffered"]), options=object_of(extra=st.just(0.5))
+        ),
+        main_measure=st.just("accuracy"),
+        early_stop=object_of(patience=st.just(2), target=st.just(0.9), measured_by=st.just("server")),
+        late_policy=st.just("next_round"),
+        compression=choice,
+        client_tags=st.just(["gpu"]),
+        defences=st.just(["norms"]),
         start_from=object_of(session=st.just("1"), version=st.just(0)),
         start=st.booleans(),
     )

@@ -25,6 +25,7 @@ from tests.dashboard.cast import HTMX, finish_round, report, seat_of, stream
 from tests.dashboard.markup import compact
 
 Enrol = Callable[..., list[Client]]
+Create = Callable[..., TrainingSession]
 
 
 def place(name: str) -> client_states.Place:
@@ -162,6 +163,33 @@ def test_a_client_that_left_is_not_said_to_be_never_heard_of(browser: Browser, e
     clients.leave(anna, now=timezone.now())
     page = browser.get(address).content.decode()
     assert "it comes back by itself" in page and "heard of" not in page
+
+
+def test_who_goes_on_in_a_buffered_session_is_not_late(enrol: Enrol, create: Create, ticking: None) -> None:
+    enrol("anna", "ben")
+    session = create(start=True, schedule="buffered", quorum=1, rounds=9)
+    finish_round(session)
+    seat_of(session, "ben")
+    finish_round(session, "anna")
+    report(session, "ben")
+    ben = Participation.objects.get(client__name="ben", round__number=1)
+    assert (ben.status, ben.went_on) == ("late", True)
+    found = place("ben")
+    assert (found.in_time, found.late, found.bars[0].look) == (1, 0, "run")
+    assert client_history.times([ben]) == {"Whole round": found.median_seconds}
+    assert [one.name for one in client_list.ordered(Client.objects.all(), "late")] == ["anna", "ben"]
+
+
+def test_who_was_not_needed_in_an_over_selected_round_did_nothing_wrong(
+    enrol: Enrol, create: Create, ticking: None
+) -> None:
+    enrol("anna", "ben")
+    over = {"schedule": "over_selected", "schedule_options": {"extra": 1.0}}
+    session = create(start=True, quorum=1, rounds=9, **over)
+    finish_round(session)
+    finish_round(session, "anna")
+    assert Participation.objects.get(client__name="ben", round__number=1).status == "dropped"
+    assert (place("ben").rounds, place("anna").rounds) == (0, 1)
 
 
 def test_only_the_last_rounds_are_drawn(running: TrainingSession) -> None:
