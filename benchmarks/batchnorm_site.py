@@ -83,31 +83,33 @@ def _network(width: int) -> torch.nn.Module:
 
 
 def main(folder: str, shard: str, width: str) -> None:
-    from clientagent import work as works
     from clientagent.residuals import Residuals
     from clientagent.settings import Settings
 
     workloads.WORKLOADS[ResNet18.name] = ResNet18(int(width))  # type: ignore[index]
     settings = Settings(device="cpu", threads=1, partition="iid", shard=shard)
     Path(folder, "residuals").mkdir()
-    residuals, trainer = Residuals(Path(folder, "residuals")), _trainer(settings)
+    residuals, (trainer, parse) = Residuals(Path(folder, "residuals")), _trainer(settings)
     for line in sys.stdin:
         asked = json.loads(line)
         out = Path(folder, "update")
-        trainer.update(works.parse(asked["work"]), Path(asked["base"]), out, lambda *_: True, residuals)
+        trainer.update(parse(asked["work"]), Path(asked["base"]), out, lambda *_: True, residuals)
         print(out, flush=True)
 
 
-def _trainer(settings: Any) -> Any:
+def _trainer(settings: Any) -> tuple[Any, Any]:
+    """What trains, and what reads work for it."""
     try:
         from clientagent.data import SiteData
         from clientagent.device import Device
-        from clientagent.kinds.training import Trainer
+        from clientagent.kinds.training import Trainer, parse
     except ImportError:  # version 0.1.0
         from clientagent.training import Trainer as FirstTrainer
 
-        return FirstTrainer(settings)
-    return Trainer(SiteData(settings), Device(settings.device, settings.threads))
+        from clientagent.work import parse as first_parse
+
+        return FirstTrainer(settings), first_parse
+    return Trainer(SiteData(settings), Device(settings.device, settings.threads)), parse
 
 
 if __name__ == "__main__":

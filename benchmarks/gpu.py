@@ -71,10 +71,9 @@ class Case:
 
 def as_agent(case: Case) -> dict[str, Any]:
     """Train rounds as an agent does, each on the model that the last one gave."""
-    from clientagent import work as works
     from clientagent.data import SiteData
     from clientagent.device import Device
-    from clientagent.kinds.training import Trainer
+    from clientagent.kinds.training import Trainer, parse
     from clientagent.settings import Settings
     from federation.fl import weights, workloads
 
@@ -85,7 +84,7 @@ def as_agent(case: Case) -> dict[str, Any]:
         base, out = Path(folder, "base"), Path(folder, "update")
         workload.write_initial(base, {}, SEED)
         for number in range(1, case.rounds + 1):
-            watch, began, work = Watch(), perf_counter(), works.parse(_work(case, number, base))
+            watch, began, work = Watch(), perf_counter(), parse(_work(case, number, base))
             digests.append(trainer.update(work, base, out, watch))
             seconds.append(perf_counter() - began)
             rates.append(watch.steps_a_second)
@@ -248,7 +247,7 @@ def child(asked: str) -> None:
     from federation.fl import workloads
 
     workloads.WORKLOADS[ResNet18.name] = ResNet18(case.width)  # type: ignore[index]
-    print(json.dumps(by_step(case) if case.variant else as_agent(case)))
+    print(json.dumps(by_step(case) if case.variant else as_agent(case)), flush=True)
 
 
 # ---- in the process that was started

@@ -29,7 +29,7 @@ from federation import killpoints
 from federation.fl.options import OptionError
 from federation.fl.version import __version__
 from federation.fl.weights import WeightsError
-from federation.fl.workloads import WORKLOADS, Stopped
+from federation.fl.workloads import WORKLOADS, DataError, Stopped
 from federation.killpoints import Point
 
 WAIT_SECONDS = 30  # a long poll
@@ -153,7 +153,8 @@ class Agent:
 
     def _describe(self) -> dict[str, Any]:
         sources = {name: workload.digest() for name, workload in WORKLOADS.items()}
-        knows = {"workloads": sources, "kinds": sorted(self._kinds), "understands": UNDERSTANDS}
+        does = [name for name, kind in sorted(self._kinds.items()) if any(map(kind.fits, WORKLOADS.values()))]
+        knows = {"workloads": sources, "kinds": does, "understands": UNDERSTANDS}
         return device.describe(self._settings.device) | knows | self._census()
 
     def _census(self) -> dict[str, Any]:
@@ -166,8 +167,11 @@ class Agent:
     def _work(self) -> None:
         while not self._leaving.is_set():
             self._display.waiting()
+            before = self._api.server_version
             body = self._api.work(WAIT_SECONDS)
             self._check_version()
+            if before and self._api.server_version not in ("", before):
+                self._tell()  # another release may keep more of it
             if body is not None:
                 self._take(body)
                 self._tell_change()
@@ -206,7 +210,7 @@ class Agent:
             raise
         except (Dropped, Stopped) as error:
             self._display.say(f"Dropped: {error or 'The server no longer needs this work.'}")
-        except (Failed, OptionError, WeightsError) as error:
+        except (Failed, OptionError, WeightsError, DataError) as error:
             self._give_up(seat, str(error))
         except Exception as error:  # a workload's, torch's, the disk's: the page shows it, and this site continues
             self._display.say(traceback.format_exc())

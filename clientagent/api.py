@@ -165,6 +165,16 @@ class Api(Persisting):
             raise Failed(answer.detail)
         return answer.json().get("continue") is not False
 
+    def result(self, participation: str, body: bytes) -> None:
+        """Send the numbers of an evaluation, as JSON. The same bytes may be sent again.
+
+        Raises Dropped if the server has others or no longer needs any, Failed with its sentence if they are invalid.
+        """
+        request = _json_body(f"/api/v1/participations/{participation}/result", body, self._headers)
+        answer = of_seat(self.ask(calls.RESULT, request))
+        if answer.status != 204:
+            raise (Dropped if answer.status == 409 else Failed)(answer.sentences)
+
     def fail(self, participation: str, reason: str) -> None:
         """Give the seat up. It does not matter if it is no longer ours."""
         body = {"reason": reason[:500]}
@@ -252,5 +262,8 @@ def _digest_field(digest: str) -> str:
 
 
 def _json_request(path: str, value: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
-    body = json.dumps(value, allow_nan=False).encode()
+    return _json_body(path, json.dumps(value, allow_nan=False).encode(), headers)
+
+
+def _json_body(path: str, body: bytes, headers: Mapping[str, str]) -> Request:
     return Request("POST", path, {**headers, "Content-Type": "application/json"}, (body,), len(body))

@@ -58,6 +58,7 @@ INFO = Call("POST info", {200: _members("changed")})
 LOG = Call("POST log", {200: _members()}, weak=True)
 LEAVE = Call("POST leave", {200: _members()}, weak=True)
 PROGRESS = Call("POST progress", {200: _members("continue")})
+RESULT = Call("POST result", {204: _headers(VERSION)})
 FAIL = Call("POST fail", {200: _members()}, weak=True)
 MODEL = Call("GET model", {200: _any, 206: _any})  # its head was checked before its body was read
 PUT = Call("PUT update", {204: _headers("tus-resumable", "upload-offset", VERSION)})

@@ -48,8 +48,13 @@ class SiteData:
             counts["data_fingerprint"] = data.fingerprint(name)
         return counts
 
+    @property
+    def shares_counts(self) -> bool:
+        """Whether the site's owner lets the server know how many examples each label has."""
+        return self._settings.share_histogram
+
     def of(self, workload: Workload, options: Mapping[str, Any]) -> Data:
-        """What this site trains a workload on."""
+        """What this site has for a workload."""
         self._forget_if_changed()
         key = json.dumps([workload.name, options], sort_keys=True)
         if key not in self._read:

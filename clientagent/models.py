@@ -13,7 +13,7 @@ from clientagent.download import Partial, download
 from clientagent.errors import Failed, Misconfigured
 from clientagent.lock import try_lock
 from clientagent.progress import Advance
-from clientagent.work import Work
+from clientagent.work import BaseModel
 
 SMALL_BYTES = 8 << 20  # a model so small is written into a file that was emptied: new memory for it costs little
 KEEP = 2  # models
@@ -36,45 +36,45 @@ class ModelCache:
         except OSError as error:
             raise Misconfigured(f"The folder for models {folder} cannot be used: {error.strerror}.") from error
 
-    def fetch(self, api: Api, work: Work, advance: Advance) -> Path:
-        """The base model's file, downloaded unless it is there. Raises Dropped, Failed."""
-        path = self._folder / f"{work.base_digest}.safetensors"
-        if not self._has(path, work):
+    def fetch(self, api: Api, base: BaseModel, advance: Advance) -> Path:
+        """The model's file, downloaded unless it is there. Raises Dropped, Failed."""
+        path = self._folder / f"{base.digest}.safetensors"
+        if not self._has(path, base):
             for attempt in range(ATTEMPTS):
-                if self._download(api, work, path, advance, doubted=attempt > 0):
+                if self._download(api, base, path, advance, doubted=attempt > 0):
                     break
             else:
-                raise Failed(f"The model {work.base_digest[:12]}… from the server has another digest.")
-            self._verified.add(work.base_digest)
+                raise Failed(f"The model {base.digest[:12]}… from the server has another digest.")
+            self._verified.add(base.digest)
         os.utime(path)
         self._prune(path)
         return path
 
-    def _has(self, path: Path, work: Work) -> bool:
+    def _has(self, path: Path, base: BaseModel) -> bool:
         """Whether the file is there and whole; read once per process, because another one may have written it."""
-        if not path.exists() or path.stat().st_size != work.base_bytes:
+        if not path.exists() or path.stat().st_size != base.num_bytes:
             return False
-        if work.base_digest not in self._verified:
+        if base.digest not in self._verified:
             with path.open("rb") as file:
-                if file_digest(file, "sha256").hexdigest() != work.base_digest:
+                if file_digest(file, "sha256").hexdigest() != base.digest:
                     return False
-            self._verified.add(work.base_digest)
+            self._verified.add(base.digest)
         return True
 
-    def _download(self, api: Api, work: Work, path: Path, advance: Advance, *, doubted: bool) -> bool:
+    def _download(self, api: Api, base: BaseModel, path: Path, advance: Advance, *, doubted: bool) -> bool:
         """One attempt, once no other agent downloads this model. False if the digest does not fit."""
         part, mark = path.with_suffix(".part"), path.with_suffix(".mark")
         if not self._shared and not part.exists():
-            self._reuse(part, mark, work.base_bytes)
+            self._reuse(part, mark, base.num_bytes)
         while (file := try_lock(part)) is None:
-            advance(_fraction(part, work.base_bytes))
+            advance(_fraction(part, base.num_bytes))
             api.pause(LOOK_SECONDS)
         with file:
-            came = self._has(path, work)  # while we waited
+            came = self._has(path, base)  # while we waited
             if not came:
-                partial = Partial(file, mark, work.base_bytes, advance)
-                download(api, work.base_url, partial, doubted=doubted)
-                if partial.digest != work.base_digest:
+                partial = Partial(file, mark, base.num_bytes, advance)
+                download(api, base.url, partial, doubted=doubted)
+                if partial.digest != base.digest:
                     partial.restart()
                     return False
         if came:

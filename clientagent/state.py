@@ -15,6 +15,8 @@ from clientagent.errors import Misconfigured
 from clientagent.lock import try_lock
 from clientagent.residuals import Residuals
 
+TENSORS, NUMBERS = ".safetensors", ".json"  # what a result may be
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -32,7 +34,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An update that only has to be sent. kept: since an earlier start, so that some of it may have arrived."""
+    """A result that only has to be sent. kept: since an earlier start, so that some of it may have arrived."""
 
     path: Path
     digest: str
@@ -86,27 +88,27 @@ class State:
         """Keep it, whole or not at all. Raises Misconfigured if nothing can be written."""
         replace_file(self._identity, asdict(identity))  # losing the token would lose the client's name with it
 
-    # ---- finished updates, named <key of the work>.<digest of the file>.safetensors, and the last one's points
+    # ---- finished results, named <key of the work>.<digest of the file>.<its type>, and the last one's points
 
     def unfinished(self) -> Path:
-        """Where to write an update before it is kept."""
+        """Where to write a result before it is kept."""
         return self.updates / "update.tmp"
 
-    def keep(self, key: str, digest: str, points: Sequence[Mapping[str, Any]] = ()) -> Finished:
-        """Keep what was written to `unfinished` as the update for this work, in place of any older one.
+    def keep(self, key: str, digest: str, points: Sequence[Mapping[str, Any]] = (), suffix: str = TENSORS) -> Finished:
+        """Keep what was written to `unfinished` as the result of this work, in place of any older one.
 
-        points: of its curves, not known to have arrived. They come first: no update is found without them.
+        points: of its curves, not known to have arrived. They come first: no result is found without them.
         """
         if points:
             _write_over(self._points, json.dumps({"work": key, "points": [*points]}).encode())
-        path = self.updates / f"{key}.{digest}.safetensors"
+        path = self.updates / f"{key}.{digest}{suffix}"
         os.replace(self.unfinished(), path)
         self.forget(besides=path)
         return Finished(path, digest)
 
     def finished(self, key: str) -> Finished | None:
-        """The update for this work, if it was trained before and its file is whole."""
-        for path in self.updates.glob(f"{key}.*.safetensors"):
+        """The result of this work, if it was made before and its file is whole."""
+        for path in self.updates.glob(f"{key}.*.*"):
             digest = path.name.split(".")[1]
             with path.open("rb") as file:
                 if file_digest(file, "sha256").hexdigest() == digest:
@@ -114,7 +116,7 @@ class State:
         return None
 
     def points(self, key: str) -> list[dict[str, Any]]:
-        """The points that were kept with a finished update."""
+        """The points that were kept with a finished result."""
         try:
             kept = json.loads(self._points.read_bytes())
             return list(kept["points"]) if kept["work"] == key else []
@@ -126,8 +128,8 @@ class State:
         return self.updates / "points.json"
 
     def forget(self, besides: Path | None = None) -> None:
-        """Remove the finished updates; the next one is written over one of them."""
-        for path in self.updates.glob("*.safetensors"):
+        """Remove the finished results; the next one is written over one of them."""
+        for path in self.updates.glob("*.*.*"):
             if path != besides:
                 os.replace(path, self.unfinished())
 

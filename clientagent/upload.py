@@ -19,7 +19,7 @@ from clientagent.exchange import NO_METHOD, TOO_LARGE, Answer, FilePart, Request
 from clientagent.persisting import Attempts
 from clientagent.progress import Advance
 from clientagent.state import Finished
-from clientagent.work import Work
+from clientagent.work import Destination
 from federation import killpoints
 
 CHUNK_BYTES = 1 << 20  # after each the progress is reported
@@ -31,27 +31,27 @@ AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 1.0, 15.0  # if neither PUT nor PATCH get
 GROW_AFTER = 16  # parts that arrived, before they are made larger again
 
 
-def send(api: Api, work: Work, update: Finished, advance: Advance) -> None:
+def send(api: Api, to: Destination, update: Finished, advance: Advance) -> None:
     """Send an update and return when the server has accepted it. Raises Dropped; Failed with the server's sentence."""
     with _opened(update.path) as file:
-        Upload(api, work, update, file, advance).send()
+        Upload(api, to, update, file, advance).send()
 
 
 class Upload:
     """One update on its way. `send` returns once the server has accepted it."""
 
-    def __init__(self, api: Api, work: Work, update: Finished, file: BinaryIO, advance: Advance) -> None:
+    def __init__(self, api: Api, to: Destination, update: Finished, file: BinaryIO, advance: Advance) -> None:
         self._api = api
-        self._url = work.update_url
+        self._url = to.url
         self._update = update
         self._advance = advance
-        self._part_bytes = self._most_bytes = min(work.part_bytes, MOST_PART_BYTES)
+        self._part_bytes = self._most_bytes = min(to.part_bytes, MOST_PART_BYTES)
         self._arrived = 0  # parts of this size
         self._taken = 0  # bytes of the last part
         self._was_cut = False  # the connection ended while the last part was on its way
         self._file = file
         self.length = os.fstat(file.fileno()).st_size
-        self._fits_in_a_put = self.length <= work.max_put_bytes
+        self._fits_in_a_put = self.length <= to.max_put_bytes
 
     def send(self) -> None:
         """By PUT if it fits, else by PATCH; in turns while a proxy blocks both."""

@@ -1,21 +1,28 @@
-"""A piece of work, as the server describes it, checked."""
+"""A piece of work, as the server describes it, checked.
+
+Here is what each kind of work has, and the parts that several kinds have; a kind adds its own in its file.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from clientagent.errors import Failed
-from federation.fl import encodings
+from federation.fl import workloads
+from federation.fl.workloads import TrainConfig, Workload
+
+DECLARED = ("epochs", "batch_size", "learning_rate", "seed")  # of a work's config; the rest is the strategy's
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Train from `base_digest` and send the delta to `update_url`."""
+    """What each kind of work has. round: its number among those of its kind."""
 
     participation: str
     session: str
@@ -25,33 +32,41 @@ class Work:
     workload_digest: str
     options: Mapping[str, Any]
     config: Mapping[str, Any]
-    base_digest: str
-    base_bytes: int
-    base_url: str
-    update_url: str
+
+    def key_with(self, *more: Any) -> str:
+        """Names what would be made: the same for the same seat, even after a restart.
+
+        More than the participation's id, which a server with a new database counts from 1 again. more: whatever else
+        decides what is made.
+        """
+        return key_of([self.participation, self.workload_digest, self.options, self.config, *more])
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """The stored model that the work starts from, or that it is about."""
+
+    digest: str
+    num_bytes: int
+    url: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a file of tensors is sent, whole up to `max_put_bytes`, otherwise in parts."""
+
+    url: str
     part_bytes: int
     max_put_bytes: int
-    encoding: str = encodings.PLAIN
-    encoding_options: Mapping[str, Any] = field(default_factory=dict)
-    buffers: tuple[str, ...] = ()  # the model's statistics, which are never encoded
-
-    @property
-    def key(self) -> str:
-        """Names what would be trained: the same for the same seat, even after a restart.
-
-        More than the participation's id, which a server with a new database counts from 1 again.
-        """
-        parts = [self.participation, self.workload_digest, self.options, self.config, self.base_digest]
-        return _key([*parts, self.encoding, self.encoding_options])
-
-    @property
-    def session_key(self) -> str:
-        """Names the session for which residuals are kept, and what they are of."""
-        return _key([self.session_id, self.session, self.workload_digest, self.options, self.encoding])
 
 
-def _key(parts: list[Any]) -> str:
+def key_of(parts: list[Any]) -> str:
+    """A short name of values, which may become a file's."""
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+# ---- the server's JSON
 
 
 def participation(body: Mapping[str, Any]) -> str:
@@ -62,31 +77,46 @@ def participation(body: Mapping[str, Any]) -> str:
     return value
 
 
-def parse(body: Mapping[str, Any]) -> Work:
-    """What to train. Raises Failed with a sentence if members are missing or invalid."""
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Raises Failed with a sentence if members that are read within the block are missing or invalid."""
     try:
-        workload, base = body["workload"], body["base_model"]
-        return Work(
-            participation=participation(body),
-            session=str(body["session"]["name"]),
-            session_id=str(body["session"]["id"]),
-            round=int(body["round"]),
-            workload=str(workload["name"]),
-            workload_digest=str(workload["digest"]),
-            options=dict(workload["options"]),
-            config=dict(body["config"]),
-            base_digest=_digest(base["digest"]),
-            base_bytes=_positive(base["num_bytes"]),
-            base_url=str(base["url"]),
-            update_url=str(body["update_url"]),
-            part_bytes=_positive(body["part_bytes"]),
-            max_put_bytes=int(body["max_put_bytes"]),
-            encoding=str(body.get("encoding", encodings.PLAIN)),
-            encoding_options=dict(body.get("encoding_options", {})),
-            buffers=tuple(str(name) for name in body.get("buffers", ())),
-        )
+        yield
     except (KeyError, TypeError, ValueError) as error:
         raise Failed(f"The server's work cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def members(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `Work`. To be called within `reading`, like those below."""
+    workload = body["workload"]
+    return {
+        "participation": participation(body),
+        "session": str(body["session"]["name"]),
+        "session_id": str(body["session"]["id"]),
+        "round": int(body["round"]),
+        "workload": str(workload["name"]),
+        "workload_digest": str(workload["digest"]),
+        "options": dict(workload["options"]),
+        "config": dict(body["config"]),
+    }
+
+
+def base_model(body: Mapping[str, Any]) -> BaseModel:
+    base = body["base_model"]
+    return BaseModel(
+        digest=_digest(base["digest"]),
+        num_bytes=_positive(base["num_bytes"]),
+        url=str(base["url"]),
+        version=int(base.get("version", 0)),
+    )
+
+
+def destination(body: Mapping[str, Any]) -> Destination:
+    return Destination(
+        url=str(body["update_url"]),
+        part_bytes=_positive(body["part_bytes"]),
+        max_put_bytes=int(body["max_put_bytes"]),
+    )
 
 
 def _digest(value: object) -> str:
@@ -100,3 +130,42 @@ def _positive(value: object) -> int:
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"{str(value)[:80]!r} is not a positive number")
     return value
+
+
+# ---- what is known here of what it asks for
+
+
+def workload_of(work: Work) -> Workload:
+    """The workload of this work. Raises Failed if this agent has none of that name, or one that trains differently."""
+    if work.workload not in workloads.WORKLOADS:
+        raise Failed(
+            f"This agent does not have the workload {work.workload!r} (on the server: "
+            f"{_short(work.workload_digest)}). Update the agent."
+        )
+    workload = workloads.get(work.workload)
+    if work.workload_digest not in workloads.alike(work.workload, here := workload.digest()):
+        raise Failed(
+            f"The source of the workload {work.workload!r} is {_short(here)} here and {_short(work.workload_digest)} "
+            f"on the server. Update the agent."
+        )
+    return workload
+
+
+def _short(digest: str) -> str:
+    return f"{digest[:12]}…"
+
+
+def train_config(work: Work, device: str) -> TrainConfig:
+    """The work's config, for a device. Raises Failed if a member is missing or invalid."""
+    config = work.config
+    try:
+        return TrainConfig(
+            epochs=int(config["epochs"]),
+            batch_size=int(config["batch_size"]),
+            learning_rate=float(config["learning_rate"]),
+            seed=int(config["seed"]),
+            device=device,
+            extra={name: float(value) for name, value in config.items() if name not in DECLARED},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Failed(f"The server's config cannot be used ({type(error).__name__}: {error}).") from error

@@ -36,6 +36,9 @@ class Point(StrEnum):
     TRAINED = "trained, update not kept"
     UPDATE_KEPT = "update kept, not sent"
     PART_HALF_SENT = "agent in the middle of a part of an upload"
+    EVALUATING = "in the middle of an evaluation"
+    RESULT_KEPT = "result kept, not sent"
+    INITIAL_KEPT = "initial model made at a site, not sent"
     REPORTED = "between report and next work"
     # those who look after the server
     GIVEN_UP = "files given up, not deleted"

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from clientagent import upload
 from clientagent.api import Api
 from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.display import Display
 from clientagent.models import ModelCache
 from clientagent.progress import Advance, Progress
-from clientagent.state import State
+from clientagent.state import TENSORS, Finished, State
+from clientagent.work import BaseModel, Destination, Work
+from federation import killpoints
+from federation.fl.workloads import Workload
+from federation.killpoints import Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,13 @@ class Desk:
     display: Display
     leaving: threading.Event
 
+    @contextlib.contextmanager
+    def working(self, work: Work, title: str) -> Iterator[Progress]:
+        """Within the block the server hears of the work, and may end it: calls and steps then raise Dropped."""
+        self.display.begin(title)
+        with Progress(self.api, work.participation, self.display.say) as progress, self.api.until(progress.dropped):
+            yield progress
+
     def advance(self, progress: Progress, phase: str) -> Advance:
         """A function that reports to terminal and server how far a phase is."""
 
@@ -37,6 +51,53 @@ class Desk:
 
         return advance
 
+    def download(self, base: BaseModel, progress: Progress) -> Path:
+        """The model's file, continued where an earlier start was cut off."""
+        advance = self.advance(progress, "downloading")
+        advance(0.0)
+        return self.models.fetch(self.api, base, advance)
+
+    def finished(self, key: str, progress: Progress, note: str) -> Finished | None:
+        """What an earlier start has made for this work, and still has to be sent. note: said if there is something."""
+        found = self.state.finished(key)
+        if found is not None:
+            self.display.say(note)
+            progress.send_again(self.state.points(key))
+        return found
+
+    def keep(self, key: str, digest: str, progress: Progress, suffix: str = TENSORS) -> Finished:
+        """Keep what was written to `state.unfinished()`, and points that may not have arrived."""
+        return self.state.keep(key, digest, progress.unconfirmed(), suffix)
+
+    def upload(self, made: Finished, to: Destination, progress: Progress) -> None:
+        """Send a file of tensors, after what is left of the progress."""
+        advance = self.advance(progress, "uploading")
+        advance(0.0)
+        progress.flush()
+        upload.send(self.api, to, made, advance)
+
+
+class Reporter:
+    """What a workload calls after each step. It reports to terminal and server, and returns whether to continue.
+
+    point: reached at each step.
+    """
+
+    def __init__(self, desk: Desk, progress: Progress, point: Point) -> None:
+        self._desk, self._progress, self._point = desk, progress, point
+        self._loss: float | None = None
+
+    def __call__(self, phase: str, step: int, total: int, metrics: Mapping[str, float]) -> bool:
+        if self._desk.leaving.is_set():
+            raise KeyboardInterrupt  # the signal's own was swallowed by a library
+        killpoints.reached(self._point)
+        self._loss = metrics.get("train_loss", self._loss)
+        self._progress.points(step, metrics)
+        fraction = step / max(total, 1)
+        self._desk.display.at(phase, fraction, self._loss)
+        self._progress.at(phase, fraction)
+        return True
+
 
 class Kind(Protocol):
     """Each kind is a class in a file of its own. `name` is the `kind` in the work's JSON."""
@@ -44,6 +105,10 @@ class Kind(Protocol):
     name: str
 
     def __init__(self, desk: Desk) -> None: ...
+
+    @staticmethod
+    def fits(workload: Workload) -> bool:
+        """Whether a workload has what this kind needs. The server is told of kinds that fit one here."""
 
     def do(self, body: Mapping[str, Any]) -> None:
         """Do a piece of work and send its result.

@@ -5,28 +5,59 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from clientagent import upload
 from clientagent import work as works
 from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.errors import Failed
-from clientagent.kinds.kind import Desk
+from clientagent.kinds.kind import Desk, Reporter
 from clientagent.link import duration
 from clientagent.progress import Progress
 from clientagent.residuals import Residuals
 from clientagent.state import Finished
-from clientagent.work import Work
+from clientagent.work import BaseModel, Destination, Work
 from federation import killpoints
-from federation.fl import encodings, weights, workloads
+from federation.fl import encodings, weights
 from federation.fl.files import encoded
-from federation.fl.workloads import LocalUpdate, Report, TrainConfig, Workload
+from federation.fl.workloads import LocalUpdate, Report, Workload
 from federation.killpoints import Point
 
-DECLARED = ("epochs", "batch_size", "learning_rate", "seed")  # of a work's config; the rest is the strategy's
+
+@dataclass(frozen=True, slots=True)
+class TrainingWork(Work):
+    """Train from `base` and send the delta to `to`. buffers: the model's statistics, which are never encoded."""
+
+    base: BaseModel
+    to: Destination
+    encoding: str
+    encoding_options: Mapping[str, Any]
+    buffers: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return self.key_with(self.base.digest, self.encoding, self.encoding_options)
+
+    @property
+    def session_key(self) -> str:
+        """Names the session for which residuals are kept, and what they are of."""
+        return works.key_of([self.session_id, self.session, self.workload_digest, self.options, self.encoding])
+
+
+def parse(body: Mapping[str, Any]) -> TrainingWork:
+    """What to train. Raises Failed with a sentence if members are missing or invalid."""
+    with works.reading():
+        return TrainingWork(
+            **works.members(body),
+            base=works.base_model(body),
+            to=works.destination(body),
+            encoding=str(body.get("encoding", encodings.PLAIN)),
+            encoding_options=dict(body.get("encoding_options", {})),
+            buffers=tuple(str(name) for name in body.get("buffers", ())),
+        )
 
 
 class Training:
@@ -38,63 +69,35 @@ class Training:
         self._desk = desk
         self._trainer = Trainer(desk.data, desk.device)
 
+    @staticmethod
+    def fits(workload: Workload) -> bool:
+        return True
+
     def do(self, body: Mapping[str, Any]) -> None:
-        work = works.parse(body)
-        known_workload(work)
+        work = parse(body)
+        works.workload_of(work)
         desk, title, began = self._desk, f"{work.session}, round {work.round}", monotonic()
-        desk.display.begin(title)
-        with Progress(desk.api, work.participation, desk.display.say) as progress, desk.api.until(progress.dropped):
-            update = self._finished(work, title, progress) or self._train(work, progress)
-            advance = desk.advance(progress, "uploading")
-            advance(0.0)
-            progress.flush()
-            upload.send(desk.api, work, update, advance)
+        with desk.working(work, title) as progress:
+            before = desk.finished(work.key, progress, f"{title}: trained before; sending the update that was kept.")
+            update = before or self._train(work, progress)
+            desk.upload(update, work.to, progress)
         killpoints.reached(Point.REPORTED)
         size = update.path.stat().st_size / 1e6
         desk.display.say(f"{title}: update accepted ({size:.3g} MB after {duration(monotonic() - began)}).")
 
-    def _finished(self, work: Work, title: str, progress: Progress) -> Finished | None:
-        """The update that an earlier start has trained, if there is one."""
-        update = self._desk.state.finished(work.key)
-        if update is not None:
-            self._desk.display.say(f"{title}: trained before; sending the update that was kept.")
-            progress.send_again(self._desk.state.points(work.key))
-        return update
-
-    def _train(self, work: Work, progress: Progress) -> Finished:
+    def _train(self, work: TrainingWork, progress: Progress) -> Finished:
         desk = self._desk
-        downloading = desk.advance(progress, "downloading")
-        downloading(0.0)
-        base = desk.models.fetch(desk.api, work, downloading)
+        base = desk.download(work.base, progress)
         desk.advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
-        report = Reporter(desk, progress)
+        report = Reporter(desk, progress, Point.TRAINING)
         digest = self._trainer.update(work, base, desk.state.unfinished(), report, desk.state.residuals)
         killpoints.reached(Point.TRAINED)
-        update = desk.state.keep(work.key, digest, progress.unconfirmed())
+        update = desk.keep(work.key, digest, progress)
         killpoints.reached(Point.UPDATE_KEPT)
         return update
 
 
 KIND = Training
-
-
-class Reporter:
-    """What a workload calls after each step. It reports to terminal and server, and returns whether to continue."""
-
-    def __init__(self, desk: Desk, progress: Progress) -> None:
-        self._desk, self._progress = desk, progress
-        self._loss: float | None = None
-
-    def __call__(self, phase: str, step: int, total: int, metrics: Mapping[str, float]) -> bool:
-        if self._desk.leaving.is_set():
-            raise KeyboardInterrupt  # the signal's own was swallowed by a library
-        killpoints.reached(Point.TRAINING)
-        self._loss = metrics.get("train_loss", self._loss)
-        self._progress.points(step, metrics)
-        fraction = step / max(total, 1)
-        self._desk.display.at(phase, fraction, self._loss)
-        self._progress.at(phase, fraction)
-        return True
 
 
 class Trainer:
@@ -103,45 +106,32 @@ class Trainer:
     def __init__(self, data: SiteData, device: Device) -> None:
         self._data, self._device = data, device
 
-    def update(self, work: Work, base: Path, out: Path, report: Report, residuals: Residuals | None = None) -> str:
+    def update(
+        self, work: TrainingWork, base: Path, out: Path, report: Report, residuals: Residuals | None = None
+    ) -> str:
         """Train, write the update to `out`, encoded if that is asked for and known here, and return its digest.
 
         residuals: where to find and keep what an encoding cannot say; without them that is lost.
         Raises Stopped if `report` says so, Failed, or the workload's own errors.
         """
-        workload = known_workload(work)
-        config = _train_config(work.config, self._device.of(workload))
+        workload = works.workload_of(work)
+        config = works.train_config(work, self._device.of(workload))
         data = self._data.of(workload, work.options)
         update = workload.local_update(weights.mapped(base), data, work.options, config, report)
         _check_finite(update.delta)
-        metadata = _metadata(update, work.base_digest)
+        metadata = _metadata(update, work.base.digest)
         if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
             return weights.save(out, update.delta, metadata)  # plain is always taken
         return _encode(work, config.seed, update.delta, metadata, out, residuals)
 
 
-def known_workload(work: Work) -> Workload:
-    """The workload of this work. Raises Failed if this agent has none of that name, or one that trains differently."""
-    if work.workload not in workloads.WORKLOADS:
-        raise Failed(
-            f"This agent does not have the workload {work.workload!r} (on the server: "
-            f"{_short(work.workload_digest)}). Update the agent."
-        )
-    workload = workloads.get(work.workload)
-    if work.workload_digest not in workloads.alike(work.workload, here := workload.digest()):
-        raise Failed(
-            f"The source of the workload {work.workload!r} is {_short(here)} here and {_short(work.workload_digest)} "
-            f"on the server. Update the agent."
-        )
-    return workload
-
-
-def _short(digest: str) -> str:
-    return f"{digest[:12]}…"
-
-
 def _encode(
-    work: Work, seed: int, delta: weights.Weights, metadata: Mapping[str, str], out: Path, residuals: Residuals | None
+    work: TrainingWork,
+    seed: int,
+    delta: weights.Weights,
+    metadata: Mapping[str, str],
+    out: Path,
+    residuals: Residuals | None,
 ) -> str:
     """Write the update encoded and keep what it could not say: before the update is known, so that it is never lost."""
     encoding = encodings.build(work.encoding, work.encoding_options)
@@ -158,20 +148,6 @@ def _encode(
     if residuals and left:
         residuals.keep(work.session_key, work.key, left)
     return digest
-
-
-def _train_config(config: Mapping[str, Any], where: str) -> TrainConfig:
-    try:
-        return TrainConfig(
-            epochs=int(config["epochs"]),
-            batch_size=int(config["batch_size"]),
-            learning_rate=float(config["learning_rate"]),
-            seed=int(config["seed"]),
-            device=where,
-            extra={name: float(value) for name, value in config.items() if name not in DECLARED},
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise Failed(f"The server's config cannot be used ({type(error).__name__}: {error}).") from error
 
 
 def _check_finite(delta: weights.Weights) -> None:

@@ -43,6 +43,7 @@ class Seat:
     upload: bytearray = field(default_factory=bytearray)
     length: int | None = None
     update: bytes = b""
+    result: dict[str, Any] | None = None
 
     @property
     def points(self) -> list[dict[str, Any]]:
@@ -129,9 +130,8 @@ class FakeServer:
         model = weights.dump(known.initial_weights(options, 1))
         digest = sha256(model).hexdigest()
         number = len(self.seats) + 1
-        seat = f"{number}"
         work = {
-            "participation": seat,
+            "participation": f"{number}",
             "kind": "train",
             "session": {"id": "1", "name": "first"},
             "round": number,
@@ -144,20 +144,32 @@ class FakeServer:
                 "num_bytes": len(model),
                 "url": f"/api/v1/models/{digest}",
             },
+            "buffers": [],
+            "deadline": "2036-01-01T00:00:00Z",
+            "from_the_future": True,
+        }
+        work |= self._of_kind(f"{number}", changes.get("kind")) | changes
+        with self._changed:
+            self.models[digest] = model
+            self.seats[f"{number}"] = Seat(work)
+            self._changed.notify_all()
+        return self.seats[f"{number}"]
+
+    def _of_kind(self, seat: str, kind: object) -> dict[str, Any]:
+        """What work of a kind has beside the members that all kinds have."""
+        sent = {
             "update_url": f"/api/v1/participations/{seat}/update",
             "part_bytes": self.part_bytes,
             "max_put_bytes": self.max_put_bytes,
             "encoding": "float32",
             "extra_tensors": [],
-            "buffers": [],
-            "deadline": "2036-01-01T00:00:00Z",
-            "from_the_future": True,
         }
-        with self._changed:
-            self.models[digest] = model
-            self.seats[seat] = Seat(work | changes)
-            self._changed.notify_all()
-        return self.seats[seat]
+        match kind:
+            case "evaluate":
+                return {}
+            case "initialise":
+                return sent | {"round": 0, "base_model": None}
+        return sent
 
     def script(self, method: str, path: str, *actions: Action) -> None:
         """Answer the next requests that fit with these actions, one each."""
@@ -312,7 +324,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.json(200, {})
         if path.startswith("/api/v1/models/"):
             return self.model(path.rpartition("/")[2])
-        match = re.fullmatch(r"/api/v1/participations/(\w+)/(progress|fail|update)", path)
+        match = re.fullmatch(r"/api/v1/participations/(\w+)/(progress|fail|update|result)", path)
         seat = self.fake.seats.get(match[1]) if match else None
         if match is None or seat is None:
             return self.problem(404, "There is nothing here.")
@@ -359,6 +371,19 @@ class Handler(BaseHTTPRequestHandler):
     def fail(self, seat: Seat) -> None:
         seat.status, seat.reason = "failed", json.loads(self.body)["reason"]
         self.json(200, {})
+
+    def result(self, seat: Seat) -> None:
+        sent = json.loads(self.body)
+        if seat.work["kind"] != "evaluate":
+            return self.problem(409, "This work is not an evaluation.")
+        if seat.status == "dropped":
+            return self.problem(410, "The evaluation went on without this seat.")
+        if seat.result not in (None, sent):
+            return self.problem(409, "Another result was accepted from this seat.")
+        if not isinstance(sent.get("num_examples"), int) or sent["num_examples"] < 1:
+            return self.problem(422, "num_examples is not an integer from 1 to 1,000,000,000,000.")
+        seat.result, seat.status = sent, "reported"
+        self.answer(204, FL_Server_Version=self.fake.version)
 
     def update(self, seat: Seat) -> None:
         self.extra = {"Tus_Resumable": "1.0.0"}
@@ -408,14 +433,17 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(204, **headers)
 
     def wrong_with(self, seat: Seat, update: bytes) -> str:
-        digest = seat.work["base_model"]["digest"]
         with tempfile.TemporaryDirectory() as folder:
             base, sent = Path(folder, "base"), Path(folder, "sent")
-            base.write_bytes(self.fake.models[digest])
             sent.write_bytes(update)
             try:
+                if seat.work["base_model"] is None:
+                    weights.load(sent)
+                    return ""
+                digest = seat.work["base_model"]["digest"]
+                base.write_bytes(self.fake.models[digest])
                 updates.check(sent, base=weights.read_header(base), base_digest=digest, encoding=_encoding(seat))
-            except updates.UpdateError as error:
+            except (updates.UpdateError, weights.WeightsError) as error:
                 return str(error)
         return ""
 

@@ -134,7 +134,7 @@ def test_a_token_that_is_not_valid_any_more_ends_the_agent(site: Site, server: F
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"kind": "evaluate"}, "does not know work of the kind 'evaluate'. Update the agent."),
+        ({"kind": "echo"}, "does not know work of the kind 'echo'. Update the agent."),
         ({"workload": {"name": "cats", "digest": "f" * 64, "options": {}}}, "does not have the workload 'cats'"),
         ({"workload": {"name": "synthetic", "digest": "f" * 64, "options": {}}}, "ffffffffffff… on the server. Update"),
         ({"config": {"epochs": 1}}, "The server's config cannot be used"),
@@ -325,7 +325,7 @@ def test_it_tells_what_it_knows_of_the_contract(site: Site, server: FakeServer):
     server.offer()
     site.run()
     (info,) = server.infos
-    assert (info["kinds"], info["understands"]) == (["train"], ["buffers"])
+    assert (info["kinds"], info["understands"]) == (["evaluate", "initialise", "train"], ["buffers"])
 
 
 def test_data_that_changed_are_read_again_and_told(site: Site, server: FakeServer, tmp_path, monkeypatch):

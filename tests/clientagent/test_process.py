@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from federation.fl.version import __version__
+from federation.killpoints import Point
 from tests.clientagent.fake_server import CODE, FakeServer, plainly
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +234,33 @@ def test_killed_again_and_again_it_ends_with_the_same_update(start, server: Fake
     start()
     until(lambda: shaken.status == "reported")
     assert shaken.update == undisturbed.update
+
+
+OF_KINDS = (Point.EVALUATING, Point.RESULT_KEPT, Point.INITIAL_KEPT)  # passed in no other kind of work
+
+
+@pytest.mark.parametrize("point", OF_KINDS)
+def test_killed_in_an_evaluation_or_an_initialisation_it_sends_the_same_result(
+    start, server: FakeServer, until: Until, tmp_path: Path, point: Point
+):
+    kind = "initialise" if point is Point.INITIAL_KEPT else "evaluate"
+    options, flags = ({}, ("--workload", "digits", "--samples", "60")) if kind == "evaluate" else (None, ())
+    name = "digits" if kind == "evaluate" else "synthetic"
+    undisturbed = server.offer(name, options, kind=kind)
+    first = start(*flags)
+    until(lambda: undisturbed.status == "reported")
+    first.popen.kill()
+    first.end()
+    shaken = server.offer(name, options, kind=kind)
+    (tmp_path / "kill").write_text(point)
+    process = start(*flags, FL_KILL_FILE=str(tmp_path / "kill"))
+    assert process.end() == -signal.SIGKILL, process.said
+    assert shaken.status == "open"
+    process = start(*flags)
+    until(lambda: shaken.status == "reported")
+    assert (shaken.update, shaken.result) == (undisturbed.update, undisturbed.result)
+    until(lambda: "accepted" in process.said)
+    assert ("before; sending" in process.said) == (point is not Point.EVALUATING)
 
 
 def test_a_refusal_by_the_server_is_its_sentence_and_status_2(start, server: FakeServer):

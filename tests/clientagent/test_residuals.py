@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from clientagent import work as works
 from clientagent.data import SiteData
 from clientagent.device import Device
-from clientagent.kinds.training import Trainer
+from clientagent.kinds import training
+from clientagent.kinds.training import Trainer, TrainingWork
 from clientagent.residuals import MOST_SESSIONS, Residuals
 from clientagent.settings import Settings
 from clientagent.state import State
-from clientagent.work import Work
 from federation.fl import weights, workloads
 from tests.clientagent.fake_server import FakeServer
 
@@ -75,11 +74,11 @@ def test_what_was_half_written_is_cleared_away_at_the_next_start(residuals: Resi
 
 
 @pytest.fixture
-def work(server: FakeServer) -> Work:
-    return works.parse(server.offer(encoding="topk", encoding_options={"fraction": 0.1}).work)
+def work(server: FakeServer) -> TrainingWork:
+    return training.parse(server.offer(encoding="topk", encoding_options={"fraction": 0.1}).work)
 
 
-def update(work: Work, folder: Path, residuals: Residuals | None) -> bytes:
+def update(work: TrainingWork, folder: Path, residuals: Residuals | None) -> bytes:
     base, out = folder / "base", folder / "update"
     workloads.get(work.workload).write_initial(base, work.options, 1)
     trainer = Trainer(SiteData(Settings(workload="synthetic")), Device("auto", 1))
@@ -88,7 +87,9 @@ def update(work: Work, folder: Path, residuals: Residuals | None) -> bytes:
 
 
 @pytest.mark.parametrize("encoding", ["int8", "topk"])
-def test_each_update_says_what_the_last_one_could_not(work: Work, tmp_path: Path, residuals: Residuals, encoding: str):
+def test_each_update_says_what_the_last_one_could_not(
+    work: TrainingWork, tmp_path: Path, residuals: Residuals, encoding: str
+):
     first = replace(work, encoding=encoding, encoding_options={})
     second = replace(first, participation="2")
     assert update(first, tmp_path, residuals) == update(first, tmp_path, residuals) == update(first, tmp_path, None)
@@ -96,17 +97,17 @@ def test_each_update_says_what_the_last_one_could_not(work: Work, tmp_path: Path
     assert fed == update(second, tmp_path, residuals) != update(second, tmp_path, None)
 
 
-def test_what_cannot_be_said_differently_leaves_nothing(work: Work, tmp_path: Path, residuals: Residuals):
+def test_what_cannot_be_said_differently_leaves_nothing(work: TrainingWork, tmp_path: Path, residuals: Residuals):
     update(replace(work, encoding="float16", encoding_options={}), tmp_path, residuals)
     assert not list((tmp_path / "state" / "residuals").iterdir())
 
 
-def test_the_residual_is_kept_before_the_update_is_known(work: Work, tmp_path: Path, residuals: Residuals):
+def test_the_residual_is_kept_before_the_update_is_known(work: TrainingWork, tmp_path: Path, residuals: Residuals):
     update(work, tmp_path, residuals)
     path = residuals.before(work.session_key, "the next")
     assert path is not None and weights.read_header(path).tensors["weight"].dtype == "F32"
 
 
-def test_the_encoding_is_part_of_what_names_a_work(work: Work):
+def test_the_encoding_is_part_of_what_names_a_work(work: TrainingWork):
     others = [replace(work, encoding="int8"), replace(work, encoding_options={"fraction": 0.2})]
     assert len({work.key, *(other.key for other in others)}) == 3

@@ -129,7 +129,7 @@ def update(server: FakeServer, seat: Seat, tmp_path: Path) -> Finished:
 
 
 def send(api: Api, seat: Seat, update: Finished, **changes: object) -> None:
-    upload.send(api, work.parse(seat.work | changes), update, lambda fraction: None)
+    upload.send(api, work.destination(seat.work | changes), update, lambda fraction: None)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PATCH"])

@@ -48,7 +48,7 @@ def cache(tmp_path: Path) -> ModelCache:
 
 
 def fetch(cache: ModelCache, api: Api, seat: Seat, seen: list[float] | None = None) -> bytes:
-    return cache.fetch(api, work.parse(seat.work), (seen if seen is not None else []).append).read_bytes()
+    return cache.fetch(api, work.base_model(seat.work), (seen if seen is not None else []).append).read_bytes()
 
 
 def model(server: FakeServer, seat: Seat) -> bytes:
@@ -336,7 +336,7 @@ def update(server: FakeServer, seat: Seat, tmp_path: Path) -> Finished:
 
 def send(api: Api, seat: Seat, update: Finished, **changes: object) -> list[float]:
     seen: list[float] = []
-    upload.send(api, work.parse(seat.work | changes), update, seen.append)
+    upload.send(api, work.destination(seat.work | changes), update, seen.append)
     return seen
 
 

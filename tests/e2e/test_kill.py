@@ -17,6 +17,7 @@ import pytest
 
 from federation.killpoints import Point
 from flsite import processes
+from tests.clientagent.test_process import OF_KINDS
 from tests.e2e.outcome import ENV, LARGE, NAMES, SMALL, Outcome, outcome, settings, start
 from tests.e2e.stack import ROOT, Stack, running, until
 
@@ -134,7 +135,7 @@ def test_an_agent_is_killed_while_it_enrols(site: Stack, point: Point):
 
 
 def test_every_point_is_tested():
-    assert {*START, *ENROLMENT, *CARE, *(case[0] for case in SERVER + AGENT)} == set(Point)
+    assert {*START, *ENROLMENT, *CARE, *OF_KINDS, *(case[0] for case in SERVER + AGENT)} == set(Point)
 
 
 def test_backup_and_restore_are_killed_and_done_again(site: Stack, undisturbed: dict[int, Outcome], tmp_path: Path):

@@ -1,11 +1,12 @@
 """Measures: declared, found, and combined across sites."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as draw
 
 from federation.fl import measures
-from federation.fl.measures import KNOWN, Combine, Direction, Measure
+from federation.fl.measures import KNOWN, Combine, Direction, Measure, classification
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.measured import measures_of
 
@@ -105,3 +106,16 @@ def test_whatever_a_site_declares_is_read_without_an_error(told):
 
 def test_a_direction_mark_in_a_declared_name_is_refused():
     assert measures.from_json({"name": "a\u202eb"}) is None
+
+
+def test_a_confusion_matrix_counts_each_example_once():
+    labels, predicted = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 2, 0, 2])
+    assert classification.confusion(labels, predicted, 3) == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "classes"),
+    [([0], [1], 1), ([-1], [0], 2), ([0], [5], 2), ([0], [0], 0), ([0], [0], 101), ([], [0], 2)],
+)
+def test_there_is_no_confusion_matrix_where_an_example_is_in_no_class(labels, predicted, classes):
+    assert classification.confusion(np.array(labels, int), np.array(predicted, int), classes) is None

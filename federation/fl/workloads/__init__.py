@@ -8,6 +8,9 @@ from federation.fl.workloads.synthetic import Synthetic
 from federation.fl.workloads.threes_and_sevens import ThreesAndSevens
 from federation.fl.workloads.workload import (
     Data,
+    DataError,
+    Evaluates,
+    LocalEvaluation,
     LocalUpdate,
     Report,
     Stopped,
@@ -15,7 +18,20 @@ from federation.fl.workloads.workload import (
     Workload,
 )
 
-__all__ = ["WORKLOADS", "Data", "LocalUpdate", "Report", "Stopped", "TrainConfig", "Workload", "alike", "get"]
+__all__ = [
+    "WORKLOADS",
+    "Data",
+    "DataError",
+    "Evaluates",
+    "LocalEvaluation",
+    "LocalUpdate",
+    "Report",
+    "Stopped",
+    "TrainConfig",
+    "Workload",
+    "alike",
+    "get",
+]
 
 _ALL: tuple[Workload, ...] = (Digits(), ThreesAndSevens(), Synthetic())
 WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _ALL}

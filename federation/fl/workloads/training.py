@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from federation.fl import weights
+from federation.fl.measures import classification
 from federation.fl.options import Option, check
 from federation.fl.torch_arrays import to_array, to_torch
-from federation.fl.weights import Weights
-from federation.fl.workloads.workload import Data, LocalUpdate, Report, Stopped, TrainConfig
+from federation.fl.weights import Array, Weights
+from federation.fl.workloads.workload import Data, DataError, LocalEvaluation, LocalUpdate, Report, Stopped, TrainConfig
 
 if TYPE_CHECKING:
     import torch
 
 EVALUATION_BATCH = 1024  # examples
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """loss: the mean. accuracy: the part of the examples that is predicted right. predicted: (n,) labels."""
+
+    loss: float
+    accuracy: float
+    predicted: Array
 
 
 class TorchWorkload(ABC):
@@ -85,20 +96,38 @@ class TorchWorkload(ABC):
 
     def evaluate(self, weights: Weights, options: Mapping[str, Any]) -> dict[str, float]:
         data = self.test_data(self.checked(options))
-        loss, accuracy = self._measure(self._network_with(weights, "cpu"), data, "cpu")
-        return {"loss": loss, "accuracy": accuracy}
+        found = self._measure(self._network_with(weights, "cpu"), data, "cpu")
+        return {"loss": found.loss, "accuracy": found.accuracy}
+
+    def local_evaluation(
+        self, model: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
+    ) -> LocalEvaluation:
+        """Measure loss, accuracy and the confusion matrix. Reports after each batch."""
+        self.checked(options)
+        _, held_out = split(data, config.validation_fraction)
+        total = len(held_out)
+        if not total:
+            raise DataError(f"There is no held-out example to evaluate on: this site has {_examples(len(data))}.")
+
+        def measured(examples: int) -> None:
+            _go_on(report("evaluating", examples, total, {}))
+
+        found = self._measure(self._network_with(model, config.device), held_out, config.device, measured)
+        matrix = classification.confusion(held_out.labels, found.predicted, len(held_out.label_names))
+        counts = {} if matrix is None else {"confusion": matrix}
+        return LocalEvaluation(total, {"loss": found.loss, "accuracy": found.accuracy}, counts)
 
     def local_update(
         self, base: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
     ) -> LocalUpdate:
         """Train for config.epochs. Reports every batch, and both models on the client's held-out examples.
 
-        Raises ValueError if there is no example to train on.
+        Raises DataError if there is no example to train on.
         """
         self.checked(options)
         train, held_out = split(data, config.validation_fraction)
         if not len(train):
-            raise ValueError("There is no example to train on.")
+            raise DataError("There is no example to train on.")
         network = self._network_with(base, config.device)
         sizes = _batch_sizes(len(train), config.batch_size, alone=not _has_batch_norm(network))
         total = config.epochs * len(sizes)
@@ -136,25 +165,29 @@ class TorchWorkload(ABC):
     ) -> dict[str, float]:
         if not len(data):
             return {}
-        loss, accuracy = self._measure(network, data, device)
-        metrics = {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
+        found = self._measure(network, data, device)
+        metrics = {f"{prefix}loss": found.loss, f"{prefix}accuracy": found.accuracy}
         _go_on(report("evaluating", step, total, metrics))
         return metrics
 
-    def _measure(self, network: torch.nn.Module, data: Data, device: str) -> tuple[float, float]:
-        """Mean loss, and the part of the examples that is predicted right."""
+    def _measure(
+        self, network: torch.nn.Module, data: Data, device: str, measured: Callable[[int], None] = lambda _: None
+    ) -> _Measured:
+        """measured: called after each batch, with the number of examples so far."""
         import torch
 
         features, labels = _on(device, data)
         network.eval()
-        loss_sum, right = 0.0, 0
+        loss_sum, predicted = 0.0, []
         with torch.inference_mode():
             for start in range(0, len(data), EVALUATION_BATCH):
                 outputs = network(features[start : start + EVALUATION_BATCH])
                 expected = labels[start : start + EVALUATION_BATCH]
                 loss_sum += self.losses(outputs, expected).double().sum().item()
-                right += int((self.predictions(outputs) == expected).sum().item())
-        return loss_sum / len(data), right / len(data)
+                predicted.append(self.predictions(outputs).cpu().numpy())
+                measured(min(start + EVALUATION_BATCH, len(data)))
+        found = np.concatenate(predicted)
+        return _Measured(loss_sum / len(data), int((found == data.labels).sum()) / len(data), found)
 
     def _network_with(self, weights: Weights, device: str) -> torch.nn.Module:
         import torch
@@ -191,7 +224,7 @@ def _has_batch_norm(network: torch.nn.Module) -> bool:
 def _batch_sizes(num_examples: int, batch_size: int, *, alone: bool) -> list[int]:
     """The sizes of an epoch's batches. alone: whether a batch may hold a single example.
 
-    If not, a last batch of one is left out, another example in each epoch. Raises ValueError where nothing is left.
+    If not, a last batch of one is left out, another example in each epoch. Raises DataError where nothing is left.
     """
     whole, rest = divmod(num_examples, batch_size)
     sizes = [batch_size] * whole + [rest] * (rest > 0)
@@ -200,7 +233,7 @@ def _batch_sizes(num_examples: int, batch_size: int, *, alone: bool) -> list[int
     sizes = [size for size in sizes if size > 1]
     if not sizes:
         more = "a batch size of 2 or more" if num_examples > 1 else "at least 2 examples"
-        raise ValueError(f"A network with batch normalization cannot train on one example at a time: it needs {more}.")
+        raise DataError(f"A network with batch normalization cannot train on one example at a time: it needs {more}.")
     return sizes
 
 
@@ -221,6 +254,10 @@ def _on(device: str, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _weights_of(network: torch.nn.Module) -> Weights:
     return {name: to_array(tensor) for name, tensor in network.state_dict().items()}
+
+
+def _examples(count: int) -> str:
+    return "one example" if count == 1 else f"{count} examples"
 
 
 def _go_on(answer: bool) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,10 @@ Metrics may be NaN or infinite where training diverges.
 
 class Stopped(Exception):
     """report() answered that this work is to be dropped."""
+
+
+class DataError(ValueError):
+    """A client's data do not do for what is asked. str(error) is a sentence for its owner and the operators."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,19 @@ class LocalUpdate:
     metrics: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class LocalEvaluation:
+    """What a client measured of a model. num_examples: held-out examples that it was measured on.
+
+    metrics: by name of the measure, without a prefix; NaN where it is not finite. counts: lists of integers that are
+    added across clients, nested up to three deep, by name. They say how many examples each label has.
+    """
+
+    num_examples: int
+    metrics: dict[str, float]
+    counts: dict[str, Any] = field(default_factory=dict)
+
+
 class Workload(Protocol):
     """One file of this package. options may be incomplete everywhere: defaults are filled in.
 
@@ -132,6 +149,19 @@ class Workload(Protocol):
 
     def evaluate(self, weights: Weights, options: Mapping[str, Any]) -> dict[str, float]:
         """Loss and accuracy on the central test set, which no client trains on; {} where there is none."""
+
+
+@runtime_checkable
+class Evaluates(Protocol):
+    """A workload whose models clients can measure on their own held-out data."""
+
+    def local_evaluation(
+        self, model: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
+    ) -> LocalEvaluation:
+        """Measure ``model`` on the part of ``data`` that ``local_update`` never trains on. Steps are examples.
+
+        Raises Stopped when ``report`` answers False, DataError if no example is held out.
+        """
 
 
 def _rank(features: Array) -> float:

@@ -1,0 +1,119 @@
+"""Evaluation: a stored model is measured on this site's held-out data, and only numbers are sent."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from clientagent import work as works
+from clientagent.errors import Failed
+from clientagent.kinds.kind import Desk, Reporter
+from clientagent.link import duration
+from clientagent.progress import Progress
+from clientagent.state import NUMBERS, Finished
+from clientagent.work import BaseModel, Work
+from federation import killpoints
+from federation.fl import weights
+from federation.fl.workloads import Evaluates, LocalEvaluation, Workload
+from federation.killpoints import Point
+
+MOST_SHOWN = 4  # measures in a line at the terminal
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationWork(Work):
+    """Measure `base`."""
+
+    base: BaseModel
+
+    @property
+    def key(self) -> str:
+        return self.key_with(Evaluation.name, self.base.digest)
+
+
+def parse(body: Mapping[str, Any]) -> EvaluationWork:
+    """What to measure. Raises Failed with a sentence if members are missing or invalid."""
+    with works.reading():
+        return EvaluationWork(**works.members(body), base=works.base_model(body))
+
+
+class Evaluation:
+    """Work of the kind `evaluate`: download the model, measure it here, and send the numbers."""
+
+    name = "evaluate"
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @staticmethod
+    def fits(workload: Workload) -> bool:
+        return isinstance(workload, Evaluates)
+
+    def do(self, body: Mapping[str, Any]) -> None:
+        work = parse(body)
+        workload = _evaluating(work)
+        desk, began = self._desk, monotonic()
+        title = f"Evaluating version {work.base.version} of {work.session}"
+        with desk.working(work, title) as progress:
+            note = f"{title}: measured before; sending the result that was kept."
+            result = desk.finished(work.key, progress, note) or self._measure(work, workload, progress)
+            sent = result.path.read_bytes()
+            progress.flush()
+            desk.api.result(work.participation, sent)
+        desk.display.say(f"{title}: result accepted ({_summary(sent)}; after {duration(monotonic() - began)}).")
+
+    def _measure(self, work: EvaluationWork, workload: Evaluates, progress: Progress) -> Finished:
+        desk = self._desk
+        model = desk.download(work.base, progress)
+        desk.advance(progress, "evaluating")(0.0)  # the data and torch come first, which can take a while
+        config = works.train_config(work, desk.device.of(works.workload_of(work)))
+        data = desk.data.of(works.workload_of(work), work.options)
+        report = Reporter(desk, progress, Point.EVALUATING)
+        found = workload.local_evaluation(weights.mapped(model), data, work.options, config, report)
+        result = _as_json(found, with_counts=desk.data.shares_counts)
+        desk.state.unfinished().write_bytes(result)
+        kept = desk.keep(work.key, sha256(result).hexdigest(), progress, NUMBERS)
+        killpoints.reached(Point.RESULT_KEPT)
+        return kept
+
+
+KIND = Evaluation
+
+
+def _evaluating(work: EvaluationWork) -> Evaluates:
+    """The workload, if its models can be measured here. Raises Failed otherwise."""
+    workload = works.workload_of(work)
+    if not isinstance(workload, Evaluates):
+        raise Failed(f"The workload {work.workload!r} has nothing to measure at a site.")
+    return workload
+
+
+def _as_json(found: LocalEvaluation, *, with_counts: bool) -> bytes:
+    """The result as it is sent: the same bytes for the same numbers."""
+    metrics = {name: float(value) if math.isfinite(value) else None for name, value in found.metrics.items()}
+    result: dict[str, Any] = {"num_examples": found.num_examples, "metrics": metrics}
+    if with_counts and found.counts:
+        result["counts"] = found.counts
+    return json.dumps(result, sort_keys=True, allow_nan=False, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no number")
+
+
+def _summary(result: bytes) -> str:
+    """The first numbers of a result, for the terminal."""
+    sent = json.loads(result)
+    numbers = sorted(sent["metrics"].items())[:MOST_SHOWN]
+    shown = [f"{name} {'not finite' if value is None else format(value, '.4g')}" for name, value in numbers]
+    return ", ".join([f"{sent['num_examples']} examples", *shown])
