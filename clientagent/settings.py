@@ -1,8 +1,9 @@
 """The site's settings of its agent, from flags and environment."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from federation.fl import names
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -40,8 +41,8 @@ def line(text: str) -> str:
 
 
 def client_name(text: str) -> str:
-    """As the server takes names; it becomes a folder's name, too."""
-    value = line(text)
-    if not re.fullmatch(r"\w[\w .@+\-]*", value):
+    """As the server takes names, in the form that it keeps; it becomes a folder's name, too."""
+    value = line(names.normal(text))
+    if not names.is_valid(value):
         raise ValueError("use letters, digits, spaces and . _ @ + -, beginning with a letter or digit")
     return value

@@ -1,6 +1,7 @@
 """Flags and their environment variables: each wrong value is refused with what is allowed."""
 
 import os
+import unicodedata
 
 import pytest
 
@@ -209,3 +210,27 @@ def test_the_version_is_the_projects(capsys):
 
 def test_the_default_state_folder_is_the_clients_own(tmp_path):
     assert default_folder("site-a") == tmp_path / "fl-agent" / "site-a"
+
+
+@pytest.mark.parametrize(
+    "name", ["कि-मुंबई", "ไทยรัฐ", "தமிழ்", "বাংলা", "Ecole de Médecine", "Z\u0061\u0308hringen", "site_1 @north", "東京"]
+)
+def test_a_name_in_any_script_is_taken_as_the_server_takes_it(name: str):
+    from federation.fl import names
+
+    settings = cli.read(["--name", name], {})
+    assert settings.name == unicodedata.normalize("NFC", name) and names.is_valid(settings.name)
+
+
+@pytest.mark.parametrize("name", ["\u093fa", "a\u202eb", "-a", ".hidden", "a/b", "a\u200bb", "x" * 65, "a\u0000"])
+def test_a_name_that_the_server_refuses_is_refused_here(capsys, name: str):
+    assert "--name" in refused(capsys, f"--name={name}")
+
+
+def test_a_name_that_was_typed_decomposed_belongs_to_the_same_folder(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "Zähringen")
+    state = State(tmp_path / "state")
+    state.save(Identity("https://a:1", "Zähringen", "t" * 64, client_id="7"))
+    settings = cli.read(["--name", decomposed, "--state", str(tmp_path / "state")], {})
+    assert identify(settings, state).name == "Zähringen"
+    state.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -13,15 +12,10 @@ from django.db.models import F, Max, Q
 
 from federation import events, lookalikes, tokens
 from federation.errors import Conflict, Forbidden, Invalid
+from federation.fl import names
 from federation.models import Client, Invitation, ServerEvent
 from federation.services import info as infos
 from federation.services.clients.telling import keep_workloads, tell, understood
-
-NAME_LENGTH = 64
-
-
-NAME_SIGNS = " .@+-_"  # besides letters, their marks and digits
-
 
 TOKEN = re.compile(r"[0-9a-f]{64}")
 
@@ -43,7 +37,7 @@ def enroll(
 
     A code that was made to let one client in again (`invitations.reissue`) gives that client a new token.
     """
-    name = _normal(name)
+    name = names.normal(name)
     _check(name, token)
     invitation = Invitation.objects.filter(code_hash=tokens.digest(tokens.normal_code(join_code))).first()
     if invitation is None:
@@ -61,21 +55,9 @@ def enroll(
     raise Conflict("Too many clients are enrolling at this moment. Try again.")
 
 
-def _normal(name: str) -> str:
-    """A name in its stored form: NFC, single spaces, none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", name).split())
-
-
-def _is_valid(name: str) -> bool:
-    """Whether a name is valid: letters, marks and digits of any script, no control characters or direction marks."""
-    kinds = [unicodedata.category(sign)[0] for sign in name]
-    fit = all(kind in "LMN" or sign in NAME_SIGNS for kind, sign in zip(kinds, name, strict=True))
-    return 1 <= len(name) <= NAME_LENGTH and fit and (kinds[0] in "LN" or name[0] == "_")
-
-
 def _check(name: str, token: str | None) -> None:
     errors = []
-    if not _is_valid(name):
+    if not names.is_valid(name):
         errors.append(("name", f"{name!r} is not a valid name. Use 1 to 64 letters, digits, spaces or . _ @ + -."))
     if token is not None and not TOKEN.fullmatch(token):
         errors.append(("token", "An agent's own token is 32 random bytes as 64 lower-case hexadecimal digits."))
