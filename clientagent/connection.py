@@ -128,6 +128,8 @@ class Connection:
 
     def _read(self, response: HTTPResponse, sink: Sink | None) -> Answer:
         headers = {name.lower(): value for name, value in response.getheaders()}
+        if response.status < 200:  # of this answer another part follows, which must not be taken for the next one
+            raise NotTheServer(f"something on the way sends {response.status} before the answer")
         body = b""
         if sink is not None and response.status in (200, 206):
             self._stream(response, headers, sink)

@@ -335,3 +335,21 @@ def test_a_seat_that_the_server_took_back_is_dropped(api: Api, server: FakeServe
     seat.status = "dropped"
     with pytest.raises(Dropped, match="The round went on without this seat"):
         send(api, seat, Finished(update.path, update.digest))
+
+
+@pytest.mark.parametrize("code", [102, 103])
+def test_what_comes_before_an_answer_is_not_taken_for_it_nor_the_answer_for_the_next_one(
+    api: Api, server: FakeServer, seat: Seat, code: int
+):
+    """A proxy's early hints: http.client reads them as a whole answer."""
+
+    def early_hints(handler: Handler) -> None:
+        handler.wfile.write(f"HTTP/1.1 {code} Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n".encode())
+        plainly(handler)
+
+    server.script("POST", "/progress", early_hints)
+    seat.goes_on = False
+    assert api.progress("1", "training", 0.5, []) is False
+    seat.goes_on = True
+    assert api.progress("1", "training", 0.6, []) is True
+    assert [call["fraction"] for call in seat.calls] == [0.5, 0.5, 0.6]
