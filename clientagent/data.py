@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from federation.fl.options import OptionError
 from federation.fl.workloads import Data, Workload
 
 MOST_READ = 2  # data sets in memory: the one that is trained on, and the one that is counted
+QUICK_SECONDS = 0.05  # a look at the files that takes no longer is made for each piece of work
+LOOK_RATIO = 20.0  # otherwise, of the time between two looks to what one takes
 
 
 class SiteData:
@@ -28,7 +31,8 @@ class SiteData:
         """Raises Misconfigured for a partition, shard or workload that is invalid."""
         self._settings = settings
         self._read: dict[str, Data] = {}
-        self._stamp = _stamp(settings.data)
+        self._stamp = Stamp(settings.data)
+        self._asked = False
         self._changed = False
         try:
             self._partition = settings.partition and partition.parse(settings.partition)
@@ -40,8 +44,8 @@ class SiteData:
     def census(self, name: str) -> dict[str, Any]:
         """How many examples this site has, and of what, for the operator. name: the client's, salts the fingerprint."""
         data = self.of(self._counted, {})
-        if not len(data):
-            return {}
+        if not len(data) and not data.label_names:
+            return {}  # a workload without data of its own
         counts: dict[str, Any] = {"num_examples": len(data), "examples": {self._counted.name: len(data)}}
         if self._settings.share_histogram:
             counts["label_histogram"] = data.histogram()
@@ -54,8 +58,9 @@ class SiteData:
         return self._settings.share_histogram
 
     def of(self, workload: Workload, options: Mapping[str, Any]) -> Data:
-        """What this site has for a workload."""
+        """What this site has for a workload. Raises PartitionError or the workload's own errors."""
         self._forget_if_changed()
+        self._asked = True
         key = json.dumps([workload.name, options], sort_keys=True)
         if key not in self._read:
             while len(self._read) >= MOST_READ:
@@ -70,9 +75,8 @@ class SiteData:
 
     def _forget_if_changed(self) -> None:
         """The mark is taken before data are read: what changes meanwhile is read the next time."""
-        stamp = _stamp(self._settings.data)
-        if stamp != self._stamp:
-            self._stamp, self._changed = stamp, self._changed or bool(self._read)
+        if self._stamp.has_changed():
+            self._changed = self._changed or self._asked
             self._read.clear()
 
     def _part(self, data: Data) -> Data:
@@ -80,7 +84,8 @@ class SiteData:
         seed = self._settings.partition_seed
         if self._partition and self._shard:
             number, count = self._shard
-            indices = partition.shard_indices(data.labels, self._partition, shard=number, num_shards=count, seed=seed)
+            labels = data.labels if len(data.labels) else np.zeros(len(data), np.int64)
+            indices = partition.shard_indices(labels, self._partition, shard=number, num_shards=count, seed=seed)
             data = data.subset(indices)
         most = self._settings.samples
         if most is not None and most < len(data):
@@ -88,18 +93,53 @@ class SiteData:
         return data
 
 
-def _stamp(place: Path | None) -> str:
-    """A mark of a folder's or a file's state, by names, sizes and times of change. No content is read."""
-    sha = sha256()
-    for path in sorted(_files(place)) if place else ():
-        with contextlib.suppress(OSError):
-            stat = path.stat()
-            sha.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape"))
-    return sha.hexdigest()
+class Stamp:
+    """A mark of the state of a folder or a file, by names, sizes, times of change and inodes. No content is read.
+
+    Looking through a large folder takes long, so that is done for a small part of the time only.
+    """
+
+    def __init__(self, place: Path | None) -> None:
+        self._place = place
+        self._next = 0.0
+        self._seen = self._look()
+
+    def has_changed(self) -> bool:
+        """Whether it is another one than when it was looked at last."""
+        if monotonic() < self._next:
+            return False
+        before, self._seen = self._seen, self._look()
+        return self._seen != before
+
+    def _look(self) -> str:
+        began, sha = monotonic(), sha256()
+        for path in sorted(_files(self._place)) if self._place else ():
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                mark = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\0"
+                sha.update(mark.encode(errors="surrogateescape"))
+        took = monotonic() - began
+        self._next = monotonic() + (LOOK_RATIO * took if took > QUICK_SECONDS else 0.0)
+        return sha.hexdigest()
 
 
 def _files(place: Path) -> Iterator[Path]:
+    """The files below a folder, also behind links; each folder once."""
     if place.is_file():
         yield place
-    for folder, _, names in os.walk(place):
+    seen: set[tuple[int, int]] = set()
+    for folder, inner, names in os.walk(place, followlinks=True):
+        there = _inode(folder)
+        if there in seen:
+            inner.clear()  # a link leads back here
+            continue
+        seen.add(there)
         yield from (Path(folder, name) for name in names)
+
+
+def _inode(folder: str) -> tuple[int, int]:
+    """Which folder it is, whatever its path; (0, 0) if it is gone."""
+    with contextlib.suppress(OSError):
+        stat = os.stat(folder)
+        return stat.st_dev, stat.st_ino
+    return 0, 0

@@ -1,5 +1,6 @@
 """The same work gives the same bytes; a site's share of the data is its own."""
 
+import os
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -8,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clientagent.data import SiteData
+from clientagent.data import LOOK_RATIO, SiteData
 from clientagent.device import Device
 from clientagent.errors import Failed
 from clientagent.kinds import training
 from clientagent.kinds.training import Trainer, TrainingWork
 from clientagent.settings import Settings
 from federation.fl import weights, workloads
-from federation.fl.workloads import Data, LocalUpdate, Stopped
+from federation.fl.workloads import WORKLOADS, Data, LocalUpdate, Stopped
 from tests.clientagent.fake_server import FakeServer
+from tests.clientagent.sites import Site
 
 SYNTHETIC = Settings(workload="synthetic")
 DIGITS = Settings(samples=60)
@@ -232,3 +234,88 @@ def test_memory_does_not_grow_with_the_options_of_sessions(tmp_path: Path):
     assert len(data._read) == 2
     data.of(counting, {"option": 9})
     assert counting.reads == 10
+
+
+def changed_within(data: SiteData, counting: Counting) -> bool:
+    reads = counting.reads
+    data.of(counting, {})
+    return counting.reads > reads
+
+
+def test_a_file_that_takes_another_ones_place_is_read_though_size_and_time_are_the_same(tmp_path: Path):
+    file, other = tmp_path / "numbers", tmp_path / "numbers.new"
+    file.write_text("1 2 3")
+    data, counting = SiteData(Settings(data=tmp_path)), Counting()
+    data.of(counting, {})
+    other.write_text("4 5 6")
+    os.utime(other, ns=(0, file.stat().st_mtime_ns))
+    other.replace(file)
+    assert changed_within(data, counting) and data.of(counting, {}).features.tolist() == [4, 5, 6]
+
+
+def test_data_behind_a_link_are_read_again_and_a_link_to_itself_is_no_trap(tmp_path: Path):
+    folder, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    (folder / "numbers").write_text("1 2 3")
+    data, counting = SiteData(Settings(data=folder)), Counting()
+    assert changed_within(data, counting) and not changed_within(data, counting)
+    (elsewhere / "more").write_text("4")
+    assert changed_within(data, counting) and not changed_within(data, counting)
+
+
+def test_data_that_were_away_are_told_again_when_they_are_back(tmp_path: Path):
+    (tmp_path / "numbers").write_text("1 2 3")
+    data, counting = SiteData(Settings(data=tmp_path)), Counting()
+    data.of(counting, {})
+    (tmp_path / "numbers").rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        data.of(counting, {})
+    assert data.take_change()
+    (tmp_path / "away").rename(tmp_path / "numbers")
+    assert len(data.of(counting, {})) == 3 and data.take_change()
+
+
+def test_a_large_folder_is_looked_through_for_a_small_part_of_the_time(tmp_path: Path, monkeypatch):
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    monkeypatch.setattr("clientagent.data.monotonic", clock)
+    (tmp_path / "numbers").write_text("1 2 3")
+    data, counting = SiteData(Settings(data=tmp_path)), Counting()
+    data.of(counting, {})
+    (tmp_path / "numbers").write_text("1 2 3 4")
+    assert not changed_within(data, counting)
+    now[0] += LOOK_RATIO
+    assert changed_within(data, counting)
+
+
+def test_a_site_with_an_empty_part_says_that_it_has_none(tmp_path: Path, monkeypatch):
+    (tmp_path / "numbers").write_text("")
+    monkeypatch.setitem(WORKLOADS, "counting", Counting())
+    with pytest.warns(UserWarning, match="input contained no data"):
+        counts = SiteData(Settings(data=tmp_path, workload="counting")).census("north")
+    assert counts == {"num_examples": 0, "examples": {"counting": 0}}
+
+
+class Unlabelled(Counting):
+    def training_data(self, options: dict[str, Any], folder: Path) -> Data:
+        return Data(np.arange(10, dtype=np.float32), np.empty(0, np.int64), ())
+
+
+@pytest.mark.parametrize("how", ["iid", "dirichlet:0.5"])
+def test_examples_without_labels_are_shared_out_too(how: str):
+    parts = [SiteData(Settings(partition=how, shard=f"{number}/3")).of(Unlabelled(), {}) for number in (1, 2, 3)]
+    assert all(len(part) for part in parts)
+    assert sorted(number for part in parts for number in part.features) == list(range(10))
+
+
+def test_more_parts_than_examples_is_a_sentence_at_the_seat(site: Site, server: FakeServer):
+    seat = server.offer("digits")
+    said = site.run(workload="digits", partition="iid", shard="1/5000")
+    assert seat.reason == "1438 examples are too few for 5000 shards." and "could not be counted" in said
