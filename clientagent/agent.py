@@ -27,6 +27,7 @@ from clientagent.settings import Settings
 from clientagent.state import Identity, State
 from federation import killpoints
 from federation.fl.options import OptionError
+from federation.fl.partition import PartitionError
 from federation.fl.version import __version__
 from federation.fl.weights import WeightsError
 from federation.fl.workloads import WORKLOADS, DataError, Stopped
@@ -210,7 +211,7 @@ class Agent:
             raise
         except (Dropped, Stopped) as error:
             self._display.say(f"Dropped: {error or 'The server no longer needs this work.'}")
-        except (Failed, OptionError, WeightsError, DataError) as error:
+        except (Failed, OptionError, PartitionError, WeightsError, DataError) as error:
             self._give_up(seat, str(error))
         except Exception as error:  # a workload's, torch's, the disk's: the page shows it, and this site continues
             self._display.say(traceback.format_exc())
@@ -225,7 +226,7 @@ class Agent:
 
     def _give_up(self, seat: str, reason: str) -> None:
         self._display.say(f"The agent gives up this seat: {reason}")
-        self._api.fail(seat, reason)
+        self._api.fail(seat, display.printable(reason))  # the server refuses some signs, and would offer it again
 
 
 def _of_change(change: Mapping[str, Any]) -> str:

@@ -262,7 +262,9 @@ def _digest_field(digest: str) -> str:
 
 
 def _json_request(path: str, value: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
-    return _json_body(path, json.dumps(value, allow_nan=False).encode(), headers)
+    """Halves of surrogate pairs, as in the name of a file that is not in UTF-8, become `?`: no server reads them."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    return _json_body(path, text.encode(errors="replace"), headers)
 
 
 def _json_body(path: str, body: bytes, headers: Mapping[str, str]) -> Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import threading
 from datetime import datetime
@@ -36,6 +37,9 @@ class Display(Protocol):
 
 
 def for_terminal(out: TextIO) -> Display:
+    """What fits a stream. Where it has no sign for a letter, the letter's number stands in its place."""
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="backslashreplace")
     return Live() if out.isatty() else Lines(out)
 
 
@@ -141,7 +145,10 @@ def _bar() -> Progress:
 
 
 def printable(text: str) -> str:
-    """Names and sentences come from the server: no control sequences for this terminal."""
+    """A text in which `?` stands for signs that cannot be shown.
+
+    Names and sentences come from elsewhere, and must not control this terminal.
+    """
     return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
 
 

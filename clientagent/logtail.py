@@ -8,7 +8,7 @@ from collections import deque
 from datetime import UTC, datetime
 
 from clientagent.api import Api
-from clientagent.display import Display
+from clientagent.display import Display, printable
 from clientagent.errors import Dropped, Failed, TokenRefused
 
 EVERY_SECONDS = 2.0
@@ -27,6 +27,7 @@ class LogTail:
 
     def say(self, text: str) -> None:
         self._terminal.say(text)
+        text = printable(text)
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._lines.extend({"time": now, "text": line[:MOST_TEXT]} for line in text.splitlines() if line.strip())
 

@@ -342,3 +342,18 @@ def test_data_that_changed_are_read_again_and_told(site: Site, server: FakeServe
     server.offer()
     assert f"The data in {folder} changed and were read again." in site.run(data=folder)
     assert len(reads) == 3 and len(server.infos) == 2
+
+
+@pytest.mark.parametrize("sign", [b"\xe9".decode(errors="surrogateescape"), "\0", "\u202e"], ids=ascii)
+def test_a_reason_with_a_sign_that_the_server_refuses_reaches_it(
+    site: Site, server: FakeServer, monkeypatch, sign: str
+):
+    """The name of a file that is not UTF-8, or bytes of one, in the words of an error."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError(f"scan-{sign}.npy")
+
+    monkeypatch.setattr("clientagent.kinds.training.Trainer.update", broken)
+    seat = server.offer()
+    site.run()
+    assert (seat.status, seat.reason) == ("failed", "RuntimeError: scan-?.npy")

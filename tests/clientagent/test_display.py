@@ -67,3 +67,14 @@ def test_a_reader_that_went_away_is_no_reason_to_stop():
             raise BrokenPipeError
 
     Lines(Closed()).say("Nobody reads this.")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_a_terminal_without_a_sign_for_a_letter_shows_its_number_and_loses_no_line(encoding: str):
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding=encoding)
+    display.for_terminal(out).say("Enrolled as कि: ffff… is there.")
+    out.flush()
+    said = raw.getvalue().decode(encoding)
+    assert "Enrolled as " in said and said.endswith(" is there.\n")
+    assert ("कि" in said) == (encoding == "utf-8") and ("\\u0915" in said) == (encoding != "utf-8")
