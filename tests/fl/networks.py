@@ -91,3 +91,19 @@ def linear() -> torch.nn.Module:
     from torch import nn
 
     return nn.Linear(4, 2)
+
+
+def drawing() -> torch.nn.Module:
+    """A network that draws while it trains, and one tensor that is in no state_dict."""
+    import torch
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(4, 2))
+            self.register_buffer("signs", torch.randn(4).sign(), persistent=False)
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return self.inner(features * self.signs)
+
+    return Network()

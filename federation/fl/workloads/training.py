@@ -124,6 +124,8 @@ class TorchWorkload(ABC):
 
         Raises DataError if there is no example to train on.
         """
+        import torch
+
         self.checked(options)
         train, held_out = split(data, config.validation_fraction)
         if not len(train):
@@ -132,7 +134,9 @@ class TorchWorkload(ABC):
         sizes = _batch_sizes(len(train), config.batch_size, alone=not _has_batch_norm(network))
         total = config.epochs * len(sizes)
         received = self._validate(network, held_out, config.device, "base_val_", 0, total, report)
-        train_loss = self._train(network, train, sizes, config, report)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)  # for layers that draw, such as dropout
+            train_loss = self._train(network, train, sizes, config, report)
         trained = self._validate(network, held_out, config.device, "val_", total, total, report)
         trained_weights = _weights_of(network)
         delta = {name: weights.difference(name, local, base[name]) for name, local in trained_weights.items()}
@@ -193,6 +197,7 @@ class TorchWorkload(ABC):
         import torch
 
         with torch.random.fork_rng(devices=[]):  # a network draws weights when it is made
+            torch.manual_seed(0)  # and tensors that are in no state_dict, which are to be the same everywhere
             network = self.network()
         network.load_state_dict({name: to_torch(name, array) for name, array in weights.items()})
         return network.to(device)

@@ -9,7 +9,7 @@ import torch
 
 from federation.fl import aggregation, partition, sampling, strategies, weights, workloads
 from federation.fl.workloads import Data, Stopped, TrainConfig, digit_images, training, workload
-from tests.fl.networks import Small, batch_norm, linear
+from tests.fl.networks import Small, batch_norm, drawing, linear
 
 ROOT = Path(__file__).parents[3]
 digits = workloads.get("digits")
@@ -272,3 +272,13 @@ def test_a_single_example_is_refused_with_batch_norm(num_examples, batch_size, n
     with pytest.raises(ValueError, match=f"cannot train on one example at a time: it needs .*{needs}"):
         train(num_examples, batch_size)
     assert train(num_examples, batch_size, linear)[1]
+
+
+def test_a_network_that_draws_trains_to_the_same_bytes_and_leaves_the_callers_generator_alone():
+    torch = pytest.importorskip("torch")
+    first = train(24, 4, drawing)[0]
+    torch.rand(7)
+    state = torch.get_rng_state()
+    second = train(24, 4, drawing)[0]
+    assert weights.dump(first.delta) == weights.dump(second.delta) and first.metrics == second.metrics
+    assert torch.equal(state, torch.get_rng_state())
