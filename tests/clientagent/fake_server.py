@@ -383,7 +383,7 @@ class Handler(BaseHTTPRequestHandler):
         if not isinstance(sent.get("num_examples"), int) or sent["num_examples"] < 1:
             return self.problem(422, "num_examples is not an integer from 1 to 1,000,000,000,000.")
         seat.result, seat.status = sent, "reported"
-        self.answer(204, FL_Server_Version=self.fake.version)
+        self.answer(204, FL_Server_Version=self.fake.version, Content_Type="application/json")
 
     def update(self, seat: Seat) -> None:
         self.extra = {"Tus_Resumable": "1.0.0"}

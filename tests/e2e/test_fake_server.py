@@ -24,7 +24,7 @@ OURS = (
 )  # fmt: skip
 BY_NAME = ("etag", "location")  # headers whose values name a seat or a model
 TUS = {"Tus-Resumable": "1.0.0"}
-INFO = {"num_examples": 10}
+INFO = {"num_examples": 10, "kinds": ["train", "evaluate"]}
 
 
 class Side(Protocol):
@@ -35,6 +35,9 @@ class Side(Protocol):
 
     def offer(self) -> None:
         """Let a round open that the client takes part in."""
+
+    def evaluate(self) -> None:
+        """Let a model be measured by the client."""
 
     def disable(self, disabled: bool) -> None:
         """Take away and give back the client's right to work."""
@@ -52,6 +55,9 @@ class Fake:
 
     def offer(self) -> None:
         self.fake.offer("synthetic", {"num_parameters": NUM_PARAMETERS})
+
+    def evaluate(self) -> None:
+        self.fake.offer("synthetic", {"num_parameters": NUM_PARAMETERS}, kind="evaluate")
 
     def disable(self, disabled: bool) -> None:
         self.fake.disabled = disabled
@@ -72,6 +78,12 @@ class Real:
     def offer(self) -> None:
         workload = {"name": "synthetic", "options": {"num_parameters": NUM_PARAMETERS}}
         self.stack.session(rounds=1, quorum=1, cohort_size=1, workload=workload, max_retries=0)
+
+    def evaluate(self) -> None:
+        sessions = self.stack.get("/sessions")["items"]
+        model = self.stack.get(f"/sessions/{sessions[0]['id']}/models")["items"][0]["digest"]
+        answer = self.stack.post("/sessions", {"kind": "evaluate", "initial_model": model})
+        assert answer.status_code == 201, answer.text
 
     def disable(self, disabled: bool) -> None:
         [client] = self.stack.get("/clients")["items"]
@@ -130,7 +142,7 @@ def our_headers(answer: requests.Response) -> dict[str, str]:
 
 
 def body(answer: requests.Response) -> Any:
-    if "json" in answer.headers.get("content-type", ""):
+    if answer.content and "json" in answer.headers.get("content-type", ""):
         return shape(answer.json())
     return len(answer.content)
 
@@ -220,6 +232,20 @@ def give_up(client: Client) -> None:
     client.call("progress of a seat that was given up", "POST", f"{seat}/progress", json=progress())
 
 
+def send_a_result(client: Client) -> None:
+    client.side.evaluate()
+    work = client.call("work to evaluate", "GET", "/api/v1/work?wait=30").json()
+    seat = f"{SEAT}/{work['participation']}"
+    client.call("progress of an evaluation", "POST", f"{seat}/progress", json=progress() | {"phase": "evaluating"})
+    other = {"num_examples": 3, "metrics": {"loss": 0.5}}
+    client.call("a result without examples", "POST", f"{seat}/result", json=other | {"num_examples": 0})
+    result = {"num_examples": 4, "metrics": {"loss": 0.5, "accuracy": None}, "counts": {"confusion": [[3, 0], [1, 0]]}}
+    client.call("result", "POST", f"{seat}/result", json=result)
+    client.call("the same result again", "POST", f"{seat}/result", json=result)
+    client.call("another result", "POST", f"{seat}/result", json=other)
+    client.call("the result of training", "POST", f"{SEAT}/1/result", json=result)
+
+
 def end(client: Client) -> None:
     client.side.disable(True)
     client.call("work of a disabled client", "GET", "/api/v1/work?wait=0")
@@ -245,7 +271,14 @@ def digest_field(update: bytes) -> str:
     return f"sha-256=:{base64.b64encode(sha256(update).digest()).decode()}:"
 
 
-STEPS: tuple[Callable[[Client], None], ...] = (join, put_an_update, send_an_update_in_parts, give_up, end)
+STEPS: tuple[Callable[[Client], None], ...] = (
+    join,
+    put_an_update,
+    send_an_update_in_parts,
+    give_up,
+    send_a_result,
+    end,
+)
 
 
 @pytest.fixture(scope="module")
