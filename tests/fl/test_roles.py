@@ -121,6 +121,19 @@ def test_a_liar_moves_no_counter_and_no_statistic_under_the_median(play):
     assert 0.8 <= new[VAR][0] <= 1.1 and new[VAR][1] == np.float32(0.1)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_integers_at_the_ends_of_their_type_stay_within_the_clients_values(play, dtype, strategy):
+    lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
+    for own in ([highest, highest - 1], [lowest, lowest + 1], [highest - 3, highest]):
+        base = {"w": np.float32([0]), "ids": np.array([100, -100], dtype)}
+        clients = [{"w": np.float32([0]), "ids": np.array([one, one], dtype)} for one in own]
+        with np.errstate(over="ignore"):  # a difference wraps around, and so does its sum with the base
+            new, _ = play(clients, base, examples=[1, 10**12], strategy=strategy, buffers=["ids"])
+        assert new["ids"].dtype == dtype
+        assert all(min(own) <= value <= max(own) for value in new["ids"].tolist())
+
+
 def test_late_updates_count_by_the_values_of_their_own_base(play):
     older = model(var=(5.0, 5.0), count=10)
     clients = [model(var=(1.0, 1.0), count=110), model(var=(2.0, 2.0), count=20)]
