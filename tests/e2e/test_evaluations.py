@@ -86,7 +86,7 @@ def test_the_server_is_killed(site: Stack, clients: list[PlainClient], model: st
     with contextlib.suppress(requests.RequestException):
         evaluate(site, model)
         for client in clients:
-            client.measure(work_of(client), accuracy=1.0)
+            client.measure(client.work(wait=10), accuracy=1.0)
     site.died("web")
     site.start("web")
     session = next((one["id"] for one in site.get("/sessions", limit=1000)["items"] if one["id"] not in before), None)
