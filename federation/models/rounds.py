@@ -25,7 +25,11 @@ from federation.lifecycle import (
 from federation.models.clients import Client
 from federation.models.sessions import GlobalModel, TrainingSession
 
-LABELS: Mapping[str, str] = {WorkKind.TRAIN: "round", WorkKind.EVALUATE: "evaluation"}
+LABELS: Mapping[str, str] = {
+    WorkKind.TRAIN: "round",
+    WorkKind.EVALUATE: "evaluation",
+    WorkKind.INITIALISE: "initialisation",
+}
 
 
 class Round(models.Model):

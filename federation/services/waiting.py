@@ -125,7 +125,9 @@ def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
     still = sorted(open_, key=lambda seat: seat.client.name)
     left = max(0, round((round_.deadline - now).total_seconds()))
     reported, needed = schedule.counted(tally), session.quorum
-    if round_.kind != WorkKind.TRAIN:
+    if round_.kind == WorkKind.INITIALISE:
+        state = "A client sends the initial model"
+    elif round_.kind != WorkKind.TRAIN:
         state = f"The sites measure model {round_.base_model}; {phrases.clients_are(reported)} done"
     elif reported < needed:
         state = f"{reported} of {needed} needed updates {'is' if reported == 1 else 'are'} in"

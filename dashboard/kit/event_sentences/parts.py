@@ -25,16 +25,21 @@ def client(p: Payload) -> SafeString:
 
 
 def round_(p: Payload) -> SafeString:
+    if "work" in p:
+        return bold(formats.capital(which(p)))
     attempt = p.get("attempt") or 1
     again = f", try {attempt}" if attempt > 1 else ""
     return bold(f"Round {p.get('round', '?')}{again}")
+
+
+WORKS: Mapping[str, str] = {WorkKind.EVALUATE: "the evaluation", WorkKind.INITIALISE: "the initialisation"}
 
 
 def which(p: Payload) -> str:
     """'round 3', or 'the evaluation'."""
     if "work" not in p:
         return f"round {p.get('round', '?')}"
-    return "the evaluation" if p["work"] == WorkKind.EVALUATE else f"{p['work']} {p.get('round', '?')}"
+    return WORKS.get(p["work"]) or f"{p['work']} {p.get('round', '?')}"
 
 
 def by(p: Payload) -> SafeString:

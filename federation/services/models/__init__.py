@@ -1,15 +1,25 @@
 """Global models: made, measured, described by people, noted where their files are damaged."""
 
 from federation.services.models.evaluation import record_evaluation, request_missing
-from federation.services.models.initial import adopt, fail_initial, lacks_initial, publish_initial, request_initial
+from federation.services.models.initial import (
+    SiteModel,
+    adopt,
+    fail_initial,
+    lacks_initial,
+    publish_from_site,
+    publish_initial,
+    request_initial,
+)
 from federation.services.models.notes import MAX_NOTE, note, tag, untag
 
 __all__ = [
     "MAX_NOTE",
+    "SiteModel",
     "adopt",
     "fail_initial",
     "lacks_initial",
     "note",
+    "publish_from_site",
     "publish_initial",
     "record_evaluation",
     "request_initial",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,11 +21,12 @@ from federation.evaluator import Answer, evaluator
 from federation.fl import roles, weights, workloads
 from federation.fl.files.uploaded import misfit
 from federation.fl.weights import Header, WeightsError
-from federation.lifecycle import LIVE, Origin, SessionStatus
+from federation.lifecycle import LIVE, FileStatus, Origin, SessionStatus
 from federation.models import Event, GlobalModel, ModelUpload, TrainingSession
 from federation.services import steps
 from federation.services.models import buffers, building
 from federation.services.steps import Step, StepFailed
+from federation.work import initialisation
 
 log = logging.getLogger(__name__)
 _any_model = Rows(lambda session: GlobalModel.objects.filter(session=session).order_by().values_list("pk")[:1], int)
@@ -57,11 +59,36 @@ def lacks_initial(session: TrainingSession) -> bool:
 
 def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
     """Have version 0 made, from (workload, options, seed) alone. `then` is called when it is there."""
-    if not lacks_initial(session):
+    if not lacks_initial(session) or initialisation.is_needed(session):  # a site is asked for it
         return
     if storage.is_full():  # the tick asks again
         return
     _attempt_initial(session, partial(_request_initial, session, then))
+
+
+@dataclass(frozen=True, slots=True)
+class SiteModel:
+    """A model's file that a site sent, in the store already."""
+
+    digest: str
+    num_bytes: int
+    buffers: Sequence[str]
+
+
+def publish_from_site(session: TrainingSession, model: SiteModel, *, now: datetime) -> None:
+    """Begin a session with a site's weights. Call inside a transaction."""
+    _publish_initial(session, model.digest, model.num_bytes, model.buffers, origin=Origin.SITE, evaluated_at=now)
+
+
+def _publish_upload(session: TrainingSession, upload: ModelUpload) -> None:
+    """Begin with an uploaded file that the server has nothing to compare with."""
+    now = timezone.now()
+    if upload.file_status != FileStatus.STORED:
+        fail_initial(session.pk, f"The file of the uploaded model {upload} is {upload.file_status}.", now=now)
+        return
+    about: dict[str, Any] = {"origin": Origin.UPLOAD, "evaluated_at": now}
+    with suppress(IntegrityError), transaction.atomic():  # it has its model already
+        _publish_initial(session, upload.digest, upload.num_bytes, upload.buffers, **about)
 
 
 def _attempt_initial(session: TrainingSession, do: Callable[[], None]) -> None:
@@ -75,6 +102,11 @@ def _attempt_initial(session: TrainingSession, do: Callable[[], None]) -> None:
 
 
 def _request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
+    if session.workload not in workloads.WORKLOADS:
+        if session.initial_model is not None:
+            _publish_upload(session, session.initial_model)
+            then()
+        return
     workload = workloads.get(session.workload)
     if not workload.needs_torch:
         _write_initial(session)

@@ -8,10 +8,10 @@ from functools import partial
 
 from federation import schedules
 from federation.compiled import Select
-from federation.lifecycle import ACTIVE, OPEN, FileStatus, RoundStatus
+from federation.lifecycle import ACTIVE, OPEN, FileStatus, RoundStatus, WorkKind
 from federation.models import Participation, Round, TrainingSession
 from federation.services import seats, server, steps
-from federation.services.rounds import measuring
+from federation.services.rounds import initialising, measuring
 from federation.services.rounds.aggregating import aggregate, claim
 from federation.services.rounds.candidates import pool
 from federation.services.rounds.closing import (
@@ -34,12 +34,14 @@ def advance(session: TrainingSession, *, now: datetime) -> bool:
         return True
     round_ = _active_round(session)
     if round_ is None:
-        return _stop_early(session, now) or open_next(now=now)
+        return initialising.open_for(session, now) or _stop_early(session, now) or open_next(now=now)
     if measuring.is_to_invite(round_) and _attempt("open", round_, partial(measuring.invite, round_, now), now):
         return True
     if round_.status != RoundStatus.AGGREGATING:
         # A seat that reported has freed its client, perhaps for another session.
         return _attempt("close", round_, partial(close, round_, now=now), now) or open_next(now=now)
+    if round_.kind == WorkKind.INITIALISE:
+        return _attempt("take", round_, partial(initialising.make, round_, now), now)
     if round_.base.file_status == FileStatus.DAMAGED:  # until it is made again
         return False
     return _attempt("aggregate", round_, partial(_claim_and_aggregate, round_, now), now)

@@ -21,6 +21,7 @@ from federation.lifecycle import (
     SeatReason,
     SeatStatus,
     SessionStatus,
+    WorkKind,
 )
 from federation.models import Event, Participation, Round, TrainingSession
 from federation.reasons import Reason, Trouble
@@ -130,7 +131,9 @@ def fail(round_: Round, *, reason: Reason, now: datetime, lease_token: str | Non
     """
     guard = {} if lease_token is None else {"lease_token": lease_token}
     beside = round_.kind != round_.session.kind
-    again, skipped = (not beside and round_.on_failure == one for one in (RoundFailure.RETRY, RoundFailure.SKIP))
+    again = round_.kind != WorkKind.EVALUATE or not beside
+    again = again and round_.on_failure == RoundFailure.RETRY
+    skipped = not beside and round_.on_failure == RoundFailure.SKIP
     outcome = Outcome.SKIPPED if skipped else Outcome.NOTHING
     if not move(round_, RoundStatus.FAILED, guard=guard, outcome=outcome, closed_at=now, **reason.fields):
         return False
@@ -141,6 +144,8 @@ def fail(round_: Round, *, reason: Reason, now: datetime, lease_token: str | Non
     told = entry(round_, Event.Kind.ROUND_FAILED, **reason.fields, retried=again, skipped=skipped)
     if beside:
         events.record_all(session.pk, [told, *completing.after(round_, now)])
+        if round_.kind == WorkKind.INITIALISE and not again:
+            completing.fail_session(session, f"No client sent the initial model. {reason.sentence}", now)
         return True
     events.record_all(session.pk, [told])
     if skipped:

@@ -37,10 +37,11 @@ _EVALUATION: Mapping[Event.Kind, Event.Kind] = {
 
 
 def entry(round_: Round, kind: Event.Kind, **more: Any) -> tuple[Event.Kind, dict[str, Any]]:
-    """What the log says of a round. Rounds that measure a model have kinds of their own and name the model."""
+    """What the log says of a round. Rounds that are not of training name their work; evaluations have own kinds."""
     where: dict[str, Any] = {"round": round_.number, "attempt": round_.attempt}
     if round_.kind == WorkKind.TRAIN:
         return kind, where | more
     base = round_.base_model
     model = {"version": base.version, "digest": base.digest} if base else {}
-    return _EVALUATION.get(kind, kind), where | {"work": round_.kind, **model, **more}
+    kind = _EVALUATION.get(kind, kind) if round_.kind == WorkKind.EVALUATE else kind
+    return kind, where | {"work": round_.kind, **model, **more}

@@ -91,7 +91,8 @@ def _is_withdrawn(late: Sequence[Participation]) -> bool:
 
 
 def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> None:
-    evaluates = workloads.get(round_.session.workload).needs_torch
+    known = workloads.WORKLOADS.get(round_.session.workload)
+    evaluates = known is not None and known.needs_torch
     GlobalModel.objects.create(
         session=round_.session,
         version=round_.number,

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from federation import schedules, storage
-from federation.lifecycle import ACTIVE, LIVE, FileStatus, LatePolicy, SeatStatus
+from federation.lifecycle import ACTIVE, LIVE, FileStatus, LatePolicy, SeatStatus, WorkKind
 from federation.models import Participation, Round, TrainingSession
 from federation.services.seats import losses
 
@@ -34,14 +34,15 @@ SUPERSEDED = Q(status=SeatStatus.LATE) & ~Q(round__session__schedule__in=schedul
 _COUNT = Q(reason="", round__session__schedule__in=schedules.JOINED)
 _COUNT |= Q(round__session__late_policy=LatePolicy.NEXT_ROUND)
 WAITING = _COUNT & Q(status=SeatStatus.LATE, counted_in=None, withdrawn=False, file_status=FileStatus.STORED)
-WAITING &= Q(round__session__status__in=LIVE) & ~SUPERSEDED
+WAITING &= Q(round__kind=WorkKind.TRAIN, round__session__status__in=LIVE) & ~SUPERSEDED
 
 
 def counts(seat: Participation) -> bool:
     """Whether the late update of this seat counts in a later round, if there is one."""
     session = seat.round.session
     joined = seat.went_on and session.schedule in schedules.JOINED
-    may = not seat.withdrawn and not session.has_ended and (joined or session.late_policy == LatePolicy.NEXT_ROUND)
+    by_session = joined or session.late_policy == LatePolicy.NEXT_ROUND
+    may = by_session and seat.round.kind == WorkKind.TRAIN and not seat.withdrawn and not session.has_ended
     return may and not is_superseded(seat) and not _is_trained(session)
 
 

@@ -144,7 +144,8 @@ def _seat(
     invited_at: datetime | None = None,
     deadline: datetime | None = None,
 ) -> None:
-    rest = (invited_at, deadline, round_.base.version, SeatStatus.INVITED, FileStatus.STORED, 0, *FRESH.values())
+    version = round_.base_model.version if round_.base_model else 0
+    rest = (invited_at, deadline, version, SeatStatus.INVITED, FileStatus.STORED, 0, *FRESH.values())
     _invite((round_.pk, client.pk, number, turn, *rest) for number, (client, turn) in enumerate(turns, start=first))
 
 

@@ -21,7 +21,7 @@ from federation.services import standing
 from federation.services.models import damage
 from federation.services.seats import flags, late
 from federation.services.seats.payload import describe
-from federation.work import Answer, Unusable, training
+from federation.work import Answer, Unusable, initialisation, training
 
 TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
 # Fields of a seat: what others may change while its update is on its way, and what an update changes.
@@ -91,7 +91,8 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
 def _checked(seat: Participation, file: Path) -> wire.Update:
     """Raises Unusable, or Unavailable while the base's file is made again."""
     try:
-        return training.Training().check(seat, file)
+        update: wire.Update = work.of(seat.round).check(seat, file)
+        return update
     except training.BaseUnreadable:
         damage.note([seat.round.base.digest])
         raise Unavailable("The model of this round is damaged here and is being made again; send it later.") from None
@@ -99,7 +100,9 @@ def _checked(seat: Participation, file: Path) -> wire.Update:
 
 def most_bytes(seat: Participation) -> int:
     """As many as the update of a seat can have, without its metadata."""
-    return training.encoding_of(seat).most_bytes(seat.round.base.num_bytes)
+    if seat.round.base_model is None:
+        return initialisation.most_bytes()
+    return training.encoding_of(seat).most_bytes(seat.round.base_model.num_bytes)
 
 
 def _require(digest: str, sent: str) -> None:
