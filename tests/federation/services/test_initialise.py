@@ -29,7 +29,12 @@ def foreign(draft, alice, now):
 
     def foreign(**change) -> TrainingSession:
         session = draft(**{"rounds": 1} | change)
-        about = {"workload": NAME, "workload_digest": DIGEST, "workload_options": {"width": 64}}
+        about = {
+            "workload": NAME,
+            "workload_digest": DIGEST,
+            "workload_options": {"width": 64},
+            "workload_version": "2",
+        }
         TrainingSession.objects.filter(pk=session.pk).update(**about)
         session.refresh_from_db()
         sessions.start(session, by=alice, now=now)
@@ -57,7 +62,7 @@ def test_one_client_that_has_the_workload_is_asked(sites, foreign, now):
     assert (round_.kind, round_.number, round_.attempt, round_.base_model) == ("initialise", 0, 1, None)
     told = work.describe(take("anna", now))
     assert (told["kind"], told["round"], told["base_model"], told["encoding"]) == ("initialise", 0, None, "float32")
-    assert told["workload"] == {"name": NAME, "version": "", "digest": DIGEST, "options": {"width": 64}}
+    assert told["workload"] == {"name": NAME, "version": "2", "digest": DIGEST, "options": {"width": 64}}
     assert told["update_url"].endswith(f"/{seat_of('anna').pk}/update")
     assert all(idle(name, now) for name in ("ben", "zoe", "yan"))
 
@@ -72,6 +77,7 @@ def test_what_it_sends_is_version_0_and_the_session_trains(sites, foreign, now):
     assert session.buffers == ["bn.running_var"]
     made = session.round_set.get(kind=WorkKind.INITIALISE)
     assert (made.status, made.outcome, seat_of("anna").round.kind) == (RoundStatus.COMPLETED, Outcome.MODEL, "train")
+    seats.fail(take("yan", now), reason="unknown workload")
     delta = {name: np.zeros_like(array) for name, array in FIRST.items()}
     for name in ("anna", "ben", "zoe"):
         seat = take(name, now)
