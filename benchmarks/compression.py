@@ -60,7 +60,8 @@ def _run(stack: Stack, name: str, clients: int, rounds: int, wanted: dict[str, f
     if state["status"] != "completed":
         raise SystemExit(f"The session {state['status']}: {state['reason']}")
     metrics = until(lambda: _last_model(stack, session)["metrics"], seconds=60, why="the evaluation of the last model")
-    sent = [event["payload"]["num_bytes"] for event in stack.events(session) if event["kind"] == "update.received"]
+    received = [event["payload"] for event in stack.events(session) if event["kind"] == "update.received"]
+    sent = [payload["num_bytes"] for payload in received if "work" not in payload]  # an evaluation sends no update
     return Result(name, statistics.mean(sent), metrics["accuracy"], metrics["loss"])
 
 
