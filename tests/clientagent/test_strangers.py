@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from clientagent import messages, upload, work
 from clientagent.api import Api
 from clientagent.calls import INFO, PUT, WORK, Recognition
+from clientagent.connection import Connection
 from clientagent.errors import Dropped
-from clientagent.exchange import Answer, NotTheServer
+from clientagent.exchange import Answer, NotTheServer, Request
 from clientagent.kinds.training import Trainer
 from clientagent.link import Link
 from clientagent.state import Finished
@@ -338,18 +340,29 @@ def test_a_seat_that_the_server_took_back_is_dropped(api: Api, server: FakeServe
 
 
 @pytest.mark.parametrize("code", [102, 103])
-def test_what_comes_before_an_answer_is_not_taken_for_it_nor_the_answer_for_the_next_one(
-    api: Api, server: FakeServer, seat: Seat, code: int
-):
-    """A proxy's early hints: http.client reads them as a whole answer."""
+def test_an_answer_after_a_proxys_early_hints_is_not_taken_for_the_next_ones(server: FakeServer, code: int):
+    """http.client reads the hints as a whole answer, and what follows them as the answer to the next call."""
 
     def early_hints(handler: Handler) -> None:
         handler.wfile.write(f"HTTP/1.1 {code} Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n".encode())
+        time.sleep(0.2)  # the answer comes later, in a packet of its own
         plainly(handler)
 
-    server.script("POST", "/progress", early_hints)
-    seat.goes_on = False
-    assert api.progress("1", "training", 0.5, []) is False
-    seat.goes_on = True
-    assert api.progress("1", "training", 0.6, []) is True
-    assert [call["fraction"] for call in seat.calls] == [0.5, 0.5, 0.6]
+    token = {"Authorization": f"Bearer {server.enrolled()}"}
+    work = Request("GET", "/api/v1/work?wait=0", token)
+    server.script("POST", "/info", early_hints)
+    connection = Connection(server.url)
+    with pytest.raises(NotTheServer, match=f"sends {code} before the answer"):
+        connection.exchange(Request("POST", "/api/v1/clients/me/info", token, (b'{"info": {}}',), 12))
+    assert connection.exchange(work).status == 204
+    connection.close()
+
+
+def test_a_call_whose_answer_came_after_early_hints_is_made_again(api: Api, server: FakeServer):
+    def early_hints(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        plainly(handler)
+
+    server.changed = [{"what": "data"}]
+    server.script("POST", "/info", early_hints)
+    assert api.tell({}) == server.changed and len(server.infos) == 2
