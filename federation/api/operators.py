@@ -50,7 +50,8 @@ def create_session(request: OperatorRequest, body: schemas.NewSessionOfAnyKind) 
 
 
 def _evaluation(wish: schemas.NewEvaluation) -> sessions.Evaluation:
-    return sessions.Evaluation(wish.initial_model, [int(one) for one in wish.client_ids], wish.name, wish.round_seconds)
+    client_ids = [int(one) for one in wish.client_ids]
+    return sessions.Evaluation(wish.initial_model, client_ids, wish.name, wish.round_seconds, wish.kind)
 
 
 @router.get("/sessions", response=schemas.Page[schemas.SessionOut])

@@ -76,7 +76,7 @@ def _expire_models(session: TrainingSession) -> set[str]:
     models = list(session.models.filter(file_status=FileStatus.STORED).order_by("version"))
     if not models:
         return set()
-    if session.kind == WorkKind.EVALUATE:
+    if session.kind != WorkKind.TRAIN:
         return _expire_measured(session, models)
     # Each model of the last rounds can be made again: from its updates, which are kept, and the model before it.
     recent = models[-1].version - settings.FL_KEEP_UPDATES

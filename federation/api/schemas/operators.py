@@ -24,6 +24,7 @@ from federation.services import rounds
 from federation.services.clients import invitations
 from federation.session_settings import ROUND_SECONDS, SETTINGS
 from federation.setting_kinds import limits
+from federation.work import KINDS, Answer
 
 Expiry = Annotated[Whole, within((1, invitations.MAX_SECONDS))]
 if TYPE_CHECKING:
@@ -39,9 +40,12 @@ else:
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+MEASURING = [name for name, kind in KINDS.items() if kind.answer == Answer.RESULT]
+
+
 def _trains(kind: str) -> str:
     if kind != "train":
-        raise PydanticCustomError("kind", "Choose train or evaluate")
+        raise PydanticCustomError("kind", f"Choose train or {' or '.join(MEASURING)}")
     return kind
 
 
@@ -59,7 +63,7 @@ class NewEvaluation(Strict):
     Without `client_ids` every client is asked that is online and evaluates. Without a name it gets one.
     """
 
-    kind: Literal["evaluate"]
+    kind: Annotated[str, Field(json_schema_extra={"enum": MEASURING})]
     initial_model: Digest
     client_ids: Annotated[list[Id], Field(max_length=10_000)] = []
     name: Annotated[str, StringConstraints(max_length=100), Storable] = ""
@@ -69,7 +73,7 @@ class NewEvaluation(Strict):
 
 def _kind(given: Any) -> str:
     kind = given.get("kind") if isinstance(given, dict) else getattr(given, "kind", None)
-    return "evaluation" if kind == "evaluate" else "training"
+    return "evaluation" if kind in MEASURING else "training"
 
 
 class NewSessionOfAnyKind(

@@ -28,12 +28,16 @@ USABLE = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file is made again
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is to be measured, where. name: empty for one that is made from the model's."""
+    """What is to be measured, where. name: empty for one that is made from the model's.
+
+    kind: of the work, which is answered with numbers.
+    """
 
     digest: str
     client_ids: Sequence[int] = ()  # empty: every client that evaluates
     name: str = ""
     round_seconds: int = ROUND_SECONDS
+    kind: str = WorkKind.EVALUATE.value
 
 
 @storage.keeping()  # the model's file
@@ -41,12 +45,12 @@ class Evaluation:
 def create_evaluation(wish: Evaluation, *, by: User | None, now: datetime) -> TrainingSession:
     """Make a draft that measures one stored model once. Raises Invalid naming every field that is not allowed."""
     source = _stored(wish.digest)
-    if found := [*_problems(wish, source), *_bad_clients(wish.client_ids)]:
+    if found := [*_problems(wish, source), *_bad_clients(wish)]:
         raise Invalid(*found)
     assert source is not None
     session = TrainingSession.objects.create(
         **_copied(source.session),
-        kind=WorkKind.EVALUATE,
+        kind=wish.kind,
         name=" ".join(wish.name.split()) or f"{source.session.name[:70]}, v{source.version} evaluated",
         rounds=1,
         max_retries=0,
@@ -96,11 +100,11 @@ def _problems(wish: Evaluation, source: GlobalModel | None) -> Iterator[tuple[st
         yield "initial_model", f"The file of that model is {source.file_status}; choose one whose file is there."
 
 
-def _bad_clients(client_ids: Sequence[int]) -> Iterator[tuple[str, str]]:
-    known = {client.pk: client for client in Client.objects.enrolled().filter(pk__in=client_ids)}
-    for client_id in client_ids:
+def _bad_clients(wish: Evaluation) -> Iterator[tuple[str, str]]:
+    known = {client.pk: client for client in Client.objects.enrolled().filter(pk__in=wish.client_ids)}
+    for client_id in wish.client_ids:
         client = known.get(client_id)
         if client is None:
             yield "client_ids", f"There is no client {client_id}."
-        elif WorkKind.EVALUATE not in client.kinds:
-            yield "client_ids", f"The agent of {client.name} does not evaluate. Choose another client."
+        elif wish.kind not in client.kinds:
+            yield "client_ids", f"The agent of {client.name} does not {wish.kind}. Choose another client."

@@ -53,7 +53,7 @@ def _evaluate_again(session: TrainingSession, *, by: User | None, now: datetime)
     model, name = session.last_model(), next_name(session.name)
     if model is None:
         raise Conflict(f"{session.name} has no model to measure again.")
-    wish = Evaluation(model.digest, session.client_ids, name, session.round_seconds)
+    wish = Evaluation(model.digest, session.client_ids, name, session.round_seconds, session.kind)
     another = create_evaluation(wish, by=by, now=now)
     start(another, by=by, now=now)
     return another
