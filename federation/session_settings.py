@@ -20,7 +20,7 @@ from federation.fl.options import Kind, Option
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.measured import measures_of
-from federation.lifecycle import LatePolicy, RoundFailure, Schedule
+from federation.lifecycle import LatePolicy, RoundFailure, Schedule, WorkKind
 from federation.schedules import SCHEDULES
 from federation.setting_kinds import (
     Choice,
@@ -205,8 +205,13 @@ def _declared() -> Mapping[str, Option]:
 SETTINGS: Mapping[str, Option] = _declared()
 
 
+MEASURING = ("name", "workload", "quorum", "round_seconds", "main_measure")  # what holds where nothing is trained
+
+
 def holds(option: Option, of: Any) -> bool:
     """Whether a setting has an effect, beside the other settings. of: a specification, or a session."""
+    if getattr(of, "kind", WorkKind.TRAIN) != WorkKind.TRAIN and option.name not in MEASURING:
+        return False
     return option.shown_with is None or getattr(of, option.shown_with[0]) in option.shown_with[1]
 
 

@@ -61,6 +61,13 @@ def test_only_settings_that_fit_are_told(create: Create) -> None:
     assert "cohort_size" not in [line.name for line in session_settings.of(session)]
 
 
+def test_of_an_evaluation_only_what_holds_is_told(create: Create) -> None:
+    session = create(main_measure="accuracy")
+    session.kind = "evaluate"
+    names = [line.name for line in session_settings.of(session)]
+    assert names == ["workload", "num_parameters", "quorum", "round_seconds", "main_measure"]
+
+
 def test_a_field_that_does_not_fit_the_schedule_is_named_to_the_page(db: None) -> None:
     shown = NewSessionForm().shown_with["late_policy"]
     assert shown == {"field": "schedule", "values": ["synchronous", "over_selected"]}
