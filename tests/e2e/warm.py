@@ -1,8 +1,9 @@
 """Python processes that start at once: forked from one that has loaded the libraries already.
 
-A server loads its libraries in two seconds, an agent with torch in four; the tests start hundreds of both. Only what
-others wrote is loaded before; all of ours is read by each process itself. As a program, `python -m tests.e2e.warm
-ADDRESS MODULE...` is the one that forks. It answers questions on its standard input and at its address, a Unix socket.
+A server loads its libraries in two seconds and its own code in one, an agent torch in four; the tests start hundreds of
+both. All of these are loaded before, but for the agent's own code (`tests.e2e.loaded` has the server's). As a program,
+`python -m tests.e2e.warm ADDRESS MODULE...` is the one that forks. It answers questions on its standard input and at
+its address, a Unix socket.
 
 A server's evaluator needs torch, too. In a server that was forked here, `subprocess.Popen` has the evaluator forked
 from the process that the agents come from; to the server it is a child with two pipes like any other.
@@ -38,8 +39,9 @@ SERVER = """
     channels.generic.websocket channels.routing cryptography.x509 django.contrib.admin django.core.handlers.asgi
     django.core.management django.core.serializers.json django.db.migrations.executor django.db.models django.test
     django.views.generic kombu.transport.virtual numpy OpenSSL pydantic sqlparse twisted.protocols.tls twisted.web.http
-    uvicorn whitenoise
+    uvicorn whitenoise tests.e2e.loaded
 """
+OURS = "tests.e2e.loaded"
 AGENT = "numpy requests sklearn.datasets torch torch.utils.data"
 EVALUATOR = ("-m", "federation.fl.evaluation")
 
@@ -119,7 +121,7 @@ class Parent:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.e2e.warm", _address(modules), *modules.split()],
             cwd=ROOT,
-            env=os.environ | ONE_THREAD,
+            env=_plain(os.environ) | ONE_THREAD | {"FL_DATA_DIR": os.path.dirname(_address(modules))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -131,6 +133,11 @@ class Parent:
             self._process.stdin.write(json.dumps(question).encode() + b"\n")
             self._process.stdin.flush()
             return json.loads(self._process.stdout.readline())
+
+
+def _plain(env: Mapping[str, str]) -> dict[str, str]:
+    """Without the server's settings."""
+    return {name: value for name, value in env.items() if not name.startswith(("FL_", "DATABASE_URL", "REDIS_URL"))}
 
 
 @cache
@@ -204,7 +211,6 @@ def _main(address: str, modules: Sequence[str]) -> None:
     for module in modules:
         importlib.import_module(module)
     assert "twisted.internet.reactor" not in sys.modules, "processes would share its event loop"
-    assert not {"federation", "dashboard", "flsite", "clientagent"} & set(sys.modules)
     gc.freeze()  # what is collected in one process would be copied there first
     if mine := _serve(questions):
         _become(mine)
@@ -257,6 +263,8 @@ def _opened(question: dict[str, Any]) -> list[int]:
 
 def _become(question: dict[str, Any]) -> None:
     arguments = question["arguments"]
+    if OURS in sys.modules and not sys.modules[OURS].settle():
+        os.execv(sys.executable, [sys.executable, *arguments])
     if evaluators := question.get("evaluators"):
         subprocess.Popen = _popen(evaluators)  # type: ignore[misc]
     if arguments[0] == "-m":
