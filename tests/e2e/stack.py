@@ -240,7 +240,7 @@ class Stack:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
-    def ended(self, session: str, *, seconds: float = 120, every: float = 0.05) -> dict[str, Any]:
+    def ended(self, session: str, *, seconds: float = 120, every: float = 0) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             state = self.get(f"/sessions/{session}")
             return state if state["status"] in ("completed", "failed", "cancelled") else None
