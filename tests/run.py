@@ -25,7 +25,8 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 NGINX = ("nginx", "/usr/sbin/nginx")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HEADLESS = "chromium-headless-shell"  # Chromium without what makes windows: a third of the work
+BROWSERS = (HEADLESS, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BY_TEST = ("-n", "2", "--dist", "worksteal")
 BY_FILE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")  # the tests of a file share a server
 MOST_AGAIN = 3  # more failures than that are no accident
@@ -41,12 +42,18 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     os.chdir(ROOT)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of many processes would compile all of it
-    find(BROWSERS, package="chromium", without="the browser tests")
-    find(NGINX, package="nginx", without="the tests behind nginx")
+    get_programs()
     more = [word for word in arguments if word != POSTGRESQL]
     if not any(named(more)):
         return everything(*more)
     return pytest(*more) or (on_postgresql(*more) if POSTGRESQL in arguments else 0)
+
+
+def get_programs() -> None:
+    if not installed([HEADLESS]):
+        install(HEADLESS)
+    find(BROWSERS, package="chromium", without="the browser tests")
+    find(NGINX, package="nginx", without="the tests behind nginx")
 
 
 def named(arguments: Sequence[str]) -> Iterator[str]:
@@ -118,15 +125,24 @@ def pytest(*arguments: str, **env: str) -> int:
 
 def find(programs: Sequence[str], *, package: str, without: str) -> None:
     """One of these programs that is there, else from the system's packages where this user may install it."""
-    if any(map(shutil.which, programs)):
-        return
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        subprocess.run(["apt-get", "update", "-qq"], check=False)
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
-        no_start = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # or nginx would be started
-        subprocess.run(install, env=os.environ | no_start, check=False, stdout=subprocess.DEVNULL)
-    if not any(map(shutil.which, programs)):
+    if not installed(programs):
+        install(package)
+    if not installed(programs):
         print(f"MISSING: {' or '.join(programs)}; {without} are skipped.", file=sys.stderr)
+
+
+def installed(programs: Sequence[str]) -> bool:
+    return any(map(shutil.which, programs))
+
+
+def install(package: str) -> None:
+    """From the system's packages, where this user may and there is one of that name."""
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        quiet = {"check": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(["apt-get", "update", "-qq"], **quiet)
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+        no_start = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # or nginx would be started
+        subprocess.run(command, env=os.environ | no_start, **quiet)
 
 
 if __name__ == "__main__":

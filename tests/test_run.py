@@ -18,7 +18,7 @@ def ran(monkeypatch):
 
     monkeypatch.chdir(run.ROOT)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    monkeypatch.setattr(run, "find", lambda *_, **__: None)
+    monkeypatch.setattr(run, "get_programs", lambda: None)
     monkeypatch.setattr(run, "pytest", pytest)
     monkeypatch.setattr(run, "on_postgresql", lambda *arguments: pytest("PostgreSQL", *arguments))
     yield calls
