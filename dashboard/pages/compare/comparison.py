@@ -12,7 +12,7 @@ from django.db.models import Count, F, Q, Sum
 from dashboard.kit import results, statuses
 from dashboard.kit.statuses import Word
 from federation.fl.measures import Measure
-from federation.lifecycle import Outcome, SessionStatus
+from federation.lifecycle import Outcome, SessionStatus, WorkKind
 from federation.models import GlobalModel, Participation, Round, TrainingSession
 from federation.services.models import choosing
 
@@ -95,7 +95,7 @@ def lines(sessions: Sequence[TrainingSession]) -> list[Line]:
 
 def _completed(sessions: Sequence[TrainingSession]) -> dict[int, int]:
     """How many rounds of each made a model."""
-    made = Round.objects.filter(session__in=sessions, outcome=Outcome.MODEL).order_by()
+    made = Round.objects.filter(session__in=sessions, kind=WorkKind.TRAIN, outcome=Outcome.MODEL).order_by()
     return dict(made.values_list("session").annotate(Count("pk")))
 
 

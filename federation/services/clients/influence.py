@@ -62,14 +62,17 @@ def of(client: Client, *, most: int) -> Influences:
 
 
 def _own(client: Client) -> dict[int, int]:
-    """By session, the first version in whose round an update of the client counted, in time or late."""
+    """By session, the first version in whose round an update of the client counted, in time or late.
+
+    A model's version is its round's number. The round in which a site sends version 0 has the number 0.
+    """
     seats = Participation.objects.filter(client=client).order_by()
     in_time = seats.filter(status=SeatStatus.AGGREGATED, round__outcome=Outcome.MODEL)
     late = seats.filter(counted_in__outcome=Outcome.MODEL)
     first: dict[int, int] = {}
     for rows in (
-        in_time.values_list("round__session").annotate(Min("round__model__version")),
-        late.values_list("counted_in__session").annotate(Min("counted_in__model__version")),
+        in_time.values_list("round__session").annotate(Min("round__number")),
+        late.values_list("counted_in__session").annotate(Min("counted_in__number")),
     ):
         for session, version in rows:
             first[session] = min(version, first.get(session, version))

@@ -4,7 +4,7 @@ import pytest
 
 from federation.errors import RoundClosed
 from federation.lifecycle import FileStatus, Outcome
-from federation.models import Client, GlobalModel
+from federation.models import Client, GlobalModel, Participation, Round
 from federation.services import clients, rounds, seats, sessions
 from federation.services.clients import influence
 from tests.federation.cast import seat_of, send, settle
@@ -69,6 +69,15 @@ def test_a_skipped_round_is_no_model(enrol, running, now):
 def test_only_what_a_round_says_that_it_made_is_a_model(session):
     session.round_set.filter(number=3).update(outcome=Outcome.NOTHING)
     assert told("ben") == [("first", 5, 5, None, "v4")]
+
+
+def test_who_sent_the_first_weights_is_in_every_model(session, enrol, now):
+    (carl,) = enrol("carl")
+    times = {"opened_at": now, "deadline": now, "closed_at": now}
+    sent = {"kind": "initialise", "number": 0, "status": "completed", "outcome": Outcome.MODEL}
+    round_ = Round.objects.create(session=session, **sent, **times)
+    Participation.objects.create(round=round_, client=carl, seat=1, status="aggregated", base_version=0)
+    assert told("carl") == [("first", 0, 5, None, None)]
 
 
 def test_a_late_update_counts_from_the_model_that_it_is_in(open_round, now):
