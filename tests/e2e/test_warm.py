@@ -18,8 +18,9 @@ SAY = """
 import json
 from django.conf import settings
 from django.db import connection
+used = connection.settings_dict  # which completes the settings of databases
 said = {name: str(getattr(settings, name)) for name in dir(settings) if name.isupper()}
-print(json.dumps(said | {"connection": str(connection.settings_dict)}))
+print(json.dumps(said | {"connection": str(used)}))
 """
 COMMAND = ["manage.py", "shell", "-c", SAY]
 
