@@ -15,6 +15,7 @@ from dashboard.pages.alerts import views as alerts
 from dashboard.pages.clients import one_client as client
 from dashboard.pages.clients import views as clients
 from dashboard.pages.compare import views as compare
+from dashboard.pages.models import evaluating
 from dashboard.pages.models import views as models
 from dashboard.pages.new_session import views as new_session
 from dashboard.pages.overview import views as overview
@@ -57,6 +58,7 @@ urlpatterns = [
     page("sessions/<id:session_id>/data/", sessions.data, name="session_data"),
     page("sessions/<id:session_id>/events/", sessions.events, name="session_events"),
     page("sessions/<id:session_id>/settings/", sessions.settings, name="session_settings"),
+    page("sessions/<id:session_id>/evaluation/", sessions.evaluation, name="session_evaluation"),
     page("sessions/<id:session_id>/points/", sessions.points, name="session_points"),
     page("sessions/<id:session_id>/start/", steering.start, name="session_start", act=Act.STEER_SESSIONS),
     page("sessions/<id:session_id>/pause/", steering.pause, name="session_pause", act=Act.STEER_SESSIONS),
@@ -87,6 +89,8 @@ urlpatterns = [
     page("models/rows/", models.rows, name="model_rows"),
     page("models/compare/", models.compare, name="model_compare"),
     page("models/<id:model_id>/", models.page, name="model"),
+    page("models/<id:model_id>/evaluate/", evaluating.evaluate, name="model_evaluate", act=Act.STEER_SESSIONS),
+    page("models/<id:model_id>/evaluations/", models.evaluated, name="model_evaluations"),
     page("models/<id:model_id>/tags/", models.tagged, name="model_tagged"),
     page("models/<id:model_id>/tag/", models.tag, name="model_tag", act=models.act_of_tag),
     page("models/<id:model_id>/untag/", models.untag, name="model_untag", act=models.act_of_tag),

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from dashboard.kit import statuses
+from dashboard.kit import formats, statuses
 from dashboard.kit.statuses import Word
 from federation.fl import measures
 from federation.fl.measures import Direction, Measure
@@ -20,6 +20,7 @@ from federation.models import Client, GlobalModel, Participation, Phase, Round, 
 from federation.services.models import choosing
 
 MOST = 20  # evaluations of one model or session, the newest first
+MOST_COLUMNS = 3  # measures that are shown of each site
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Site:
     word: Word
     values: Sequence[float | None]
     is_worst: bool  # by the main measure; of two or more sites
+    told: Sequence[tuple[Measure, str]]  # the leading measures, as a page shows them
 
     @property
     def client(self) -> Client:
@@ -42,18 +44,22 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One measure over all sites. together: combined as it declares; None where it is not."""
+    """One measure over all sites. together: combined as it declares; None where it is not. sites: with a number."""
 
     measure: Measure
     together: float | None
     lowest: float | None
     highest: float | None
     unusable: Sequence[str] = ()  # clients without a usable number
+    worst: Client | None = None
+    sites: int = 0
 
     @property
     def spread(self) -> float | None:
-        """How far the sites are apart."""
-        return None if self.lowest is None or self.highest is None else self.highest - self.lowest
+        """How far the sites are apart; None of fewer than two."""
+        if self.sites < 2 or self.lowest is None or self.highest is None:
+            return None
+        return self.highest - self.lowest
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,14 @@ class Evaluation:
     def num_examples(self) -> int:
         """All examples that the model was measured on."""
         return sum(site.num_examples or 0 for site in self.sites)
+
+    @property
+    def leading(self) -> Sequence[Column]:
+        return self.columns[:MOST_COLUMNS]
+
+    @property
+    def more(self) -> Sequence[Column]:
+        return self.columns[MOST_COLUMNS:]
 
     @property
     def worst(self) -> Site | None:
@@ -124,10 +138,20 @@ def _evaluation(round_: Round, seats: Sequence[Participation]) -> Evaluation:
         round=round_,
         word=statuses.ROUND[RoundStatus(round_.status)],
         columns=[_column(round_, measure, seats) for measure in shown],
-        sites=[Site(seat, _word(seat), [_value(seat, one.name) for one in shown], seat is worst) for seat in seats],
+        sites=[_site(seat, shown, seat is worst) for seat in seats],
         main=main,
         counts={name: value for name, value in _object(round_.metrics).items() if bounded(value) is None},
     )
+
+
+def _site(seat: Participation, shown: Sequence[Measure], is_worst: bool) -> Site:
+    told = [(one, _told(seat, one.name)) for one in shown[:MOST_COLUMNS]]
+    return Site(seat, _word(seat), [_value(seat, one.name) for one in shown], is_worst, told)
+
+
+def _told(seat: Participation, name: str) -> str:
+    """A dash where a site told nothing, which is not the same as a number that is not finite."""
+    return formats.metric(_value(seat, name)) if name in _object(seat.metrics) else "–"
 
 
 def _word(seat: Participation) -> Word:
@@ -144,22 +168,33 @@ def _measures(session: TrainingSession, seats: Iterable[Participation]) -> list[
     return [measures.of(name, known) for name in dict.fromkeys([*ordered, *sorted(names)])]
 
 
-def _column(round_: Round, measure: Measure, seats: Iterable[Participation]) -> Column:
+def _column(round_: Round, measure: Measure, seats: Sequence[Participation]) -> Column:
     values = [value for seat in seats if (value := _value(seat, measure.name)) is not None]
     error = _object(_object(round_.errors).get(measure.name))
     unusable = error.get("clients") if error.get("code") == Why.UNUSABLE else None
     together = bounded(_object(round_.metrics).get(measure.name))
     names = unusable if isinstance(unusable, list) else ()
-    return Column(measure, together, min(values, default=None), max(values, default=None), names)
+    worst = _worst(measure, seats)
+    return Column(
+        measure,
+        together,
+        min(values, default=None),
+        max(values, default=None),
+        names,
+        worst.client if worst else None,
+        len(values),
+    )
 
 
-def _worst(main: Measure | None, seats: Iterable[Participation]) -> Participation | None:
-    """The site whose number is the worst; None where no two sites have one, or all have the same."""
-    known = [(value, seat) for seat in seats if main and (value := _value(seat, main.name)) is not None]
-    values = {value for value, _ in known}
-    if main is None or len(values) < 2:
+def _worst(by: Measure | None, seats: Iterable[Participation]) -> Participation | None:
+    """The site whose number is the worst; None without a direction, and where no two sites have different numbers."""
+    if by is None or by.direction == Direction.NONE:
         return None
-    top = min(values) if main.direction == Direction.MAX else max(values)
+    known = [(value, seat) for seat in seats if (value := _value(seat, by.name)) is not None]
+    values = {value for value, _ in known}
+    if len(values) < 2:
+        return None
+    top = min(values) if by.direction == Direction.MAX else max(values)
     return next(seat for value, seat in known if value == top)
 
 

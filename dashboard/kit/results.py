@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count, F, Q, Window
@@ -12,8 +12,9 @@ from django.db.models.functions import RowNumber
 from dashboard.kit import charts, statuses
 from dashboard.kit.statuses import Word
 from federation.fl.measures import Measure
-from federation.lifecycle import Outcome, SessionStatus
-from federation.models import GlobalModel, TrainingSession
+from federation.fl.numbers import bounded
+from federation.lifecycle import Outcome, SessionStatus, WorkKind
+from federation.models import GlobalModel, Round, TrainingSession
 from federation.services.models import choosing
 
 MOST_MODELS = 5000  # that a figure shows
@@ -32,9 +33,13 @@ class Result:
 
 
 def of(sessions: Sequence[TrainingSession]) -> list[Result]:
-    """What came out of some sessions, in one query for all."""
+    """What came out of some sessions, in one query for all, and one more where sessions measured a model."""
     models = models_of(sessions)
-    return [_of(session, models[session.pk]) for session in sessions]
+    found = _found([session.pk for session in sessions if session.kind == WorkKind.EVALUATE])
+    return [
+        _of(session, models[session.pk]) if session.kind == WorkKind.TRAIN else _measured(session, found)
+        for session in sessions
+    ]
 
 
 def _of(session: TrainingSession, models: Sequence[GlobalModel]) -> Result:
@@ -51,6 +56,23 @@ def _of(session: TrainingSession, models: Sequence[GlobalModel]) -> Result:
         measure,
         value,
     )
+
+
+def _found(evaluations: Sequence[int]) -> dict[int, Mapping[str, object]]:
+    """What the sites of some sessions found together."""
+    if not evaluations:
+        return {}
+    rows = Round.objects.filter(session__in=evaluations, kind=WorkKind.EVALUATE, outcome=Outcome.NUMBERS)
+    known = rows.order_by("pk").values_list("session", "metrics")
+    return {session: metrics for session, metrics in known if isinstance(metrics, dict)}
+
+
+def _measured(session: TrainingSession, found: Mapping[int, Mapping[str, object]]) -> Result:
+    """Of a session that measured a model: what its sites found together."""
+    numbers = found.get(session.pk, {})
+    known = [(one, value) for one in choosing.ordered(session) if (value := bounded(numbers.get(one.name))) is not None]
+    measure, value = known[0] if known else (None, None)
+    return Result(session, statuses.SESSION[SessionStatus(session.status)], 0, None, None, "", measure, value)
 
 
 def leading(model: GlobalModel | None, by: Sequence[Measure]) -> tuple[Measure | None, float | None]:

@@ -16,6 +16,7 @@ from federation.models import Client, TrainingSession
 from federation.services import clients, models, rounds, server, sessions
 from federation.services.clients import invitations
 from tests.dashboard.cast import SPEC, finish_round
+from tests.federation.cast import settle
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +98,9 @@ def trained(running: TrainingSession) -> TrainingSession:
     for accuracy in (0.5, 0.75):
         finish_round(running, "anna", "ben", "carl", base_val_accuracy=accuracy, base_val_loss=1 - accuracy)
     return running
+
+
+@pytest.fixture
+def settled() -> Callable[[TrainingSession], TrainingSession]:
+    """Makes every move of a session that is due, as a worker does."""
+    return lambda session: settle(session, now=timezone.now())

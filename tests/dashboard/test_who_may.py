@@ -26,14 +26,14 @@ PAGES = {
         "session_timeline session_data session_events session_settings session_points clients client_rows invitations "
         "client client_parts client_log compare compare_parts models model_rows model_compare model model_tagged "
         "activity activity_rows keys alerts alert_parts alert_count server_log "
-        "session_log"
+        "session_log session_evaluation model_evaluations"
     ),
     Act.OWN_ACCOUNT: "password",
     Act.OWN_KEYS: "key_new",
     Act.MANAGE_PEOPLE: "key_revoke",  # of somebody else; one's own are in test_keys
     Act.STEER_SESSIONS: (
         "first_launch session_new session_check session_who session_estimate session_start session_pause "
-        "session_resume session_cancel session_more session_again round_finish round_extend round_skip"
+        "session_resume session_cancel session_more session_again round_finish round_extend round_skip model_evaluate"
     ),
     Act.MANAGE_CLIENTS: "client_retag client_enable client_disable",
     Act.TAG_MODELS: "model_tag model_untag model_note",

@@ -19,7 +19,7 @@ from dashboard.kit.signin import Request
 from dashboard.pages.clients import client_list, invitations
 from dashboard.pages.clients.forms import InviteForm
 from federation.errors import Conflict, Invalid
-from federation.lifecycle import ACTIVE, OPEN
+from federation.lifecycle import ACTIVE, OPEN, WorkKind
 from federation.models import Client, Invitation
 from federation.services import clients
 from federation.services.clients import influence
@@ -183,7 +183,7 @@ def remove(request: Request, client_id: int) -> HttpResponse:
         return responses.done(
             request, sentence, to=_index(), icon="ban", tone="idle", changed=CHANGED, leave=on_its_page
         )
-    rounds = client.seats.count()
+    rounds = client.seats.filter(round__kind=WorkKind.TRAIN).count()
     kept = f"Kept: the {formats.count(rounds, 'round')} it took part in, under the name {client.name}."
     lost = [
         "its token: it can only come back by a new invitation, as another client",
@@ -200,7 +200,7 @@ def _confirm(
     request: Request, client: Client, verb: str, lead: str, kept: str, lost: list[str] | None = None
 ) -> HttpResponse:
     seat = client.seats.filter(status__in=OPEN, round__status__in=ACTIVE).select_related("round__session").first()
-    mine = [f"what it did in round {seat.round.number} of {seat.round.session.name} so far"] if seat else []
+    mine = [f"what it did in {seat.round.label} of {seat.round.session.name} so far"] if seat else []
     about: dict[str, object] = {
         "influence": influence.of(client, most=MOST_SESSIONS),
         "title": f"{verb} {client.name}?",

@@ -15,6 +15,7 @@ from federation.fl import measures
 from federation.fl.measures import Direction, Measure
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.measured import measures_of
+from federation.lifecycle import WorkKind
 from federation.models import GlobalModel, TrainingSession
 from federation.services.models import choosing
 
@@ -37,7 +38,8 @@ def _declared(workload: str) -> Sequence[Measure]:
 
 def found(*, query: str = "", workload: str = "", tag: str = "", sort: str = NEWEST) -> QuerySet[GlobalModel]:
     """Models that fit. Sorted by a measure, each has it as `measured_value`: the central one, else the clients'."""
-    rows = GlobalModel.objects.select_related("session").prefetch_related("tags").defer("slots_digest")
+    rows = GlobalModel.objects.filter(session__kind=WorkKind.TRAIN)  # an evaluation holds its model once more
+    rows = rows.select_related("session").prefetch_related("tags").defer("slots_digest")
     if query:
         rows = rows.filter(session__name__icontains=query) | rows.filter(digest__startswith=query.lower())
     if workload:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dashboard.kit import results
+from federation.lifecycle import WorkKind
 from federation.models import GlobalModel
 from federation.services.models import choosing
 
@@ -98,7 +99,8 @@ def _ancestors(model: GlobalModel) -> list[GlobalModel]:
 
 def _add_children(drawn: Lineage, model: GlobalModel, column: int, row: int) -> None:
     here = drawn.boxes[-1]
-    children = GlobalModel.objects.filter(parent=model).select_related("session").prefetch_related("tags")
+    trained = GlobalModel.objects.filter(parent=model, session__kind=WorkKind.TRAIN)
+    children = trained.select_related("session").prefetch_related("tags")
     own = [child for child in children if child.session_id == model.session_id]
     others = [child for child in children if child.session_id != model.session_id]
     for child in own[:1]:

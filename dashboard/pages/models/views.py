@@ -6,18 +6,19 @@ from typing import Any
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard.kit import parameters, responses, session_settings
+from dashboard.kit import evaluations, parameters, responses, session_settings
 from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request, caller
 from dashboard.pages.models import files, finding, ingredients, lineage, measures
 from federation import access
 from federation.access import Act
+from federation.lifecycle import WorkKind
 from federation.models import GlobalModel, ModelTag, TrainingSession
 from federation.services import models
 
@@ -72,6 +73,8 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
 @require_GET
 def page(request: HttpRequest, model_id: int) -> HttpResponse:
     model = get(model_id)
+    if model.session.kind == WorkKind.EVALUATE and model.parent is not None:
+        return redirect("model", model.parent.pk)  # an evaluation holds its model once more
     frame = following("models", model.session)
     return render(request, "models/model.html", _details(request, model) | frame)
 
@@ -89,12 +92,20 @@ def _details(request: HttpRequest, model: GlobalModel) -> dict[str, Any]:
         "session": model.session,
         "ingredients": ingredients.of(model),
         "lineage": lineage.of(model),
+        "evaluations": evaluations.of_model(model.digest),
         "is_stored": files.is_stored(model),
         "tags": [(tag.name, _may_tag(request, tag.name)) for tag in model.tags.all()],
         "offered_tags": [name for name in USUAL_TAGS if name not in carried and _may_tag(request, name)],
         "in_production": held.exclude(model=model).select_related("model__session").first(),
         "others": model.session.models.exclude(pk=model.pk).order_by("-version")[:50],
     }
+
+
+@require_GET
+def evaluated(request: HttpRequest, model_id: int) -> HttpResponse:
+    model = get(model_id)
+    context = {"model": model, "evaluations": evaluations.of_model(model.digest)}
+    return render(request, "models/_evaluations.html", context)
 
 
 @require_GET

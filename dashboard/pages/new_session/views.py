@@ -21,6 +21,7 @@ from federation import schedules
 from federation.fl.options import OptionError
 from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import Schedule as Schedules
+from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, TrainingSession
 from federation.schedules import Crowd, Schedule
 from federation.services import rounds, sessions, waiting
@@ -69,7 +70,8 @@ def _asked_for(request: HttpRequest) -> Spec:
     address = parameters.of(request)
     source, start = address.whole("from"), address.text("start")
     if source is not None:
-        session = get_object_or_404(TrainingSession.objects.select_related("start_from"), pk=source)
+        trained = TrainingSession.objects.filter(kind=WorkKind.TRAIN)
+        session = get_object_or_404(trained.select_related("start_from"), pk=source)
         return initial.another(session)
     if start:
         pair = starting_models.pair(start) or starting_models.NOWHERE
@@ -95,7 +97,7 @@ def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], 
         "form": form,
         "suggestion": _suggestion(str(form["workload"].value() or "")),
         "presets": presets.PRESETS.values(),
-        "past": TrainingSession.objects.order_by("-pk")[: starting_models.PAST],
+        "past": TrainingSession.objects.filter(kind=WorkKind.TRAIN).order_by("-pk")[: starting_models.PAST],
         "source": str(parameters.of(request).whole("from") or ""),
         "estimate": estimate.of(spec, int(str(who["asked"]))),
         **who,

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from dashboard.kit import formats
 from dashboard.pages.overview.running import URGENT, Running
 from dashboard.pages.overview.server import NEARLY_FULL, ServerState
-from federation.lifecycle import SessionStatus
+from federation.lifecycle import SessionStatus, WorkKind
 from federation.models import Alert, Client, TrainingSession
 
 QUIET_FOR = timedelta(days=3)  # how long a client that went quiet needs attention
@@ -68,11 +68,16 @@ def _of_running(running: Sequence[Running]) -> list[Item]:
     for one in running:
         for why in one.reasons:
             if why.kind in URGENT:
-                where = f"Round {one.round_now.next_number if not one.round_now.is_active else one.progress.number}"
-                title = format_html("{} of {} needs a look", where, _link(one.session))
+                title = format_html("{}{} needs a look", _where(one), _link(one.session))
                 found.append(Item(why.icon, why.tone, title, why.sentence, one.session))
                 break
     return found
+
+
+def _where(one: Running) -> str:
+    if one.round_now.measures:
+        return ""
+    return f"Round {one.progress.number if one.round_now.is_active else one.round_now.next_number} of "
 
 
 def _quiet(now: datetime) -> list[Item]:
@@ -106,7 +111,7 @@ def _failed(now: datetime) -> list[Item]:
             format_html("{} failed", _link(session)),
             format_html("{}", session.reason),
             session,
-            True,
+            session.kind == WorkKind.TRAIN,
         )
         for session in rows.order_by("-ended_at")[:5]
     ]

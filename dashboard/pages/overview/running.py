@@ -21,7 +21,7 @@ from dashboard.pages.session.round_now import RoundNow
 from dashboard.pages.session.why import Why, why_it_collects, why_it_waits
 from federation import parsing
 from federation.fl import measures
-from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus
+from federation.lifecycle import ACTIVE, ENDED, LIVE, RoundStatus, SessionStatus, WorkKind
 from federation.models import Event, GlobalModel, Participation, Round, TrainingSession
 
 MOST_RUNNING = 8  # sessions that are shown as running; each that has no round open costs a few queries
@@ -42,7 +42,8 @@ class Running:
     def word(self) -> Word:
         if self.session.status == SessionStatus.PAUSED:
             return statuses.SESSION[SessionStatus.PAUSED]
-        waits = any(why.kind in URGENT for why in self.reasons) or not self.round_now.is_active
+        rests = not self.round_now.is_active and self.round_now.measuring is None
+        waits = rests or any(why.kind in URGENT for why in self.reasons)
         return statuses.WAITING if waits else statuses.SESSION[SessionStatus.RUNNING]
 
     @property
@@ -62,7 +63,7 @@ def live(now: datetime) -> list[Running]:
     found = []
     for session in sessions:
         one = rounds.get(session.pk)
-        if one is not None and session.status == SessionStatus.RUNNING and one.status == RoundStatus.COLLECTING:
+        if one is not None and _trains(session) and one.status == RoundStatus.COLLECTING:
             one.session = session
             at = round_now.with_seats(session, one, seats[one.pk], now=now)
             reasons = why_it_collects(at)
@@ -72,6 +73,10 @@ def live(now: datetime) -> list[Running]:
         known = models[session.pk]
         found.append(Running(session, at, reasons, _progress(at, known), charts.spark(_lately(session))))
     return found
+
+
+def _trains(session: TrainingSession) -> bool:
+    return session.status == SessionStatus.RUNNING and session.kind == WorkKind.TRAIN
 
 
 def _lately(session: TrainingSession) -> list[float]:

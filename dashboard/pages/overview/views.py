@@ -13,6 +13,7 @@ from dashboard.pages.clients import invitations
 from dashboard.pages.new_session import presets
 from dashboard.pages.overview import attention, happened, running, server
 from federation.errors import Conflict
+from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, TrainingSession
 from federation.services import sessions
 
@@ -41,13 +42,14 @@ def parts(request: HttpRequest) -> HttpResponse:
 
 def _overview() -> dict[str, object]:
     follow, now = follow_live(), timezone.now()
-    at_work, state = running.live(now), server.state(now)
+    at_work, state, recent = running.live(now), server.state(now), running.recent()
     places = client_states.places(list(Client.objects.enrolled()[:MOST_CLIENTS]), now=now)
     return {
         "follow": follow,
         "attention": attention.items(at_work, state, now=now),
         "running": at_work,
-        "results": running.recent(),
+        "results": recent,
+        "comparable": [one for one in recent if one.session.kind == WorkKind.TRAIN],
         "happened": happened.newest(),
         "places": places,
         "tally": client_states.tally(now),

@@ -12,7 +12,7 @@ from dashboard.pages.session import lanes, versions
 from dashboard.pages.session.lanes import Lane, Lanes
 from dashboard.pages.session.versions import Versions
 from federation import schedules
-from federation.lifecycle import ENDED, Outcome, RoundFailure, RoundStatus, SeatStatus, SessionStatus
+from federation.lifecycle import ENDED, Outcome, RoundFailure, RoundStatus, SeatStatus, SessionStatus, WorkKind
 from federation.models import Participation, Phase, Round, TrainingSession
 
 MOST_SEATS = 16  # cells of the quorum meter; above it becomes a bar
@@ -39,6 +39,12 @@ class RoundNow:
     now: datetime
     versions: Versions | None = None  # where seats may go on when their round closes
     late: int = 0  # updates for earlier rounds that count toward the quorum
+    measuring: Round | None = None  # of a training: the open evaluation of its last model
+
+    @property
+    def measures(self) -> bool:
+        """Whether sites measure a model now, or are to: nobody trains."""
+        return self.measuring is not None or self.session.kind == WorkKind.EVALUATE
 
     @property
     def all_lanes(self) -> Sequence[Lane]:
@@ -169,14 +175,16 @@ def _phase(lane: Lane) -> int:
 
 def of(session: TrainingSession, *, now: datetime) -> RoundNow:
     """Everything about a session's round, in a number of queries that does not depend on its size."""
-    active = session.active_round()
-    round_ = active or session.last_round()
+    active = session.active_round(of_any_kind=True)
+    measuring = active if active is not None and active.kind != session.kind else None
+    round_ = session.last_round() if measuring or active is None else active
     if round_ is None:
         return RoundNow(session, None, None, now)
     round_.session = session
     found = with_seats(session, round_, list(lanes.seats([round_])), now=now)
     found.versions = versions.of(session, round_)
     found.late = round_.late_seats.count() if found.is_joined else 0
+    found.measuring = measuring
     return found
 
 

@@ -13,9 +13,9 @@ from django.views.decorators.http import require_GET
 from dashboard.kit import formats, parameters, results, session_settings, statuses
 from dashboard.kit.frame import follow_live, following
 from dashboard.pages.models import ingredients
-from dashboard.pages.session import actions, contribution, curves, history, log, round_now, summary, timeline
+from dashboard.pages.session import actions, contribution, curves, evaluated, history, log, round_now, summary, timeline
 from dashboard.pages.session.why import why_it_waits
-from federation.lifecycle import SessionStatus
+from federation.lifecycle import SessionStatus, WorkKind
 from federation.models import TrainingSession
 from federation.services.rounds import deadlines
 from federation.services.seats import quotas
@@ -55,9 +55,12 @@ def _list(request: HttpRequest) -> dict[str, Any]:
 def page(request: HttpRequest, session_id: int) -> HttpResponse:
     session = get(session_id)
     frame = following("sessions", session)  # joined before the rest is read
+    if session.kind == WorkKind.EVALUATE:
+        context = evaluated.whole(session, now=timezone.now()) | _log(request, session)
+        return render(request, "sessions/evaluation.html", context | frame)
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
     context |= _timeline(request, session) | _data(request, session) | _settings(session)
-    context |= {"left_out": curves.left_out(session), "quotas": quotas.told()}
+    context |= {"left_out": curves.left_out(session), "quotas": quotas.told()} | evaluated.of(session)
     return render(request, "sessions/session.html", context | frame)
 
 
@@ -103,6 +106,16 @@ def data(request: HttpRequest, session_id: int) -> HttpResponse:
 @require_GET
 def events(request: HttpRequest, session_id: int) -> HttpResponse:
     return render(request, "sessions/_events.html", _log(request, get(session_id)))
+
+
+@require_GET
+def evaluation(request: HttpRequest, session_id: int) -> HttpResponse:
+    """What the sites measured; of a session that does nothing else all of it."""
+    session = get(session_id)
+    if session.kind == WorkKind.EVALUATE:
+        context = evaluated.whole(session, now=timezone.now())
+        return render(request, "sessions/_evaluation_session.html", context)
+    return render(request, "sessions/_evaluated.html", evaluated.of(session))
 
 
 @require_GET

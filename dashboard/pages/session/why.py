@@ -18,6 +18,7 @@ from federation.lifecycle import OPEN, SeatStatus
 from federation.models import Phase, TrainingSession
 from federation.services import waiting
 
+COLLECTING = "collecting"
 LOOKS = {  # waiting.reason: icon, tone
     "worker_silent": ("warning", "bad"),
     "retrying": ("warning", "bad"),
@@ -28,7 +29,7 @@ LOOKS = {  # waiting.reason: icon, tone
     "too_few_clients": ("clients", "wait"),
     "clients_busy": ("clock", "wait"),
     "preparing_model": ("models", "run"),
-    "collecting": ("offered", "run"),
+    COLLECTING: ("offered", "run"),
     "left_out": ("away", "wait"),
     "unmeasured": ("warning", "wait"),
 }
@@ -50,15 +51,17 @@ class Why:
 
 def why_it_waits(at: RoundNow) -> list[Why]:
     """Everything that a session and its round wait for."""
-    return [*_others(at.session, at.now), *(why_it_collects(at) if at.is_collecting else [])]
+    if at.measures:
+        return _told(at.session, at.now)
+    others = [why for why in _told(at.session, at.now) if why.kind != COLLECTING]
+    return [*others, *(why_it_collects(at) if at.is_collecting else [])]
 
 
-def _others(session: TrainingSession, now: datetime) -> list[Why]:
-    """The reasons that the domain gives, but for the open round's, which is told in more detail here."""
+def _told(session: TrainingSession, now: datetime) -> list[Why]:
+    """The reasons that the domain gives. That of an open round of training is told in more detail here."""
     return [
         Why(reason["reason"], *LOOKS[reason["reason"]], _lead(reason["lead"], reason["rest"]))
         for reason in waiting.reasons(session, now=now)
-        if reason["reason"] != "collecting"
     ]
 
 

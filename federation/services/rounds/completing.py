@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from federation import events, reasons
-from federation.lifecycle import LIVE, SessionStatus
+from federation.lifecycle import LIVE, SessionStatus, WorkKind
 from federation.models import Event, Participation, Round, TrainingSession
 from federation.services import seats
 from federation.services.rounds import measuring, stopping
@@ -47,7 +47,8 @@ def after(round_: Round, now: datetime) -> list[Entry]:
 
 
 def _completed(last: Round, stop: dict[str, Any] | None = None) -> Entry:
-    return Event.Kind.SESSION_COMPLETED, {"rounds": last.number} | ({"early_stop": stop} if stop else {})
+    told = {"rounds": last.number} if last.kind == WorkKind.TRAIN else {}
+    return Event.Kind.SESSION_COMPLETED, told | ({"early_stop": stop} if stop else {})
 
 
 def fail_session(session: TrainingSession, reason: str, now: datetime) -> None:

@@ -1,0 +1,56 @@
+"""Which sites can measure a model now, and why others cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dashboard.kit import client_states, statuses
+from dashboard.kit.client_states import Place
+from federation.fl import workloads
+from federation.lifecycle import WorkKind
+from federation.models import Client, GlobalModel, ServedWorkload, TrainingSession
+
+MOST = 200  # sites that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An enrolled client. why: what keeps it from measuring the model; empty if nothing does."""
+
+    place: Place
+    why: str
+
+    @property
+    def client(self) -> Client:
+        return self.place.client
+
+    @property
+    def is_here(self) -> bool:
+        return self.place.word in (statuses.ONLINE, statuses.BUSY)
+
+
+def of(model: GlobalModel, *, now: datetime) -> list[Site]:
+    """All sites: first those that can measure the model and are online, then those that are away."""
+    clients = list(Client.objects.enrolled().filter(enabled=True).order_by("name")[:MOST])
+    whys = _whys(model.session, clients)
+    found = [Site(place, whys.get(place.client.pk, "")) for place in client_states.places(clients, now=now)]
+    return sorted(found, key=lambda site: (bool(site.why), not site.is_here))
+
+
+def _whys(session: TrainingSession, clients: Sequence[Client]) -> dict[int, str]:
+    """What some clients told that keeps them from measuring a model of a session."""
+    rows = ServedWorkload.objects.filter(client__in=clients, name=session.workload)
+    served = {row.client_id: row for row in rows.only("client_id", "digest", "num_examples")}
+    alike = workloads.alike(session.workload, session.workload_digest)
+    return {client.pk: _why(client, served.get(client.pk), alike) for client in clients}
+
+
+def _why(client: Client, told: ServedWorkload | None, alike: frozenset[str]) -> str:
+    if WorkKind.EVALUATE not in client.kinds:
+        return "its agent does not evaluate; a newer one does"
+    if told and told.digest and told.digest not in alike:
+        return "it told another version of the workload"
+    none = client.num_examples == 0 if told is None or told.num_examples is None else told.num_examples == 0
+    return "it told that it has no example for it" if none else ""

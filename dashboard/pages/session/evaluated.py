@@ -1,0 +1,37 @@
+"""What sites measured of a session's model: of a training its last one, and of an evaluation session its only one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from dashboard.kit import evaluations, statuses
+from dashboard.kit.statuses import Word
+from dashboard.pages.session import round_now
+from dashboard.pages.session.why import why_it_waits
+from federation.lifecycle import SessionStatus
+from federation.models import Client, TrainingSession
+
+
+def of(session: TrainingSession) -> dict[str, Any]:
+    """The newest evaluation of the session's model; None where there is none."""
+    return {"session": session, "evaluation": next(iter(evaluations.of_session(session)), None)}
+
+
+def whole(session: TrainingSession, *, now: datetime) -> dict[str, Any]:
+    """Everything of a session that only measures a model."""
+    at, shown = round_now.of(session, now=now), of(session)
+    return shown | {
+        "word": _word(session, at),
+        "model": session.models.select_related("parent__session").order_by("version").last(),
+        "round_now": at,
+        "reasons": why_it_waits(at),
+        "asked": list(Client.objects.filter(pk__in=session.client_ids).order_by("name")),
+    }
+
+
+def _word(session: TrainingSession, at: round_now.RoundNow) -> Word:
+    """A session that runs waits for sites while no round is open."""
+    if session.status == SessionStatus.RUNNING and not at.is_active:
+        return statuses.WAITING
+    return statuses.SESSION[SessionStatus(session.status)]
