@@ -136,7 +136,7 @@ def _evaluation(round_: Round, seats: Sequence[Participation]) -> Evaluation:
     worst = _worst(main, seats)
     return Evaluation(
         round=round_,
-        word=statuses.ROUND[RoundStatus(round_.status)],
+        word=statuses.ROUND[RoundStatus(round_.status)] if round_.closed_at else statuses.PHASE[Phase.EVALUATING],
         columns=[_column(round_, measure, seats) for measure in shown],
         sites=[_site(seat, shown, seat is worst) for seat in seats],
         main=main,

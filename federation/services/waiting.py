@@ -128,7 +128,8 @@ def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
     if round_.kind == WorkKind.INITIALISE:
         state = "A client sends the initial model"
     elif round_.kind != WorkKind.TRAIN:
-        state = f"The sites measure model {round_.base_model}; {phrases.clients_are(reported)} done"
+        which = f"model {round_.base_model}" if session.kind == WorkKind.TRAIN else "the model"
+        state = f"The sites measure {which}; {phrases.clients_are(reported)} done"
     elif reported < needed:
         state = f"{reported} of {needed} needed updates {'is' if reported == 1 else 'are'} in"
     else:
@@ -176,9 +177,13 @@ def _of_opening(session: TrainingSession, everyone: rounds.Pool, now: datetime) 
     online, needed = turn.pool.online, turn.needed
     tagged = f" with the tag {' or '.join(session.client_tags)}" if session.client_tags else ""
     if not online:
-        soon = f"The round opens by itself as soon as {phrases.clients_are(needed)} there."
+        what = "The round opens" if session.kind == WorkKind.TRAIN else "It begins"
+        soon = f"{what} by itself as soon as {phrases.clients_are(needed)} there."
         others = _others(turn.pool)
-        nobody = f"Nobody else{tagged} is online{others}" if others else f"Nobody{tagged} is online"
+        if session.client_ids:
+            nobody = f"None of the chosen clients is online{others}"
+        else:
+            nobody = f"Nobody else{tagged} is online{others}" if others else f"Nobody{tagged} is online"
         return [_because("no_clients", f"{nobody}.", soon)]
     if online < needed:
         are = f"{phrases.clients_are(needed)} needed and {phrases.are(online)} online{tagged}"

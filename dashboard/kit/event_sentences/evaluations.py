@@ -12,7 +12,9 @@ K = Event.Kind
 
 
 def _model(p: Payload) -> SafeString:
-    return parts.bold(f"Model v{p.get('version', '?')}")
+    """A session that only measures has one model, another session's: version 0 here, and of no round."""
+    version = p.get("version", "?")
+    return parts.bold(f"Model v{version}" if version else "The model")
 
 
 def _opened(p: Payload) -> SafeString:

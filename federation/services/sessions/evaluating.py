@@ -30,7 +30,7 @@ USABLE = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file is made again
 class Evaluation:
     """What is to be measured, where. name: empty for one that is made from the model's.
 
-    kind: of the work, which is answered with numbers.
+    kind: of the work, which is answered with numbers. of: whose model, of several that are alike.
     """
 
     digest: str
@@ -38,13 +38,14 @@ class Evaluation:
     name: str = ""
     round_seconds: int = ROUND_SECONDS
     kind: str = WorkKind.EVALUATE.value
+    of: int | None = None  # the model's row
 
 
 @storage.keeping()  # the model's file
 @transaction.atomic
 def create_evaluation(wish: Evaluation, *, by: User | None, now: datetime) -> TrainingSession:
     """Make a draft that measures one stored model once. Raises Invalid naming every field that is not allowed."""
-    source = _stored(wish.digest)
+    source = _stored(wish)
     if found := [*_problems(wish, source), *_bad_clients(wish)]:
         raise Invalid(*found)
     assert source is not None
@@ -69,17 +70,20 @@ def create_evaluation(wish: Evaluation, *, by: User | None, now: datetime) -> Tr
 @transaction.atomic
 def evaluate(model: GlobalModel, clients: Sequence[Client] = (), *, by: User | None, now: datetime) -> TrainingSession:
     """Have a model measured now, by these clients or by all that evaluate. Raises Invalid as `create_evaluation`."""
-    wish = Evaluation(model.digest, [client.pk for client in clients])
+    wish = Evaluation(model.digest, [client.pk for client in clients], of=model.pk)
     session = create_evaluation(wish, by=by, now=now)
     start(session, by=by, now=now)
     return session
 
 
-def _stored(digest: str) -> GlobalModel | None:
-    """The model of this digest whose file can be used, or another one of it. A model of a training comes first."""
-    rows = GlobalModel.objects.filter(digest=digest).select_related("session", "session__start_from")
-    known = sorted(rows, key=lambda row: (row.file_status not in USABLE, row.session.kind != WorkKind.TRAIN, row.pk))
-    return known[0] if known else None
+def _stored(wish: Evaluation) -> GlobalModel | None:
+    """A model of this digest whose file can be used, or another one of it: the one that is meant, or a training's."""
+    rows = GlobalModel.objects.filter(digest=wish.digest).select_related("session", "session__start_from")
+    return min(rows, key=lambda row: _rank(row, wish), default=None)
+
+
+def _rank(row: GlobalModel, wish: Evaluation) -> tuple[bool, bool, bool, int]:
+    return row.file_status not in USABLE, row.pk != wish.of, row.session.kind != WorkKind.TRAIN, row.pk
 
 
 def _copied(session: TrainingSession) -> dict[str, object]:

@@ -2,7 +2,7 @@
 import { first, one } from "../dom.js";
 import { drawFigure } from "../plot.js";
 import { measured } from "../wording.js";
-import { radio } from "./metric-choice.js";
+import { measureList, radio } from "./metric-choice.js";
 import { titleOf } from "./metric-names.js";
 import { showTable } from "./tables.js";
 
@@ -10,6 +10,11 @@ import { showTable } from "./tables.js";
 
 /** @param {string} text */
 const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+
+/** @param {string} measure */
+const title = (measure) => capital(titleOf(measure));
+
+const MANY_MEASURES = 4; // more are a list
 
 export class GlobalModel {
   constructor() {
@@ -40,8 +45,9 @@ export class GlobalModel {
 
   draw() {
     const { figures } = this;
-    const checked = /** @type {HTMLInputElement | null} */ (first("[name=measure]:checked"));
-    const wanted = checked?.value;
+    /** @type {HTMLInputElement | HTMLSelectElement | null} */
+    const chosen = first("input[name=measure]:checked, select[name=measure]");
+    const wanted = chosen?.value;
     const [measure, figure] = figures.find(([name]) => name === wanted) ?? figures[0] ?? [];
     this.offerMeasures(
       figures.map(([name]) => name),
@@ -68,8 +74,11 @@ export class GlobalModel {
   offerMeasures(names, shown) {
     if (this.measures.dataset.names === names.join()) return;
     this.measures.dataset.names = names.join();
-    const buttons = names.map((name) => radio("measure", name, capital(titleOf(name)), name === shown));
-    this.measures.replaceChildren(...buttons);
+    const isMany = names.length > MANY_MEASURES;
+    this.measures.className = isMany ? "" : "seg";
+    this.measures.role = isMany ? null : "radiogroup";
+    const buttons = () => names.map((name) => radio("measure", name, title(name), name === shown));
+    this.measures.replaceChildren(...(isMany ? [measureList(names, title, shown)] : buttons()));
   }
 
   /**

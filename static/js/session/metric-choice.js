@@ -30,6 +30,19 @@ export function radio(name, value, title, isChosen) {
 }
 
 /**
+ * A list of measures by name.
+ * @param {string[]} measures
+ * @param {(measure: string) => string} title
+ * @param {string | undefined} shown
+ */
+export function measureList(measures, title, shown) {
+  const options = measures.map((value) => el("option", { value }, title(value)));
+  const select = el("select", { class: "select select--s", name: "measure", "aria-label": "Measure" }, ...options);
+  if (shown) select.value = shown;
+  return select;
+}
+
+/**
  * A search, and a list in groups.
  * @param {string[]} metrics
  * @param {() => string} current

@@ -14,7 +14,7 @@ from django.utils import timezone
 from dashboard.pages.models import finding, lineage, sites
 from federation.models import Client, GlobalModel, ServedWorkload, TrainingSession
 from federation.services import clients, sessions
-from tests.dashboard.cast import HTMX, Enrol
+from tests.dashboard.cast import HTMX, Create, Enrol
 from tests.dashboard.markup import compact
 from tests.federation.services.evaluating import declare, measure, take
 
@@ -119,3 +119,13 @@ def test_its_copy_of_the_model_is_no_model_of_its_own(
     assert copy not in finding.found()
     assert copy not in [box.model for box in lineage.of(model).boxes]
     assert browser.get(reverse("model", args=[copy.pk]))["Location"] == reverse("model", args=[model.pk])
+
+
+def test_of_equal_models_the_one_whose_page_it_is_is_measured(
+    browser: Browser, model: GlobalModel, create: Create
+) -> None:
+    """The same session run again makes the same bytes."""
+    again = create(start=True, name="again")
+    twin = again.models.get(version=0)
+    assert twin.digest == model.session.models.get(version=0).digest
+    assert evaluate(browser, twin, "dora").models.get().parent == twin

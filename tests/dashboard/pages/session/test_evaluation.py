@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.test import Client as Browser
@@ -10,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from federation.lifecycle import RoundStatus
-from federation.models import Round, TrainingSession
+from federation.models import Client, Round, TrainingSession
 from federation.services import sessions
 from tests.dashboard.cast import HTMX, Create, Enrol
 from tests.dashboard.markup import compact
@@ -92,7 +93,17 @@ def test_it_waits_for_sites_and_says_so(browser: Browser, evaluation: Callable[.
     session = evaluation()
     page = page_of(browser, session)
     assert "Waiting for sites" in page and 'data-session-status="running"' in page
-    assert "Nobody is online" in page
+    assert "Nobody is online" in page and "It begins by itself as soon as 1 client is there" in page
+
+
+def test_it_waits_for_the_chosen_ones_while_others_are_online(
+    browser: Browser, evaluation: Callable[..., TrainingSession]
+) -> None:
+    session = evaluation("anna", "ben")
+    anna = Client.objects.get(name="anna")
+    TrainingSession.objects.filter(pk=session.pk).update(client_ids=[anna.pk])
+    Client.objects.filter(pk=anna.pk).update(last_seen=timezone.now() - timedelta(hours=1))
+    assert "None of the chosen clients is online" in page_of(browser, session)
 
 
 def test_one_that_failed_says_why(
