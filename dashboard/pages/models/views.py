@@ -92,7 +92,7 @@ def _details(request: HttpRequest, model: GlobalModel) -> dict[str, Any]:
         "session": model.session,
         "ingredients": ingredients.of(model),
         "lineage": lineage.of(model),
-        "evaluations": evaluations.of_model(model.digest),
+        **_evaluations(model),
         "is_stored": files.is_stored(model),
         "tags": [(tag.name, _may_tag(request, tag.name)) for tag in model.tags.all()],
         "offered_tags": [name for name in USUAL_TAGS if name not in carried and _may_tag(request, name)],
@@ -104,8 +104,14 @@ def _details(request: HttpRequest, model: GlobalModel) -> dict[str, Any]:
 @require_GET
 def evaluated(request: HttpRequest, model_id: int) -> HttpResponse:
     model = get(model_id)
-    context = {"model": model, "evaluations": evaluations.of_model(model.digest)}
-    return render(request, "models/_evaluations.html", context)
+    return render(request, "models/_evaluations.html", {"model": model, **_evaluations(model)})
+
+
+def _evaluations(model: GlobalModel) -> dict[str, Any]:
+    """The newest one that found something, else the newest; and the others."""
+    found = evaluations.of_model(model.digest)
+    shown = next((one for one in found if one.columns), found[0] if found else None)
+    return {"evaluation": shown, "others_of_it": [one for one in found if one is not shown]}
 
 
 @require_GET

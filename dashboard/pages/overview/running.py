@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import F
 from django.utils.safestring import SafeString
 
-from dashboard.kit import charts, results, statuses
+from dashboard.kit import charts, formats, results, statuses
 from dashboard.kit.progress import Progress
 from dashboard.kit.results import Result, completed, models_of
 from dashboard.kit.statuses import Word
@@ -37,6 +37,13 @@ class Running:
     reasons: list[Why]
     progress: Progress
     spark: str
+
+    @property
+    def about(self) -> str:
+        """'digits, fedavg, 3 clients'; an evaluation has no strategy."""
+        strategy = [self.session.strategy] if self.session.kind == WorkKind.TRAIN else []
+        clients = [formats.count(len(self.round_now.all_lanes), "client")] if self.round_now.all_lanes else []
+        return ", ".join([self.session.workload, *strategy, *clients])
 
     @property
     def word(self) -> Word:

@@ -129,3 +129,18 @@ def test_of_equal_models_the_one_whose_page_it_is_is_measured(
     twin = again.models.get(version=0)
     assert twin.digest == model.session.models.get(version=0).digest
     assert evaluate(browser, twin, "dora").models.get().parent == twin
+
+
+def test_one_that_found_nothing_hides_none_that_did(
+    browser: Browser, model: GlobalModel, settled: Callable[[TrainingSession], TrainingSession]
+) -> None:
+    good = settled(evaluate(browser, model, "dora"))
+    take("dora", timezone.now())
+    measure("dora", timezone.now(), accuracy=0.625)
+    settled(good)
+    vain = settled(evaluate(browser, model, "emil"))
+    sessions.cancel(vain, by=None, now=timezone.now())
+    page = compact(browser.get(reverse("model_evaluations", args=[model.pk]), headers=HTMX).content.decode())
+    shown, others = page.split("Other evaluations", 1)
+    assert "0.625" in shown and good.name in shown
+    assert "Cancelled" in others
