@@ -35,7 +35,7 @@ class Result:
 def of(sessions: Sequence[TrainingSession]) -> list[Result]:
     """What came out of some sessions, in one query for all, and one more where sessions measured a model."""
     models = models_of(sessions)
-    found = _found([session.pk for session in sessions if session.kind == WorkKind.EVALUATE])
+    found = _found([session.pk for session in sessions if session.kind != WorkKind.TRAIN])
     return [
         _of(session, models[session.pk]) if session.kind == WorkKind.TRAIN else _measured(session, found)
         for session in sessions
@@ -62,7 +62,7 @@ def _found(evaluations: Sequence[int]) -> dict[int, Mapping[str, object]]:
     """What the sites of some sessions found together."""
     if not evaluations:
         return {}
-    rows = Round.objects.filter(session__in=evaluations, kind=WorkKind.EVALUATE, outcome=Outcome.NUMBERS)
+    rows = Round.objects.filter(session__in=evaluations, outcome=Outcome.NUMBERS)
     known = rows.order_by("pk").values_list("session", "metrics")
     return {session: metrics for session, metrics in known if isinstance(metrics, dict)}
 

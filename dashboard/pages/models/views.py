@@ -73,7 +73,7 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
 @require_GET
 def page(request: HttpRequest, model_id: int) -> HttpResponse:
     model = get(model_id)
-    if model.session.kind == WorkKind.EVALUATE and model.parent is not None:
+    if model.session.kind != WorkKind.TRAIN and model.parent is not None:
         return redirect("model", model.parent.pk)  # an evaluation holds its model once more
     frame = following("models", model.session)
     return render(request, "models/model.html", _details(request, model) | frame)

@@ -75,7 +75,7 @@ def _of_running(running: Sequence[Running]) -> list[Item]:
 
 
 def _where(one: Running) -> str:
-    if one.round_now.measures:
+    if one.round_now.is_of_other_work:
         return ""
     return f"Round {one.progress.number if one.round_now.is_active else one.round_now.next_number} of "
 

@@ -49,7 +49,7 @@ class Running:
     def word(self) -> Word:
         if self.session.status == SessionStatus.PAUSED:
             return statuses.SESSION[SessionStatus.PAUSED]
-        rests = not self.round_now.is_active and self.round_now.measuring is None
+        rests = not self.round_now.is_active and self.round_now.beside is None
         waits = rests or any(why.kind in URGENT for why in self.reasons)
         return statuses.WAITING if waits else statuses.SESSION[SessionStatus.RUNNING]
 

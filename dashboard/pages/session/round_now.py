@@ -39,12 +39,17 @@ class RoundNow:
     now: datetime
     versions: Versions | None = None  # where seats may go on when their round closes
     late: int = 0  # updates for earlier rounds that count toward the quorum
-    measuring: Round | None = None  # of a training: the open evaluation of its last model
+    beside: Round | None = None  # an open one of other work: version 0 comes from a site, or the last model is measured
 
     @property
-    def measures(self) -> bool:
-        """Whether sites measure a model now, or are to: nobody trains."""
-        return self.measuring is not None or self.session.kind == WorkKind.EVALUATE
+    def measuring(self) -> Round | None:
+        """Of a training: the open evaluation of its last model."""
+        return self.beside if self.beside is not None and self.beside.kind == WorkKind.EVALUATE else None
+
+    @property
+    def is_of_other_work(self) -> bool:
+        """Whether clients do something else than to train."""
+        return self.beside is not None or self.session.kind != WorkKind.TRAIN
 
     @property
     def all_lanes(self) -> Sequence[Lane]:
@@ -176,15 +181,15 @@ def _phase(lane: Lane) -> int:
 def of(session: TrainingSession, *, now: datetime) -> RoundNow:
     """Everything about a session's round, in a number of queries that does not depend on its size."""
     active = session.active_round(of_any_kind=True)
-    measuring = active if active is not None and active.kind != session.kind else None
-    round_ = session.last_round() if measuring or active is None else active
+    beside = active if active is not None and active.kind != session.kind else None
+    round_ = session.last_round() if beside or active is None else active
     if round_ is None:
-        return RoundNow(session, None, None, now)
+        return RoundNow(session, None, None, now, beside=beside)
     round_.session = session
     found = with_seats(session, round_, list(lanes.seats([round_])), now=now)
     found.versions = versions.of(session, round_)
     found.late = round_.late_seats.count() if found.is_joined else 0
-    found.measuring = measuring
+    found.beside = beside
     return found
 
 

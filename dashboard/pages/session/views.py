@@ -55,7 +55,7 @@ def _list(request: HttpRequest) -> dict[str, Any]:
 def page(request: HttpRequest, session_id: int) -> HttpResponse:
     session = get(session_id)
     frame = following("sessions", session)  # joined before the rest is read
-    if session.kind == WorkKind.EVALUATE:
+    if session.kind != WorkKind.TRAIN:
         context = evaluated.whole(session, now=timezone.now()) | _log(request, session)
         return render(request, "sessions/evaluation.html", context | frame)
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
@@ -112,7 +112,7 @@ def events(request: HttpRequest, session_id: int) -> HttpResponse:
 def evaluation(request: HttpRequest, session_id: int) -> HttpResponse:
     """What the sites measured; of a session that does nothing else all of it."""
     session = get(session_id)
-    if session.kind == WorkKind.EVALUATE:
+    if session.kind != WorkKind.TRAIN:
         context = evaluated.whole(session, now=timezone.now())
         return render(request, "sessions/_evaluation_session.html", context)
     return render(request, "sessions/_evaluated.html", evaluated.of(session))

@@ -51,7 +51,7 @@ class Why:
 
 def why_it_waits(at: RoundNow) -> list[Why]:
     """Everything that a session and its round wait for."""
-    if at.measures:
+    if at.is_of_other_work:
         return _told(at.session, at.now)
     others = [why for why in _told(at.session, at.now) if why.kind != COLLECTING]
     return [*others, *(why_it_collects(at) if at.is_collecting else [])]

@@ -146,3 +146,13 @@ def test_one_can_be_cancelled_measured_again_and_deleted(
     assert "Delete" in browser.get(reverse("session_delete", args=[session.pk]), headers=HTMX).content.decode()
     browser.post(reverse("session_delete", args=[session.pk]))
     assert not TrainingSession.objects.filter(pk=session.pk).exists()
+
+
+def test_while_a_site_sends_version_0_the_page_says_so(browser: Browser, create: Create, ticking: None) -> None:
+    session, now = create(), timezone.now()
+    sessions.start(session, by=None, now=now)
+    later = now + timedelta(minutes=5)
+    Round.objects.create(session=session, kind="initialise", number=0, opened_at=now, deadline=later)
+    page = page_of(browser, session)
+    assert "A client sends the initial model" in page and "Training is over" not in page
+    assert "A client sends the initial model" in overview(browser)
