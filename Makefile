@@ -2,10 +2,12 @@
 PYTHON ?= python3
 ARGS ?=
 BIN = .venv/bin
+# Modules are compiled when they are first used; most never are.
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 BIOME = $(BIN)/node node_modules/@biomejs/biome/bin/biome
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked demo test test-scripts lint format lock audit check clean screenshots
+.PHONY: help install install-locked demo test test-scripts lint lint-types lint-rest format lock audit check clean screenshots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -15,11 +17,11 @@ help: ## list the targets
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment could be made in $(CURDIR): see above (no permission to write here, or the venv module is missing)."; exit 1; }
 
 .venv/installed: .venv/bin/python requirements.txt clientagent/requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt
 	@touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
 	@touch $@
 
 node_modules/installed: .venv/installed-dev package.json package-lock.json .npmrc
@@ -29,16 +31,21 @@ node_modules/installed: .venv/installed-dev package.json package-lock.json .npmr
 install: .venv/installed ## make .venv and install what the server and the agents need
 
 install-locked: .venv/bin/python ## the same, and what tests need, in the very files that requirements.lock knows by their hashes
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PIP) --require-hashes -r requirements.lock
 	@touch .venv/installed .venv/installed-dev
 
 demo: install ## a server, four clients and a session on real data; ARGS="--exit --port 8123" passes arguments on
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
 lint: .venv/installed-dev node_modules/installed ## formatting, lint, types, import contracts, missing migrations
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-types lint-rest
+
+lint-types: .venv/installed-dev
+	$(BIN)/mypy
+
+lint-rest: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/djlint --check --lint templates
