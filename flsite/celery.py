@@ -1,10 +1,11 @@
 """The Celery application: the same tasks on the embedded worker and on workers behind a broker."""
 
 import os
+import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import import_modules
+from celery.signals import beat_init, celeryd_after_setup, import_modules
 from kombu.transport import TRANSPORT_ALIASES
 
 from federation import private
@@ -21,3 +22,20 @@ app.autodiscover_tasks()
 def _begin(**_: Any) -> None:
     """In a worker and in the beat, before either writes."""
     private.begin()
+
+
+@celeryd_after_setup.connect
+@beat_init.connect
+def _require_tables(**_: Any) -> None:
+    """End a worker or a beat whose database has no tables yet, with a sentence."""
+    from django.db import connections  # once Django is set up
+
+    from federation import database
+    from flsite import first_start
+
+    database.wait("the worker")
+    sentence = first_start.fault()
+    connections.close_all()  # the processes that work make their own
+    if sentence:
+        sys.stderr.write(f"{sentence}\n")
+        sys.exit(1)
