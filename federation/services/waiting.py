@@ -63,8 +63,8 @@ def of(session: TrainingSession, round_: Round | None, *, now: datetime) -> list
 
 
 LEFT_OUT = {
-    rounds.Why.WORKLOAD: "it told another version of the workload",
-    rounds.Why.EXAMPLES: "it told that it has no example for it",
+    rounds.Why.WORKLOAD: "it reported another version of the workload",
+    rounds.Why.EXAMPLES: "it reported no example for the workload",
     rounds.Why.GAVE_UP: "it gave up in an earlier try of this round",
     rounds.Why.KIND: "its agent does not do this kind of work",
 }

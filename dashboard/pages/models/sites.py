@@ -11,6 +11,8 @@ from dashboard.kit.client_states import Place
 from federation.fl import workloads
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, ServedWorkload, TrainingSession
+from federation.services.rounds import Why
+from federation.services.waiting import LEFT_OUT
 
 MOST = 200  # sites that are named
 
@@ -51,6 +53,6 @@ def _why(client: Client, told: ServedWorkload | None, alike: frozenset[str]) -> 
     if WorkKind.EVALUATE not in client.kinds:
         return "its agent does not evaluate; a newer one does"
     if told and told.digest and told.digest not in alike:
-        return "it told another version of the workload"
+        return LEFT_OUT[Why.WORKLOAD]
     none = client.num_examples == 0 if told is None or told.num_examples is None else told.num_examples == 0
-    return "it told that it has no example for it" if none else ""
+    return LEFT_OUT[Why.EXAMPLES] if none else ""

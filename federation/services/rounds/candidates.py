@@ -18,8 +18,8 @@ from federation.work import KINDS
 class Why(StrEnum):
     """Why a client is left out of a session's rounds, or asked last."""
 
-    WORKLOAD = "workload"  # it told another digest of the session's workload
-    EXAMPLES = "examples"  # it told that it has no example for it
+    WORKLOAD = "workload"  # it reported another digest of the session's workload
+    EXAMPLES = "examples"  # it reported no example for it
     GAVE_UP = "gave_up"  # in an earlier try of this round
     KIND = "kind"  # its agent does not do this kind of work
 

@@ -30,7 +30,7 @@ def test_one_with_another_source_is_not_asked_and_the_page_says_so(enrol, runnin
     enrol("ben", "carl", **same())
     session = settle(running(quorum=2), now=now)
     assert names(session) == ["ben", "carl"]
-    assert left_out(session, now) == ["Not asked: anna (it told another version of the workload)."]
+    assert left_out(session, now) == ["Not asked: anna (it reported another version of the workload)."]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_one_without_examples_is_not_asked(enrol, running, now, info):
     enrol("ben")
     session = settle(running(), now=now)
     assert names(session) == ["ben"]
-    assert left_out(session, now) == ["Not asked: anna (it told that it has no example for it)."]
+    assert left_out(session, now) == ["Not asked: anna (it reported no example for the workload)."]
 
 
 @pytest.mark.parametrize(

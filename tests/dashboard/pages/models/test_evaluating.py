@@ -55,8 +55,8 @@ def test_a_site_with_another_workload_or_no_example_cannot(model: GlobalModel) -
     ServedWorkload.objects.update_or_create(client=dora, name="synthetic", defaults={"digest": "0" * 64})
     ServedWorkload.objects.update_or_create(client=emil, name="synthetic", defaults={"num_examples": 0})
     whys = {site.client.name: site.why for site in sites.of(model, now=timezone.now())}
-    assert whys["dora"] == "it told another version of the workload"
-    assert whys["emil"] == "it told that it has no example for it"
+    assert whys["dora"] == "it reported another version of the workload"
+    assert whys["emil"] == "it reported no example for the workload"
 
 
 def test_a_site_that_is_away_can_be_chosen_and_is_not_ticked(browser: Browser, model: GlobalModel) -> None:

@@ -313,7 +313,7 @@ def test_it_counts_nobody_who_told_that_it_cannot(browser: Browser, enrol: Enrol
     typed = {"quorum": "1", "workload": "digits"}
     page = browser.get(reverse("session_who"), typed, headers=HTMX).content.decode()
     assert "Round 1 opens at once with 1 client." in page
-    assert "Not asked: ben (it told another version of the workload)." in page
+    assert "Not asked: ben (it reported another version of the workload)." in page
     page = browser.get(reverse("session_who"), typed | {"workload": "synthetic"}, headers=HTMX).content.decode()
     assert "Round 1 opens at once with 2 clients." in page and "Not asked" not in page
 

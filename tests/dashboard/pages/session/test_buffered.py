@@ -76,7 +76,7 @@ def test_its_log_tells_who_joined(browser: Browser, session: TrainingSession) ->
 def test_who_is_left_out_is_on_the_page(browser: Browser, session: TrainingSession, enrol: Enrol) -> None:
     enrol("carl", workloads={"synthetic": "sha256:other"})
     page = text(browser, "session_round", session)
-    assert "Not asked: carl (it told another version of the workload)." in page
+    assert "Not asked: carl (it reported another version of the workload)." in page
 
 
 def test_a_later_turn_begins_where_its_client_joined(session: TrainingSession) -> None:
