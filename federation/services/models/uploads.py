@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import F
 
 from federation import storage
-from federation.errors import Conflict, Invalid, NotFound, TooLarge
+from federation.errors import Conflict, Invalid, NotFound, StorageFull, TooLarge
 from federation.evaluator import Answer, evaluator
 from federation.fl.files import uploaded
 from federation.fl.weights import WeightsError
@@ -23,6 +23,7 @@ from federation.payloads import printable
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from django.db.models import QuerySet
 
 log = logging.getLogger(__name__)
 ABANDONED = timedelta(days=1)  # without having become a model
@@ -77,21 +78,35 @@ def take_in(upload: ModelUpload, file: Path) -> None:
 
 
 def convert_waiting() -> None:
-    """Have files of PyTorch converted that are here and were not yet. Answers arrive on another thread."""
-    waiting = ModelUpload.objects.filter(digest="", error="", upload_offset=F("upload_length"))
-    for upload in waiting.order_by("pk"):
+    """Have files of PyTorch converted that are here and were not yet. Answers arrive on another thread.
+
+    Each worker has an evaluator of its own, so that a file may be converted twice.
+    """
+    for upload in _waiting().order_by("pk"):
+        try:
+            storage.require_room(upload.upload_length or 0)
+        except StorageFull:
+            log.warning("the file of upload %s is not converted yet: the disk is full", upload.pk)
+            continue
         file, out = storage.model_upload_path(upload.pk), storage.scratch_path()
         request = {"do": "convert", "weights": str(file), "out": str(out)}
         evaluator.submit(f"upload {upload.pk}", request, partial(_converted, upload.pk, file, out))
 
 
+def _waiting() -> QuerySet[ModelUpload]:
+    return ModelUpload.objects.filter(digest="", error="", upload_offset=F("upload_length"))
+
+
 def _converted(upload_id: int, file: Path, out: Path, answer: Answer) -> None:
+    """A failure counts only while the file waits: another worker may have converted it, and removed it, before."""
     if answer["ok"]:
         _keep(upload_id, out, answer["digest"], answer["buffers"])
-    elif upload := ModelUpload.objects.filter(pk=upload_id).first():
+        file.unlink(missing_ok=True)
+    elif storage.is_full():
+        log.warning("the file of upload %s is not converted yet: the disk is full", upload_id)
+    elif upload := _waiting().filter(pk=upload_id).first():
         _refuse(upload, str(answer["error"]))
     out.unlink(missing_ok=True)
-    file.unlink(missing_ok=True)
 
 
 @storage.keeping()
@@ -120,5 +135,7 @@ def delete(upload: ModelUpload) -> str:
 
 
 def forget_abandoned(*, now: datetime) -> None:
-    """Remove rows of uploads that never became a model."""
-    ModelUpload.objects.filter(digest="", created_at__lte=now - ABANDONED).delete()
+    """Remove rows of uploads that never became a model, once their files were abandoned, see `storage.sweep`."""
+    for upload in ModelUpload.objects.filter(digest="", created_at__lte=now - ABANDONED):
+        if not storage.model_upload_path(upload.pk).exists():
+            upload.delete()

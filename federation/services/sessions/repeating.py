@@ -11,7 +11,7 @@ from django.db import transaction
 from federation import storage
 from federation.errors import Conflict
 from federation.fl import sampling
-from federation.lifecycle import WorkKind
+from federation.lifecycle import Origin, WorkKind
 from federation.models import GlobalModel, ModelUpload, TrainingSession
 from federation.session_settings import Spec
 
@@ -27,6 +27,8 @@ def again(session: TrainingSession, *, by: User | None, now: datetime) -> Traini
     if session.kind != WorkKind.TRAIN:
         return _evaluate_again(session, by=by, now=now)
     spec = replace(spec_of(session), name=next_name(session.name))
+    if session.initial_model is None and session.models.filter(version=0, origin=Origin.UPLOAD).exists():
+        spec = replace(spec, start_from=(session.pk, 0))  # the upload was removed; version 0 is the same file
     return _launch(spec, by=by, now=now, initial_model=session.initial_model)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from federation.lifecycle import FileStatus, Origin, SessionStatus
 from federation.models import ModelUpload, TrainingSession
 from federation.services import models, repair, retention, sessions
 from federation.services.models import damage, uploads
+from federation.storage import room
 from tests.federation.api.conftest import problem
 from tests.federation.cast import SIZE, damage_file
 
@@ -78,6 +80,12 @@ def test_a_session_begins_with_it(operator, asked, begin, send, alice, now):
     assert (first.version, first.digest, first.origin) == (0, digest, Origin.UPLOAD)
     again = sessions.again(session, by=alice, now=now)
     assert again.initial_model == session.initial_model
+    assert asked("DELETE", url).status == 409  # the second session has no model yet
+    models.request_initial(again, then=lambda: None)
+    assert asked("DELETE", url).status == 204
+    session.refresh_from_db()
+    third = sessions.again(session, by=alice, now=now)
+    assert third.start_from == first and third.models.get().digest == digest
 
 
 @pytest.mark.parametrize(
@@ -176,6 +184,12 @@ def test_what_was_never_finished_goes_after_a_day(begin, now):
     assert not ModelUpload.objects.exists()
 
 
+def test_a_slow_upload_goes_on_after_a_day(begin, send):
+    send(begin(), FILE[:50])
+    uploads.forget_abandoned(now=timezone.now() + timedelta(days=2))
+    assert ModelUpload.objects.exists()
+
+
 def test_a_damaged_one_is_lost_and_so_is_the_session_that_began_with_it(begin, send, draft, alice, now):
     send(begin(), FILE)
     upload = ModelUpload.objects.get()
@@ -210,7 +224,6 @@ def torch_file(tmp_path: Path):
 @pytest.fixture
 def at_once(monkeypatch):
     """The evaluator's child answers in this process."""
-    import json
 
     def submit(key, request, done):
         done(json.loads(json.dumps(child(json.dumps(request | {"id": key})))))
@@ -230,6 +243,35 @@ def test_a_state_dict_is_converted(asked, begin, send, torch_file, at_once):
     assert (told["status"], told["buffers"]) == ("stored", ["bn.running_var"])
     np.testing.assert_array_equal(weights.load(storage.path(told["digest"]))["weight"], WEIGHT)
     uploads.convert_waiting()  # nothing waits any more
+
+
+def test_a_worker_that_comes_second_changes_nothing(asked, begin, send, torch_file, monkeypatch):
+    """Two evaluators convert the same file. The second one finds it gone."""
+    import torch
+
+    asked_for = []
+    monkeypatch.setattr(evaluator, "submit", lambda key, request, done: asked_for.append((request, done)))
+    body = torch_file({"weight": torch.from_numpy(WEIGHT)})
+    url = begin(len(body))
+    send(url, body)
+    uploads.convert_waiting()
+    uploads.convert_waiting()
+    for request, done in asked_for:
+        done(child(json.dumps(request | {"id": "1"})))
+    told = asked("GET", url).json()
+    assert (told["status"], told["error"], told["offset"]) == ("stored", None, len(body))
+
+
+def test_a_file_waits_for_its_conversion_while_the_disk_is_full(asked, begin, send, torch_file, at_once, monkeypatch):
+    import torch
+
+    body = torch_file({"weight": torch.from_numpy(WEIGHT)})
+    url = begin(len(body))
+    send(url, body)
+    monkeypatch.setattr(room, "free_bytes", lambda: 0)
+    uploads.convert_waiting()
+    uploads._converted(ModelUpload.objects.get().pk, Path("x"), Path("y"), {"ok": False, "error": "No space left."})
+    assert asked("GET", url).json()["status"] == "converting"
 
 
 @pytest.mark.parametrize(
