@@ -32,6 +32,9 @@ def begin(session: TrainingSession, now: datetime) -> bool:
     model = session.last_model()
     if model is None or not _is_due(session, model, now):
         return False
+    running = TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING)
+    if not running.update(idle_since=None):
+        return False
     number = session.round_set.filter(kind=WorkKind.EVALUATE).aggregate(last=Max("number"))["last"] or 0
     Round.objects.create(
         session=session,
@@ -41,14 +44,11 @@ def begin(session: TrainingSession, now: datetime) -> bool:
         opened_at=now,
         deadline=_deadline(session, now),
     )
-    TrainingSession.objects.filter(pk=session.pk).update(idle_since=None)
     return True
 
 
 def _is_due(session: TrainingSession, model: GlobalModel, now: datetime) -> bool:
     if session.kind != WorkKind.TRAIN or not declared(session):
-        return False
-    if not TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING).exists():
         return False
     if session.round_set.filter(kind=WorkKind.EVALUATE, base_model=model).exists():
         return False

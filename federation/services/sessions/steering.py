@@ -48,6 +48,7 @@ def cancel(session: TrainingSession, *, by: User | None, now: datetime) -> None:
     rounds.cancel_active(session, now=now)
     reason = f"Cancelled by {name_of(by)}." if by else "Cancelled."
     _move(session, SessionStatus.CANCELLED, frm=session.status, ended_at=now, idle_since=None, reason=reason)
+    rounds.cancel_active(session, now=now)  # one that was opening at the first look; no other opens any more
     events.record(session.pk, Event.Kind.SESSION_CANCELLED, by=name_of(by))
 
 

@@ -11,6 +11,7 @@ from federation.errors import Conflict, Invalid, RoundClosed
 from federation.lifecycle import Outcome, RoundStatus, SeatStatus, SessionStatus, WorkKind
 from federation.models import Client, Event, Round, TrainingSession
 from federation.services import clients, rounds, seats, sessions, waiting
+from federation.services.rounds import measuring
 from federation.services.seats import updates
 from tests.federation.cast import kinds, last_payload, seat_of, send, settle
 from tests.federation.services.evaluating import declare, idle, measure, take, train
@@ -306,3 +307,19 @@ def test_an_evaluation_and_training_count_their_rounds_apart(trained, now):
     """Round 1 of both kinds: a report in one says nothing about the other."""
     measure("anna", now, accuracy=1.0)
     assert rounds.next_try(trained) == (2, 1)
+
+
+def test_no_evaluation_opens_in_a_session_that_is_cancelled_meanwhile(enrol, running, now, monkeypatch):
+    enrol("anna", kinds=BOTH)
+    session = declare(running(rounds=1))
+
+    def cancelled_meanwhile(now):
+        TrainingSession.objects.filter(pk=session.pk).update(status=SessionStatus.CANCELLED)
+        return True
+
+    settle(session, now=now)
+    take("anna", now)
+    send("anna", now=now)
+    monkeypatch.setattr(measuring.server, "may_open", cancelled_meanwhile)
+    settle(session, now=now)
+    assert not session.round_set.filter(kind=WorkKind.EVALUATE).exists()

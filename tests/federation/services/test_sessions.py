@@ -164,6 +164,24 @@ def test_cancelling_ends_the_open_round_and_its_seats(open_round, alice, now, st
     assert settle(round_.session, now=now).last_model().version == 0
 
 
+def test_a_round_that_opened_while_its_session_was_being_cancelled_is_cancelled_too(
+    enrol, running, alice, now, monkeypatch
+):
+    enrol("anna")
+    session = running()
+    look = rounds.cancel_active
+
+    def too_early(session, *, now):
+        look(session, now=now)
+        settle(session, now=now)  # the other worker commits
+        monkeypatch.setattr(rounds, "cancel_active", look)
+
+    monkeypatch.setattr(rounds, "cancel_active", too_early)
+    sessions.cancel(session, by=alice, now=now)
+    assert session.round_set.get().status == RoundStatus.CANCELLED
+    assert seat_of("anna").status == SeatStatus.DROPPED
+
+
 def test_cancelling_frees_the_clients_for_another_session(open_round, running, alice, now):
     first = open_round("anna").session
     second = running(name="second")
