@@ -99,6 +99,8 @@ def _expire_measured(session: TrainingSession, models: list[GlobalModel]) -> set
     needed = Q(tags__isnull=False) | Q(continued_by__isnull=False)
     stays = set(session.models.filter(needed).values_list("pk", flat=True))
     others = GlobalModel.objects.exclude(session=session).filter(file_status__in=NEEDED)
+    # An evaluation that is over needs it no more than this one, or each would keep it for the other.
+    others = others.filter(Q(session__kind=WorkKind.TRAIN) | ~Q(session__status__in=ENDED) | needed)
     gone = [one for one in models if one.pk not in stays and not others.filter(digest=one.digest).exists()]
     GlobalModel.objects.filter(pk__in=[one.pk for one in gone], tags=None).update(file_status=FileStatus.REMOVED)
     return {one.digest for one in gone}

@@ -180,6 +180,16 @@ def test_the_model_is_kept_while_it_is_measured_and_not_for_ever(evaluate, model
     assert session.models.get().file_status == FileStatus.REMOVED
 
 
+def test_two_evaluations_that_are_over_do_not_keep_it_for_each_other(evaluate, model, now):
+    for _ in range(2):
+        session = evaluate("ben")
+        measure("ben", now, accuracy=1.0)
+        settle(session, now=now)
+    GlobalModel.objects.filter(pk=model.pk).update(file_status=FileStatus.REMOVED)
+    retention.expire(TrainingSession.objects.all())
+    assert not storage.exists(model.digest)
+
+
 def test_a_model_that_others_need_stays(evaluate, model, now):
     session = evaluate("ben")
     measure("ben", now, accuracy=1.0)
