@@ -38,7 +38,8 @@ class Initialisation:
 
     def check(self, seat: Participation, sent: Path) -> Update:
         """Nothing is known of the model yet, so its tensors are looked at by themselves."""
-        with storage.scratch() as out:
+        storage.require_room(sent.stat().st_size)
+        with storage.scratch() as out, storage.refusing_when_full():
             try:
                 uploaded.rewrite(sent, out)
             except WeightsError as error:

@@ -58,7 +58,8 @@ def _seat(session: TrainingSession, client: Client, attempt: int, now: datetime)
     if not drawing.still_online([client], now):
         return False
     running = TrainingSession.objects.filter(pk=session.pk, status=SessionStatus.RUNNING)
-    if not running.update(idle_since=None):
+    if not running.update(idle_since=None) or session.models.exists():  # asked again: another worker was faster
+        transaction.set_rollback(True)
         return False
     deadline = now + timedelta(seconds=session.round_seconds)
     which = {"kind": WorkKind.INITIALISE, "number": 0, "attempt": attempt}

@@ -14,6 +14,7 @@ from federation.lifecycle import FileStatus, Origin, Outcome, RoundStatus, Sessi
 from federation.models import ModelUpload, TrainingSession
 from federation.services import models, repair, rounds, seats, sessions
 from federation.services.models import damage
+from federation.services.rounds import initialising
 from tests.federation.cast import SIZE, damage_file, kinds, seat_of, send, settle
 from tests.federation.services.evaluating import idle, take
 
@@ -126,6 +127,22 @@ def test_the_session_fails_after_its_retries_with_the_reason(sites, foreign, now
     assert session.status == SessionStatus.FAILED
     assert session.reason.startswith("No client sent the initial model. 0 of 1 needed updates")
     assert "out of memory" in session.reason
+
+
+def test_nobody_is_asked_again_where_another_worker_was_faster(sites, foreign, now, monkeypatch):
+    session = foreign(quorum=9)
+    assert initialise("anna", now)
+    choose = initialising._chosen
+
+    def later(*args):
+        monkeypatch.setattr(initialising, "_chosen", choose)
+        settle(session, now=now)  # version 0 is published after this worker looked for it
+        return choose(*args)
+
+    other = TrainingSession.objects.get(pk=session.pk)
+    monkeypatch.setattr(initialising, "_chosen", later)
+    assert not initialising.open_for(other, now)
+    assert session.round_set.filter(kind=WorkKind.INITIALISE).count() == 1
 
 
 def test_it_waits_while_nobody_can(foreign, enrol, now):
