@@ -43,7 +43,7 @@ def _settle(seat: Participation, fields: Mapping[str, Any], now: datetime) -> bo
     locked = Participation.objects.select_for_update(of=("self",)).select_related("client").get(pk=seat.pk)
     standing.require_standing(seat.client, locked.client)
     if locked.is_accepted:
-        if any(getattr(locked, name) != value for name, value in fields.items()):
+        if any(_as_floats(getattr(locked, name)) != _as_floats(value) for name, value in fields.items()):
             raise Conflict(f"{seat.client.name} has reported for {seat.round} already, with other numbers.")
         return False
     if locked.status not in OPEN or round_.status != RoundStatus.COLLECTING:
@@ -53,3 +53,12 @@ def _settle(seat: Participation, fields: Mapping[str, Any], now: datetime) -> bo
     told = {name: fields[name] for name in ("num_examples", "metrics")}
     events.record(seat.round.session_id, Event.Kind.UPDATE_RECEIVED, **describe(seat), **told)
     return True
+
+
+def _as_floats(value: Any) -> Any:
+    """Numbers as a client sends them. PostgreSQL gives a huge float back as an integer with zeros at its end."""
+    if isinstance(value, dict):
+        return {name: _as_floats(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_as_floats(part) for part in value]
+    return None if value is None else float(value)

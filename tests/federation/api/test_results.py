@@ -44,6 +44,13 @@ def test_a_result_is_taken_and_the_same_again_answered_the_same(measured, result
     problem(result(GOOD | {"num_examples": 1}), 409)
 
 
+def test_a_huge_number_that_the_database_gives_back_as_an_integer_is_the_same(measured, result):
+    huge = GOOD | {"metrics": {"loss": 1e30}}
+    assert result(huge).status_code == 204
+    Participation.objects.filter(pk=seat_of("anna").pk).update(metrics={"loss": 10**30})  # as PostgreSQL writes it
+    assert result(huge).status_code == 204
+
+
 def test_a_result_makes_the_session_move(measured, result, enqueued, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         result(GOOD)
