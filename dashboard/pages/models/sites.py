@@ -34,16 +34,17 @@ class Site:
 
 
 def of(model: GlobalModel, *, now: datetime) -> list[Site]:
-    """All sites: first those that can measure the model and are online, then those that are away."""
-    clients = list(Client.objects.enrolled().filter(enabled=True).order_by("name")[:MOST])
-    whys = _whys(model.session, clients)
-    found = [Site(place, whys.get(place.client.pk, "")) for place in client_states.places(clients, now=now)]
+    """Sites: first those that can measure the model and are online, then those that are away, then all others."""
+    everyone = list(Client.objects.enrolled().filter(enabled=True).defer("info").order_by("name"))
+    whys = _whys(model.session, everyone)
+    clients = sorted(everyone, key=lambda client: (bool(whys[client.pk]), not client.is_online(now)))[:MOST]
+    found = [Site(place, whys[place.client.pk]) for place in client_states.places(clients, now=now)]
     return sorted(found, key=lambda site: (bool(site.why), not site.is_here))
 
 
 def _whys(session: TrainingSession, clients: Sequence[Client]) -> dict[int, str]:
     """What some clients told that keeps them from measuring a model of a session."""
-    rows = ServedWorkload.objects.filter(client__in=clients, name=session.workload)
+    rows = ServedWorkload.objects.filter(name=session.workload)
     served = {row.client_id: row for row in rows.only("client_id", "digest", "num_examples")}
     alike = workloads.alike(session.workload, session.workload_digest)
     return {client.pk: _why(client, served.get(client.pk), alike) for client in clients}

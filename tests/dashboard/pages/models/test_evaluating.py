@@ -50,6 +50,12 @@ def test_the_question_says_who_can_and_why_others_cannot(browser: Browser, model
     assert unable.count("its agent does not evaluate") == 3
 
 
+def test_those_that_can_are_named_however_many_cannot(model: GlobalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sites, "MOST", 3)
+    found = sites.of(model, now=timezone.now())
+    assert [(site.client.name, bool(site.why)) for site in found] == [("dora", False), ("emil", False), ("anna", True)]
+
+
 def test_a_site_with_another_workload_or_no_example_cannot(model: GlobalModel) -> None:
     dora, emil = Client.objects.filter(name__in=("dora", "emil")).order_by("name")
     ServedWorkload.objects.update_or_create(client=dora, name="synthetic", defaults={"digest": "0" * 64})
