@@ -66,6 +66,7 @@ class Event(LogEntry):
         SEAT_FAILED = "seat.failed"
         SEAT_SKIPPED = "seat.skipped"
         UPDATE_RECEIVED = "update.received"
+        RESULT_RECEIVED = "result.received"
         UPDATE_REJECTED = "update.rejected"
         UPDATE_LATE = "update.late"
         MODEL_PUBLISHED = "model.published"

@@ -97,7 +97,7 @@ def test_the_server_is_killed(site: Stack, clients: list[PlainClient], model: st
     assert site.ended(session)["status"] == "completed"
     assert metrics_of(site, session) == {"accuracy": 1.0}
     kinds = [event["kind"] for event in site.events(session)]
-    assert kinds.count("update.received") == 2 and kinds.count("evaluation.completed") == 1
+    assert kinds.count("result.received") == 2 and kinds.count("evaluation.completed") == 1
 
 
 def test_a_client_that_dies_delays_it_only_to_the_deadline(site: Stack, clients: list[PlainClient], model: str):

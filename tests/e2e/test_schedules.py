@@ -29,8 +29,8 @@ def seats(stack: Stack, session: str) -> list[dict[str, Any]]:
 
 
 def assert_each_counts_once(stack: Stack, session: str) -> None:
-    """What was accepted sums to what went into models. The sites' results about the last model are no updates."""
-    events = [event for event in stack.events(session) if "work" not in event["payload"]]
+    """What was accepted sums to what went into models."""
+    events = stack.events(session)
     accepted = {e["payload"]["participation"] for e in events if e["kind"] == "update.received"}
     accepted |= {
         e["payload"]["participation"] for e in events if e["kind"] == "update.late" and e["payload"]["accepted"]

@@ -28,12 +28,18 @@ def _skipped(p: Payload) -> SafeString:
 
 
 def _received(p: Payload) -> SafeString:
-    told = p.get("metrics")
-    results = parts.all_results(told) if "work" in p else parts.results(told, {"train_": "", "val_": "own "})
-    examples = formats.count(p.get("num_examples") or 0, "example")
     odd = protection.of_flags(p.get("flags"))
+    return _reported(p, parts.results(p.get("metrics"), {"train_": "", "val_": "own "}), f" {odd}" if odd else "")
+
+
+def _measured(p: Payload) -> SafeString:
+    return _reported(p, parts.all_results(p.get("metrics")))
+
+
+def _reported(p: Payload, results: str, odd: str = "") -> SafeString:
+    examples = formats.count(p.get("num_examples") or 0, "example")
     rest = f", {results}" if results else ""
-    return format_html("{} reported: {}{}.{}", parts.client(p), examples, rest, f" {odd}" if odd else "")
+    return format_html("{} reported: {}{}.{}", parts.client(p), examples, rest, odd)
 
 
 def _rejected(p: Payload) -> SafeString:
@@ -91,6 +97,7 @@ SAYINGS: Sayings = {
     K.SEAT_FAILED: ("x-circle", "bad", _gave_up),
     K.SEAT_SKIPPED: ("skip", "idle", _skipped),
     K.UPDATE_RECEIVED: ("check", "ok", _received),
+    K.RESULT_RECEIVED: ("check", "ok", _measured),
     K.UPDATE_REJECTED: ("ban", "bad", _rejected),
     K.UPDATE_LATE: ("late", "wait", _late),
     K.METRICS_REPORTED: ("sessions", "idle", _metrics),

@@ -51,7 +51,7 @@ def _settle(seat: Participation, fields: Mapping[str, Any], now: datetime) -> bo
     ends = {"status": SeatStatus.REPORTED, "fraction": 1.0, "reported_at": now, "progress_at": now}
     Participation.objects.filter(pk=seat.pk).update(**fields, **ends, **reasons.NONE)
     told = {name: fields[name] for name in ("num_examples", "metrics")}
-    events.record(seat.round.session_id, Event.Kind.UPDATE_RECEIVED, **describe(seat), **told)
+    events.record(seat.round.session_id, Event.Kind.RESULT_RECEIVED, **describe(seat), **told)
     return True
 
 

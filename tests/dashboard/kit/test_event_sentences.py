@@ -71,7 +71,7 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
     ("seat.training", CLIENT | {"work": "evaluate"}, "ben took the work of the evaluation."),
     ("seat.dropped", CLIENT | {"work": "evaluate"}, "ben was dropped from the evaluation."),
     (
-        "update.received",
+        "result.received",
         CLIENT | {"work": "evaluate", "num_examples": 3, "metrics": {"accuracy": 0.858}},
         "ben reported: 3 examples, accuracy 0.858.",
     ),

@@ -57,7 +57,7 @@ def test_it_completes_with_what_its_sites_found_and_never_says_skipped(evaluate,
     assert (done.outcome, done.metrics) == (Outcome.NUMBERS, {"accuracy": 0.25})
     assert kinds(session) == [
         *("session.created", "model.published", "session.started", "evaluation.opened"),
-        *("update.received", "update.received", "evaluation.completed", "session.completed"),
+        *("result.received", "result.received", "evaluation.completed", "session.completed"),
     ]
     model.refresh_from_db()
     assert model.federated_metrics == {"accuracy": 0.25}

@@ -264,7 +264,8 @@ def test_the_same_result_is_taken_once_and_another_one_refused(trained, now):
     assert not measure("anna", now, accuracy=0.25, counts={"seen": [[1, 2], [3, 4]]})
     with pytest.raises(Conflict):
         measure("anna", now, accuracy=0.5, counts={"seen": [[1, 2], [3, 4]]})
-    assert kinds(trained).count(Event.Kind.UPDATE_RECEIVED) == 3 + 1
+    assert kinds(trained).count(Event.Kind.RESULT_RECEIVED) == 1
+    assert kinds(trained).count(Event.Kind.UPDATE_RECEIVED) == 3
 
 
 def test_the_same_result_is_known_after_the_evaluation_closed(trained, now):
