@@ -7,7 +7,7 @@ else is ever written to standard output. Requests:
 
     {"id", "do": "initial", "workload", "options", "seed", "out"}   -> {"id", "ok": true, "digest", "buffers"}
     {"id", "do": "evaluate", "workload", "options", "weights", "digest"}  -> {"id", "ok": true, "metrics"}
-    {"id", "do": "convert", "weights", "out"}                       -> {"id", "ok": true, "digest", "buffers"}
+    {"id", "do": "convert", "weights", "out", "most_bytes"}         -> {"id", "ok": true, "digest", "buffers"}
 
 and for whatever fails {"id", "ok": false, "error": a sentence}, with "damaged": true where the weights are
 missing or do not fit their digest.
@@ -49,7 +49,7 @@ def evaluate(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def convert(request: Mapping[str, Any]) -> dict[str, Any]:
     """Write a state_dict of PyTorch as a model's file."""
-    digest, buffers = uploaded.convert(Path(request["weights"]), Path(request["out"]))
+    digest, buffers = uploaded.convert(Path(request["weights"]), Path(request["out"]), most_bytes=request["most_bytes"])
     return {"digest": digest, "buffers": buffers}
 
 

@@ -93,7 +93,7 @@ async def _take_part(exchange: Exchange, upload: ModelUpload) -> None:
     checksum = parse_checksum(exchange.headers.get("upload-checksum", ""))
     offset = number_in(exchange.headers, "upload-offset")
     async with opened(storage.model_upload_path(upload.pk)) as file:
-        await in_thread(upload.refresh_from_db)
+        upload = await in_thread(uploads.of, upload.pk)  # it may have been removed meanwhile
         stands, length = await in_thread(_offset, upload), upload.upload_length or 0
         if offset != stands or stands >= length:
             raise Conflict(f"The upload stands at {stands}, not at {offset}.", headers={"Upload-Offset": str(stands)})

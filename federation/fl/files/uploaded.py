@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from federation.fl.torch_arrays import to_array
 from federation.fl.weights import Array, Header, WeightsError, shown
 
 MAGIC = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")  # how files of torch.save begin, new and old ones
+PICKLED = 16 << 20  # bytes of such a file besides the tensors
 NESTED = ("state_dict", "model_state_dict", "model")  # where checkpoints keep their tensors
 
 
@@ -30,16 +32,23 @@ def rewrite(source: Path, out: Path) -> tuple[str, list[str]]:
     return _write(weights.mapped(source) if header.tensors else {}, out), buffers
 
 
-def convert(source: Path, out: Path) -> tuple[str, list[str]]:
-    """The same for a state_dict of PyTorch, read with weights_only. Imports torch. Raises WeightsError."""
+def convert(source: Path, out: Path, *, most_bytes: int) -> tuple[str, list[str]]:
+    """The same for a state_dict of PyTorch, read with weights_only. Imports torch. Raises WeightsError.
+
+    most_bytes: of the model. A small file may say that it has more, packed or as one value many times.
+    """
     import torch
 
+    if _unpacked_bytes(source) > most_bytes + PICKLED:
+        raise WeightsError(f"Unpacked, the file has more than {most_bytes} bytes.")
     try:
         given = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the unpickler meets
         raise WeightsError(f"PyTorch cannot read it with weights_only ({shown(error)}).") from error
-    tensors = {name: to_array(tensor) for name, tensor in _state_dict(given).items()}
-    digest = _write(tensors, out)
+    tensors = _state_dict(given)
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > most_bytes:
+        raise WeightsError(f"Its tensors have more than {most_bytes} bytes.")
+    digest = _write({name: to_array(tensor) for name, tensor in tensors.items()}, out)
     return digest, roles.buffers(weights.read_header(out))
 
 
@@ -55,6 +64,13 @@ def misfit(expected: Header, given: Header) -> str:
             has, needs = (f"{one.dtype} {list(one.shape)}" for one in (other, tensor))
             return f"Its tensor {shown(name)} is {has}; the model's is {needs}."
     return ""
+
+
+def _unpacked_bytes(source: Path) -> int:
+    if not zipfile.is_zipfile(source):
+        return source.stat().st_size
+    with zipfile.ZipFile(source) as packed:
+        return sum(one.file_size for one in packed.infolist())
 
 
 def _state_dict(given: object) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from federation.fl.weights import WeightsError
 from federation.lifecycle import ENDED, FileStatus
 from federation.models import ModelUpload, TrainingSession
 from federation.payloads import printable
+from federation.work import initialisation
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ABANDONED = timedelta(days=1)  # without having become a model
-GB = 10**9
 
 
 def begin(name: str, length: int, *, by: User | None, now: datetime) -> ModelUpload:
     """A place for a file of this many bytes. Raises TooLarge beyond FL_MAX_MODEL_GB, Invalid for an empty file."""
-    if length > settings.FL_MAX_MODEL_GB * GB:
+    if length > initialisation.most_bytes():
         raise TooLarge(f"The file has {length} bytes. This server takes models of up to {settings.FL_MAX_MODEL_GB} GB.")
     if length < 1:
         raise Invalid(("Upload-Length", "The file is empty."))
@@ -56,8 +56,7 @@ def stored(digest: str) -> ModelUpload:
 
 def note(upload: ModelUpload, offset: int) -> None:
     """How far it has come. A file that was refused before is being sent anew."""
-    upload.upload_offset, upload.error = offset, ""
-    upload.save(update_fields=["upload_offset", "error"])
+    ModelUpload.objects.filter(pk=upload.pk).update(upload_offset=offset, error="")
 
 
 def take_in(upload: ModelUpload, file: Path) -> None:
@@ -89,7 +88,7 @@ def convert_waiting() -> None:
             log.warning("the file of upload %s is not converted yet: the disk is full", upload.pk)
             continue
         file, out = storage.model_upload_path(upload.pk), storage.scratch_path()
-        request = {"do": "convert", "weights": str(file), "out": str(out)}
+        request = {"do": "convert", "weights": str(file), "out": str(out), "most_bytes": initialisation.most_bytes()}
         evaluator.submit(f"upload {upload.pk}", request, partial(_converted, upload.pk, file, out))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from federation import storage
 from federation.evaluator import evaluator
 from federation.fl import weights
 from federation.fl.evaluation import answer as child
+from federation.fl.files.uploaded import convert
+from federation.fl.weights import WeightsError
 from federation.lifecycle import FileStatus, Origin, SessionStatus
 from federation.models import ModelUpload, TrainingSession
 from federation.services import models, repair, retention, sessions
@@ -170,6 +174,22 @@ def test_an_upload_is_removed_with_its_file_unless_a_session_waits_for_it(asked,
     assert not storage.exists(upload.digest)
 
 
+def test_a_part_of_an_upload_that_is_removed_meanwhile_is_refused(begin, send, monkeypatch):
+    """It was there when the request began."""
+    url, of = begin(), uploads.of
+
+    def removed_after(upload_id):
+        found = of(upload_id)
+        uploads.delete(found)
+        found.pk = upload_id
+        return found
+
+    monkeypatch.setattr(
+        uploads, "of", lambda upload_id: (monkeypatch.setattr(uploads, "of", of), removed_after(upload_id))[1]
+    )
+    problem(send(url, FILE), 404)
+
+
 def test_its_row_keeps_the_file(begin, send, now):
     send(begin(), FILE)
     retention.prune(now=now)
@@ -243,6 +263,28 @@ def test_a_state_dict_is_converted(asked, begin, send, torch_file, at_once):
     assert (told["status"], told["buffers"]) == ("stored", ["bn.running_var"])
     np.testing.assert_array_equal(weights.load(storage.path(told["digest"]))["weight"], WEIGHT)
     uploads.convert_waiting()  # nothing waits any more
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_small_file_of_a_huge_model_is_refused(torch_file, tmp_path, packed):
+    import torch
+
+    body = torch_file({"weight": torch.zeros(10**7) if packed else torch.zeros(1).expand(10**4, 10**3)})
+    if packed:
+        body = _packed(body)
+    assert len(body) < 10**6
+    (tmp_path / "small.pt").write_bytes(body)
+    with pytest.raises(WeightsError, match="more than 1000000 bytes"):
+        convert(tmp_path / "small.pt", tmp_path / "out", most_bytes=10**6)
+
+
+def _packed(body: bytes) -> bytes:
+    """The same file of PyTorch, compressed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(body)) as given, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in given.namelist():
+            packed.writestr(name, given.read(name))
+    return out.getvalue()
 
 
 def test_a_worker_that_comes_second_changes_nothing(asked, begin, send, torch_file, monkeypatch):
