@@ -5,12 +5,14 @@ If it fails, another client is asked, as often as the session retries a round.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from federation import events, storage
+from federation.errors import StorageFull
 from federation.fl.files import uploaded
 from federation.fl.weights import WeightsError
 from federation.lifecycle import Outcome, RoundStatus, SeatStatus, SessionStatus, WorkKind
@@ -23,6 +25,8 @@ from federation.services.rounds.closing import fail
 from federation.services.rounds.moves import entry, move
 from federation.services.rounds.opening import next_try_at
 from federation.work import initialisation
+
+log = logging.getLogger(__name__)
 
 
 def open_for(session: TrainingSession, now: datetime) -> bool:
@@ -75,8 +79,12 @@ def make(round_: Round, now: datetime) -> bool:
     seat = round_.seats.filter(status=SeatStatus.REPORTED).select_related("client").get()
     with storage.scratch() as out:
         try:
+            storage.require_room(seat.num_bytes)
             with storage.local(seat.digest) as sent, storage.refusing_when_full():
                 digest, buffers = uploaded.rewrite(sent, out)
+        except StorageFull:
+            log.warning("the initial model of session %s waits: the disk is full", round_.session_id)
+            return False
         except (OSError, WeightsError) as error:
             return fail(round_, reason=misfit(f"The file of {seat.client.name} cannot be read: {error}"), now=now)
         num_bytes = out.stat().st_size

@@ -15,6 +15,7 @@ from federation.models import ModelUpload, TrainingSession
 from federation.services import models, repair, rounds, seats, sessions
 from federation.services.models import damage
 from federation.services.rounds import initialising
+from federation.storage import room
 from tests.federation.cast import SIZE, damage_file, kinds, seat_of, send, settle
 from tests.federation.services.evaluating import idle, take
 
@@ -165,6 +166,17 @@ def test_a_file_that_was_damaged_before_it_was_taken_fails_the_try(sites, foreig
     session = settle(session, now=now)
     assert session.round_set.get(attempt=1).reason_code == "misfit"
     assert session.active_round(of_any_kind=True).seats.get().client.name == "ben"
+
+
+def test_it_waits_while_the_disk_is_full(sites, foreign, now, monkeypatch):
+    session = foreign()
+    assert initialise("anna", now)
+    rounds.advance(session, now=now)
+    with monkeypatch.context() as full:
+        full.setattr(room, "free_bytes", lambda: room.SPARE_BYTES)
+        assert not rounds.advance(session, now=now)
+        assert session.round_set.get().status == RoundStatus.AGGREGATING
+    assert settle(session, now=now).models.exists()
 
 
 def test_a_damaged_version_0_of_a_site_is_lost(sites, foreign, now):
