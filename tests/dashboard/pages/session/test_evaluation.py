@@ -72,6 +72,14 @@ def test_the_numbers_of_the_last_model_stay_on_the_page(
     assert 'id="evaluated"' in fragment and "0.750" in fragment
 
 
+def test_only_a_completed_session_is_said_to_be_complete(
+    browser: Browser, last_round: TrainingSession, settled: Settled
+) -> None:
+    sessions.cancel(last_round, by=None, now=timezone.now())
+    page = page_of(browser, last_round)
+    assert Round.objects.get(kind="evaluate").reason in page and "complete all the same" not in page
+
+
 def test_a_session_without_an_evaluation_shows_none(browser: Browser, running: TrainingSession) -> None:
     fragment = browser.get(reverse("session_evaluation", args=[running.pk]), headers=HTMX).content.decode()
     assert "hidden" in fragment and "<table" not in fragment
