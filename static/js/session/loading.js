@@ -7,7 +7,14 @@ import { throttled } from "../throttled.js";
 /** @typedef {import("../points.js").Points} Points */
 /** @typedef {import("../points.js").Added} Added */
 
-const SEAT_ENDS = new Set(["seat.dropped", "seat.failed", "seat.skipped", "update.received", "result.received", "update.late"]);
+const SEAT_ENDS = new Set([
+  "seat.dropped",
+  "seat.failed",
+  "seat.skipped",
+  "update.received",
+  "result.received",
+  "update.late",
+]);
 const ANEW = new Set(["session.started", "round.reopened"]); // times count from another instant; seats are open again
 const CONCERNS = new Set(["metrics.reported", "round.opened", ...SEAT_ENDS, ...ANEW]);
 
