@@ -19,13 +19,14 @@ from django.db import DatabaseError, InterfaceError
 
 from federation import tokens
 from federation.api import permits
+from federation.api.auth import is_key
+from federation.api.head import Head
 from federation.api.limits import MOST_MESSAGE
 from federation.api.raw import Receive, Scope, Send
 from federation.api.threads import in_thread, sparingly
 from federation.errors import Refused
 from federation.feed import SERVER_LOG, Batch, Subscription, feed, read
 from federation.models import TrainingSession
-from federation.services import apikeys
 from federation.services.standing import Browser, Principal, Script
 
 NOTHING = '{"events": []}'
@@ -162,10 +163,11 @@ class LogConsumer(AsyncWebsocketConsumer):
     # ---- who listens
 
     async def _listener(self) -> Principal | None:
-        headers = {name.decode().lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
+        head = Head.of(self.scope)
+        headers = head.headers
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return Script(tokens.digest(key)) if await in_thread(apikeys.user_of, key) else None
+            return Script(tokens.digest(key)) if key and await in_thread(is_key, key, head) else None
         same_origin = headers.get("origin", "").partition("://")[2] == headers.get("host")
         if same_origin and self.scope["user"].is_authenticated:
             return Browser(self.scope["session"].session_key)

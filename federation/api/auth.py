@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -16,9 +18,10 @@ from ninja.utils import check_csrf
 
 from federation import access, tokens
 from federation.access import Act
+from federation.api.head import Head
 from federation.api.seen import seen
 from federation.errors import Forbidden, Refused, Unauthorized
-from federation.models import Client
+from federation.models import ApiKey, Client
 from federation.passwords import WrongTooOften
 from federation.services import apikeys, clients, people, signins
 from federation.services.clients import one_agent
@@ -27,12 +30,18 @@ from federation.services.standing import Agent, Browser, Principal, Script
 KEY_PREFIX = "flk_"
 
 
-def client_of(token: str, instance: str | None = None) -> Client:
+Sender = Head | HttpRequest  # of a raw request, or of one that passed Django
+
+
+def client_of(token: str, sender: Sender, instance: str | None = None) -> Client:
     """The client behind a token. Raises Unauthorized, or Forbidden for an API key or a disabled client.
 
     instance: the header FL-Agent-Instance, where the caller sends one. Raises HeldElsewhere.
+    An invalid API key is counted as `operator_of` counts it.
     """
-    if token.startswith(KEY_PREFIX) and apikeys.user_of(token):
+    if token.startswith(KEY_PREFIX):
+        with _counting(sender):
+            _known(token)
         raise Forbidden("This is for client agents; an API key cannot act as a client.")
     who = one_agent.parse(instance) if instance else None
     client = clients.authenticate(token, now=timezone.now(), instance=who)
@@ -40,26 +49,51 @@ def client_of(token: str, instance: str | None = None) -> Client:
     return client
 
 
-def client_in(headers: dict[str, str]) -> Client:
-    """The client that sent these headers. Raises as `client_of` does."""
-    token = bearer(headers)
+def client_in(head: Head) -> Client:
+    """The client that sent this. Raises as `client_of` does."""
+    token = bearer(head.headers)
     if token is None:
         raise Unauthorized("This needs the header Authorization: Bearer <client token>.")
-    return client_of(token, headers.get(one_agent.HEADER.lower()))
+    return client_of(token, head, head.headers.get(one_agent.HEADER.lower()))
 
 
-def operator_of(secret: str, act: Act = Act.SEE) -> User:
-    """The user behind an API key. Raises Unauthorized, or Forbidden for a client's token and for what it may not do."""
-    key = apikeys.find(secret, now=timezone.now())
-    if key is None:
-        if not secret.startswith(KEY_PREFIX) and client_of(secret):
-            raise Forbidden("This is for operators; a client's token does not open it.")
-        raise Unauthorized("This API key is not known here, or was revoked.")
+def operator_of(secret: str, sender: Sender, act: Act = Act.SEE) -> User:
+    """The user behind an API key.
+
+    Raises Unauthorized, or WrongTooOften after too many invalid keys from the sender's address; Forbidden for a
+    client's token and for what the user may not do.
+    """
+    with _counting(sender):
+        key = _known(secret, sender)
     seen.note(secret, ("user", key.user.pk))
     caller = people.caller(key.user, key)
     if not access.allowed(caller, act):
         raise Forbidden(access.refusal(caller, act))
     return key.user
+
+
+def _known(secret: str, sender: Sender | None = None) -> ApiKey:
+    """The API key with this secret. sender: if given, a client's token is looked up too, and refused as one."""
+    key = apikeys.find(secret, now=timezone.now())
+    if key is not None:
+        return key
+    if sender is not None and not secret.startswith(KEY_PREFIX) and client_of(secret, sender):
+        raise Forbidden("This is for operators; a client's token does not open it.")
+    raise Unauthorized("This API key is not known here, or was revoked.")
+
+
+@contextmanager
+def _counting(sender: Sender) -> Iterator[None]:
+    """Count an invalid API key by its sender's address: every door to the server does so here."""
+    try:
+        yield
+    except Unauthorized as refusal:
+        request = sender.as_request() if isinstance(sender, Head) else sender
+        left = signins.note_wrong_key(request, now=timezone.now())
+        if left is None:
+            raise
+        after = {"Retry-After": str(math.ceil(left.total_seconds()))}
+        raise WrongTooOften(f"{refusal} Too many such keys came from this address.", headers=after) from None
 
 
 def bearer(headers: dict[str, str]) -> str | None:
@@ -84,18 +118,18 @@ def browser_user(headers: dict[str, str]) -> User | None:
     return user
 
 
-def operator_in(headers: dict[str, str], act: Act, *, is_safe: bool = False) -> User:
+def operator_in(head: Head, act: Act, *, is_safe: bool = False) -> User:
     """The user behind a raw request: by an API key, or by a signed-in browser with its CSRF token.
 
-    is_safe: it changes nothing, so that a browser needs no CSRF token. Raises Unauthorized or Forbidden.
+    is_safe: it changes nothing, so that a browser needs no CSRF token. Raises as `operator_of` does.
     """
-    token = bearer(headers)
+    token = bearer(head.headers)
     if token is not None:
-        return operator_of(token, act)
-    user = browser_user(headers)
+        return operator_of(token, head, act)
+    user = browser_user(head.headers)
     if user is None:
         raise Unauthorized("This needs the header Authorization: Bearer <API key>, or a signed-in browser.")
-    if not is_safe and not _has_csrf_token(headers):
+    if not is_safe and check_csrf(head.as_request("POST")) is not None:
         raise Forbidden("The browser sent no valid CSRF token. Load the page again.")
     caller = people.caller(user)
     if not access.allowed(caller, act):
@@ -103,32 +137,35 @@ def operator_in(headers: dict[str, str], act: Act, *, is_safe: bool = False) -> 
     return user
 
 
-def _has_csrf_token(headers: dict[str, str]) -> bool:
-    request = HttpRequest()
-    request.method, request.COOKIES = "POST", parse_cookie(headers.get("cookie", ""))
-    request.META = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
-    return check_csrf(request) is None
+def look_at(head: Head, *, must: bool) -> None:
+    """Look whether a request comes from anybody known, before its body is read. Raises as `operator_of` does.
 
-
-def look_at(headers: dict[str, str]) -> None:
-    """Look whether a request comes from anybody known, before its body is read. Raises Unauthorized or Forbidden."""
-    token = bearer(headers)
+    must: nobody looks after this where it refuses. Otherwise the route counts an invalid API key.
+    """
+    token = bearer(head.headers)
     if token is None:
-        if browser_user(headers) is None:
+        if browser_user(head.headers) is None:
             raise Unauthorized("This needs a valid token in the header Authorization: Bearer <token>.")
-    elif token.startswith(KEY_PREFIX):
-        operator_of(token)
-    else:
+    elif not token.startswith(KEY_PREFIX):
         seen.note(token, ("client", clients.find(token).pk))
+    elif must:
+        operator_of(token, head)
+    else:
+        seen.note(token, ("user", _known(token).user.pk))
 
 
-def is_operator(headers: dict[str, str]) -> bool:
+def is_operator(head: Head) -> bool:
     """Whether a person or a person's script asks, who may see everything."""
-    token = bearer(headers)
+    token = bearer(head.headers)
     if token is None:
-        return session_key(headers) is not None and browser_user(headers) is not None
+        return session_key(head.headers) is not None and browser_user(head.headers) is not None
+    return is_key(token, head)
+
+
+def is_key(secret: str, sender: Sender) -> bool:
+    """Whether this is a valid API key. An invalid one is counted."""
     try:
-        operator_of(token)
+        operator_of(secret, sender)
     except Refused:
         return False
     return True
@@ -146,7 +183,7 @@ class ClientAuth(HttpBearer):
     """For agents. `request.auth` is the client."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Client:
-        return client_of(token, request.headers.get(one_agent.HEADER))
+        return client_of(token, request, request.headers.get(one_agent.HEADER))
 
 
 class KeyAuth(HttpBearer):
@@ -157,14 +194,7 @@ class KeyAuth(HttpBearer):
         self.act = act
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        try:
-            return operator_of(token, self.act)
-        except Unauthorized as refusal:
-            left = signins.note_wrong_key(request, now=timezone.now())
-            if left is None:
-                raise
-            after = {"Retry-After": str(math.ceil(left.total_seconds()))}
-            raise WrongTooOften(f"{refusal} Too many such keys came from this address.", headers=after) from None
+        return operator_of(token, request, self.act)
 
 
 class BrowserAuth(SessionAuth):

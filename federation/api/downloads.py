@@ -16,6 +16,7 @@ from django.db.models import Exists
 
 from federation import killpoints, storage, tasks
 from federation.api.auth import KEY_PREFIX, bearer, browser_user, client_in, operator_of, principal_of
+from federation.api.head import Head
 from federation.api.raw import Exchange, bytes_at_a_time
 from federation.api.threads import at_length, in_thread, one_by_one
 from federation.compiled import Select
@@ -40,7 +41,7 @@ class RangeNotSatisfiable(Refused):
 async def get_model(exchange: Exchange) -> None:
     """Also HEAD. To an operator, and to a client that holds or held a seat on the model."""
     digest = exchange.path["digest"]
-    caller = await _permitted(exchange.headers, digest)
+    caller = await _permitted(exchange.head, digest)
     etag = f'"{digest}"'
     exchange.extra_headers = {
         "ETag": etag,
@@ -65,7 +66,7 @@ async def get_model(exchange: Exchange) -> None:
 async def get_state_dict(exchange: Exchange) -> None:
     """The same weights as a PyTorch state_dict, made once per model."""
     digest = exchange.path["digest"]
-    caller = await _permitted(exchange.headers, digest)
+    caller = await _permitted(exchange.head, digest)
     with exchange.going_on_as(caller):
         file = await in_thread(conversions.kept, digest) or await _converted(digest)
     etag = f'"{digest}-pt"'
@@ -149,33 +150,33 @@ _for_client = Select(  # the same, if the client holds or held a seat on one of 
 )
 
 
-async def _permitted(headers: dict[str, str], digest: str) -> Principal:
+async def _permitted(head: Head, digest: str) -> Principal:
     """The caller. The model's file is sound.
 
     Raises NotFound both for an unknown model and for one that the caller may not have.
     """
-    doubted = "no-cache" in headers.get("cache-control", "")
-    caller, known, seen_whole = await in_thread(_found, headers, digest)
+    doubted = "no-cache" in head.headers.get("cache-control", "")
+    caller, known, seen_whole = await in_thread(_found, head, digest)
     if doubted or not seen_whole or FileStatus.STORED not in known:
         await at_length(_require_sound, digest, known, doubted=doubted)
     return caller
 
 
-def _found(headers: dict[str, str], digest: str) -> tuple[Principal, set[str], bool]:
+def _found(head: Head, digest: str) -> tuple[Principal, set[str], bool]:
     """The caller, the states of the file by the model's rows, and whether this process saw the file whole."""
-    token, client = bearer(headers), None
-    if token is None and browser_user(headers) is None:
+    token, client = bearer(head.headers), None
+    if token is None and browser_user(head.headers) is None:
         raise Unauthorized("This needs the header Authorization: Bearer <token>, or a signed-in browser.")
     if token is None or token.startswith(KEY_PREFIX):
         if token:
-            operator_of(token)
+            operator_of(token, head)
         found = _with_digest(digest)
     else:
-        client = client_in(headers)
+        client = client_in(head)
         found = _for_client(digest, client.pk)
     if not found:
         raise NotFound(f"There is no model {digest[:12]}… for you.")
-    return principal_of(headers, client), {model.file_status for model in found}, storage.was_whole(digest)
+    return principal_of(head.headers, client), {model.file_status for model in found}, storage.was_whole(digest)
 
 
 def _require_sound(digest: str, known: Collection[str], *, doubted: bool) -> None:

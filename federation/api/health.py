@@ -46,7 +46,7 @@ async def _may_know(exchange: Exchange) -> bool:
         return True
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await at_length(auth.is_operator, exchange.headers)
+            return await at_length(auth.is_operator, exchange.head)
     except (TimeoutError, DatabaseError, InterfaceError):
         return False
 

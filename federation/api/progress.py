@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from federation.api import limits, problems, schemas
 from federation.api.auth import client_in
+from federation.api.head import Head
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.services import seats
@@ -22,12 +23,12 @@ MAX_BODY_BYTES = LIMIT.known  # far more than the points of one call need
 async def post(exchange: Exchange) -> None:
     """How far a piece of work is, with points of its curves. `continue: false` means: drop it."""
     body = await exchange.body(MAX_BODY_BYTES)
-    answer = await in_thread(_report, exchange.headers, int(exchange.path["seat_id"]), body)
+    answer = await in_thread(_report, exchange.head, int(exchange.path["seat_id"]), body)
     await exchange.answer(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
 
-def _report(headers: dict[str, str], seat_id: int, body: bytes) -> dict[str, Any]:
-    client, now = client_in(headers), timezone.now()
+def _report(head: Head, seat_id: int, body: bytes) -> dict[str, Any]:
+    client, now = client_in(head), timezone.now()
     given = _parsed(problems.json_of(body, LIMIT))
     points = [progress.Point(p.name, p.step, p.value, p.time or given.sent_at or now) for p in given.metrics]
     timings = given.timings.model_dump(exclude_none=True) if given.timings else None

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from federation.api import permits, problems
+from federation.api.head import Head
 from federation.errors import Refused, TooLarge, Unavailable
 from federation.services.standing import Principal
 
@@ -46,7 +47,8 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, **path: str) -> None:
         self.method: str = scope["method"]
         self.query: bytes = scope["query_string"]
-        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        self.head = Head.of(scope)
+        self.headers = self.head.headers
         self.path = path
         self.receive, self._send = receive, send
         self._take: Callable[[], bytes | None] | None = scope.get("fl.take")

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from federation.api import problems, rows, schemas
 from federation.api.auth import bearer, browser_user, operator_of, principal_of
+from federation.api.head import Head
 from federation.api.raw import Elsewhere, Exchange
 from federation.api.threads import in_thread
 from federation.errors import NotFound, Unauthorized
@@ -27,7 +28,7 @@ async def get_metrics(exchange: Exchange) -> None:
     if not _wants_csv(exchange.query):
         raise Elsewhere
     session_id = int(exchange.path["session_id"])
-    await in_thread(_check, exchange.headers, session_id)
+    await in_thread(_check, exchange.head, session_id)
     with exchange.going_on_as(principal_of(exchange.headers)):
         await exchange.begin(
             200, {"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": _disposition(session_id)}
@@ -49,12 +50,12 @@ def _wants_csv(query: bytes) -> bool:
     return True
 
 
-def _check(headers: dict[str, str], session_id: int) -> None:
-    """Raises Unauthorized or Forbidden unless an operator calls, and NotFound for an unknown session."""
-    token = bearer(headers)
+def _check(head: Head, session_id: int) -> None:
+    """Raises as `operator_of` does unless an operator calls, and NotFound for an unknown session."""
+    token = bearer(head.headers)
     if token is not None:
-        operator_of(token)
-    elif browser_user(headers) is None:
+        operator_of(token, head)
+    elif browser_user(head.headers) is None:
         raise Unauthorized("This needs the header Authorization: Bearer <API key>, or a signed-in browser.")
     if not TrainingSession.objects.filter(pk=session_id).exists():
         raise NotFound(f"There is no session {session_id}.")

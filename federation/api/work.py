@@ -13,6 +13,7 @@ from django.utils import timezone
 from federation import parsing, tasks
 from federation import work as kinds
 from federation.api.auth import client_in, principal_of
+from federation.api.head import Head
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
 from federation.errors import Invalid
@@ -29,7 +30,7 @@ async def get_work(exchange: Exchange) -> None:
     exchange.extra_headers = {"FL-Server-Version": __version__, "Cache-Control": "no-store"}
     wait = _wait(exchange.query)
     with feed.waiting() as place:
-        client, work = await in_thread(_first_look, exchange.headers, place if wait else None)
+        client, work = await in_thread(_first_look, exchange.head, place if wait else None)
         if work is None and wait:
             with exchange.going_on_as(principal_of(exchange.headers, client)):
                 work = await _unless_gone(exchange, _hold(client, place, wait))
@@ -47,8 +48,8 @@ def _wait(query: bytes) -> float:
     return wait
 
 
-def _first_look(headers: dict[str, str], place: Waiter | None) -> tuple[Client, dict[str, Any] | None]:
-    client = client_in(headers)
+def _first_look(head: Head, place: Waiter | None) -> tuple[Client, dict[str, Any] | None]:
+    client = client_in(head)
     if place is not None:
         feed.join(place, client.pk)  # before looking, so that nothing falls between
     if client.came_back:

@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError
 from federation import addresses
 from federation.api import limits
 from federation.api.auth import look_at
+from federation.api.head import Head
 from federation.api.raw import Disconnected, Receive, Scope, Send
 from federation.api.seen import Who, seen
 from federation.api.threads import in_thread
@@ -172,9 +173,8 @@ class Gate:
 
 async def _know(scope: Scope, caller: Caller, *, must: bool = False) -> None:
     """Look up the credential's owner. must: an invalid credential is refused."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     try:
-        await in_thread(look_at, headers)
+        await in_thread(look_at, Head.of(scope), must=must)
     except Refused:
         if must:
             raise

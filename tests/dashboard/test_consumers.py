@@ -21,7 +21,7 @@ from django.test import override_settings
 from dashboard import consumers
 from federation import events, feed
 from federation.api import threads
-from federation.models import Event, ServerEvent, TrainingSession
+from federation.models import Event, ServerEvent, SignIn, TrainingSession
 from federation.services import apikeys
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -237,6 +237,7 @@ async def test_a_script_hears_with_its_key(session, socket, mara):
 async def test_a_wrong_key_hears_nothing_whoever_is_signed_in(session, refused, cookie):
     for key in (b"Bearer flk_guessed", b"Bearer "):
         assert await refused(f"/ws/sessions/{session.pk}/", HOST, ORIGIN, cookie, (b"authorization", key))
+    assert await SignIn.objects.filter(outcome="wrong_key").acount() == 1
 
 
 async def test_a_session_that_is_not_there_is_not_there(refused, cookie, mara):

@@ -30,7 +30,7 @@ MOST_NAME = 200
 async def create(exchange: Exchange) -> None:
     """tus creation. `Upload-Metadata` may hold the file's name as `filename`."""
     require_tus(exchange)
-    user = await in_thread(operator_in, exchange.headers, Act.STEER_SESSIONS)
+    user = await in_thread(operator_in, exchange.head, Act.STEER_SESSIONS)
     length = number_in(exchange.headers, "upload-length")
     if length is None:
         raise Invalid(("Upload-Length", "Say the size of the file in Upload-Length."))
@@ -114,12 +114,12 @@ async def _finish(upload: ModelUpload, file: Upload, length: int) -> None:
 
 
 def _seen(exchange: Exchange) -> ModelUpload:
-    operator_in(exchange.headers, Act.SEE, is_safe=True)
+    operator_in(exchange.head, Act.SEE, is_safe=True)
     return uploads.of(int(exchange.path["upload_id"]))
 
 
 def _steered(exchange: Exchange) -> ModelUpload:
-    operator_in(exchange.headers, Act.STEER_SESSIONS)
+    operator_in(exchange.head, Act.STEER_SESSIONS)
     return uploads.of(int(exchange.path["upload_id"]))
 
 

@@ -103,7 +103,7 @@ async def options(exchange: Exchange) -> None:
 
 async def _tus_seat(exchange: Exchange) -> Participation:
     require_tus(exchange)
-    return await in_thread(receivable_seat, exchange.headers, int(exchange.path["seat_id"]))
+    return await in_thread(receivable_seat, exchange.head, int(exchange.path["seat_id"]))
 
 
 def require_tus(exchange: Exchange) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from federation import killpoints, parsing, tasks
 from federation.api.auth import client_in, principal_of
+from federation.api.head import Head
 from federation.api.raw import Exchange
 from federation.models import Participation
 from federation.services import rounds, seats
@@ -24,8 +25,8 @@ def declared_bytes(exchange: Exchange) -> int:
     return parsing.whole(exchange.headers.get("content-length", "")) or 0
 
 
-def receivable_seat(headers: dict[str, str], seat_id: int) -> Participation:
-    seat = seats.of(client_in(headers), seat_id)
+def receivable_seat(head: Head, seat_id: int) -> Participation:
+    seat = seats.of(client_in(head), seat_id)
     updates.check_receivable(seat)
     return seat
 

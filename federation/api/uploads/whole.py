@@ -21,7 +21,7 @@ SHORT_BYTES = 1 << 20  # an update up to this size is checked in a moment
 async def put(exchange: Exchange) -> None:
     """The whole update in one request."""
     exchange.extra_headers = TUS
-    seat = await in_thread(receivable_seat, exchange.headers, int(exchange.path["seat_id"]))
+    seat = await in_thread(receivable_seat, exchange.head, int(exchange.path["seat_id"]))
     length = parsing.whole(exchange.headers.get("content-length", ""))
     if length is not None and length > settings.FL_MAX_PUT_BYTES:
         raise _too_large_to_put(length)
