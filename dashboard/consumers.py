@@ -167,7 +167,8 @@ class LogConsumer(AsyncWebsocketConsumer):
         headers = head.headers
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return Script(tokens.digest(key)) if key and await in_thread(is_key, key, head) else None
+            is_valid = bool(key) and await in_thread(is_key, key, head)
+            return Script(tokens.digest(key)) if is_valid else None
         same_origin = headers.get("origin", "").partition("://")[2] == headers.get("host")
         if same_origin and self.scope["user"].is_authenticated:
             return Browser(self.scope["session"].session_key)

@@ -17,13 +17,13 @@ RAW_ROUTES = {
     r"/api/v1/work": {"GET": work.get_work},
     r"/api/v1/models/(?P<digest>[0-9a-f]{64})": {"GET": downloads.get_model, "HEAD": downloads.get_model},
     r"/api/v1/models/(?P<digest>[0-9a-f]{64})/state_dict": {"GET": downloads.get_state_dict},
-    r"/api/v1/models/uploads": {"POST": model_files.create, "OPTIONS": uploads.options},
+    r"/api/v1/models/uploads": {"POST": model_files.create, "OPTIONS": model_files.options},
     r"/api/v1/models/uploads/(?P<upload_id>[0-9]{1,18})": {
         "HEAD": model_files.head,
         "GET": model_files.get,
         "PATCH": model_files.patch,
         "DELETE": model_files.delete,
-        "OPTIONS": uploads.options,
+        "OPTIONS": model_files.options,
     },
     r"/api/v1/participations/(?P<seat_id>[0-9]{1,18})/progress": {"POST": progress.post},
     r"/api/v1/participations/(?P<seat_id>[0-9]{1,18})/update": {

@@ -17,7 +17,7 @@ from federation.api.auth import operator_in, principal_of
 from federation.api.raw import Disconnected, Exchange
 from federation.api.threads import at_length, in_thread
 from federation.api.uploads.headers import number_in, parse_checksum
-from federation.api.uploads.parts import UnsupportedType, append, require_tus
+from federation.api.uploads.parts import UnsupportedType, append, require_tus, tell
 from federation.api.uploads.unfinished import Upload, opened
 from federation.errors import Conflict, Invalid
 from federation.models import ModelUpload
@@ -37,6 +37,11 @@ async def create(exchange: Exchange) -> None:
     storage.require_room(length)
     upload = await in_thread(_begin, _filename(exchange.headers), length, user)
     await exchange.answer(201, {"Location": f"/api/v1/models/uploads/{upload.pk}", "Upload-Offset": "0"})
+
+
+async def options(exchange: Exchange) -> None:
+    """Unlike an update, a model's length is said when its upload begins."""
+    await tell(exchange, "creation", "checksum")
 
 
 def _begin(name: str, length: int, user: User) -> ModelUpload:

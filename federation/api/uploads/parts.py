@@ -93,9 +93,14 @@ async def _take_part(exchange: Exchange, seat: Participation, checksum: Checksum
 
 
 async def options(exchange: Exchange) -> None:
+    await tell(exchange, "creation", "creation-defer-length", "checksum")
+
+
+async def tell(exchange: Exchange, *extensions: str) -> None:
+    """Answer which version and extensions of tus an upload's address knows."""
     capabilities = {
         "Tus-Version": "1.0.0",
-        "Tus-Extension": "creation,creation-defer-length,checksum",
+        "Tus-Extension": ",".join(extensions),
         "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
     }
     await exchange.answer(204, TUS | capabilities)

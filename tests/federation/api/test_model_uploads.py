@@ -71,6 +71,14 @@ def test_a_file_in_parts_becomes_a_model_without_its_metadata(asked, begin, send
     assert asked("HEAD", url).headers["upload-offset"] == str(len(FILE))
 
 
+def test_what_is_spoken_here_holds(asked, begin, send):
+    told = [asked("OPTIONS", url) for url in ("/api/v1/models/uploads", begin())]
+    assert [answer.status for answer in told] == [204, 204]
+    assert {answer.headers["tus-extension"] for answer in told} == {"creation,checksum"}
+    refused = asked("POST", "/api/v1/models/uploads", headers=TUS | {"Upload-Defer-Length": "1"})
+    assert "size of the file" in json.loads(refused.body)["errors"][0]["detail"]
+
+
 def test_a_session_begins_with_it(operator, asked, begin, send, alice, now):
     url = begin()
     send(url, FILE)
