@@ -58,6 +58,15 @@ def by_server(rule: Mapping[str, Any] | None) -> bool:
     return rule is not None and rule.get("measured_by") == By.SERVER
 
 
+def may_be_due(rule: Mapping[str, Any], measure: Measure, newest: float, most: int) -> bool:
+    """Whether `due` needs the earlier values. False only where it would continue whatever they are.
+
+    newest: the last of the values. most: how many there can be, the newest included.
+    """
+    target, patience = rule["target"], rule["patience"]
+    return (target is not None and measure.gain(newest, target) >= 0) or (patience is not None and most > patience)
+
+
 def due(rule: Mapping[str, Any], measure: Measure, values: Sequence[float]) -> Stop | None:
     """Whether to stop after these values of the measure, by version; None to continue.
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as draw
 
-from federation.fl.early_stop import OPTIONS, Why, due
+from federation.fl.early_stop import OPTIONS, Why, due, may_be_due
 from federation.fl.measures import Direction, Measure
 from federation.fl.options import check
 
@@ -54,3 +54,18 @@ def test_while_it_gets_better_it_never_stops(values, patience):
 def test_what_gains_nothing_stops_after_its_patience(values, patience):
     stuck = [*values, 2.0, *([2.0] * patience)]
     assert due(rule(patience=patience), SCORE, stuck) is not None
+
+
+GIVEN = draw.fixed_dictionaries(
+    {"patience": draw.none() | draw.integers(1, 5), "target": draw.none() | draw.floats(0, 1)},
+    optional={"min_delta": draw.floats(0, 1)},
+)
+
+
+@given(
+    draw.lists(draw.floats(0, 1), min_size=1, max_size=30), GIVEN, draw.sampled_from([LOSS, SCORE]), draw.integers(0, 9)
+)
+def test_where_the_earlier_values_are_not_needed_none_of_them_would_stop(values, given_, measure, unmeasured):
+    its = rule(**given_)
+    if not may_be_due(its, measure, values[-1], len(values) + unmeasured):
+        assert due(its, measure, values) is None

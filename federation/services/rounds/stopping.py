@@ -6,35 +6,47 @@ model has no measurement.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
+
+from django.db.models import QuerySet
 
 from federation.fl import early_stop
 from federation.fl.measures import Measure
+from federation.fl.numbers import bounded
 from federation.models import GlobalModel, Round, TrainingSession
 from federation.services import server
-from federation.services.models.choosing import main_measure, value
+from federation.services.models.choosing import main_measure
 
+NEWEST = 10  # models, of which the server has as a rule measured one
 LONGEST = timedelta(minutes=10)  # that a round waits for the server's measurement
 
 
 def by_clients(round_: Round, federated: Mapping[str, float]) -> dict[str, Any] | None:
     """Why the session has learnt enough, with the clients' numbers of every model up to this round's base."""
-    session, measure = round_.session, main_measure(round_.session)
-    if early_stop.by_server(session.early_stop) or measure is None or measure.name not in federated:
+    session, rule, measure = round_.session, round_.session.early_stop, main_measure(round_.session)
+    if not rule or early_stop.by_server(rule) or measure is None or measure.name not in federated:
+        return None
+    newest, most = federated[measure.name], round_.base.version + 1
+    if not early_stop.may_be_due(rule, measure, newest, most):
         return None
     before = session.models.filter(version__lt=round_.base.version)
-    return _due(session, measure, [*_values(before, "federated_metrics", measure), federated[measure.name]])
+    return _due(session, measure, [*_values(before, "federated_metrics", measure), newest])
 
 
 def by_server(session: TrainingSession) -> dict[str, Any] | None:
     """Why the session has learnt enough, with the server's numbers of all its models."""
-    measure = main_measure(session)
-    if not early_stop.by_server(session.early_stop) or measure is None:
+    rule, measure = session.early_stop, main_measure(session)
+    if not rule or not early_stop.by_server(rule) or measure is None:
         return None
-    return _due(session, measure, _values(session.models.all(), "metrics", measure))
+    models = session.models.order_by("-version")
+    newest, most = _values(models[:NEWEST], "metrics", measure), models.count()
+    if newest and not early_stop.may_be_due(rule, measure, newest[-1], most):
+        return None
+    return _due(session, measure, _values(models, "metrics", measure))
 
 
 def due(last: Round) -> dict[str, Any] | None:
@@ -43,9 +55,10 @@ def due(last: Round) -> dict[str, Any] | None:
     return by_server(last.session) or by_clients(last, known if isinstance(known, dict) else {})
 
 
-def _values(models: Iterable[GlobalModel], of: str, measure: Measure) -> list[float]:
-    """What is known of some models, by version."""
-    known = (value(model, of, measure.name) for model in sorted(models, key=lambda model: model.version))
+def _values(models: QuerySet[GlobalModel], of: str, measure: Measure) -> list[float]:
+    """What is known of some models, by version. of: the only column that is read of them."""
+    told = sorted(models.values_list("version", of), key=itemgetter(0))
+    known = (bounded(numbers.get(measure.name)) for _, numbers in told if isinstance(numbers, dict))
     return [one for one in known if one is not None]
 
 
