@@ -19,13 +19,13 @@ from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.services import seats
 from federation.services.rounds import leaving_out, stopping
 from federation.services.rounds.completing import complete_or_go_on
+from federation.services.rounds.federated import MOST_MEASURES, merged
 from federation.services.rounds.leaving_out import LeftOut
 from federation.services.rounds.moves import move
 from federation.services.seats import flags
 from federation.work.declared import declared
 
 Payload = dict[str, Any]
-MOST_MEASURES = 500  # of a model, those that most clients report first
 
 
 @transaction.atomic
@@ -51,7 +51,7 @@ def publish(
     clipped = _flag_clipped(counted, made)
     leaving_out.record(round_, left_out)
     federated = federated_metrics(own, declared(round_.session))  # late ones measured an older model
-    federated = _keep_federated(round_.base, federated)
+    federated = _keep_federated(round_, federated)
     work: Payload = {"updates": len(counted), "aggregation_seconds": (now - began).total_seconds()}
     if len(own) < len(counted):
         work["late"] = [seats.describe(seat) | {"staleness": seat.staleness} for seat in counted[len(own) :]]
@@ -72,11 +72,11 @@ def publish(
     return True
 
 
-def _keep_federated(base: GlobalModel, found: Mapping[str, float]) -> dict[str, float]:
+def _keep_federated(round_: Round, found: Mapping[str, float]) -> dict[str, float]:
     """Keep what the clients measured of a model. What an evaluation found of it before stays. Returns all of it."""
-    rows = GlobalModel.objects.filter(pk=base.pk)
+    rows = GlobalModel.objects.filter(pk=round_.base.pk)
     known = rows.values_list("federated_metrics", flat=True).first()
-    numbers = dict(found) | (known if isinstance(known, dict) else {})
+    numbers = merged(known if isinstance(known, dict) else {}, found, round_.session)
     rows.update(federated_metrics=numbers)
     return numbers
 
@@ -131,12 +131,14 @@ def _mark_counted(round_: Round, counted: Sequence[Participation], made: aggrega
 def federated_metrics(counted: Sequence[Participation], declared: Sequence[Measure] = ()) -> dict[str, float]:
     """What the clients measured of the round's base model, each measure combined over them as it declares.
 
-    Clients report it as `base_val_<name>` or `base_<name>`. Values that are no usable number are left out.
+    Clients report it as `base_val_<name>` or `base_<name>`. Values that are no usable number are left out. Of too many
+    measures those that are declared stay, then those that most clients report.
     """
     told = [_told(seat) for seat in counted]
     reports = Counter(name for one in told for name in one)
     found: dict[str, float] = {}
-    for name in sorted(sorted(reports), key=lambda name: -reports[name])[:MOST_MEASURES]:
+    first = {one.name for one in declared}
+    for name in sorted(reports, key=lambda name: (name not in first, -reports[name], name))[:MOST_MEASURES]:
         given = [(one[name], seat.weight) for one, seat in zip(told, counted, strict=True) if name in one]
         combined = bounded(measures.of(name, declared).combined(given))
         if combined is not None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import Case, Q, When
 
 from federation import events, storage
 from federation.errors import Invalid
@@ -79,11 +80,8 @@ def evaluate(model: GlobalModel, clients: Sequence[Client] = (), *, by: User | N
 def _stored(wish: Evaluation) -> GlobalModel | None:
     """A model of this digest whose file can be used, or another one of it: the one that is meant, or a training's."""
     rows = GlobalModel.objects.filter(digest=wish.digest).select_related("session", "session__start_from")
-    return min(rows, key=lambda row: _rank(row, wish), default=None)
-
-
-def _rank(row: GlobalModel, wish: Evaluation) -> tuple[bool, bool, bool, int]:
-    return row.file_status not in USABLE, row.pk != wish.of, row.session.kind != WorkKind.TRAIN, row.pk
+    first = (Q(file_status__in=USABLE), Q(pk=wish.of or 0), Q(session__kind=WorkKind.TRAIN))
+    return rows.order_by(*(Case(When(one, then=0), default=1) for one in first), "pk").first()
 
 
 def _copied(session: TrainingSession) -> dict[str, object]:

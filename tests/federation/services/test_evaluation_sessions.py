@@ -10,6 +10,7 @@ from federation.errors import Conflict, Invalid
 from federation.lifecycle import FileStatus, Origin, Outcome, RoundStatus, SessionStatus, WorkKind
 from federation.models import Client, GlobalModel, TrainingSession
 from federation.services import retention, rounds, seats, sessions
+from federation.services.rounds.federated import MOST_MEASURES
 from federation.services.rounds.numbers import attach
 from federation.services.sessions import Evaluation
 from tests.federation.cast import kinds, send, settle
@@ -129,6 +130,55 @@ def test_every_model_of_the_digest_gets_them(evaluate, model, now):
     measure("ben", now, accuracy=1.0)
     settle(session, now=now)
     assert [one.federated_metrics for one in GlobalModel.objects.filter(digest=model.digest)] == [{"accuracy": 1.0}] * 2
+
+
+def test_a_model_gets_a_bounded_number_of_names_and_declared_ones_first(model):
+    for n in range(4):
+        attach(model.digest, {f"flood-{n}-{name}": 1.0 for name in range(300)})
+    model.refresh_from_db()
+    assert len(model.federated_metrics) == MOST_MEASURES
+    assert {f"flood-0-{name}" for name in range(300)} <= model.federated_metrics.keys(), "the first ones stay"
+    attach(model.digest, {"accuracy": 0.5, "z-late": 1.0})
+    model.refresh_from_db()
+    assert len(model.federated_metrics) == MOST_MEASURES
+    assert model.federated_metrics["accuracy"] == 0.5 and "z-late" not in model.federated_metrics
+
+
+def test_a_publish_adds_no_more_names_either(enrol, running, now):
+    enrol("anna", kinds=BOTH)
+    session = train(declare(running(rounds=2)), "anna", now=now)
+    base = session.models.get(version=1)
+    attach(base.digest, {f"flood-{name}": 1.0 for name in range(900)})
+    take("anna", now)
+    send("anna", now=now, metrics='{"base_val_accuracy": 0.9, "base_val_z": 0.3}')
+    settle(session, now=now)
+    base.refresh_from_db()
+    assert len(base.federated_metrics) == MOST_MEASURES
+    assert base.federated_metrics["accuracy"] == 0.9 and "z" not in base.federated_metrics
+
+
+def test_the_tenth_evaluation_reads_no_more_models_than_the_second(evaluate, model, monkeypatch, now):
+    read: list[int] = []
+    from_db = GlobalModel.from_db.__func__
+
+    def counted(cls, *args):
+        read.append(1)
+        return from_db(cls, *args)
+
+    def once() -> tuple[int, int]:
+        read.clear()
+        session = evaluate("ben")
+        begun = len(read)
+        read.clear()
+        measure("ben", now, accuracy=1.0)
+        settle(session, now=now)
+        assert session.last_model().federated_metrics == {"accuracy": 1.0}
+        return begun, len(read)
+
+    monkeypatch.setattr(GlobalModel, "from_db", classmethod(counted))
+    found = [once() for _ in range(10)]
+    assert found[9] == found[1]
+    assert GlobalModel.objects.filter(digest=model.digest).count() == 11
 
 
 # ---- what is refused

@@ -11,7 +11,7 @@ from federation.lifecycle import SessionStatus
 from federation.models import AlertRule, Event, GlobalModel, TrainingSession
 from federation.services import alerts, sessions
 from federation.services.models import choosing
-from federation.services.rounds.publishing import MOST_MEASURES
+from federation.services.rounds.federated import MOST_MEASURES
 from tests.federation.cast import last_payload, send, settle
 from tests.federation.conftest import SPEC
 
