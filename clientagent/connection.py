@@ -16,7 +16,8 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-from clientagent import messages, proxies
+from clientagent import codings, messages, proxies
+from clientagent.codings import Decoder
 from clientagent.errors import Failed
 from clientagent.exchange import Answer, FilePart, NotTheServer, Request, Sink
 
@@ -139,6 +140,7 @@ class Connection:
                 raise NotTheServer("its answer is too long", Answer(response.status, headers))
             if response.length:
                 raise IncompleteRead(body, response.length)
+            body = _plain(body, headers)
         if response.will_close:
             self.close()
         return Answer(response.status, headers, body)
@@ -148,12 +150,14 @@ class Connection:
             response.status, headers, sink
         ):  # before any byte on the disk is given up
             raise NotTheServer(wrong, Answer(response.status, headers))
+        decoder = Decoder(codings.named(headers))
         if response.status == 200:
             sink.restart()  # without Range, the whole file comes
         while chunk := response.read1(BUFFER_BYTES):  # not readinto, which loses what came just before a reset
-            sink.write(memoryview(chunk))
-        if response.length:
-            raise IncompleteRead(b"", response.length)
+            for piece in decoder.pieces(chunk):
+                sink.write(memoryview(piece))
+        if response.length or decoder.is_cut:
+            raise IncompleteRead(b"", response.length or 1)
         response.close()  # read1 leaves that to us
 
     def _open(self) -> HTTPConnection:
@@ -179,6 +183,20 @@ class Connection:
     def _target(self, path: str) -> str:
         """A proxy for plain HTTP is asked for the whole URL."""
         return f"{self._url.geturl()}{path}" if self._proxy and self._url.scheme == "http" else path
+
+
+def _plain(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A short body without its content coding."""
+    if not body:
+        return body
+    decoder, plain = Decoder(codings.named(headers)), bytearray()
+    for piece in decoder.pieces(body):
+        plain += piece
+        if len(plain) > MOST_JSON_BYTES:
+            raise NotTheServer("its answer is too long")
+    if decoder.is_cut:
+        raise IncompleteRead(bytes(plain))
+    return bytes(plain)
 
 
 @functools.cache

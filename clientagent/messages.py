@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Mapping
 from http.client import IncompleteRead
 
+from clientagent import codings
 from clientagent.exchange import NO_METHOD, TOO_LARGE, Answer, NotTheServer, Sink
 
 MOST_CHARACTERS = 80  # of a header that is shown
@@ -55,7 +56,7 @@ def why_another_file(status: int, headers: Mapping[str, str], sink: Sink) -> str
         if not given.startswith(f"bytes {sink.offset}-"):
             return f"it sends another part than asked for: {headers.get('content-range')!r}"
         return "" if given.endswith((f"/{sink.num_bytes}", "/*")) else f"it sends a part of another file: {given!r}"
-    if length is None:
+    if length is None or codings.named(headers):
         return "" if kind.startswith("application/octet-stream") else "it sends something without type and length"
     return "" if length == str(sink.num_bytes) else f"it sends {length[:20]} bytes for a model of {sink.num_bytes}"
 

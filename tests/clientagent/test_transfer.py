@@ -2,6 +2,7 @@
 
 import base64
 import errno
+import gzip
 import os
 import re
 import socket
@@ -13,8 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as draw
 
-from clientagent import download, models, upload, work
+from clientagent import codings, download, models, upload, work
 from clientagent.api import Api
 from clientagent.connection import Connection
 from clientagent.errors import Dropped, Failed
@@ -22,7 +25,19 @@ from clientagent.exchange import Request
 from clientagent.models import ModelCache
 from clientagent.state import Finished
 from federation.fl import weights
-from tests.clientagent.fake_server import Action, FakeServer, Seat, cut, early, half, html, lost, plainly, status
+from tests.clientagent.fake_server import (
+    Action,
+    FakeServer,
+    Handler,
+    Seat,
+    cut,
+    early,
+    half,
+    html,
+    lost,
+    plainly,
+    status,
+)
 
 PART = 10_000
 
@@ -277,6 +292,67 @@ def test_a_strangers_file_is_not_taken_and_costs_nothing_that_came(
     assert fetch(cache, api, seat) == model(server, seat)
     assert ranges(server)[:3] == ["0-9999", "10000-19999", "10000-19999"]
     assert reason in said[0] and len(said) == 2
+
+
+# ---- a proxy that compresses
+
+
+class Compressing:
+    """Whatever the server answers, a proxy compresses it. cut: so many coded bytes of the first model arrive."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, coding: str = "gzip", *, cut: int | None = None) -> None:
+        self.times, self.coding, self.cut, plainly_ = 0, coding, cut, Handler.answer
+        monkeypatch.setattr(Handler, "answer", lambda handler, *given, **more: self(handler, plainly_, *given, **more))
+
+    def __call__(self, handler: Handler, plainly_, status: int, body: bytes = b"", **headers: str) -> None:
+        if body and self.coding:
+            self.times += 1
+            headers["Content_Encoding"], body = self.coding, gzip.compress(body)
+            if self.cut is not None and "/models/" in handler.path:
+                body, self.cut = body[: self.cut], None
+        plainly_(handler, status, body, **headers)
+
+
+@pytest.mark.parametrize("knows_range", [True, False])
+@pytest.mark.parametrize("cut", [None, 3000])
+def test_a_model_that_a_proxy_compresses_arrives(
+    cache: ModelCache, api: Api, server: FakeServer, seat: Seat, monkeypatch, knows_range, cut
+):
+    server.knows_range = knows_range
+    proxy = Compressing(monkeypatch, cut=cut)
+    assert fetch(cache, api, seat) == model(server, seat)
+    assert proxy.times == len(ranges(server)) == (5 if knows_range else 1 + (cut is not None))
+    assert {seen.headers["accept-encoding"] for seen in server.requests("GET", "/models/")} == {"identity"}
+    if cut and knows_range:
+        assert 0 < int(ranges(server)[1].partition("-")[0]) < PART, "what had come stays"
+
+
+def test_other_answers_may_be_compressed_too(api: Api, server: FakeServer, seat: Seat, monkeypatch):
+    Compressing(monkeypatch)
+    assert api.work(0)["participation"] == seat.work["participation"]
+
+
+@pytest.mark.parametrize(("coding", "reason"), [("br", "compresses its answers ('br')"), ("gzip", "damages them")])
+def test_what_cannot_be_decoded_is_asked_for_again(
+    cache: ModelCache, api: Api, server: FakeServer, seat: Seat, said, monkeypatch, coding, reason
+):
+    def of_nobody(handler: Handler) -> None:
+        handler.answer(200, b"no such coding", Content_Type="application/octet-stream", Content_Encoding=coding)
+
+    server.script("GET", "/models/", plainly, of_nobody)
+    assert fetch(cache, api, seat) == model(server, seat)
+    assert reason in said[0]
+
+
+@given(draw.binary(max_size=5000), draw.integers(1, 700), draw.integers(1, 64))
+def test_a_body_is_decoded_whole_in_bounded_pieces(body: bytes, size: int, most: int):
+    coded, decoder = gzip.compress(body), codings.Decoder("gzip")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(codings, "PIECE_BYTES", most)
+        parts = [coded[at : at + size] for at in range(0, len(coded), size)]
+        pieces = [piece for part in parts for piece in decoder.pieces(part)]
+    assert b"".join(pieces) == body and not decoder.is_cut
+    assert all(0 < len(piece) <= most for piece in pieces)
 
 
 @pytest.mark.parametrize("answer", [status(404, "There is no model for you."), status(400)])
