@@ -70,7 +70,7 @@ def _attempt(does: str, round_: Round, do: Callable[[], bool], now: datetime) ->
 
 def _claim_and_aggregate(round_: Round, now: datetime) -> bool:
     token = claim(round_, now=now)
-    return token is not None and aggregate(round_, token)
+    return token is not None and aggregate(round_, token, now=now)
 
 
 _open_seats = Select(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from django.db import transaction
@@ -29,6 +30,7 @@ from federation.services.seats import late, losses
 log = logging.getLogger(__name__)
 
 Payload = dict[str, Any]
+Clock = Callable[[], datetime]
 LEASE = timedelta(seconds=10)  # renewed between blocks; a worker that dies loses it
 RENEW = timedelta(seconds=2)
 MOST_CLAIMS = 20  # of one round, by workers that were killed before they ended
@@ -70,12 +72,18 @@ class Lease:
         self.renewed = now
 
 
-def aggregate(round_: Round, token: str) -> bool:
+def clock(now: datetime) -> Clock:
+    """A clock that shows `now` at this moment: an aggregation may take minutes."""
+    began = monotonic()
+    return lambda: now + timedelta(seconds=monotonic() - began)
+
+
+def aggregate(round_: Round, token: str, *, now: datetime) -> bool:
     """Build the next global model from the reported updates and publish it. False if it could not be done now."""
     if round_.claims >= MOST_CLAIMS:
-        return fail(round_, reason=reasons.killed(MOST_CLAIMS), now=timezone.now(), lease_token=token)
+        return fail(round_, reason=reasons.killed(MOST_CLAIMS), now=now, lease_token=token)
     try:
-        return _aggregate(round_, token)
+        return _aggregate(round_, token, clock(now))
     except LeaseLost:
         return False
     except StorageFull:
@@ -102,9 +110,9 @@ _COUNTED = (
 )
 
 
-def _aggregate(round_: Round, token: str) -> bool:
+def _aggregate(round_: Round, token: str, time: Clock) -> bool:
     killpoints.reached(Point.AGGREGATION_CLAIMED)
-    counted, began, lease = list(building.counted(round_).only(*_COUNTED)), timezone.now(), Lease(round_, token)
+    counted, began, lease = list(building.counted(round_).only(*_COUNTED)), time(), Lease(round_, token)
     if withdraw_all(counted):
         return True
     with (
@@ -114,31 +122,31 @@ def _aggregate(round_: Round, token: str) -> bool:
     ):
         result = leaving_out.make(round_, counted, out, out_slots, lease.renew)
         if damaged := check.damaged(lease.renew):
-            return _mend(round_, token, counted, damaged)
+            return _mend(round_, token, counted, damaged, time())
         made = result.made
         if made is None:
-            return _fail(round_, token, result)
+            return _fail(round_, token, result, time())
         with storage.keeping():
             storage.put(out, made.digest)
             if made.slots_digest:
                 storage.put(out_slots, made.slots_digest)
             killpoints.reached(Point.AGGREGATED)
-            published = publish(round_, token, result.counted, made, result.left_out, began=began, now=timezone.now())
+            published = publish(round_, token, result.counted, made, result.left_out, began=began, now=time())
     killpoints.reached(Point.PUBLISHED)
     return published
 
 
 @transaction.atomic
-def _fail(round_: Round, token: str, result: leaving_out.Result) -> bool:
+def _fail(round_: Round, token: str, result: leaving_out.Result, now: datetime) -> bool:
     leaving_out.record(round_, result.left_out)
     assert result.failure is not None
-    failed = fail(round_, reason=result.failure, now=timezone.now(), lease_token=token)
+    failed = fail(round_, reason=result.failure, now=now, lease_token=token)
     if not failed:  # another worker has the claim and decides itself
         transaction.set_rollback(True)
     return failed
 
 
-def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: set[str]) -> bool:
+def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: set[str], now: datetime) -> bool:
     """Nothing made of damaged files is published. Updates are asked for again; models are made again by `repair`."""
     of_seats = [seat for seat in counted if seat.digest in damaged]
     own = [seat for seat in of_seats if seat.round_id == round_.pk]
@@ -150,7 +158,7 @@ def _mend(round_: Round, token: str, counted: Sequence[Participation], damaged: 
         if not of_models:  # without the late ones it can be aggregated at once, or it collects again
             judge_again(round_)
         return not of_models
-    return reopen(round_, token, own, now=timezone.now())
+    return reopen(round_, token, own, now=now)
 
 
 @transaction.atomic

@@ -451,9 +451,9 @@ def test_only_the_holder_of_the_claim_publishes(closed, now):
     lost = rounds.claim(round_, now=now)
     held = rounds.claim(round_, now=now + timedelta(seconds=11))
     stale = Round.objects.get()
-    assert not rounds.aggregate(stale, lost)
+    assert not rounds.aggregate(stale, lost, now=now)
     assert not GlobalModel.objects.filter(version=1).exists()
-    assert rounds.aggregate(Round.objects.get(), held)
+    assert rounds.aggregate(Round.objects.get(), held, now=now)
     assert GlobalModel.objects.filter(version=1).count() == 1
 
 
@@ -482,7 +482,7 @@ def test_a_worker_does_not_publish_for_a_cancelled_session(closed, alice, now):
     round_ = closed()
     token = rounds.claim(round_, now=now)
     sessions.cancel(round_.session, by=alice, now=now)
-    assert not rounds.aggregate(round_, token)
+    assert not rounds.aggregate(round_, token, now=now)
     assert Round.objects.get().status == RoundStatus.CANCELLED
     assert GlobalModel.objects.count() == 1
 

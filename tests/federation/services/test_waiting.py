@@ -7,6 +7,7 @@ from federation.errors import RoundClosed
 from federation.models import Client, Phase, TrainingSession
 from federation.services import clients, rounds, seats, server, sessions, waiting
 from federation.services.models import damage
+from federation.services.rounds import aggregating
 from federation.services.seats import progress, updates
 from tests.federation.cast import damage_file, seat_of, send, settle, update
 
@@ -171,7 +172,8 @@ def test_who_went_silent_is_named_with_what_it_did(open_round, why, now):
     )
 
 
-def test_who_left_before_it_was_asked_again_is_named(closed, why, now):
+def test_who_left_before_it_was_asked_again_is_named(closed, why, now, monkeypatch):
+    monkeypatch.setattr(aggregating, "monotonic", lambda: 0.0)
     session = closed().session
     ben = seat_of("ben")
     clients.leave(ben.client)
@@ -180,6 +182,17 @@ def test_who_left_before_it_was_asked_again_is_named(closed, why, now):
     assert why(session) == [
         ("collecting", "1 of 2 needed updates is in. Open: ben. The deadline is in 10 min. ben left.")
     ]
+
+
+def test_the_time_of_who_is_asked_again_begins_when_the_damage_is_found(closed, now):
+    round_ = closed()
+    found = now + timedelta(hours=1)
+    damage_file(seat_of("ben").digest)
+    settle(round_.session, now=found)
+    round_.refresh_from_db()
+    left = round_.deadline - found
+    usual = timedelta(seconds=round_.session.round_seconds)
+    assert usual <= left < usual + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("is_open", [True, False])

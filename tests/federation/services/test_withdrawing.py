@@ -119,7 +119,7 @@ def test_what_was_made_with_it_is_not_published(claimed, now, way, monkeypatch):
         return made
 
     monkeypatch.setattr(building, "make", revoked_meanwhile)
-    assert not rounds.aggregate(round_, token)
+    assert not rounds.aggregate(round_, token, now=now)
     monkeypatch.undo()
     session = round_.session
     assert session.models.count() == 1 and session.active_round().status == RoundStatus.AGGREGATING
@@ -132,7 +132,7 @@ def test_below_the_quorum_the_round_fails_and_is_tried_again(claimed, now):
     round_, token = claimed
     revoke("anna", now=now)
     revoke("ben", now=now)
-    assert not rounds.aggregate(round_, token)
+    assert not rounds.aggregate(round_, token, now=now)
     session = settle(round_.session, now=now)
     failed = session.round_set.get(number=1, attempt=1)
     assert (failed.status, failed.collected_at) == (RoundStatus.FAILED, None)
@@ -184,7 +184,7 @@ def test_the_model_has_the_bytes_that_it_has_where_the_client_never_reported(enr
 @pytest.mark.parametrize("attempt", range(3))
 def test_while_a_worker_aggregates_one_order_or_the_other_comes_out(claimed, now, attempt):
     round_, token = claimed
-    _, gone = at_once(lambda: rounds.aggregate(round_, token), lambda: revoke("anna", now=now))
+    _, gone = at_once(lambda: rounds.aggregate(round_, token, now=now), lambda: revoke("anna", now=now))
     assert gone is None
     settle(round_.session, now=now)
     counted = seat(round_.session, "anna").status == SeatStatus.AGGREGATED
@@ -259,8 +259,8 @@ def _receive(mine, now):
 # ---- costs
 
 
-def test_a_round_without_late_updates_is_published_without_a_further_look(claimed, monkeypatch):
+def test_a_round_without_late_updates_is_published_without_a_further_look(claimed, monkeypatch, now):
     round_, token = claimed
     monkeypatch.setattr(publishing, "Client", None)
-    assert rounds.aggregate(round_, token)
+    assert rounds.aggregate(round_, token, now=now)
     assert Round.objects.get(pk=round_.pk).status == RoundStatus.COMPLETED

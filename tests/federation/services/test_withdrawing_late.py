@@ -59,7 +59,7 @@ def test_one_that_was_taken_in_is_taken_out(with_late, now, way):
     token = rounds.claim(round_, now=now)
     assert seat(with_late, "ben").counted_in == round_
     revoke("ben", way, now=now)
-    assert not rounds.aggregate(round_, token)
+    assert not rounds.aggregate(round_, token, now=now)
     settle(with_late, now=now)
     assert grown(with_late, 2) == 0.125
     assert (seat(with_late, "ben").counted_in, seat(with_late, "ben").staleness) == (None, 0)
