@@ -87,6 +87,12 @@ def batch_norm() -> torch.nn.Module:
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
 
 
+def batch_norm_without_statistics() -> torch.nn.Module:
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6, track_running_stats=False), nn.ReLU(), nn.Linear(6, 2))
+
+
 def linear() -> torch.nn.Module:
     from torch import nn
 

@@ -167,9 +167,13 @@ class TorchWorkload(ABC):
     def _validate(
         self, network: torch.nn.Module, data: Data, device: str, prefix: str, step: int, total: int, report: Report
     ) -> dict[str, float]:
+        """Both measures of the examples; none where there is no example, or one that cannot be measured alone."""
         if not len(data):
             return {}
-        found = self._measure(network, data, device)
+        try:
+            found = self._measure(network, data, device)
+        except DataError:
+            return {}
         metrics = {f"{prefix}loss": found.loss, f"{prefix}accuracy": found.accuracy}
         _go_on(report("evaluating", step, total, metrics))
         return metrics
@@ -177,19 +181,20 @@ class TorchWorkload(ABC):
     def _measure(
         self, network: torch.nn.Module, data: Data, device: str, measured: Callable[[int], None] = lambda _: None
     ) -> _Measured:
-        """measured: called after each batch, with the number of examples so far."""
+        """measured: called after each batch, with the number of examples so far. Raises as `_outputs` does."""
         import torch
 
         features, labels = _on(device, data)
         network.eval()
-        loss_sum, predicted = 0.0, []
+        loss_sum, predicted, start = 0.0, [], 0
         with torch.inference_mode():
-            for start in range(0, len(data), EVALUATION_BATCH):
-                outputs = network(features[start : start + EVALUATION_BATCH])
-                expected = labels[start : start + EVALUATION_BATCH]
+            for size in _evaluation_sizes(len(data), alone=not _needs_company(network)):
+                outputs = _outputs(network, features[start : start + size])
+                expected = labels[start : start + size]
                 loss_sum += self.losses(outputs, expected).double().sum().item()
                 predicted.append(self.predictions(outputs).cpu().numpy())
-                measured(min(start + EVALUATION_BATCH, len(data)))
+                start += size
+                measured(start)
         found = np.concatenate(predicted)
         return _Measured(loss_sum / len(data), int((found == data.labels).sum()) / len(data), found)
 
@@ -224,6 +229,36 @@ def _has_batch_norm(network: torch.nn.Module) -> bool:
     from torch.nn.modules.batchnorm import _BatchNorm
 
     return any(isinstance(module, _BatchNorm) for module in network.modules())
+
+
+def _needs_company(network: torch.nn.Module) -> bool:
+    """Whether it normalizes by the batch also where it is not trained: a BatchNorm that keeps no statistics."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return any(isinstance(module, _BatchNorm) and module.running_mean is None for module in network.modules())
+
+
+def _evaluation_sizes(num_examples: int, *, alone: bool) -> list[int]:
+    """The sizes of the batches in which examples are measured. alone: whether the last one may hold a single example.
+
+    If not, that example joins the batch before it.
+    """
+    whole, rest = divmod(num_examples, EVALUATION_BATCH)
+    if rest == 1 and whole and not alone:
+        return [EVALUATION_BATCH] * (whole - 1) + [EVALUATION_BATCH + 1]
+    return [EVALUATION_BATCH] * whole + [rest] * (rest > 0)
+
+
+def _outputs(network: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
+    """Raises DataError for a single example of a network that can only measure several together."""
+    try:
+        outputs: torch.Tensor = network(features)
+    except ValueError as error:
+        if len(features) > 1 or not _needs_company(network):
+            raise
+        message = "A network whose batch normalization keeps no statistics cannot be measured on one example"
+        raise DataError(f"{message}: it needs at least 2 held-out examples.") from error
+    return outputs
 
 
 def _batch_sizes(num_examples: int, batch_size: int, *, alone: bool) -> list[int]:

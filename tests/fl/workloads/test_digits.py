@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from federation.fl import aggregation, partition, sampling, strategies, weights, workloads
-from federation.fl.workloads import Data, Stopped, TrainConfig, digit_images, training, workload
-from tests.fl.networks import Small, batch_norm, drawing, linear
+from federation.fl.workloads import Data, DataError, Stopped, TrainConfig, digit_images, training, workload
+from tests.fl.networks import Small, batch_norm, batch_norm_without_statistics, drawing, linear
 
 ROOT = Path(__file__).parents[3]
 digits = workloads.get("digits")
@@ -272,6 +272,45 @@ def test_a_single_example_is_refused_with_batch_norm(num_examples, batch_size, n
     with pytest.raises(ValueError, match=f"cannot train on one example at a time: it needs .*{needs}"):
         train(num_examples, batch_size)
     assert train(num_examples, batch_size, linear)[1]
+
+
+def held_out(count):
+    """Data of which so many examples are held out at the fraction that is returned with it."""
+    data = Small(linear, 40 + count).training_data({}, None)
+    fraction = float(np.sort(data.ranks)[count - 1 : count + 1].mean())
+    assert len(training.split(data, fraction)[1]) == count
+    return data, TrainConfig(epochs=1, batch_size=8, learning_rate=0.1, seed=1, validation_fraction=fraction)
+
+
+def test_one_held_out_example_is_not_measured_by_a_network_that_compares_examples():
+    small = Small(batch_norm_without_statistics)
+    base, (data, config) = small.initial_weights({}, 1), held_out(1)
+    assert small.local_update(base, data, {}, config, go_on).metrics.keys() == {"train_loss"}
+    with pytest.raises(DataError, match="cannot be measured on one example: it needs at least 2 held-out examples"):
+        small.local_evaluation(base, data, {}, config, go_on)
+    usual = Small(batch_norm)
+    assert usual.local_evaluation(usual.initial_weights({}, 1), data, {}, config, go_on).num_examples == 1
+
+
+@pytest.mark.parametrize("network, batches", [(batch_norm_without_statistics, [4, 9]), (linear, [4, 8, 9])])
+def test_a_last_example_joins_the_batch_before_it(monkeypatch, network, batches):
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 4)
+    small, seen = Small(network), []
+    data, config = held_out(9)
+    found = small.local_evaluation(
+        small.initial_weights({}, 1), data, {}, config, lambda _, step, *more: seen.append(step) or True
+    )
+    assert (seen, found.num_examples) == (batches, 9)
+
+
+def test_a_networks_own_error_on_one_example_stays_its_own(monkeypatch):
+    def wrong(*_):
+        raise ValueError("of the network")
+
+    small = Small(linear)
+    monkeypatch.setattr(torch.nn.Linear, "forward", wrong)
+    with pytest.raises(ValueError, match="of the network"):
+        small.local_evaluation(small.initial_weights({}, 1), *held_out(1)[:1], {}, held_out(1)[1], go_on)
 
 
 def test_a_network_that_draws_trains_to_the_same_bytes_and_leaves_the_callers_generator_alone():
