@@ -17,6 +17,7 @@ from dashboard.pages.clients import views as clients
 from dashboard.pages.compare import views as compare
 from dashboard.pages.models import evaluating
 from dashboard.pages.models import views as models
+from dashboard.pages.new_session import uploaded
 from dashboard.pages.new_session import views as new_session
 from dashboard.pages.overview import views as overview
 from dashboard.pages.session import steering
@@ -50,6 +51,8 @@ urlpatterns = [
     page("sessions/new/check/", new_session.check, name="session_check", act=Act.STEER_SESSIONS),
     page("sessions/new/who/", new_session.who, name="session_who", act=Act.STEER_SESSIONS),
     page("sessions/new/estimate/", new_session.estimated, name="session_estimate", act=Act.STEER_SESSIONS),
+    page("sessions/new/uploads/", uploaded.index, name="uploads", act=Act.STEER_SESSIONS),
+    page("sessions/new/uploads/<id:upload_id>/delete/", uploaded.delete, name="upload_delete", act=Act.STEER_SESSIONS),
     page("sessions/<id:session_id>/", sessions.page, name="session"),
     page("sessions/<id:session_id>/head/", sessions.head, name="session_head"),
     page("sessions/<id:session_id>/round/", sessions.current_round, name="session_round"),

@@ -11,6 +11,7 @@ from federation import setting_kinds
 from federation.fl import measures
 from federation.fl.options import Option
 from federation.models import GlobalModel, TrainingSession
+from federation.services import sessions
 from federation.services.models import choosing
 from federation.session_settings import SETTINGS, holds
 from federation.setting_kinds import limits
@@ -38,9 +39,9 @@ class Setting:
         return len(set(self.values)) > 1
 
 
-def side_by_side(sessions: Sequence[TrainingSession]) -> list[Setting]:
+def side_by_side(beside: Sequence[TrainingSession]) -> list[Setting]:
     """Every setting of any of them, with the values side by side."""
-    described = [{line.label: line.value for line in (*of(session), _source(session))} for session in sessions]
+    described = [{line.label: line.value for line in (*of(session), _source(session))} for session in beside]
     names = list(dict.fromkeys(name for one in described for name in one))
     return [Setting(name, [one.get(name, "–") for one in described]) for name in names]
 
@@ -138,8 +139,15 @@ def _measure(option: Option, session: TrainingSession) -> Iterator[Line]:
 
 def _model(option: Option, session: TrainingSession) -> Iterator[Line]:
     start: GlobalModel | None = getattr(session, option.name)
-    said = f"{start.session.name}, v{start.version}" if start else option.empty
+    said = f"{start.session.name}, v{start.version}" if start else _begun(session) or option.empty
     yield Line(option.name, option.title, said, start)
+
+
+def _begun(session: TrainingSession) -> str:
+    """The uploaded file that a session began with; empty if it began otherwise."""
+    if session.initial_model:
+        return f"uploaded file {session.initial_model}"
+    return "an uploaded file, deleted since" if sessions.lost_its_upload(session) else ""
 
 
 _LINES: Mapping[type, Callable[[Option, TrainingSession], Iterator[Line]]] = {

@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.templatetags import ui
+from federation.lifecycle import Origin
 from federation.models import Alert, AlertRule, Delivery, GlobalModel
 
 register = template.Library()
@@ -15,13 +16,22 @@ WAITS = (AlertRule.Kind.CLIENT_SILENT, AlertRule.Kind.ROUND_WAITS)
 
 @register.simple_tag
 def made_from(model: GlobalModel) -> SafeString:
-    """Made from v3 of another session, or from a seed."""
+    """Made from v3 of another session, from a seed, or elsewhere."""
     if model.parent is None:
-        return format_html("made from the seed {}", model.session.seed)
+        return _without_parent(model)
     elsewhere = model.parent.session_id != model.session_id
     origin = f" of {model.parent.session.name}" if elsewhere else ""
     address = reverse("model", args=[model.parent.pk])
     return format_html('made from <a href="{}">v{}{}</a>', address, model.parent.version, origin)
+
+
+def _without_parent(model: GlobalModel) -> SafeString:
+    if model.origin == Origin.UPLOAD:
+        upload = model.session.initial_model
+        return format_html("{}", f"uploaded file {upload}" if upload else "an uploaded file, deleted since")
+    if model.origin == Origin.SITE:
+        return SafeString("sent by a client")
+    return format_html("made from the seed {}", model.session.seed)
 
 
 @register.filter

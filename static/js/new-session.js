@@ -1,5 +1,6 @@
 // The form is checked by the server while one types: the same sentences that launching would give.
 import { all, el, first, one } from "./dom.js";
+import { startWeightsFile } from "./weights-file.js";
 
 const WAITS = 250; // ms after the last key
 
@@ -12,6 +13,8 @@ const defaults = JSON.parse(one("#train-defaults").textContent ?? "");
 /** @type {Record<string, { field: string, values: string[] }>} fields that fit some values of another field */
 const shownWith = JSON.parse(one("#shown-with").textContent ?? "");
 let asked = 0;
+
+startWeightsFile(form);
 
 async function check() {
   asked += 1;
@@ -38,7 +41,8 @@ async function errorsOf(form) {
 function show(errors) {
   for (const field of all(".field[data-field]", form)) {
     const name = field.dataset.field ?? "";
-    mark(field, touched.has(name) ? (errors[name] ?? "") : "");
+    const isShown = touched.has(name) && field.ariaBusy !== "true";
+    mark(field, isShown ? (errors[name] ?? "") : "");
   }
   const bad = all(".field.is-bad", form);
   const general = errors.__all__ ?? "";

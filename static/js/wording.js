@@ -16,3 +16,24 @@ export function measured(v) {
   if (v && (size < 0.001 || size >= 1e5)) return v.toExponential(2).replace("+", "");
   return v.toFixed(size < 1000 ? 3 : 0);
 }
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+/** @param {number} bytes */
+export function size(bytes) {
+  let power = 0;
+  let value = bytes;
+  while (value >= 999.5 && power < UNITS.length - 1) {
+    value /= 1000;
+    power += 1;
+  }
+  const digits = !power || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return `${value.toFixed(digits)} ${UNITS[power]}`;
+}
+
+/**
+ * How much of a file is sent.
+ * @param {number} bytes
+ * @param {number} whole
+ */
+export const sent = (bytes, whole) => `${Math.floor((100 * bytes) / whole)} %, ${size(bytes)} of ${size(whole)} sent.`;

@@ -14,7 +14,7 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.models import AlertRule, TrainingSession
+from federation.models import AlertRule, ModelUpload, TrainingSession
 from federation.services import apikeys
 from federation.services.clients import invitations
 from tests.dashboard import addresses
@@ -39,6 +39,7 @@ def ids(running: TrainingSession, enrol: Callable[..., object], mara: User) -> I
     return {
         "session_id": running.pk, "client_id": seat.client_id, "model_id": model.pk,
         "invitation_id": invitation.pk, "rule_id": rule.pk, "key_id": apikeys.create(mara)[0].pk,
+        "upload_id": ModelUpload.objects.create(name="mine", digest="0" * 64).pk,
     }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ PAGES = {
     Act.MANAGE_PEOPLE: "key_revoke",  # of somebody else; one's own are in test_keys
     Act.STEER_SESSIONS: (
         "first_launch session_new session_check session_who session_estimate session_start session_pause "
+        "uploads upload_delete "
         "session_resume session_cancel session_more session_again round_finish round_extend round_skip model_evaluate"
     ),
     Act.MANAGE_CLIENTS: "client_retag client_enable client_disable",

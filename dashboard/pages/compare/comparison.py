@@ -76,7 +76,7 @@ def chosen(ids: Iterable[int]) -> tuple[list[TrainingSession], int]:
     """The sessions that an address names, in its order, each once; and how many of them are not there."""
     wanted = list(dict.fromkeys(ids))[:MOST_WANTED]
     trained = TrainingSession.objects.filter(kind=WorkKind.TRAIN)
-    found = trained.select_related("start_from__session").in_bulk(wanted)
+    found = trained.select_related("start_from__session", "initial_model").in_bulk(wanted)
     there = [found[pk] for pk in wanted if pk in found]
     return there[:MOST], len(wanted) - len(there)
 

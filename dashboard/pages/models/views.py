@@ -80,8 +80,8 @@ def page(request: HttpRequest, model_id: int) -> HttpResponse:
 
 
 def get(model_id: int) -> GlobalModel:
-    known = GlobalModel.objects.select_related("session", "parent__session", "round").prefetch_related("tags")
-    return get_object_or_404(known, pk=model_id)
+    known = GlobalModel.objects.select_related("session__initial_model", "parent__session", "round")
+    return get_object_or_404(known.prefetch_related("tags"), pk=model_id)
 
 
 def _details(request: HttpRequest, model: GlobalModel) -> dict[str, Any]:

@@ -9,11 +9,16 @@ from typing import Any
 from django import forms
 
 from dashboard.pages.new_session.inputs import INPUTS, Input, NamedInput, SomeOfInput
-from dashboard.pages.new_session.starting_models import offered
+from dashboard.pages.new_session.starting_models import FILE, offered
+from federation.errors import Invalid
 from federation.fl.workloads import WORKLOADS
+from federation.models import ModelUpload
 from federation.services import sessions
+from federation.services.models import uploads
 from federation.session_settings import SETTINGS, Group, Spec, holds
 from federation.setting_kinds import Problem, StoredModel
+
+ABOUT_FILES = "safetensors, or what torch.save(model.state_dict(), path) wrote. Its tensors are those of the workload."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,11 @@ class NewSessionForm(forms.Form):
         for name, option in SETTINGS.items():
             if isinstance(option.kind, StoredModel):
                 chosen = str(self[name].value() or "")
-                self.fields[name].widget = forms.Select(choices=[("", "Fresh, from the seed"), *offered(chosen)])
+                always = [("", "Fresh, from the seed"), (FILE, "A file of your own")]
+                self.fields[name].widget = forms.Select(choices=[*always, *offered(chosen)])
+        self.fields["initial_model"] = forms.CharField(
+            label="File of weights", required=False, widget=forms.HiddenInput, help_text=ABOUT_FILES
+        )
         self._dress()
 
     def _dress(self) -> None:
@@ -94,7 +103,7 @@ class NewSessionForm(forms.Form):
     @property
     def shown_with(self) -> dict[str, dict[str, Any]]:
         """Fields that fit only some values of another one."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, dict[str, Any]] = {"initial_model": {"field": "start_from", "values": [FILE]}}
         for name, option in SETTINGS.items():
             if option.shown_with:
                 other, values = option.shown_with
@@ -106,6 +115,10 @@ class NewSessionForm(forms.Form):
     def train_defaults(self) -> dict[str, dict[str, float]]:
         """What each workload trains well with; filled in when it is chosen."""
         return {name: dict(workload.train_defaults) for name, workload in WORKLOADS.items()}
+
+    @property
+    def begins_with_file(self) -> bool:
+        return self["start_from"].value() == FILE
 
     @property
     def bad_fields(self) -> list[forms.BoundField]:
@@ -125,7 +138,22 @@ class NewSessionForm(forms.Form):
             self._refuse(problem)
         if not found:
             self.spec = sessions.check(spec)
+        self._read_upload(None if found else self.spec)
         return self.cleaned_data
+
+    def _read_upload(self, spec: Spec | None) -> None:
+        """The file to begin with. spec: None where something else is wrong, so that it fits nothing yet."""
+        self.upload: ModelUpload | None = None
+        if not self.begins_with_file:
+            self.errors.pop("initial_model", None)
+            return
+        try:
+            self.upload = _uploaded(self.cleaned_data.get("initial_model", ""))
+            if spec is not None:
+                uploads.require_fit(self.upload, spec.workload, spec.workload_options)
+        except Invalid as refusal:
+            if "initial_model" not in self.errors:
+                self.add_error("initial_model", str(refusal))
 
     def _refuse(self, problem: Problem) -> None:
         one = INPUTS[problem.field.partition(".")[0]]
@@ -150,3 +178,10 @@ class NewSessionForm(forms.Form):
         for one in INPUTS.values():
             given |= one.read(self.cleaned_data, self.data)
         return Spec(**given)
+
+
+def _uploaded(digest: str) -> ModelUpload:
+    """Raises Invalid."""
+    if not digest:
+        raise Invalid(("initial_model", "Choose a file, and wait until it is uploaded."))
+    return uploads.stored(digest)

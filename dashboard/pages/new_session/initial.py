@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from dashboard.pages.new_session.inputs import INPUTS
+from dashboard.pages.new_session.starting_models import FILE
 from federation.models import TrainingSession
 from federation.services import sessions
 from federation.session_settings import Spec
 
 
-def another(session: TrainingSession) -> Spec:
-    """The specification of a session, with a name of its own."""
-    return replace(sessions.spec_of(session), name=sessions.next_name(session.name))
+def another(session: TrainingSession) -> dict[str, Any]:
+    """The values of a session, with a name of its own."""
+    begins = session.initial_model
+    values = initial_of(sessions.another(session))
+    return values | {"start_from": FILE, "initial_model": begins.digest} if begins else values
 
 
 def initial_of(spec: Spec) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from django import forms
 
 from dashboard.kit import formats
 from dashboard.kit.fields import Number, Switches, Whole
-from dashboard.pages.new_session.starting_models import NOWHERE, pair
+from dashboard.pages.new_session.starting_models import FILE, NOWHERE, pair
 from federation import setting_kinds, tags
 from federation.fl.options import Option
 from federation.fl.workloads import WORKLOADS
@@ -247,7 +247,7 @@ class ModelInput(Input):
 
     def read(self, typed: Typed, data: Mapping[str, Any]) -> dict[str, Any]:
         text = typed.get(self.name)
-        return {self.name: (pair(text) or NOWHERE) if text else None}
+        return {self.name: (pair(text) or NOWHERE) if text and text != FILE else None}
 
     def initial(self, spec: Spec) -> dict[str, Any]:
         value = getattr(spec, self.name)

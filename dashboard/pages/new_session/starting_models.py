@@ -9,6 +9,7 @@ from federation.models import GlobalModel, TrainingSession
 from federation.services.models import choosing
 
 NOWHERE = (0, 0)  # no session has this number
+FILE = "file"  # instead of a model: a file that somebody uploads
 PAST = 20  # sessions whose models are offered to start from
 
 
@@ -27,7 +28,7 @@ def offered(chosen: str) -> list[tuple[str, str]]:
             if model is not None and model.version:
                 best = model is result.best
                 pairs.setdefault(_key(model), _label(model, result.session, best=best))
-    if chosen and chosen not in pairs:
+    if chosen not in ("", FILE, *pairs):
         start = pair(chosen) or NOWHERE
         found = GlobalModel.objects.select_related("session").filter(session=start[0], version=start[1]).first()
         pairs[chosen] = _label(found, found.session, best=False) if found else f"v{start[1]}, session {start[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -22,9 +23,10 @@ from federation.fl.options import OptionError
 from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import Schedule as Schedules
 from federation.lifecycle import WorkKind
-from federation.models import Client, GlobalModel, TrainingSession
+from federation.models import Client, GlobalModel, ModelUpload, TrainingSession
 from federation.schedules import Crowd, Schedule
 from federation.services import rounds, sessions, waiting
+from federation.services.models import uploads
 from federation.services.rounds import deadlines
 from federation.session_settings import Spec
 
@@ -38,48 +40,48 @@ def page(request: Request) -> HttpResponse:
     if request.method == "GET":
         return _show(
             request,
-            NewSessionForm(initial=initial.initial_of(_asked_for(request))),
+            NewSessionForm(initial=_asked_for(request)),
             frame | {"chosen": _chosen(request)},
         )
     form = NewSessionForm(request.POST, initial=initial.initial_of(presets.default_spec()))
     if not form.is_valid():
         return _show(request, form, frame, status=422)
     if parameters.form(request).has("draft"):
-        draft = sessions.create(form.spec, by=request.user, now=timezone.now())
+        draft = sessions.create(form.spec, by=request.user, now=timezone.now(), initial_model=form.upload)
         to = reverse("session", args=[draft.pk])
         return responses.done(
             request, f"{draft.name} is kept as a draft.", to=to, icon="draft", tone="idle", leave=True
         )
-    session = launched(form.spec, by=request.user)
+    session = launched(form.spec, by=request.user, initial_model=form.upload)
     to = reverse("session", args=[session.pk])
     return responses.done(request, f"{session.name} is launched.", to=to, icon="play", tone="run", leave=True)
 
 
-def launched(spec: Spec, *, by: User) -> TrainingSession:
-    """A new session that runs."""
+def launched(spec: Spec, *, by: User, initial_model: ModelUpload | None = None) -> TrainingSession:
+    """A new session that runs. initial_model: it begins with this file."""
     now = timezone.now()
     with transaction.atomic():
-        session = sessions.create(spec, by=by, now=now)
+        session = sessions.create(spec, by=by, now=now, initial_model=initial_model)
         sessions.start(session, by=by, now=now)
         responses.advance(session)
     return session
 
 
-def _asked_for(request: HttpRequest) -> Spec:
-    """A preset's settings; or with ?from=ID that session's, with ?start=ID:VERSION that model to begin with."""
+def _asked_for(request: HttpRequest) -> dict[str, Any]:
+    """The form's first values: a preset's; ?from=ID: that session's; ?start=ID:VERSION: from that model on."""
     address = parameters.of(request)
     source, start = address.whole("from"), address.text("start")
     if source is not None:
         trained = TrainingSession.objects.filter(kind=WorkKind.TRAIN)
-        session = get_object_or_404(trained.select_related("start_from"), pk=source)
+        session = get_object_or_404(trained.select_related("start_from", "initial_model"), pk=source)
         return initial.another(session)
     if start:
         pair = starting_models.pair(start) or starting_models.NOWHERE
         model = get_object_or_404(
             GlobalModel.objects.select_related("session__start_from"), session=pair[0], version=pair[1]
         )
-        return sessions.further(model)
-    return presets.PRESETS[_chosen(request)].spec()
+        return initial.initial_of(sessions.further(model))
+    return initial.initial_of(presets.PRESETS[_chosen(request)].spec())
 
 
 def _chosen(request: HttpRequest) -> str:
@@ -95,6 +97,8 @@ def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], 
     who = _who(spec)
     context = {
         "form": form,
+        "uploads": uploads.listed(),
+        "begun_with": str(form["initial_model"].value() or ""),
         "suggestion": _suggestion(str(form["workload"].value() or "")),
         "presets": presets.PRESETS.values(),
         "past": TrainingSession.objects.filter(kind=WorkKind.TRAIN).order_by("-pk")[: starting_models.PAST],

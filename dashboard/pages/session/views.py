@@ -73,7 +73,7 @@ def _suggestion(session: TrainingSession) -> str:
 
 
 def get(session_id: int) -> TrainingSession:
-    known = TrainingSession.objects.select_related("created_by", "start_from__session")
+    known = TrainingSession.objects.select_related("created_by", "start_from__session", "initial_model")
     return get_object_or_404(known, pk=session_id)
 
 

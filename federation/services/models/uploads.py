@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db.models import F
@@ -15,8 +15,10 @@ from django.db.models import F
 from federation import storage
 from federation.errors import Conflict, Invalid, NotFound, StorageFull, TooLarge
 from federation.evaluator import Answer, evaluator
+from federation.fl import weights
 from federation.fl.files import uploaded
 from federation.fl.weights import WeightsError
+from federation.fl.workloads.layouts import layout
 from federation.lifecycle import ENDED, FileStatus
 from federation.models import ModelUpload, TrainingSession
 from federation.payloads import printable
@@ -47,11 +49,40 @@ def of(upload_id: int) -> ModelUpload:
 
 
 def stored(digest: str) -> ModelUpload:
-    """The upload that a session can begin with. Raises Invalid where there is none."""
-    found = ModelUpload.objects.filter(digest=digest, file_status=FileStatus.STORED).order_by("pk").first()
+    """The upload that a session can begin with, of equal files the newest. Raises Invalid where there is none."""
+    found = _stored().filter(digest=digest).first()
     if found is None:
         raise Invalid(("initial_model", f"There is no uploaded model with the digest {digest[:12]}…."))
     return found
+
+
+def listed() -> list[ModelUpload]:
+    """Those that a session can begin with, the newest first, and of equal files the newest alone."""
+    found: dict[str, ModelUpload] = {}
+    for upload in _stored().select_related("created_by"):
+        found.setdefault(upload.digest, upload)
+    return list(found.values())
+
+
+def _stored() -> QuerySet[ModelUpload]:
+    return ModelUpload.objects.filter(file_status=FileStatus.STORED).exclude(digest="").order_by("-pk")
+
+
+def require_fit(upload: ModelUpload, workload: str, options: Mapping[str, Any]) -> None:
+    """Raises Invalid, naming the tensor, for a file that is no model of a workload with these options.
+
+    Where only a model can tell what its tensors are, the file is compared when the session starts.
+    """
+    expected = layout(workload, options)
+    if expected is None:
+        return
+    try:
+        with storage.local(upload.digest) as file:
+            why = uploaded.misfit(expected, weights.read_header(file))
+    except (OSError, WeightsError):
+        why = "Its file is damaged or missing."
+    if why:
+        raise Invalid(("initial_model", f"The uploaded model {upload} is not one of {workload}. {why}"))
 
 
 def note(upload: ModelUpload, offset: int) -> None:

@@ -12,6 +12,7 @@ from federation.errors import Invalid
 from federation.fl import workloads
 from federation.models import Event, ModelUpload, TrainingSession
 from federation.services import models
+from federation.services.models import uploads
 from federation.session_settings import SETTINGS, Spec, kind_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def create(spec: Spec, *, by: User | None, now: datetime, initial_model: ModelUp
     spec = check(spec)
     if initial_model is not None and spec.start_from:
         raise Invalid(("initial_model", "Choose either initial_model or start_from."))
+    if initial_model is not None:
+        uploads.require_fit(initial_model, spec.workload, spec.workload_options)
     session = TrainingSession.objects.create(
         **_columns(spec),
         workload_digest=workloads.get(spec.workload).digest(),

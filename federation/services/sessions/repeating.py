@@ -26,10 +26,21 @@ def again(session: TrainingSession, *, by: User | None, now: datetime) -> Traini
     """Run once more with the same settings, from the same start. An evaluation measures the same model again."""
     if session.kind != WorkKind.TRAIN:
         return _evaluate_again(session, by=by, now=now)
+    return _launch(another(session), by=by, now=now, initial_model=session.initial_model)
+
+
+def another(session: TrainingSession) -> Spec:
+    """The specification of a session, with a name of its own. `initial_model` is beside it."""
     spec = replace(spec_of(session), name=next_name(session.name))
-    if session.initial_model is None and session.models.filter(version=0, origin=Origin.UPLOAD).exists():
-        spec = replace(spec, start_from=(session.pk, 0))  # the upload was removed; version 0 is the same file
-    return _launch(spec, by=by, now=now, initial_model=session.initial_model)
+    if lost_its_upload(session):
+        spec = replace(spec, start_from=(session.pk, 0))  # version 0 is the same file
+    return spec
+
+
+def lost_its_upload(session: TrainingSession) -> bool:
+    """Whether it began with an uploaded file whose row was removed since."""
+    began_otherwise = session.initial_model_id is not None or session.start_from_id is not None
+    return not began_otherwise and session.models.filter(version=0, origin=Origin.UPLOAD).exists()
 
 
 def go_on(session: TrainingSession, *, rounds_: int, by: User | None, now: datetime) -> TrainingSession:

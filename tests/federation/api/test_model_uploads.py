@@ -150,6 +150,47 @@ def test_a_wrong_offset_and_a_body_that_is_too_long_are_refused(begin, send):
     problem(send(url, b"x", len(FILE)), 409)
 
 
+@pytest.mark.parametrize(
+    "tensors, why",
+    [
+        ({"other": WEIGHT}, "It lacks the tensor weight."),
+        ({"weight": WEIGHT[:3]}, "Its tensor weight is F32 [3]; the model's is F32 [10]."),
+    ],
+)
+def test_no_session_is_made_with_a_file_of_another_model(operator, begin, send, tensors, why):
+    body = weights.dump(tensors)
+    send(begin(len(body), **{"Upload-Metadata": "filename bWluZQ=="}), body)
+    wish = {"name": "mine", "workload": {"name": "synthetic", "options": {"num_parameters": SIZE}}}
+    answer = operator("POST", "/sessions", wish | {"initial_model": ModelUpload.objects.get().digest})
+    sentence = f"The uploaded model mine is not one of synthetic. {why}"
+    assert (answer.status_code, answer.json()["errors"]) == (422, [{"field": "initial_model", "detail": sentence}])
+    assert not TrainingSession.objects.exists()
+
+
+def test_a_file_that_is_damaged_begins_no_session(operator, begin, send):
+    send(begin(), FILE)
+    digest = ModelUpload.objects.get().digest
+    damage_file(digest, "missing")
+    wish = {"name": "mine", "workload": {"name": "synthetic", "options": {"num_parameters": SIZE}}}
+    answer = operator("POST", "/sessions", wish | {"initial_model": digest})
+    assert answer.status_code == 422 and "damaged or missing" in answer.json()["detail"]
+
+
+def test_of_equal_files_the_newest_is_listed_and_begins_sessions(begin, send):
+    for name in (b"old", b"new"):
+        send(begin(**{"Upload-Metadata": f"filename {base64.b64encode(name).decode()}"}), FILE)
+    assert [upload.name for upload in uploads.listed()] == ["new"]
+    assert uploads.stored(uploads.listed()[0].digest).name == "new"
+
+
+def test_what_is_noted_of_an_upload_that_is_removed_meanwhile_is_lost(begin):
+    begin()
+    upload = ModelUpload.objects.get()
+    ModelUpload.objects.all().delete()
+    uploads.note(upload, 3)
+    assert not ModelUpload.objects.exists()
+
+
 def test_a_file_that_is_too_large_is_refused(asked, settings):
     settings.FL_MAX_MODEL_GB = 1
     answer = asked("POST", "/api/v1/models/uploads", headers=TUS | {"Upload-Length": str(10**9 + 1)})
