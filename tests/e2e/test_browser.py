@@ -49,7 +49,7 @@ def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack,
     for n in (1, 2):
         stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
     stack.online(2)
-    session = stack.session(workload=DIGITS, rounds=4, cohort_size=2, train={"epochs": 6})
+    session = stack.session(workload=DIGITS, rounds=8, cohort_size=2, train={"epochs": 6})
     page.goto(f"http://127.0.0.1:{wire.port}/sessions/{session}/")
     until(lambda: set(drawn(page)) == {"site-1", "site-2"}, why="a curve for each client")
     before = drawn(page)
@@ -90,7 +90,7 @@ def test_where_no_websocket_gets_through_the_page_asks_and_says_so(stack: Stack)
         expect(state).to_have_text("Live", timeout=40_000)
         stack.post(f"/sessions/{session}/cancel")
         expected = reported(stack, session)
-        until(lambda: drawn(page) == expected, seconds=30, why=f"all points of {expected}; drawn: {drawn(page)}")
+        until(lambda: drawn(page) == expected, seconds=60, why=f"all points of {expected}; drawn: {drawn(page)}")
 
 
 def test_every_page_opens_without_a_word_in_the_console(stack: Stack, page: Page, wire: Wire):

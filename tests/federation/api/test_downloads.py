@@ -6,6 +6,7 @@ from django.test import Client as Browser
 
 from federation import storage, tasks
 from federation.api import downloads
+from federation.api.head import Head
 from federation.api.raw import bytes_at_a_time
 from federation.fl import weights
 from federation.fl.files import torch_file
@@ -227,7 +228,7 @@ def test_a_download_costs_two_queries(open_round, django_assert_num_queries):
     digest = open_round("anna").base_model.digest
     headers = {"authorization": f"Bearer {token_of('anna')}"}
     with django_assert_num_queries(2):
-        downloads._found(headers, digest)
+        downloads._found(Head(headers), digest)
 
 
 @pytest.mark.parametrize(("transfers", "each"), [(0, 256 << 10), (1, 256 << 10), (10, 209_715), (40, 64 << 10)])

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from federation.api import auth
+from federation.api.head import Head
 from federation.models import Client
 from tests.federation.cast import seat_of, token_of
 
@@ -46,7 +47,7 @@ def test_a_look_before_a_body_is_read_is_no_sign_of_life(open_round):
     open_round("anna")
     long_ago = timezone.now() - timedelta(days=1)
     Client.objects.filter(name="anna").update(last_seen=long_ago)
-    auth.look_at({"authorization": f"Bearer {token_of('anna')}"})
+    auth.look_at(Head({"authorization": f"Bearer {token_of('anna')}"}), must=False)
     assert Client.objects.get(name="anna").last_seen == long_ago, "or no agent could follow one that is gone"
 
 

@@ -6,6 +6,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federation.api.head import Head
 from federation.api.progress import MAX_BODY_BYTES, _report
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Event, Metric, Participation
@@ -199,7 +200,7 @@ def test_progress_costs_a_handful_of_queries(open_round, django_assert_max_num_q
     body = GOOD | {"metrics": [{"name": "train_loss", "step": step, "value": 1.0} for step in range(100)]}
     headers, seat_id = {"authorization": f"Bearer {token_of('anna')}"}, seat_of("anna").pk
     with django_assert_max_num_queries(8):  # two of them begin and end the transaction
-        assert _report(headers, seat_id, json.dumps(body).encode()) == {"continue": True}
+        assert _report(Head(headers), seat_id, json.dumps(body).encode()) == {"continue": True}
 
 
 # ---- what a client measured, by its own clock

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from federation import storage
+from federation.api.head import Head
 from federation.api.uploads import receiving
 from federation.lifecycle import SeatStatus
 from federation.models import Client
@@ -226,4 +227,4 @@ def test_an_update_costs_a_dozen_queries(open_round, tmp_path, django_assert_max
     file = tmp_path / "update"
     file.write_bytes(update(seat))
     with django_assert_max_num_queries(12):  # two of them begin and end the transaction, two ask what moves now
-        receiving.receive(receiving.receivable_seat(headers, seat.pk), file, None)
+        receiving.receive(receiving.receivable_seat(Head(headers), seat.pk), file, None)

@@ -7,6 +7,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from federation.api import work
+from federation.api.head import Head
 from federation.feed import feed
 from federation.fl import sampling, workloads
 from federation.lifecycle import SeatStatus
@@ -221,9 +222,9 @@ def test_asking_costs_a_handful_of_queries(open_round, django_assert_max_num_que
     open_round("anna")
     headers = {"authorization": f"Bearer {token_of('anna')}"}
     with django_assert_max_num_queries(7):  # two of them begin and end the transaction
-        work._first_look(headers, None)
+        work._first_look(Head(headers), None)
     with django_assert_max_num_queries(2):
-        work._first_look(headers, None)
+        work._first_look(Head(headers), None)
 
 
 def test_the_deadline_is_the_extended_one(open_round, raw):
