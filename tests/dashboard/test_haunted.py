@@ -16,7 +16,7 @@ from django.utils import timezone
 from dashboard.pages.session import curves
 from federation.api.raw import RawRoutes
 from federation.api.urls import TABLES
-from federation.models import AlertRule, Client, TrainingSession
+from federation.models import AlertRule, Client, ModelUpload, TrainingSession
 from federation.services import apikeys, rounds
 from federation.services.clients import invitations
 from tests.dashboard import addresses
@@ -53,6 +53,7 @@ def ids(haunted: TrainingSession, mara: User) -> Ids:
         "invitation_id": invitation.pk,
         "rule_id": AlertRule.objects.latest("pk").pk,
         "key_id": apikeys.create(mara)[0].pk,
+        "upload_id": ModelUpload.objects.create(name="mine", digest="0" * 64).pk,
     }
 
 
