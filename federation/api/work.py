@@ -19,7 +19,7 @@ from federation.api.threads import in_thread
 from federation.errors import Invalid
 from federation.feed import Waiter, feed
 from federation.fl.version import __version__
-from federation.models import Client, Participation
+from federation.models import Client
 from federation.services import clients, seats
 
 MAX_WAIT = 60.0  # seconds
@@ -60,7 +60,7 @@ def _first_look(head: Head, place: Waiter | None) -> tuple[Client, dict[str, Any
 def look(client: Client) -> dict[str, Any] | None:
     """The work that a client should do now."""
     seat = seats.offer(client, now=timezone.now())
-    return describe(seat) if seat else None
+    return kinds.describe(seat) if seat else None
 
 
 async def _hold(client: Client, place: Waiter, wait: float) -> dict[str, Any] | None:
@@ -99,8 +99,3 @@ async def _unless_gone(exchange: Exchange, holding: Any) -> dict[str, Any] | Non
 async def _hung_up(exchange: Exchange) -> None:
     while (await exchange.receive())["type"] != "http.disconnect":
         pass
-
-
-def describe(seat: Participation) -> dict[str, Any]:
-    """A seat's work, as the contract has it."""
-    return kinds.describe(seat)

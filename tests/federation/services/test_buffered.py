@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from federation import storage
+from federation import storage, work
 from federation.errors import Conflict
 from federation.lifecycle import RoundStatus, SeatStatus, SessionStatus
 from federation.models import Client, Event, Participation, Round, Server, TrainingSession
@@ -104,7 +104,6 @@ def test_who_is_free_joins_the_open_round_at_once_for_another_turn(buffered, now
 
 
 def test_the_first_turn_has_the_seed_that_it_had_and_another_turn_another(buffered, now):
-    from federation.api import work
     from federation.fl import sampling
 
     session = buffered("anna", quorum=2)
@@ -163,8 +162,6 @@ def test_at_the_deadline_one_update_is_enough_and_with_none_it_moves(buffered, n
 
 
 def test_a_seat_has_a_time_of_its_own(buffered, now):
-    from federation.api import work
-
     session = buffered("anna", "ben", quorum=5)
     at = now + timedelta(seconds=50)
     Client.objects.update(last_seen=at)
