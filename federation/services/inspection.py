@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Event
 
 from django.db.models import Q, QuerySet
 
@@ -16,6 +17,7 @@ from federation.services import repair, retention
 from federation.services.models import damage
 from federation.services.seats import losses
 
+POLL_SECONDS = 0.5
 EVALUATOR_SECONDS = 300.0  # a model that only torch can make, with the time to start it
 
 
@@ -87,13 +89,22 @@ def _of_models(digest: str) -> QuerySet[GlobalModel]:
 def _make_again() -> None:
     """Every damaged model, the oldest first, for as long as that gets on."""
     damaged = GlobalModel.objects.filter(file_status=FileStatus.DAMAGED)
-    before = damaged.count() + 1
-    made = threading.Event()
-    while (left := damaged.count()) and (left < before or made.wait(EVALUATOR_SECONDS)):
+    made = Event()
+    while before := damaged.count():
         made.clear()
-        before = left
         for session_id in set(damaged.values_list("session_id", flat=True)):
             repair.mend(session_id, made.set)
+        if damaged.count() >= before and not _fewer_than(before, damaged, made):
+            return
+
+
+def _fewer_than(before: int, damaged: QuerySet[GlobalModel], made: Event) -> bool:
+    """Wait for what the evaluator makes, or a worker that is at it too. False if there was nothing for long."""
+    until = time.monotonic() + EVALUATOR_SECONDS
+    while time.monotonic() < until:
+        if made.wait(POLL_SECONDS) or damaged.count() < before:
+            return True
+    return False
 
 
 def _settle(digest: str) -> tuple[str, bool]:

@@ -80,10 +80,12 @@ def _from_updates(model: GlobalModel, made_by: GlobalModel) -> bool:
     seats = list(building.counted(round_))
     lost = [seat for seat in seats if seat.file_status != FileStatus.STORED]
     bases = [round_.base, *(older for seat in seats if (older := building.other_base(round_, seat)))]
-    gone = next((base for base in bases if base.file_status != FileStatus.STORED), None)
+    gone = next((base for base in bases if base.file_status not in (FileStatus.STORED, FileStatus.DAMAGED)), None)
     if lost or gone:
         what = "its round's updates were removed" if lost else f"model {gone} is not there"
         return _lost(model, f"{what[0].upper()}{what[1:]}.")
+    if any(base.file_status == FileStatus.DAMAGED for base in bases):  # this one's turn comes when that is made
+        return False
     with (
         storage.scratch() as out,
         storage.scratch() as out_slots,

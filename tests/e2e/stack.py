@@ -85,7 +85,8 @@ def _manage(env: dict[str, str], *words: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         out, errors = Path(folder, "out"), Path(folder, "errors")
         status = warm.start(["manage.py", *words], log=out, errors=errors, env=env).wait(120)
-        assert status == 0, f"manage.py {' '.join(words)}: {errors.read_text()[-2000:]}"
+        said = out.read_text() + errors.read_text()
+        assert status == 0, f"manage.py {' '.join(words)}: {said[-2000:]}"
         return out.read_text()
 
 

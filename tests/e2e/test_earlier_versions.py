@@ -125,6 +125,7 @@ def pages(stack: Stack, rows: Keys) -> Iterator[tuple[str, list[str]]]:
         "rule_id": sorted(key for (key,) in rows["federation_alertrule"]),
         "invitation_id": sorted(key for (key,) in rows["federation_invitation"]),
         "key_id": sorted(key for (key,) in rows["federation_apikey"]),
+        "upload_id": sorted(key for (key,) in rows.get("federation_modelupload", ())),  # since 0.2
     }
     more = {"compare/": "?s=1&s=2&s=3", "models/compare/": "?m=1&m=2", "find/": "?q=a", "alerts/": "?show=all"}
     (dashboard,) = (included for included in get_resolver().url_patterns if str(included.pattern) == "")

@@ -1,5 +1,7 @@
 """check_storage: every fault is brought about on a real file, and told or repaired."""
 
+import threading
+
 import pytest
 from django.core.management import call_command
 
@@ -149,6 +151,21 @@ def test_a_model_that_waits_for_the_evaluator_is_left(session, check, monkeypatc
     damage_file(session.models.get(version=1).digest)
     status, text = check("--repair")
     assert status == 1 and "a worker goes on trying" in text
+
+
+def test_a_model_that_a_worker_is_making_is_waited_for(session, check, monkeypatch):
+    class Meanwhile(threading.Event):
+        def wait(self, timeout=None):
+            assert mend(session.pk)
+            return super().wait(timeout)
+
+    mend = inspection.repair.mend
+    monkeypatch.setattr(inspection, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(inspection, "Event", Meanwhile)
+    monkeypatch.setattr(inspection.repair, "mend", lambda *_: False)
+    damage_file(session.models.get(version=1).digest)
+    status, text = check("--repair")
+    assert status == 0 and "It was made again." in text
 
 
 def test_what_retention_removed_is_no_fault(session, check, settings):

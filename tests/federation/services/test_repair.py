@@ -208,6 +208,34 @@ def test_models_that_are_made_from_one_another_are_mended_in_order(trained):
     assert all(storage.is_whole(digest) for digest in digests)
 
 
+def test_a_model_waits_for_its_base_that_somebody_else_is_making(trained, monkeypatch):
+    """The evaluator, for one: it takes its time over an initial model."""
+    session = trained()
+    digests = list(session.models.values_list("digest", flat=True))
+    for digest in digests:
+        damage_file(digest)
+    damage.note(digests)
+    from_seed = repair._from_seed
+    monkeypatch.setattr(repair, "_from_seed", lambda *_: False)
+    assert not repair.mend(session.pk)
+    assert set(session.models.values_list("file_status", flat=True)) == {FileStatus.DAMAGED}
+    monkeypatch.setattr(repair, "_from_seed", from_seed)
+    assert repair.mend(session.pk)
+    assert all(storage.is_whole(digest) for digest in digests)
+
+
+def test_a_model_whose_base_is_lost_is_lost_with_it(trained):
+    session = trained()
+    base, model = session.models.order_by("version")[1:]
+    GlobalModel.objects.filter(pk=base.pk).update(file_status=FileStatus.LOST)
+    damage_file(model.digest)
+    damage.note([model.digest])
+    assert not repair.mend(session.pk)
+    model.refresh_from_db()
+    session.refresh_from_db()
+    assert model.file_status == FileStatus.LOST and session.reason.endswith("Model v1 is not there.")
+
+
 def test_the_base_that_is_damaged_while_the_round_goes_on_is_mended_before_it_is_aggregated(closed, now):
     round_ = closed(rounds=1)
     damage_file(round_.base_model.digest)
