@@ -1,0 +1,119 @@
+"""One client at its server: it joins or comes back, asks for work, gives work up, and leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from clientagent import display, instance
+from clientagent.api import Api
+from clientagent.display import Display
+from clientagent.errors import Refused
+from clientagent.link import Link
+from clientagent.settings import Settings
+from clientagent.state import Identity, State
+from federation import killpoints
+from federation.fl.version import __version__
+from federation.killpoints import Point
+
+WAIT_SECONDS = 30  # a long poll
+
+
+class Membership:
+    """What an agent and a script have in common, whatever they do with the work. For one thread.
+
+    describe: what this machine and its data are now, told at each start.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        identity: Identity,
+        terminal: Display,
+        describe: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._state = state
+        self._identity = identity
+        self._display = terminal
+        self._describe = describe
+        self._version_told = __version__
+        self.api = Api(
+            identity.server,
+            identity.token,
+            Link(terminal.say),
+            instance=instance.begin(state.folder),
+            take_over=settings.take_over,
+        )
+
+    @property
+    def name(self) -> str:
+        return self._identity.name
+
+    @property
+    def server(self) -> str:
+        return self._identity.server
+
+    def begin(self) -> None:
+        """Join, or come back. Raises Ends."""
+        if self._identity.client_id:
+            self.tell()
+        else:
+            self._enroll()
+
+    def _enroll(self) -> None:
+        mine = self._identity
+        try:
+            answer = self.api.enroll(mine.join_code, mine.name, self._describe())
+        except Refused:
+            self._state.save(replace(mine, join_code=""))
+            raise
+        killpoints.reached(Point.ENROLLED)
+        self._identity = replace(mine, name=str(answer["name"]), client_id=str(answer["client_id"]), join_code="")
+        self._state.save(self._identity)
+        self._display.say(f"Enrolled as {self._identity.name}. State is kept in {self._state.folder}.")
+        self._check_version()
+
+    def tell(self) -> None:
+        """Report what this machine and its data are now. Operators and the site's owner learn what changed."""
+        for change in self.api.tell(self._describe()):
+            self._display.say(f"{_of_change(change)} The server's operators see this, too.")
+
+    def ask(self) -> Mapping[str, Any] | None:
+        """The work to do now, as the server describes it; None if none came up for a while. Raises Ends."""
+        before = self.api.server_version
+        body = self.api.work(WAIT_SECONDS)
+        self._check_version()
+        if before and self.api.server_version not in ("", before):
+            self.tell()  # another release may keep more of it
+        return body
+
+    def give_up(self, seat: str, reason: str) -> None:
+        self._display.say(f"The agent gives up this seat: {reason}")
+        self.api.fail(seat, display.printable(reason))  # the server refuses some signs, and would offer it again
+
+    def leave(self) -> None:
+        """The token and unfinished work stay, so that the same client comes back."""
+        if self._identity.client_id:
+            told = self.api.leave()
+            self._display.say("Left." if told else "Left. The server did not answer and will notice by itself.")
+
+    def _check_version(self) -> None:
+        there = self.api.server_version
+        if not there or there == self._version_told:
+            return
+        self._version_told = there
+        if there.split(".")[0] != __version__.split(".")[0]:
+            raise Refused(f"The server is version {there}, this agent {__version__}. Update the older of the two.")
+        self._display.say(f"The server is version {there}, this agent {__version__}. They work together.")
+
+
+def _of_change(change: Mapping[str, Any]) -> str:
+    """What the server found changed, as a sentence of its own."""
+    if change.get("what") == "num_examples":
+        before, after = change.get("before"), change.get("after")
+        return f"This site's data changed since the last start: {after} examples instead of {before}."
+    if change.get("what") == "workload":
+        return f"The source of the workload {change.get('name')!r} changed since the last start."
+    return "This site's data changed since the last start. The number of examples is the same."
