@@ -18,6 +18,7 @@ from federation.fl.version import __version__
 from federation.killpoints import Point
 from federation.models import Client, Participation
 from federation.services import clients, info, seats
+from federation.services.clients.catalogues import MEMBER
 from federation.services.seats import results
 
 router = Router(tags=["agents"], auth=ClientAuth())
@@ -78,7 +79,8 @@ def tell(request: AgentRequest, body: schemas.Telling) -> dict[str, Any]:
 
 
 def _refuse_large(given: dict[str, Any]) -> None:
-    if len(json.dumps(given)) > info.MAX_BYTES:
+    """The catalogue has a limit of its own."""
+    if len(json.dumps({name: told for name, told in given.items() if name != MEMBER})) > info.MAX_BYTES:
         raise Invalid(("info", f"info is larger than {info.MAX_BYTES} bytes."))
 
 

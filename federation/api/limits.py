@@ -41,7 +41,7 @@ ROUTES = [
     ({"POST"}, rf"{SEAT}/update", Limit(KIB)),
     ({"POST"}, rf"{SEAT}/result", Limit(MIB, values=20_000, depth=8)),
     ({"POST"}, rf"{SEAT}/fail", Limit(64 * KIB, values=100, depth=4)),
-    ({"POST"}, r"/api/v1/clients/me/info", Limit(64 * KIB, values=2_000, depth=16)),
+    ({"POST"}, r"/api/v1/clients/me/info", Limit(320 * KIB, values=20_000, depth=16)),
     ({"POST"}, r"/api/v1/clients/me/log", Limit(5 * MIB // 2, values=1_000, depth=8)),
     ({"POST"}, r"/api/v1/models/uploads", Limit(KIB)),
     ({"PATCH"}, r"/api/v1/models/uploads/[0-9]{1,18}", Limit(0, streams=True)),

@@ -109,6 +109,7 @@ class Info(BaseModel):
     kinds: Annotated[list[str], BeforeValidator(_words)] = []
     understands: Annotated[list[str], BeforeValidator(_words)] = []
     workloads: Annotated[dict[str, str], BeforeValidator(_digests)] | None = None
+    catalogue: Annotated[dict[str, str], BeforeValidator(_digests)] | None = None  # of it the digests are kept here
 
 
 def of(given: object) -> Info:

@@ -43,10 +43,12 @@ def _digest(session: TrainingSession, client: Client) -> str:
 
 
 def told_digest(info: Mapping[str, Any], workload: str) -> str:
-    """What a stored info says of a workload's source; empty if nothing. Reads that member alone: every work asks."""
-    told = info.get("workloads")
-    digest = told.get(workload) if isinstance(told, dict) else None
-    return digest if isinstance(digest, str) else ""
+    """What a stored info says of a workload's source; empty if nothing. Reads no other member: every work asks."""
+    for member in ("workloads", "catalogue"):
+        told = info.get(member)
+        if isinstance(told, dict) and isinstance(digest := told.get(workload), str):
+            return digest
+    return ""
 
 
 def _config(seat: Participation) -> dict[str, Any]:

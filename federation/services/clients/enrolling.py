@@ -15,7 +15,8 @@ from federation.errors import Conflict, Forbidden, Invalid
 from federation.fl import names
 from federation.models import Client, Invitation, ServerEvent
 from federation.services import info as infos
-from federation.services.clients.telling import keep_workloads, tell, understood
+from federation.services.clients import catalogues
+from federation.services.clients.telling import tell, understood
 
 TOKEN = re.compile(r"[0-9a-f]{64}")
 
@@ -74,7 +75,7 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
     alike = _alike(name)
     _refuse_known(token)
     _use(invitation, now)
-    told = understood(name, info)
+    told, catalogue = understood(name, info)
     client = Client.objects.create(
         name=name,
         name_key=lookalikes.key(name),
@@ -89,7 +90,7 @@ def _create(invitation: Invitation, name: str, info: Mapping[str, Any], token: s
         last_seen=now,
         announced_online=True,
     )
-    keep_workloads(client, told)
+    catalogues.keep(client, told, catalogue)
     looks: dict[str, Any] = {"looks_like": alike} if alike else {}
     events.record_server(ServerEvent.Kind.CLIENT_ENROLLED, client=events.reference(client), **looks)
     return client

@@ -10,8 +10,10 @@ from typing import Any, TypedDict
 from django.db import transaction
 
 from federation.fl import workloads
-from federation.models import Client, ServedWorkload, ServerEvent
+from federation.fl.workloads.declaration import Declaration
+from federation.models import Client, ServerEvent
 from federation.services import info as infos
+from federation.services.clients import catalogues
 from federation.services.clients.noting import note
 from federation.services.info import Info
 
@@ -35,8 +37,11 @@ class Change(TypedDict, total=False):
 
 @transaction.atomic
 def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Change]:
-    """Keep what an agent says of its machine and data. Logs and returns what of its data or workloads changed."""
-    told = understood(client.name, info)
+    """Keep what an agent says of its machine and data. Logs and returns what of its data or workloads changed.
+
+    Raises Invalid for a catalogue that cannot be used; all that was told before stays.
+    """
+    told, catalogue = understood(client.name, info)
     changes = _changes(infos.of(client.info), told)
     client.info, client.num_examples = infos.kept(told), told.num_examples
     client.kinds, client.understands = told.kinds, told.understands
@@ -46,35 +51,21 @@ def tell(client: Client, info: Mapping[str, Any], *, now: datetime) -> list[Chan
         fields += ["changes", "changed_at"]
         note(client, ServerEvent.Kind.CLIENT_CHANGED, now=now, changes=changes)
     client.save(update_fields=fields)
-    keep_workloads(client, told)
+    catalogues.keep(client, told, catalogue)
     return changes
 
 
-def keep_workloads(client: Client, told: Info) -> None:
-    """Write what a client said of each workload as a row, so that whoever opens a round reads no info.
+def understood(name: str, info: Mapping[str, Any]) -> tuple[Info, tuple[Declaration, ...]]:
+    """The valid members of an agent's info, and its catalogue, of which the info keeps the digests.
 
-    Rows with a declaration are of its catalogue, which it tells apart.
+    The log names the other members; they are no reason to refuse an agent. A catalogue is one: raises Invalid.
     """
-    digests, examples = told.workloads or {}, told.examples or {}
-    rows = [
-        ServedWorkload(client=client, name=name, digest=digests.get(name, ""), num_examples=examples.get(name))
-        for name in sorted({*digests, *examples})
-    ]
-    client.workloads.filter(declaration__isnull=True).exclude(name__in=[row.name for row in rows]).delete()
-    ServedWorkload.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["client", "name"],
-        update_fields=["digest", "num_examples"],
-    )
-
-
-def understood(name: str, info: Mapping[str, Any]) -> Info:
-    """The valid members of an agent's info. The log names the others; they are no reason to refuse an agent."""
-    told, wrong = infos.checked(info)
+    catalogue = catalogues.read(info.get(catalogues.MEMBER))
+    digests = {entry.name: entry.digest for entry in catalogue}
+    told, wrong = infos.checked({**info, catalogues.MEMBER: digests or None})
     if wrong:
         log.warning("%s: left out of its info, because their values are invalid: %s", name, ", ".join(wrong))
-    return told
+    return told, catalogue
 
 
 def _changes(before: Info, after: Info) -> list[Change]:
@@ -85,10 +76,15 @@ def _changes(before: Info, after: Info) -> list[Change]:
         found.append(Change(what="num_examples", before=had, after=has))
     elif any(_differ(getattr(before, name), getattr(after, name)) for name in DATA):
         found.append(Change(what="data"))
-    old, new = before.workloads or {}, after.workloads or {}
+    old, new = _sources(before), _sources(after)
     names = sorted(name for name in old.keys() & new.keys() if new[name] not in workloads.alike(name, old[name]))
     found += [Change(what="workload", name=name) for name in names[:MOST_CHANGES]]
     return found
+
+
+def _sources(told: Info) -> dict[str, str]:
+    """The digest of each workload that it has."""
+    return {**(told.catalogue or {}), **(told.workloads or {})}
 
 
 def _differ(before: object, after: object) -> bool:
