@@ -16,6 +16,7 @@ from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.display import Display
 from clientagent.errors import Dropped, Ends, Failed, HeldElsewhere, TokenRefused
+from clientagent.hands import OwnHands
 from clientagent.identity import identify, open_state
 from clientagent.kinds.kind import Desk, Kind
 from clientagent.logtail import LogTail
@@ -88,7 +89,7 @@ class Agent:
         cache = settings.model_cache
         models = ModelCache(cache or state.models, shared=cache is not None)
         where = Device(settings.device, settings.threads)
-        desk = Desk(self._api, models, state, data, where, terminal, leaving)
+        desk = Desk(self._api, models, state, OwnHands(data, where), terminal, leaving)
         self._kinds = {name: kind(desk) for name, kind in kinds.by_name().items()}
         self._ended = ""  # the participation that ended last
 

@@ -18,6 +18,7 @@ EVERY_SECONDS = 1.0  # between two calls, and before the first: short work sends
 HEARTBEAT_SECONDS = 10.0  # without news, so that the server knows that we live and can stop us
 MOST_POINTS = 1000  # a call
 MOST_WAITING = 200_000  # points, while the server is away; the oldest go first
+WAITING = "waiting"  # no phase of the contract
 
 Advance = Callable[[float], None]
 """advance(fraction): how far a transfer is. Raises Dropped when it should end."""
@@ -60,9 +61,17 @@ class Progress:
         if self.dropped.is_set():
             raise Dropped(self._reason)
 
-    def points(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Note the values of curves at a step."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def waits(self) -> None:
+        """Note that the present phase does not go on. The server is not told."""
+        self._watch.at(WAITING, 0.0)
+
+    def resumes(self) -> None:
+        """Note that it goes on."""
+        self._watch.at(self._where[0], 0.0)
+
+    def points(self, step: int, metrics: Mapping[str, float], time: datetime | None = None) -> None:
+        """Note the values of curves at a step. time: when it was done; None: now."""
+        now = (time or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         for name, value in metrics.items():
             finite = float(value) if math.isfinite(value) else None
             self._points.append({"name": name, "step": step, "value": finite, "time": now})

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from clientagent import work as works
 from clientagent.errors import Failed
+from clientagent.hands import Bench
 from clientagent.kinds.kind import Desk, Reporter
 from clientagent.link import duration
 from clientagent.progress import Progress
@@ -21,7 +23,7 @@ from clientagent.state import NUMBERS, Finished
 from clientagent.work import BaseModel, Work
 from federation import killpoints
 from federation.fl import weights
-from federation.fl.workloads import Evaluates, LocalEvaluation, Workload
+from federation.fl.workloads import Evaluates, LocalEvaluation, Report, Workload
 from federation.killpoints import Point
 
 MOST_SHOWN = 4  # measures in a line at the terminal
@@ -58,26 +60,22 @@ class Evaluation:
 
     def do(self, body: Mapping[str, Any]) -> None:
         work = parse(body)
-        workload = _evaluating(work)
+        _evaluating(work)
         desk, began = self._desk, monotonic()
         title = f"Evaluating version {work.base.version} of {work.session}"
         with desk.working(work, title) as progress:
             note = f"{title}: measured before; sending the result that was kept."
-            result = desk.finished(work.key, progress, note) or self._measure(work, workload, progress)
+            result = desk.finished(work.key, progress, note) or self._measure(work, progress)
             sent = result.path.read_bytes()
             progress.flush()
             desk.api.result(work.participation, sent)
         desk.display.say(f"{title}: result accepted ({_summary(sent)}; after {duration(monotonic() - began)}).")
 
-    def _measure(self, work: EvaluationWork, workload: Evaluates, progress: Progress) -> Finished:
+    def _measure(self, work: EvaluationWork, progress: Progress) -> Finished:
         desk = self._desk
         model = desk.download(work.base, progress)
         desk.advance(progress, "evaluating")(0.0)  # the data and torch come first, which can take a while
-        config = works.train_config(work, desk.device.of(works.workload_of(work)))
-        data = desk.data.of(works.workload_of(work), work.options)
-        report = Reporter(desk, progress, Point.EVALUATING)
-        found = workload.local_evaluation(weights.mapped(model), data, work.options, config, report)
-        result = _as_json(found, with_counts=desk.data.shares_counts)
+        result = desk.hands.do(measure, Reporter(desk, progress, Point.EVALUATING), work, model)
         desk.state.unfinished().write_bytes(result)
         kept = desk.keep(work.key, sha256(result).hexdigest(), progress, NUMBERS)
         killpoints.reached(Point.RESULT_KEPT)
@@ -85,6 +83,15 @@ class Evaluation:
 
 
 KIND = Evaluation
+
+
+def measure(bench: Bench, report: Report, work: EvaluationWork, model: Path) -> bytes:
+    """The result as it is sent. Raises Stopped if `report` says so, Failed, or the workload's own errors."""
+    workload = works.workload_of(work)
+    config = works.train_config(work, bench.device.of(workload))
+    data = bench.data.of(workload, work.options)
+    found = _evaluating(work).local_evaluation(weights.mapped(model), data, work.options, config, report)
+    return _as_json(found, with_counts=bench.data.shares_counts)
 
 
 def _evaluating(work: EvaluationWork) -> Evaluates:

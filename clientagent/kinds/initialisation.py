@@ -10,14 +10,15 @@ from time import monotonic
 from typing import Any
 
 from clientagent import work as works
-from clientagent.kinds.kind import Desk
+from clientagent.hands import Bench
+from clientagent.kinds.kind import Desk, Reporter
 from clientagent.link import duration
 from clientagent.progress import Progress
 from clientagent.state import Finished
 from clientagent.work import Destination, Work
 from federation import killpoints
 from federation.fl import weights
-from federation.fl.workloads import Workload
+from federation.fl.workloads import Report, Workload
 from federation.killpoints import Point
 
 
@@ -52,26 +53,30 @@ class Initialisation:
 
     def do(self, body: Mapping[str, Any]) -> None:
         work = parse(body)
-        workload = works.workload_of(work)
+        works.workload_of(work)
         desk, title, began = self._desk, f"Initialising {work.session}", monotonic()
         with desk.working(work, title) as progress:
             before = desk.finished(work.key, progress, f"{title}: made before; sending the model that was kept.")
-            model = before or self._make(work, workload, progress)
+            model = before or self._make(work, progress)
             desk.upload(model, work.to, progress)
         desk.display.say(f"{title}: model accepted (after {duration(monotonic() - began)}).")
 
-    def _make(self, work: InitialisationWork, workload: Workload, progress: Progress) -> Finished:
+    def _make(self, work: InitialisationWork, progress: Progress) -> Finished:
         desk = self._desk
-        seed = works.train_config(work, "cpu").seed
         desk.display.at("making the model", 0.0, None)
         progress.at("training", 0.0)  # the contract's nearest word
-        digest = write(workload, work.options, seed, desk.state.unfinished())
+        digest = desk.hands.do(make, Reporter(desk, progress, Point.TRAINING), work, desk.state.unfinished())
         model = desk.keep(work.key, digest, progress)
         killpoints.reached(Point.INITIAL_KEPT)
         return model
 
 
 KIND = Initialisation
+
+
+def make(bench: Bench, report: Report, work: InitialisationWork, out: Path) -> str:
+    """Write the model to `out`. Returns its digest; raises Failed or the workload's own errors."""
+    return write(works.workload_of(work), work.options, works.train_config(work, "cpu").seed, out)
 
 
 def write(workload: Workload, options: Mapping[str, Any], seed: int, out: Path) -> str:

@@ -6,20 +6,21 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from clientagent import upload
 from clientagent.api import Api
-from clientagent.data import SiteData
-from clientagent.device import Device
 from clientagent.display import Display
+from clientagent.hands import Hands
 from clientagent.models import ModelCache
 from clientagent.progress import Advance, Progress
 from clientagent.state import TENSORS, Finished, State
 from clientagent.work import BaseModel, Destination, Work
 from federation import killpoints
 from federation.fl.workloads import Workload
+from federation.fl.workloads.workload import Phase
 from federation.killpoints import Point
 
 
@@ -30,8 +31,7 @@ class Desk:
     api: Api
     models: ModelCache
     state: State
-    data: SiteData
-    device: Device
+    hands: Hands
     display: Display
     leaving: threading.Event
 
@@ -87,16 +87,28 @@ class Reporter:
         self._desk, self._progress, self._point = desk, progress, point
         self._loss: float | None = None
 
-    def __call__(self, phase: str, step: int, total: int, metrics: Mapping[str, float]) -> bool:
+    def __call__(self, phase: Phase, step: int, total: int, metrics: Mapping[str, float]) -> bool:
+        self.note(phase, step, total, metrics, datetime.now(UTC))
+        return True
+
+    def note(self, phase: Phase, step: int, total: int, metrics: Mapping[str, float], time: datetime) -> None:
+        """Report a step that was done at `time`. Raises Dropped if the server no longer needs the work."""
         if self._desk.leaving.is_set():
             raise KeyboardInterrupt  # the signal's own was swallowed by a library
         killpoints.reached(self._point)
         self._loss = metrics.get("train_loss", self._loss)
-        self._progress.points(step, metrics)
+        self._progress.points(step, metrics, time)
         fraction = step / max(total, 1)
         self._desk.display.at(phase, fraction, self._loss)
         self._progress.at(phase, fraction)
-        return True
+
+    def waits(self) -> None:
+        """The work waits for a worker, which is no part of its phase."""
+        self._progress.waits()
+
+    def begins(self) -> None:
+        """A worker has begun with it."""
+        self._progress.resumes()
 
 
 class Kind(Protocol):

@@ -11,9 +11,9 @@ from time import monotonic
 from typing import Any
 
 from clientagent import work as works
-from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.errors import Failed
+from clientagent.hands import Bench, Holdings
 from clientagent.kinds.kind import Desk, Reporter
 from clientagent.link import duration
 from clientagent.progress import Progress
@@ -67,7 +67,6 @@ class Training:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._trainer = Trainer(desk.data, desk.device)
 
     @staticmethod
     def fits(workload: Workload) -> bool:
@@ -90,7 +89,7 @@ class Training:
         base = desk.download(work.base, progress)
         desk.advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
         report = Reporter(desk, progress, Point.TRAINING)
-        digest = self._trainer.update(work, base, desk.state.unfinished(), report, desk.state.residuals)
+        digest = desk.hands.do(make, report, work, base, desk.state.unfinished(), desk.state.residuals)
         killpoints.reached(Point.TRAINED)
         update = desk.keep(work.key, digest, progress)
         killpoints.reached(Point.UPDATE_KEPT)
@@ -100,10 +99,15 @@ class Training:
 KIND = Training
 
 
+def make(bench: Bench, report: Report, work: TrainingWork, base: Path, out: Path, residuals: Residuals) -> str:
+    """Write the update to `out`. Returns its digest; raises as `Trainer.update` does."""
+    return Trainer(bench.data, bench.device).update(work, base, out, report, residuals)
+
+
 class Trainer:
     """Makes updates on this site's data and device."""
 
-    def __init__(self, data: SiteData, device: Device) -> None:
+    def __init__(self, data: Holdings, device: Device) -> None:
         self._data, self._device = data, device
 
     def update(

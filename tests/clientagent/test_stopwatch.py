@@ -1,6 +1,7 @@
 """The agent measures its phases by a clock that nobody sets."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -95,3 +96,19 @@ def test_calls_during_the_work_carry_no_timings(api: Api, server: FakeServer, sa
         progress.flush()
     assert "timings" not in seat.calls[0] and "sent_at" in seat.calls[0]
     assert "timings" in seat.calls[-1], json.dumps(seat.calls)
+
+
+def test_waiting_for_a_worker_is_no_part_of_a_phase(api: Api, server: FakeServer, said):
+    progress = Progress(api, "1", said.append)
+    clock = Clock()
+    progress._watch = Stopwatch(clock)
+
+    def after(seconds: float, step: Callable[[], None]) -> None:
+        clock.now += seconds
+        step()
+
+    progress.at("training", 0.0)
+    after(1.0, progress.waits)
+    after(20.0, progress.resumes)
+    after(2.0, lambda: progress.at("training", 1.0))
+    assert progress._watch.seconds == {"training": 3.0}
