@@ -1,9 +1,8 @@
 """The workloads that can be trained, by name. Importing this package imports neither torch nor scikit-learn."""
 
-from collections.abc import Mapping
-
 from federation.fl.options import OptionError
 from federation.fl.workloads.digits import Digits
+from federation.fl.workloads.known import Known
 from federation.fl.workloads.synthetic import Synthetic
 from federation.fl.workloads.threes_and_sevens import ThreesAndSevens
 from federation.fl.workloads.workload import (
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 _ALL: tuple[Workload, ...] = (Digits(), ThreesAndSevens(), Synthetic())
-WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _ALL}
+WORKLOADS = Known({workload.name: workload for workload in _ALL})
 
 
 def get(name: str) -> Workload:

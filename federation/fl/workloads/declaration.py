@@ -108,19 +108,24 @@ def of(workload: Workload, *, num_examples: int | None = None, kinds: Iterable[s
         title=workload.title,
         summary=workload.summary,
         options=_each("options", workload.options, Option),
-        measures=_each("measures", measures_of(workload), Measure),
-        train_defaults=workload.train_defaults,
+        measures=_each("measures", getattr(workload, "measures", ()), Measure) or measures_of(workload),
+        train_defaults=_mapping(workload.train_defaults),
         num_examples=num_examples,
         kinds=tuple(kinds),
     )
     return _from_json(told.to_json(), "A workload", OUR_NAME)
 
 
-def _each(member: str, given: Iterable[T], kind: type[T]) -> tuple[T, ...]:
-    found = tuple(given)
-    if any(not isinstance(one, kind) for one in found):
-        raise DeclarationError("A workload", member, f"must be objects of the type {kind.__name__}.")
-    return found
+def _each(member: str, given: object, kind: type[T]) -> tuple[T, ...]:
+    if not isinstance(given, list | tuple) or any(not isinstance(one, kind) for one in given):
+        raise DeclarationError("A workload", member, f"must be a tuple of objects of the type {kind.__name__}.")
+    return tuple(given)
+
+
+def _mapping(given: object) -> Mapping[str, float]:
+    if not isinstance(given, Mapping):
+        raise DeclarationError("A workload", "train_defaults", f"must be a dict, not {_shown(given)}.")
+    return given
 
 
 def from_json(given: object, entry: str = "An entry of the catalogue") -> Declaration:

@@ -130,7 +130,7 @@ def test_options_of_another_type_are_named():
         def digest(self) -> str:
             return "a" * 64
 
-    with pytest.raises(DeclarationError, match=r"options must be objects of the type Option\."):
+    with pytest.raises(DeclarationError, match=r"options must be a tuple of objects of the type Option\."):
         declaration.of(Foreign())  # type: ignore[arg-type]
 
 
