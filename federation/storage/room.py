@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,13 +14,12 @@ from django.conf import settings
 from federation.errors import StorageFull
 
 SPARE_BYTES = 64 << 20  # below this much free space nothing new is taken in
-
-
+LOOK_SECONDS = 0.01
 FULL = "The server's disk is full. Nothing is lost; try again when there is room."
 
 
 def free_bytes() -> int:
-    found = os.statvfs(settings.FL_DATA_DIR)  # not shutil.disk_usage: each piece of an upload asks
+    found = os.statvfs(settings.FL_DATA_DIR)
     return found.f_bavail * found.f_frsize
 
 
@@ -31,9 +32,28 @@ def has_room_again() -> bool:
     return free_bytes() >= SPARE_BYTES * 5 // 4
 
 
+class Look:
+    """What was free at the last look, which is not asked for again for a moment: each piece of an upload asks.
+
+    In that time a disk takes less than the reserve.
+    """
+
+    def __init__(self) -> None:
+        self._at, self._free = -math.inf, 0
+
+    def free_bytes(self) -> int:
+        now = time.monotonic()
+        if now - self._at > LOOK_SECONDS:
+            self._at, self._free = now, free_bytes()
+        return self._free
+
+
+_look = Look()
+
+
 def require_room(num_bytes: int = 0) -> None:
     """Raises StorageFull if this many more bytes would use up the disk's reserve."""
-    if free_bytes() - num_bytes < SPARE_BYTES:
+    if _look.free_bytes() - num_bytes < SPARE_BYTES:
         raise StorageFull(FULL)
 
 

@@ -14,7 +14,6 @@ from federation.api.uploads.receiving import declared_bytes, going_on, receivabl
 from federation.errors import ChecksumMismatch, Invalid, TooLarge
 from federation.models import Participation
 
-LOOK_BYTES = 256 << 10  # of a body that comes, after which the disk's room is looked at again
 SHORT_BYTES = 1 << 20  # an update up to this size is checked in a moment
 
 
@@ -55,7 +54,7 @@ def _save_at_once(body: bytes, file: Path) -> None:
 
 async def _save(exchange: Exchange, file: Path) -> int:
     """Write the body to a file. Returns its size."""
-    size, more, room = 0, True, 0
+    size, more = 0, True
     storage.require_room(declared_bytes(exchange))
     with storage.refusing_when_full(), file.open("wb") as out:
         while more:
@@ -63,9 +62,7 @@ async def _save(exchange: Exchange, file: Path) -> int:
             size += len(data)
             if size > settings.FL_MAX_PUT_BYTES:
                 raise _too_large_to_put(size)
-            if size > room:
-                storage.require_room(len(data))
-                room = size + LOOK_BYTES
+            storage.require_room(len(data))
             out.write(data)
     return size
 
