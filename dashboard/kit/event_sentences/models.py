@@ -14,7 +14,7 @@ S = ServerEvent.Kind
 
 def _published(p: Payload) -> SafeString:
     value, unit = formats.size(p.get("num_bytes") or 0)
-    made = f"published by round {p['round']}" if p.get("round") else "is the initial model"
+    made = f"published by round {p['round']}" if p.get("round") else "is the session's first"
     return format_html("{} {}, {} {}.", parts.bold(f"Model v{p.get('version', '?')}"), made, value, unit)
 
 

@@ -153,9 +153,8 @@ def fail(round_: Round, *, reason: Reason, now: datetime, lease_token: str | Non
     elif again:
         TrainingSession.objects.filter(pk=session.pk).update(idle_since=next_try_at(round_, now))
     else:
-        times = "once" if round_.attempt == 1 else f"{round_.attempt} times"
-        which = f"{round_.label.capitalize()} failed {times}. The last time: {reason.sentence}"
-        completing.fail_session(session, which, now)
+        tried = "" if round_.attempt == 1 else f" {round_.attempt} times. The last time"
+        completing.fail_session(session, f"{round_.label.capitalize()} failed{tried}: {reason.sentence}", now)
     return True
 
 

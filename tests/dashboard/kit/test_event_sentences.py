@@ -96,7 +96,7 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
     (
         "model.published",
         {"version": 0, "round": None, "num_bytes": 28_400_000},
-        "Model v0 is the initial model, 28.4 MB.",
+        "Model v0 is the session's first, 28.4 MB.",
     ),
     ("model.published", {"version": 3, "round": 3, "num_bytes": 999}, "Model v3 published by round 3, 999 B."),
     (

@@ -85,7 +85,7 @@ def test_it_fails_where_nobody_reports(evaluate, now):
         seats.fail(take(name, now), reason="no data")
     session = settle(session, now=now)
     assert session.status == SessionStatus.FAILED
-    assert session.reason.startswith("Evaluation 1 failed once.")
+    assert session.reason.startswith("Evaluation 1 failed: ")
     assert kinds(session)[-2:] == ["evaluation.failed", "session.failed"]
     assert session.last_round().outcome == Outcome.NOTHING
 

@@ -57,7 +57,7 @@ def test_stop_fails_the_session_at_once(open_round, now):
     session = open_round("anna", on_round_failure="stop", max_retries=2).session
     give_up(session, now)
     assert session.status == SessionStatus.FAILED
-    assert session.reason.startswith("Round 1 failed once.")
+    assert session.reason.startswith("Round 1 failed: ")
 
 
 def test_another_policy_is_refused_with_those_that_are_known(draft):
