@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
-from federation import database, storage
+from federation import database, foreign, storage
 from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
 from federation.services import alerts, clients, conversions, models, repair, retention, rounds, server, signins
@@ -67,6 +67,7 @@ def advance_all() -> None:
     for session_id in due.values_list("pk", flat=True):
         _apart(partial(advance.delay, session_id))
     models.request_missing(then=advance.delay)
+    _apart(foreign.look)
     _apart(uploads.convert_waiting)
 
 

@@ -116,6 +116,17 @@ def folder(name: str, default: Path) -> Path:
     return path
 
 
+def existing_folder(name: str) -> Path | None:
+    """A folder that is there, or None if the variable is not set."""
+    value = text(name)
+    if not value:
+        return None
+    path = Path(value).expanduser().absolute()
+    if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
+        raise ImproperlyConfigured(f"{name}={value!r}: use an existing folder that the server's user can read.")
+    return path
+
+
 def group(name: str) -> int | None:
     """The id of a group that may own this process's files, or None if the variable is not set."""
     value = text(name)

@@ -8,9 +8,11 @@ else is ever written to standard output. Requests:
     {"id", "do": "initial", "workload", "options", "seed", "out"}   -> {"id", "ok": true, "digest", "buffers"}
     {"id", "do": "evaluate", "workload", "options", "weights", "digest"}  -> {"id", "ok": true, "metrics"}
     {"id", "do": "convert", "weights", "out", "most_bytes"}         -> {"id", "ok": true, "digest", "buffers"}
+    {"id", "do": "declare", "place"}      -> {"id", "ok": true, "declaration", "revision", "accepts"}
 
 and for whatever fails {"id", "ok": false, "error": a sentence}, with "damaged": true where the weights are
-missing or do not fit their digest.
+missing or do not fit their digest. "initial" and "evaluate" have a "place" where the workload is a foreign one, see
+`workloads.foreign`; its code is imported here and in no server process.
 """
 
 import contextlib
@@ -28,20 +30,22 @@ from federation.fl import weights, workloads
 from federation.fl.files import uploaded
 from federation.fl.options import OptionError
 from federation.fl.weights import WeightsError
+from federation.fl.workloads import Workload, declaration, foreign
+from federation.fl.workloads.foreign import Place, Unusable
 
 NICENESS = 5  # rounds go before evaluations
 
 
 def initial(request: Mapping[str, Any]) -> dict[str, Any]:
     """Write version 0 of a model; it depends on the workload, its options and the seed alone."""
-    workload = workloads.get(request["workload"])
+    workload = _workload(request)
     digest = workload.write_initial(Path(request["out"]), request["options"], request["seed"])
     return {"digest": digest, "buffers": list(workload.buffers(request["options"]))}
 
 
 def evaluate(request: Mapping[str, Any]) -> dict[str, Any]:
     """Measure a model on the workload's held-out test set. A number that is not finite becomes None."""
-    workload = workloads.get(request["workload"])
+    workload = _workload(request)
     _check_digest(Path(request["weights"]), request["digest"])
     found = workload.evaluate(weights.load(Path(request["weights"])), request["options"])
     return {"metrics": {name: value if math.isfinite(value) else None for name, value in found.items()}}
@@ -51,6 +55,41 @@ def convert(request: Mapping[str, Any]) -> dict[str, Any]:
     """Write a state_dict of PyTorch as a model's file."""
     digest, buffers = uploaded.convert(Path(request["weights"]), Path(request["out"]), most_bytes=request["most_bytes"])
     return {"digest": digest, "buffers": buffers}
+
+
+def declare(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Import a foreign workload, and tell what it declares."""
+    workload = _foreign(Place(**request["place"]))
+    told = declaration.of(workload).to_json()
+    return {"declaration": told, "revision": workload.revision, "accepts": list(workload.accepts)}
+
+
+def _workload(request: Mapping[str, Any]) -> Workload:
+    if "place" not in request:
+        return workloads.get(request["workload"])
+    place = Place(**request["place"])
+    workload = _foreign(place)
+    if workload.name != request["workload"]:
+        raise OptionError("name", f"{place} now has the workload {workload.name!r}, not {request['workload']!r}.")
+    return workload
+
+
+_imported: dict[Place, Workload] = {}
+
+
+def _foreign(place: Place) -> Workload:
+    """The workload of a place, imported once as long as its source stays the same.
+
+    A package that was replaced ends this process: what it imported cannot be imported again. The next process has
+    the new one.
+    """
+    known = _imported.get(place)
+    if known is not None and foreign.source_now(place) == known.digest():
+        return known
+    if known is not None and place.package:
+        raise SystemExit(f"{place} was replaced.")
+    _imported[place] = foreign.load(place).workload
+    return _imported[place]
 
 
 class Damaged(Exception):
@@ -71,6 +110,7 @@ JOBS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "initial": initial,
     "evaluate": evaluate,
     "convert": convert,
+    "declare": declare,
 }
 
 
@@ -83,11 +123,18 @@ def answer(line: str) -> dict[str, Any]:
         return {"id": request["id"], "ok": True} | JOBS[request["do"]](request)
     except Damaged as error:
         sentence, more = str(error), {"damaged": True}
-    except (OptionError, WeightsError) as error:
+    except (OptionError, WeightsError, Unusable) as error:
         sentence = str(error)
     except Exception as error:  # whatever a workload raises is its request's answer, and the next one is served
-        sentence = f"{type(error).__name__}: {error}"
+        sentence = _sentence(request, error)
     return {"id": request.get("id") if isinstance(request, dict) else None, "ok": False, "error": sentence} | more
+
+
+def _sentence(request: Any, error: Exception) -> str:
+    """With the line, where the code of a foreign workload raised it."""
+    if isinstance(request, dict) and isinstance(request.get("place"), dict):
+        return f"{foreign.sentence_of(error, Place(**request['place']))}."
+    return f"{type(error).__name__}: {error}"
 
 
 def main() -> None:

@@ -132,3 +132,12 @@ def test_the_server_does_not_start_with_nonsense(tmp_path, name, value):
 def test_it_starts_with_sense(tmp_path):
     assert start(tmp_path, FL_ONLINE_SECONDS="5", FL_DEBUG="0", FL_ALLOWED_HOSTS="fl.example") == ""
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_to_read_from_must_exist(monkeypatch, tmp_path):
+    assert environment.existing_folder("FL_TEST") is None
+    monkeypatch.setenv("FL_TEST", str(tmp_path))
+    assert environment.existing_folder("FL_TEST") == tmp_path
+    monkeypatch.setenv("FL_TEST", str(tmp_path / "gone"))
+    with pytest.raises(ImproperlyConfigured, match="use an existing folder that the server's user can read"):
+        environment.existing_folder("FL_TEST")

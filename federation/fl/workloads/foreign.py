@@ -64,13 +64,19 @@ class Loaded:
 
 
 def places(folder: Path | None = None) -> list[Place]:
-    """Where workloads are, the installed packages first. No code runs. Files whose names begin with _ or . are none.
+    """Where workloads are, the installed packages first. No code runs. Raises OSError if the folder cannot be read."""
+    return [*installed(), *files_in(folder)]
 
-    Raises OSError if the folder cannot be read.
-    """
-    installed = {_place_of(point): None for point in sorted(entry_points(group=GROUP), key=lambda point: point.value)}
+
+def installed() -> list[Place]:
+    """Each once, in the order of what the entry points name."""
+    return list(dict.fromkeys(sorted(map(_place_of, entry_points(group=GROUP)), key=lambda place: place.where)))
+
+
+def files_in(folder: Path | None) -> list[Place]:
+    """The workload files of a folder, by name. Files whose names begin with _ or . are none. Raises OSError."""
     files = sorted(path for path in folder.iterdir() if _is_workload(path)) if folder else []
-    return [*installed, *(Place(str(path.absolute())) for path in files)]
+    return [Place(str(path.absolute())) for path in files]
 
 
 def _place_of(point: EntryPoint) -> Place:
@@ -131,6 +137,15 @@ def _require_declared(place: Place, offered: Workload) -> None:
         raise Unusable(place, f"{place}: {error.member} {error.why}") from error
 
 
+def sources(place: Place) -> list[Path]:
+    """The files that its digest is of. Raises Unusable."""
+    if not place.package:
+        return [Path(place.where)]
+    root = _root(place)
+    found = root.rglob("*.py") if root.is_dir() else [root]
+    return sorted(found, key=lambda path: path.relative_to(root.parent).as_posix())
+
+
 def source_now(place: Place) -> str:
     """The digest of a place's source as it is now. No code of the workload runs. Raises Unusable."""
     try:
@@ -174,9 +189,8 @@ def _from_package(place: Place) -> tuple[Any, str]:
 def _digest_of_package(place: Place) -> str:
     """SHA-256 over the Python files of the package, each with its path within it, in the order of the paths."""
     root = _root(place)
-    files = sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()) if root.is_dir() else [root]
     sha = hashlib.sha256()
-    for path in files:
+    for path in sources(place):
         sha.update(f"{path.relative_to(root.parent).as_posix()}\0".encode())
         sha.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return sha.hexdigest()

@@ -24,8 +24,10 @@ class Known(MutableMapping[str, Workload]):
     def unplug(self, source: Source) -> None:
         self._sources.remove(source)
 
-    def is_built_in(self, name: str) -> bool:
-        return name in self._built_in
+    @property
+    def built_in(self) -> Mapping[str, Workload]:
+        """Those of no source, which none of its names can take."""
+        return self._built_in
 
     def __getitem__(self, name: str) -> Workload:
         if name in self._built_in:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
-from federation import storage
+from federation import foreign, storage
 from federation.fl import aggregation, strategies
 from federation.fl.aggregation import Aggregated, UpdateFile
 from federation.lifecycle import COUNTED
@@ -79,4 +79,5 @@ def initial_request(session: TrainingSession, out: Path) -> dict[str, Any]:
         "options": session.workload_options,
         "seed": session.seed,
         "out": str(out),
+        **foreign.member_of_request(session.workload),
     }

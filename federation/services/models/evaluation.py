@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from federation import events, storage
+from federation import events, foreign, storage
 from federation.compiled import Select
 from federation.evaluator import Answer, evaluator
 from federation.fl import early_stop
@@ -53,6 +53,7 @@ def request_missing(session_id: int | None = None, *, then: Callable[[int], None
             "options": model.session.workload_options,
             "weights": str(storage.path(model.digest)),
             "digest": model.digest,
+            **foreign.member_of_request(model.session.workload),
         }
         done = partial(_evaluated, model.pk, model.digest, then=then)
         _attempt_evaluation(model, partial(evaluator.submit, f"model {model.pk}", request, done))
