@@ -8,20 +8,23 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from clientagent import device, display, kinds
 from clientagent import work as works
+from clientagent.api import Api
 from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.display import Display
 from clientagent.errors import Dropped, Ends, Failed, HeldElsewhere, TokenRefused
-from clientagent.hands import OwnHands
+from clientagent.hands import Hands, OwnHands
 from clientagent.identity import identify, open_state
 from clientagent.kinds.kind import Desk, Kind
+from clientagent.link import Link
 from clientagent.logtail import LogTail
-from clientagent.membership import Membership
-from clientagent.models import ModelCache
+from clientagent.membership import Membership, connect
+from clientagent.models import ModelCache, Models
 from clientagent.settings import Settings
 from clientagent.state import Identity, State
 from federation.fl.options import OptionError
@@ -37,7 +40,7 @@ AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
 def run(settings: Settings) -> int:
     """Be the agent until Ctrl-C or SIGTERM, or until it ends by itself (raises Ends). Returns the exit status."""
     leaving = threading.Event()
-    _on_signals(leaving)
+    on_signals(leaving)
     data = SiteData(settings)
     device.require(settings.device)
     state = open_state(settings)
@@ -45,15 +48,16 @@ def run(settings: Settings) -> int:
     if settings.send_log:
         terminal = LogTail(terminal)
     try:
-        agent = Agent(settings, state, identify(settings, state), data, terminal, leaving)
-        agent.run()
+        identity = identify(settings, state)
+        means = means_of_its_own(settings, state, identity, data, terminal)
+        Agent(settings, state, identity, data, terminal, leaving, means).run()
     finally:
         terminal.close()
         state.close()
     return 0
 
 
-def _on_signals(leaving: threading.Event) -> None:
+def on_signals(leaving: threading.Event) -> None:
     """The first Ctrl-C or SIGTERM leaves politely; a second one ends at once."""
 
     def on_signal(number: int, frame: object) -> None:
@@ -67,29 +71,54 @@ def _on_signals(leaving: threading.Event) -> None:
     signal.signal(signal.SIGTERM, on_signal)
 
 
+class Counts(Protocol):
+    """What an agent tells of its data."""
+
+    def census(self, name: str) -> dict[str, Any]:
+        """How many examples there are, and of what. name: the client's, salts the fingerprint."""
+
+    def take_change(self) -> bool:
+        """Whether data were read again because they had changed, since the last call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an agent makes its calls with, where it finds models, and who computes."""
+
+    api: Api
+    models: Models
+    hands: Hands
+
+
+def means_of_its_own(settings: Settings, state: State, identity: Identity, data: SiteData, terminal: Display) -> Means:
+    """Connections, models and a process that this agent shares with no other one."""
+    api = connect(Api, settings, state, identity, Link(terminal.say))
+    cache = settings.model_cache
+    models = ModelCache(cache or state.models, shared=cache is not None)
+    return Means(api, models, OwnHands(data, Device(settings.device, settings.threads)))
+
+
 class Agent:
-    """One client's life at its server, from joining to leaving."""
+    """One client's life at its server, from joining to leaving. For one thread."""
 
     def __init__(
         self,
         settings: Settings,
         state: State,
         identity: Identity,
-        data: SiteData,
+        data: Counts,
         terminal: Display,
         leaving: threading.Event,
+        means: Means,
     ) -> None:
         self._settings = settings
         self._state = state
         self._data = data
         self._display = terminal
         self._leaving = leaving
-        self._membership = Membership(settings, state, identity, terminal, self._describe)
-        self._api = self._membership.api
-        cache = settings.model_cache
-        models = ModelCache(cache or state.models, shared=cache is not None)
-        where = Device(settings.device, settings.threads)
-        desk = Desk(self._api, models, state, OwnHands(data, where), terminal, leaving)
+        self._api = means.api
+        self._membership = Membership(settings, state, identity, terminal, self._describe, means.api)
+        desk = Desk(means.api, means.models, state, means.hands, terminal, leaving)
         self._kinds = {name: kind(desk) for name, kind in kinds.by_name().items()}
         self._ended = ""  # the participation that ended last
 
@@ -98,22 +127,32 @@ class Agent:
         mine = self._membership
         self._display.say(f"fl-agent {__version__}: {mine.name} at {mine.server}")
         try:
-            mine.begin()
+            self._begin()
             if isinstance(self._display, LogTail):
                 self._display.start(self._api.another(threading.Event()))
             self._work()
         except KeyboardInterrupt:
             self._display.say("Leaving. Press Ctrl-C again to end at once.")
-            mine.leave()
+            self._leave()
         except (TokenRefused, HeldElsewhere):  # a goodbye would not be ours to say
             raise
         except Ends:
-            mine.leave()
+            self._leave()
             raise
         else:
-            mine.leave()
+            self._leave()
         finally:
             self._api.close()
+
+    def _begin(self) -> None:
+        self._membership.begin()
+
+    def _leave(self) -> None:
+        self._membership.leave()
+
+    def _ask(self) -> Mapping[str, Any] | None:
+        """The work to do now, if any came up for a while."""
+        return self._membership.ask()
 
     def _describe(self) -> dict[str, Any]:
         sources = {name: workload.digest() for name, workload in WORKLOADS.items()}
@@ -131,7 +170,7 @@ class Agent:
     def _work(self) -> None:
         while not self._leaving.is_set():
             self._display.waiting()
-            body = self._membership.ask()
+            body = self._ask()
             if body is not None:
                 self._take(body)
                 self._tell_change()

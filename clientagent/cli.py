@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from clientagent.errors import Ends, Misconfigured
 from clientagent.settings import DEVICES, Settings, client_name, line
 from federation.fl.version import __version__
 
-MAX_THREADS = 256
+MAX_THREADS = MAX_WORKERS = 256
+MAX_CLIENTS = 10_000
 NOTHING_SHARED = "no-share-histogram"  # the default since version 0.2.0
 MAX_SEED = 2**31 - 1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -114,6 +115,12 @@ FLAGS = (
          "can then read the token and the updates (environment: 1)", const="1"),
     Flag("send-log", "FL_CLIENT_SEND_LOG", switch, "send this agent's log to the server, where operators can read it "
          "(environment: 1)", const="1"),
+    Flag("clients", "FL_CLIENT_CLIENTS", whole(1, MAX_CLIENTS), "be so many clients, each with a number after NAME, a "
+         "state folder in DIR and its part of the data (--partition, default iid)", "N"),
+    Flag("workers", "FL_CLIENT_WORKERS", whole(1, MAX_WORKERS), "with --clients: processes that compute (default one "
+         "per core)", "N"),
+    Flag("connections", "FL_CLIENT_CONNECTIONS", whole(1, MAX_CLIENTS), "with --clients: at most N connections wait "
+         "for work at a time (default 500)", "N"),
     Flag("once", "FL_CLIENT_ONCE", switch, "take part in one round, then leave (environment: 1)", const="1"),
     Flag("take-over", "FL_CLIENT_TAKE_OVER", switch, "replace another agent that acts for this client; that one ends "
          "(environment: 1)", const="1"),
@@ -162,9 +169,23 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     settings = Settings(**values)
     if given[NOTHING_SHARED.replace("-", "_")]:
         settings = _nothing_shared(settings)
-    if (settings.partition is None) != (settings.shard is None):
+    _check_many(settings, values)
+    if settings.clients is None and (settings.partition is None) != (settings.shard is None):
         raise Misconfigured("--partition and --shard go together: --partition dirichlet:0.5 --shard 2/4.")
     return settings
+
+
+def _check_many(settings: Settings, given: Collection[str]) -> None:
+    """Raises Misconfigured for flags that do not go with --clients, or not without."""
+    if settings.clients is None:
+        if alone := [name for name in ("workers", "connections") if name in given]:
+            raise Misconfigured(f"--{alone[0]} goes with --clients.")
+    elif settings.shard is not None:
+        raise Misconfigured("--clients gives each client its own shard of the data. Leave --shard out.")
+    elif settings.send_log:
+        raise Misconfigured("--send-log is for a single client. With --clients the log is in the state folder.")
+    elif not hasattr(os, "fork"):
+        raise Misconfigured("--clients needs Linux or macOS: this system cannot fork processes.")
 
 
 def _nothing_shared(settings: Settings) -> Settings:
@@ -188,14 +209,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read(sys.argv[1:] if arguments is None else arguments, os.environ)
         fix_threads(settings.threads)
-        from clientagent.agent import run
-
-        return run(settings)
+        return _run(settings)
     except Ends as error:
         print(f"run.py: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:  # before there was anything to leave
         return 0
+
+
+def _run(settings: Settings) -> int:
+    if settings.clients is None:
+        from clientagent.agent import run
+    else:
+        from clientagent.crowd.running import run
+    return run(settings)
 
 
 def fix_threads(count: int) -> None:

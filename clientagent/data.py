@@ -17,6 +17,7 @@ from clientagent.errors import Misconfigured
 from clientagent.settings import Settings
 from federation.fl import partition, workloads
 from federation.fl.options import OptionError
+from federation.fl.weights import Array
 from federation.fl.workloads import Data, Workload
 
 MOST_READ = 2  # data sets in memory: the one that is trained on, and the one that is counted
@@ -43,14 +44,7 @@ class SiteData:
 
     def census(self, name: str) -> dict[str, Any]:
         """How many examples this site has, and of what, for the operator. name: the client's, salts the fingerprint."""
-        data = self.of(self._counted, {})
-        if not len(data) and not data.label_names:
-            return {}  # a workload without data of its own
-        counts: dict[str, Any] = {"num_examples": len(data), "examples": {self._counted.name: len(data)}}
-        if self._settings.share_histogram:
-            counts["label_histogram"] = data.histogram()
-            counts["data_fingerprint"] = data.fingerprint(name)
-        return counts
+        return counted(self.of(self._counted, {}), self._counted, name, in_full=self.shares_counts)
 
     @property
     def shares_counts(self) -> bool:
@@ -84,13 +78,36 @@ class SiteData:
         seed = self._settings.partition_seed
         if self._partition and self._shard:
             number, count = self._shard
-            labels = data.labels if len(data.labels) else np.zeros(len(data), np.int64)
-            indices = partition.shard_indices(labels, self._partition, shard=number, num_shards=count, seed=seed)
+            indices = partition.shard_indices(
+                labels_of(data), self._partition, shard=number, num_shards=count, seed=seed
+            )
             data = data.subset(indices)
-        most = self._settings.samples
-        if most is not None and most < len(data):
-            data = data.subset(np.sort(np.random.default_rng(seed).permutation(len(data))[:most]))
-        return data
+        drawn = sample(len(data), self._settings.samples, seed)
+        return data if drawn is None else data.subset(drawn)
+
+
+def labels_of(data: Data) -> Array:
+    """(n,) int64, what a data set is split by: one label for all where there are none."""
+    return data.labels if len(data.labels) else np.zeros(len(data), np.int64)
+
+
+def sample(num_examples: int, most: int | None, seed: int) -> Array | None:
+    """Which examples to use if at most `most` may be, ascending (int64). None: all of them."""
+    if most is None or most >= num_examples:
+        return None
+    drawn: Array = np.sort(np.random.default_rng(seed).permutation(num_examples)[:most])
+    return drawn
+
+
+def counted(data: Data, workload: Workload, name: str, *, in_full: bool) -> dict[str, Any]:
+    """How many examples there are, for the operator. in_full: of what, too, and a fingerprint that `name` salts."""
+    if not len(data) and not data.label_names:
+        return {}  # a workload without data of its own
+    counts: dict[str, Any] = {"num_examples": len(data), "examples": {workload.name: len(data)}}
+    if in_full:
+        counts["label_histogram"] = data.histogram()
+        counts["data_fingerprint"] = data.fingerprint(name)
+    return counts
 
 
 class Stamp:

@@ -12,9 +12,11 @@ from clientagent.proxies import is_loopback
 from clientagent.settings import Settings, client_name
 from clientagent.state import Identity, State, default_folder
 
+WHICH_SERVER = "Which server? Give --server (or FL_SERVER_URL), for example http://127.0.0.1:8000."
+
 
 def open_state(settings: Settings) -> State:
-    return State(settings.state or default_folder(settings.name or _machine()))
+    return State(settings.state or default_folder(settings.name or machine_name()))
 
 
 def identify(settings: Settings, state: State) -> Identity:
@@ -50,9 +52,9 @@ def _new(settings: Settings, known: Identity | None, state: State) -> Identity:
     """Not enrolled yet. A token that was saved may have reached the server already, so it is tried again."""
     server = settings.server or (known.server if known else "")
     join_code = settings.join_code or (known.join_code if known else "")
-    name = settings.name or (known.name if known else _machine())
+    name = settings.name or (known.name if known else machine_name())
     if not server:
-        raise Misconfigured("Which server? Give --server (or FL_SERVER_URL), for example http://127.0.0.1:8000.")
+        raise Misconfigured(WHICH_SERVER)
     if not join_code:
         raise Misconfigured(
             f"The state folder {state.folder} has no client yet. Give --join (or FL_JOIN_CODE) with the code of an "
@@ -63,7 +65,7 @@ def _new(settings: Settings, known: Identity | None, state: State) -> Identity:
     return Identity(server, name, token, join_code)
 
 
-def _machine() -> str:
+def machine_name() -> str:
     try:
         return client_name(platform.node())
     except ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from clientagent import display, instance
 from clientagent.api import Api
@@ -19,11 +19,14 @@ from federation.killpoints import Point
 
 WAIT_SECONDS = 30  # a long poll
 
+A = TypeVar("A", bound=Api)
+
 
 class Membership:
     """What an agent and a script have in common, whatever they do with the work. For one thread.
 
-    describe: what this machine and its data are now, told at each start.
+    describe: what this machine and its data are now, told at each start. api: its calls; None: over connections of
+    its own.
     """
 
     def __init__(
@@ -33,19 +36,14 @@ class Membership:
         identity: Identity,
         terminal: Display,
         describe: Callable[[], dict[str, Any]],
+        api: Api | None = None,
     ) -> None:
         self._state = state
         self._identity = identity
         self._display = terminal
         self._describe = describe
         self._version_told = __version__
-        self.api = Api(
-            identity.server,
-            identity.token,
-            Link(terminal.say),
-            instance=instance.begin(state.folder),
-            take_over=settings.take_over,
-        )
+        self.api = api or connect(Api, settings, state, identity, Link(terminal.say))
 
     @property
     def name(self) -> str:
@@ -80,10 +78,10 @@ class Membership:
         for change in self.api.tell(self._describe()):
             self._display.say(f"{_of_change(change)} The server's operators see this, too.")
 
-    def ask(self) -> Mapping[str, Any] | None:
+    def ask(self, wait: float = WAIT_SECONDS) -> Mapping[str, Any] | None:
         """The work to do now, as the server describes it; None if none came up for a while. Raises Ends."""
         before = self.api.server_version
-        body = self.api.work(WAIT_SECONDS)
+        body = self.api.work(wait)
         self._check_version()
         if before and self.api.server_version not in ("", before):
             self.tell()  # another release may keep more of it
@@ -107,6 +105,12 @@ class Membership:
         if there.split(".")[0] != __version__.split(".")[0]:
             raise Refused(f"The server is version {there}, this agent {__version__}. Update the older of the two.")
         self._display.say(f"The server is version {there}, this agent {__version__}. They work together.")
+
+
+def connect(kind: Callable[..., A], settings: Settings, state: State, identity: Identity, link: Link) -> A:
+    """The calls of a client that begins now. Call it once per start."""
+    start = instance.begin(state.folder)
+    return kind(identity.server, identity.token, link, instance=start, take_over=settings.take_over)
 
 
 def _of_change(change: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import os
 from hashlib import file_digest
 from pathlib import Path
 from time import time
+from typing import Protocol
 
 from clientagent.api import Api
 from clientagent.download import Partial, download
@@ -19,6 +20,11 @@ SMALL_BYTES = 8 << 20  # a model so small is written into a file that was emptie
 KEEP = 2  # models
 LOOK_SECONDS = 0.1  # while another agent downloads the same model
 ATTEMPTS = 3  # at a file that arrives whole and has another digest
+
+
+class Models(Protocol):
+    def fetch(self, api: Api, base: BaseModel, advance: Advance) -> Path:
+        """The model's file, downloaded unless it is there. Raises Dropped, Failed."""
 
 
 class ModelCache:
@@ -100,8 +106,12 @@ class ModelCache:
         parts = [*self._folder.glob("*.part"), *self._folder.glob("*.mark")]
         for paths, idle_seconds in ((models[KEEP:], self._model_seconds), (parts, self._part_seconds)):
             for path in paths:
-                if path != used and time() - _last_used(path) >= idle_seconds:
+                if path != used and not self._is_held(path) and time() - _last_used(path) >= idle_seconds:
                     path.unlink(missing_ok=True)
+
+    def _is_held(self, path: Path) -> bool:
+        """Whether somebody in this process is known to need the file."""
+        return False
 
 
 def _fraction(part: Path, num_bytes: int) -> float:

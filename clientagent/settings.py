@@ -29,6 +29,9 @@ class Settings:
     once: bool = False
     take_over: bool = False  # from another agent with the same token
     insecure: bool = False  # plain http:// to a server beyond this machine
+    clients: int | None = None  # how many there are in this process; None: one, without a number in its name
+    workers: int | None = None  # processes that compute for them; None: one per core
+    connections: int = 500  # in which they wait for work
     send_log: bool = False  # its own lines, to be read on the server's page
 
 

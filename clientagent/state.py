@@ -15,6 +15,7 @@ from clientagent.errors import Misconfigured
 from clientagent.lock import try_lock
 from clientagent.residuals import Residuals
 
+IDENTITY = "identity.json"
 TENSORS, NUMBERS = ".safetensors", ".json"  # what a result may be
 
 
@@ -47,7 +48,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         """Make the folder, take its lock, clear away what a killed agent left. Raises Misconfigured."""
         self.folder = folder
-        self._identity = folder / "identity.json"
+        self._identity = folder / IDENTITY
         self.residuals = Residuals(folder / "residuals")
         try:
             for each in (folder, self.updates, self.models, folder / "residuals"):
@@ -75,14 +76,7 @@ class State:
 
     def identity(self) -> Identity | None:
         """Who this agent is; None before its first start."""
-        try:
-            return Identity(**json.loads(self._identity.read_bytes()))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError) as error:
-            raise Misconfigured(
-                f"{self._identity} cannot be read. Put back a copy, or join again with another --state folder."
-            ) from error
+        return identity_in(self.folder)
 
     def save(self, identity: Identity) -> None:
         """Keep it, whole or not at all. Raises Misconfigured if nothing can be written."""
@@ -132,6 +126,19 @@ class State:
         for path in self.updates.glob("*.*.*"):
             if path != besides:
                 os.replace(path, self.unfinished())
+
+
+def identity_in(folder: Path) -> Identity | None:
+    """Who the agent of a state folder is; None if it has not started yet. Raises Misconfigured."""
+    path = folder / IDENTITY
+    try:
+        return Identity(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise Misconfigured(
+            f"{path} cannot be read. Put back a copy, or join again with another --state folder."
+        ) from error
 
 
 def replace_file(path: Path, value: object) -> None:

@@ -14,7 +14,7 @@ from clientagent import upload
 from clientagent.api import Api
 from clientagent.display import Display
 from clientagent.hands import Hands
-from clientagent.models import ModelCache
+from clientagent.models import Models
 from clientagent.progress import Advance, Progress
 from clientagent.state import TENSORS, Finished, State
 from clientagent.work import BaseModel, Destination, Work
@@ -29,7 +29,7 @@ class Desk:
     """What a piece of work is done with. leaving: set when the person at the terminal wants the agent to leave."""
 
     api: Api
-    models: ModelCache
+    models: Models
     state: State
     hands: Hands
     display: Display

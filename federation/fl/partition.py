@@ -65,8 +65,16 @@ def shard_indices(labels: Array, partition: Partition, *, shard: int, num_shards
     """
     if not 1 <= shard <= num_shards:
         raise PartitionError(f"There is no shard {shard} of {num_shards}.")
+    return all_shards(labels, partition, num_shards=num_shards, seed=seed)[shard - 1]
+
+
+def all_shards(labels: Array, partition: Partition, *, num_shards: int, seed: int) -> list[Array]:
+    """What `shard_indices` gives for each shard, in order: one split for whoever needs them all.
+
+    Raises PartitionError if there are fewer examples than shards.
+    """
     if len(labels) == 0:
-        return np.empty(0, np.int64)
+        return [np.empty(0, np.int64)] * num_shards
     if len(labels) < num_shards:
         raise PartitionError(f"{len(labels)} examples are too few for {num_shards} shards.")
     rng = generator("partition", seed, num_shards)
@@ -75,7 +83,7 @@ def shard_indices(labels: Array, partition: Partition, *, shard: int, num_shards
     else:
         shards = _dirichlet(labels, partition.alpha, num_shards, rng)
         _fill_up(shards, min(HANDFUL, len(labels) // num_shards))
-    return np.sort(shards[shard - 1]).astype(np.int64)
+    return [np.sort(shard).astype(np.int64) for shard in shards]
 
 
 def _dirichlet(labels: Array, alpha: float, num_shards: int, rng: np.random.RandomState) -> list[Array]:

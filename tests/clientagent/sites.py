@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clientagent.agent import Agent
+from clientagent.agent import Agent, means_of_its_own
 from clientagent.data import SiteData
 from clientagent.display import Lines
 from clientagent.identity import identify, open_state
@@ -71,6 +71,8 @@ class Site:
         state = open_state(settings)
         try:
             identity = identify(settings, state)
-            Agent(settings, state, identity, data, Lines(self.out), leaving).run()
+            terminal = Lines(self.out)
+            means = means_of_its_own(settings, state, identity, data, terminal)
+            Agent(settings, state, identity, data, terminal, leaving, means).run()
         finally:
             state.close()

@@ -30,6 +30,9 @@ WRONG = [
     ("device", "FL_CLIENT_DEVICE", "gpu", "use one of auto, cpu, cuda, mps"),
     ("threads", "FL_CLIENT_THREADS", "0", "use a whole number from 1 to 256"),
     ("threads", "FL_CLIENT_THREADS", "many", "use a whole number from 1 to 256"),
+    ("clients", "FL_CLIENT_CLIENTS", "0", "use a whole number from 1 to 10000"),
+    ("workers", "FL_CLIENT_WORKERS", "0", "use a whole number from 1 to 256"),
+    ("connections", "FL_CLIENT_CONNECTIONS", "-1", "use a whole number from 1 to 10000"),
 ]
 WRONG_TOGETHER = [
     (("--partition", "iid"), "--partition and --shard go together"),
@@ -37,6 +40,13 @@ WRONG_TOGETHER = [
     (("--partition", "fair", "--shard", "2/4"), 'use "iid", or "dirichlet:0.5"'),
     (("--partition", "iid", "--shard", "5/4"), 'write "2/4" for the second of four'),
     (("--workload", "cats"), "There is no workload 'cats': choose one of"),
+    (("--clients", "8", "--partition", "iid", "--shard", "2/4"), "gives each client its own shard of the data"),
+    (("--clients", "8", "--send-log"), "--send-log is for a single client"),
+    (("--clients", "8", "--partition", "fair"), 'use "iid", or "dirichlet:0.5"'),
+    (("--clients", "8", "--workload", "cats"), "There is no workload 'cats': choose one of"),
+    (("--clients", "8"), "Which server? Give --server"),
+    (("--workers", "2"), "--workers goes with --clients"),
+    (("--connections", "2"), "--connections goes with --clients"),
 ]
 
 

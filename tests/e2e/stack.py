@@ -221,6 +221,15 @@ class Stack:
         self.agents[name] = self._process(name, [*command, *more])
         return self.agents[name]
 
+    def crowd(self, name: str, *more: str) -> Process:
+        """A process of many clients. --clients is among the arguments."""
+        state = self.folder / "agents" / name
+        command = [*self.agent_command, "--server", self.url, "--state", str(state), "--name", name]
+        if not state.exists():
+            command += ["--join", self.join_code]
+        self.agents[name] = self._process(name, [*command, *more])
+        return self.agents[name]
+
     def get(self, path: str, **params: Any) -> Any:
         answer = self.http.get(f"{self.url}/api/v1{path}", params=params, timeout=30)
         answer.raise_for_status()
