@@ -18,7 +18,8 @@ from federation.fl.encodings import ENCODINGS
 from federation.fl.measures import Measure
 from federation.fl.options import Kind, Option
 from federation.fl.strategies import STRATEGIES
-from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads import WORKLOADS, declaration
+from federation.fl.workloads.declaration import Declaration
 from federation.fl.workloads.measured import measures_of
 from federation.lifecycle import LatePolicy, RoundFailure, Schedule, WorkKind
 from federation.schedules import SCHEDULES
@@ -26,6 +27,7 @@ from federation.setting_kinds import (
     Choice,
     MeasureName,
     Named,
+    NamedWorkload,
     OneOf,
     Seconds,
     SettingKind,
@@ -89,27 +91,40 @@ def setting(kind: Kind, *, default: Any = MISSING, make: Callable[[], Any] | Non
 
 def trained_well(spec: Any) -> Mapping[str, Any]:
     """What the session's workload trains well with."""
+    if spec.told:
+        return dict(spec.told.train_defaults)
     return WORKLOADS[spec.workload].train_defaults if spec.workload in WORKLOADS else {}
 
 
 def measured_by(spec: Any) -> Sequence[Measure]:
     """What the session's workload measures."""
-    return measures_of(WORKLOADS.get(spec.workload))
+    return measures_of(spec.told or WORKLOADS.get(spec.workload))
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a session is to be. `start_from` is (session id, version) of the model to begin with."""
+    """What a session is to be. `start_from` is (session id, version) of the model to begin with.
+
+    workload_version: of a workload that only sites have; None: not said. declaration: what sites declare of it, which
+    the service finds.
+    """
 
     name: str = setting(
         Text(100, "A session needs a name of 1 to 100 characters."),
         label="Name", help="How you will find it again.", group=Group.WHAT,
     )  # fmt: skip
     workload: str = setting(
-        Named(WORKLOADS, "workload"),
+        NamedWorkload(WORKLOADS, "workload"),
         label="Workload", help="Network, data and loss, known to both sides.", group=Group.WHAT,
     )  # fmt: skip
     workload_options: Mapping[str, Any] = field(default_factory=dict)
+    workload_version: str | None = None
+    declaration: Mapping[str, Any] | None = None
+    equal_digests: bool = setting(
+        Switch(), default=False,
+        label="Equal digests required",
+        help="Of a workload that only sites have: asks only those with the same source as most.", group=Group.WHAT,
+    )  # fmt: skip
     rounds: int = setting(
         Whole(), default=10, minimum=1, maximum=100_000,
         label="Rounds", help="Can be extended later.", group=Group.ROUNDS, later=True,
@@ -196,6 +211,16 @@ class Spec:
         label="Starting weights", help="The model that the first round trains from.", group=Group.WHAT,
     )  # fmt: skip
 
+    @property
+    def told(self) -> Declaration | None:
+        """What sites declare of its workload. None: the server has it, or nobody does."""
+        found = declaration.kept(self.declaration) if self.declaration else None
+        return found if found and found.name == self.workload else None
+
+    @property
+    def is_of_sites(self) -> bool:
+        return self.told is not None
+
 
 def _declared() -> Mapping[str, Option]:
     found = (replace(one.metadata["declared"], name=one.name) for one in fields(Spec) if one.metadata)
@@ -205,12 +230,22 @@ def _declared() -> Mapping[str, Option]:
 SETTINGS: Mapping[str, Option] = _declared()
 
 
-MEASURING = ("name", "workload", "quorum", "round_seconds", "main_measure")  # what holds where nothing is trained
+OF_SITES = ("equal_digests",)  # what has an effect only for a workload that only sites have
+MEASURING = (
+    "name",
+    "workload",
+    "equal_digests",
+    "quorum",
+    "round_seconds",
+    "main_measure",
+)  # what holds where nothing is trained
 
 
 def holds(option: Option, of: Any) -> bool:
     """Whether a setting has an effect, beside the other settings. of: a specification, or a session."""
     if getattr(of, "kind", WorkKind.TRAIN) != WorkKind.TRAIN and option.name not in MEASURING:
+        return False
+    if option.name in OF_SITES and not of.is_of_sites:
         return False
     return option.shown_with is None or getattr(of, option.shown_with[0]) in option.shown_with[1]
 

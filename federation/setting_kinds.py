@@ -20,7 +20,7 @@ from federation.fl.options import Kind, Option, OptionError
 
 
 class Declared(Protocol):
-    """What can be chosen by name: a workload, a strategy, an encoding."""
+    """What can be chosen by name: a workload, a strategy, an encoding. title: may be empty where sites declare it."""
 
     @property
     def name(self) -> str: ...
@@ -178,9 +178,27 @@ class Named(SettingKind):
             yield from _faults(getattr(spec, f"{option.name}_options"), chosen.options, what)
 
     def filled(self, option: Option, spec: Any) -> dict[str, Any]:
-        name, given = self.columns(option.name)
-        chosen = self.known[getattr(spec, name)]
+        name, given = self.columns(option.name)[:2]
+        chosen = self.chosen(option, spec)
+        assert chosen is not None, f"{name} was checked"
         return {name: chosen.name, given: options.check(getattr(spec, given), chosen.options, f"{name}.options")}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedWorkload(Named):
+    """A workload: one of the server's, or one that only sites have. What they declare of it is in `spec.told`."""
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        return (*Named.columns(self, name), f"{name}_version", "declaration")
+
+    def chosen(self, option: Option, spec: Any) -> Declared | None:
+        return spec.told or Named.chosen(self, option, spec)
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        """A version is a setting only where sites have the workload. One of the server's is as it is there."""
+        told = spec.told
+        about = {f"{option.name}_version": told.version if told else None, "declaration": told and spec.declaration}
+        return Named.filled(self, option, spec) | about
 
 
 @dataclass(frozen=True, slots=True)

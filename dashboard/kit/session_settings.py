@@ -66,7 +66,7 @@ def _plain(option: Option, session: TrainingSession) -> Iterator[Line]:
 
 
 def _nothing(option: Option, session: TrainingSession) -> Iterator[Line]:
-    """Told elsewhere: as the page's title, or beside another setting."""
+    """Told elsewhere: as the page's title."""
     yield from ()
 
 
@@ -107,10 +107,29 @@ def _tags(option: Option, session: TrainingSession) -> Iterator[Line]:
 
 def _named(option: Option, session: TrainingSession) -> Iterator[Line]:
     assert isinstance(option.kind, setting_kinds.Named)
-    name, given = (getattr(session, column) for column in option.kind.columns(option.name))
+    name, given = (getattr(session, column) for column in option.kind.columns(option.name)[:2])
     yield Line(option.name, option.title, str(name))
     known = option.kind.known.get(name)
     yield from _options(given, known.options if known else ())
+
+
+def _workload(option: Option, session: TrainingSession) -> Iterator[Line]:
+    """One that only sites have is as the session keeps it."""
+    told = session.told
+    if told is None:
+        yield from _named(option, session)
+        return
+    yield Line(option.name, option.title, f"{session.workload}, which only sites have")
+    if session.workload_version:
+        yield Line(f"{option.name}_version", "Version of the workload", session.workload_version)
+    yield from _options(session.workload_options, told.options)
+
+
+def _switch(option: Option, session: TrainingSession) -> Iterator[Line]:
+    """One that is part of another setting is told there."""
+    assert isinstance(option.kind, setting_kinds.Switch)
+    if not option.kind.part_of:
+        yield Line(option.name, option.title, "yes" if getattr(session, option.name) else "no")
 
 
 def _together(option: Option, session: TrainingSession) -> Iterator[Line]:
@@ -152,13 +171,14 @@ def _begun(session: TrainingSession) -> str:
 
 _LINES: Mapping[type, Callable[[Option, TrainingSession], Iterator[Line]]] = {
     setting_kinds.Text: _nothing,
-    setting_kinds.Switch: _nothing,
+    setting_kinds.Switch: _switch,
     setting_kinds.Whole: _whole,
     setting_kinds.Seconds: _seconds,
     setting_kinds.OneOf: _one_of,
     setting_kinds.SomeOf: _some_of,
     setting_kinds.Tags: _tags,
     setting_kinds.Named: _named,
+    setting_kinds.NamedWorkload: _workload,
     setting_kinds.Together: _together,
     setting_kinds.MeasureName: _measure,
     setting_kinds.StoredModel: _model,

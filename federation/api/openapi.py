@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from federation.api import schemas
+from federation.fl.workloads import declaration
 
 SCHEMAS = "#/components/schemas/"
 METHODS = ("get", "put", "post", "patch", "delete", "head")
@@ -13,6 +14,13 @@ SEAT = {"name": "seat_id", "in": "path", "required": True, "schema": {"type": "s
 UPLOAD = {"name": "upload_id", "in": "path", "required": True, "schema": SEAT["schema"]}
 DIGEST = {"name": "digest", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+TELLING = ("Enrolment", "Telling")  # whose info may contain a catalogue
+CATALOGUE = {
+    "type": "array",
+    "maxItems": declaration.MOST_ENTRIES,
+    "description": "The workloads that the client has",
+    "items": {"$ref": f"{SCHEMAS}Entry"},
+}
 METRICS = "/api/v1/sessions/{session_id}/metrics"
 TABLE = {"text/csv": {"schema": {"type": "string"}}}  # a raw route answers `format=csv`
 FILE = {"description": "The file, or the part of it that was asked for", "content": BYTES}
@@ -68,7 +76,10 @@ def document(schema: dict[str, Any]) -> dict[str, Any]:
     """Ninja's document with the raw routes and with every refusal of every operation."""
     schema["paths"] |= raw_paths()
     schema["paths"][METRICS]["get"]["responses"][200]["content"].update(TABLE)
-    schema["components"]["schemas"] |= raw_schemas() | {"Problem": PROBLEM}
+    known = schema["components"]["schemas"]
+    known |= raw_schemas() | {"Problem": PROBLEM}
+    for name in TELLING:
+        known[name]["properties"]["info"]["properties"] = {"catalogue": CATALOGUE}
     schema["components"]["responses"] = {status: _refusal(status) for status in REFUSALS}
     for path, operations in schema["paths"].items():
         for method in METHODS:
@@ -116,9 +127,12 @@ def _header(name: str, kind: str = "string") -> dict[str, Any]:
 
 
 def raw_schemas() -> dict[str, Any]:
-    """What the raw routes' JSON bodies look like, by name."""
-    schema = schemas.Progress.model_json_schema(ref_template=SCHEMAS + "{model}")
-    return schema.pop("$defs") | {"Progress": schema}
+    """What the raw routes' JSON bodies look like, and an entry of a catalogue, by name."""
+    found: dict[str, Any] = {}
+    for model in (schemas.Progress, schemas.Entry):
+        schema = model.model_json_schema(ref_template=SCHEMAS + "{model}")
+        found |= schema.pop("$defs") | {model.__name__: schema}
+    return found
 
 
 def raw_paths() -> dict[str, Any]:

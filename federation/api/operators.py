@@ -14,7 +14,7 @@ from ninja import Query, Router, Status
 
 from federation import feed, parsing, tasks, work
 from federation.access import Act
-from federation.api import rows, schemas
+from federation.api import rows, schemas, workloads
 from federation.api.auth import operators
 from federation.api.schemas import settings
 from federation.errors import Invalid, NotFound
@@ -161,6 +161,15 @@ def list_metrics(request: OperatorRequest, session_id: int, paging: Query[schema
         .select_related("participation__client", "participation__round")
     )
     return _page(found, paging, rows.metric)
+
+
+# ---- workloads
+
+
+@router.get("/workloads", response=schemas.Workloads)
+def list_workloads(request: OperatorRequest) -> dict[str, Any]:
+    """Every workload that a session can use: those of the server, and those that only sites have."""
+    return {"items": workloads.rows(timezone.now())}
 
 
 # ---- clients

@@ -10,6 +10,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from federation import schedules
+from federation.fl.workloads import declaration
+from federation.fl.workloads.declaration import Declaration
 from federation.lifecycle import (
     ACTIVE,
     ENDED,
@@ -62,6 +64,9 @@ class TrainingSession(models.Model):
     workload = models.CharField(max_length=64)
     workload_version = models.CharField(max_length=64, blank=True, default="", db_default="")
     declaration = models.JSONField(null=True, blank=True, help_text="Of a workload that only sites have.")
+    equal_digests = models.BooleanField(
+        default=False, db_default=False, help_text="Ask only sites whose source has the session's digest."
+    )
     buffers = models.JSONField(
         null=True, blank=True, help_text="The model's tensors that are statistics. Empty: made before there were roles."
     )
@@ -123,6 +128,16 @@ class TrainingSession(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def told(self) -> Declaration | None:
+        """What sites declare of its workload. None: the server has it."""
+        return declaration.kept(self.declaration) if self.is_of_sites else None
+
+    @property
+    def is_of_sites(self) -> bool:
+        """Whether only sites have its workload, and declare it."""
+        return isinstance(self.declaration, dict) and self.declaration.get("name") == self.workload
 
     @property
     def has_ended(self) -> bool:

@@ -13,6 +13,7 @@ from federation.lifecycle import LIVE, OPEN, FileStatus, RoundStatus, SessionSta
 from federation.models import Event, Participation, Round, Server, TrainingSession
 from federation.services import rounds, steps
 from federation.services.models import choosing
+from federation.work import initialisation
 
 MOST_SILENT = 3  # clients that are named with what they did last
 MOST_LEFT_OUT = 5
@@ -54,7 +55,7 @@ def of(session: TrainingSession, round_: Round | None, *, now: datetime) -> list
     if session.status == SessionStatus.PAUSED:
         found.append(_of_pause(session, round_))
     elif base is None:
-        found.append(_because("preparing_model", "The initial model is being made."))
+        found += _of_first_model(session, round_, now)
     else:
         everyone = rounds.pool(now)
         found += _of_opening(session, everyone, now) if round_ is None else []
@@ -67,7 +68,31 @@ LEFT_OUT = {
     rounds.Why.EXAMPLES: "it reported no example for the workload",
     rounds.Why.GAVE_UP: "it gave up in an earlier try of this round",
     rounds.Why.KIND: "its agent does not do this kind of work",
+    rounds.Why.LACKS: "it did not report this workload",
+    rounds.Why.VERSION: "it has another version of the workload",
+    rounds.Why.DIGEST: "its source of the workload has another digest",
 }
+
+
+def _of_first_model(session: TrainingSession, round_: Round | None, now: datetime) -> list[Reason]:
+    """Of a session without a model. Of a workload that only sites have a site sends it."""
+    if round_ is not None and round_.kind == WorkKind.INITIALISE:
+        return []  # the round says it
+    if not initialisation.is_needed(session) or not session.is_of_sites:
+        return [_because("preparing_model", "The initial model is being made.")]
+    pool = rounds.who_can_begin(session, now)
+    who = f"No site that can make the first model of {_workload(session)} is"
+    soon = "The session begins by itself as soon as one is."
+    if not pool.clients:
+        left_out = [_because("left_out", f"Not asked: {named(pool.left_out)}.")] if pool.left_out else []
+        return [_because("no_clients", f"{who} online.", soon), *left_out]
+    if not pool.free:
+        return [_because("clients_busy", f"{who} free.", soon)]
+    return [_because("preparing_model", "A site is asked for the initial model.")]
+
+
+def _workload(session: TrainingSession) -> str:
+    return " ".join(filter(None, [session.workload, session.workload_version]))
 
 
 def _of_left_out(session: TrainingSession, round_: Round | None, pool: rounds.Pool, now: datetime) -> list[Reason]:
@@ -175,13 +200,15 @@ def _of_opening(session: TrainingSession, everyone: rounds.Pool, now: datetime) 
     if turn is None or turn.is_due or turn.error:  # it opens with the next tick
         return []
     online, needed = turn.pool.online, turn.needed
-    tagged = f" with the tag {' or '.join(session.client_tags)}" if session.client_tags else ""
+    tagged = _chosen_by(session)
     if not online:
         what = "The round opens" if session.kind == WorkKind.TRAIN else "It begins"
         soon = f"{what} by itself as soon as {phrases.clients_are(needed)} there."
         others = _others(turn.pool)
         if session.client_ids:
             nobody = f"None of the chosen clients is online{others}"
+        elif session.is_of_sites:
+            nobody = f"No site that has {_workload(session)}{_chosen_by(session)} is online{others}"
         else:
             nobody = f"Nobody else{tagged} is online{others}" if others else f"Nobody{tagged} is online"
         return [_because("no_clients", f"{nobody}.", soon)]
@@ -193,6 +220,11 @@ def _of_opening(session: TrainingSession, everyone: rounds.Pool, now: datetime) 
         lead = f"It is the turn of {first} first, which waited longer and may ask the same clients."
         return [_because("clients_busy", lead)]
     return [_because("clients_busy", _busy(turn))]
+
+
+def _chosen_by(session: TrainingSession) -> str:
+    """' with the tag gpu'; empty where any client may be asked."""
+    return f" with the tag {' or '.join(session.client_tags)}" if session.client_tags else ""
 
 
 def _of_rest(session: TrainingSession, now: datetime) -> Reason:

@@ -36,8 +36,13 @@ def _workload(session: TrainingSession, client: Client) -> dict[str, Any]:
 
 
 def _digest(session: TrainingSession, client: Client) -> str:
-    """The digest that the client told of this workload, if it trains the same as the session's; else the session's."""
+    """The digest that the client told of this workload, if it trains the same as the session's; else the session's.
+
+    Of a workload that only sites have, each client has its own, unless the session lets in only equal ones.
+    """
     told = told_digest(client.info, session.workload)
+    if session.is_of_sites:
+        return told or session.workload_digest
     alike = workloads.alike(session.workload, session.workload_digest)
     return told if told in alike else session.workload_digest
 

@@ -13,9 +13,9 @@ from federation.fl import encodings
 from federation.fl.files import uploaded
 from federation.fl.files.updates import Update
 from federation.fl.weights import WeightsError
-from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import WorkKind
 from federation.models import Participation, Round, TrainingSession
+from federation.work.declared import own
 from federation.work.kind import Answer, Model, Unusable
 
 GB = 10**9
@@ -57,4 +57,4 @@ def most_bytes() -> int:
 
 def is_needed(session: TrainingSession) -> bool:
     """Whether only a site can make version 0: the server has neither the workload nor a file."""
-    return session.workload not in WORKLOADS and session.initial_model_id is None
+    return own(session) is None and session.initial_model_id is None

@@ -120,8 +120,18 @@ function choose({ name, value }) {
     if (field && !touched.has(option)) field.value = String(setting);
   }
   const title = /** @type {HTMLInputElement} */ (one('[name="name"]', form));
-  if (!touched.has("name")) title.value = title.value.replace(/^\S+/, (word) => (word in defaults ? value : word));
+  if (!touched.has("name"))
+    title.value = title.value.replace(/^\S+/, (word) => (isWorkload(word) ? bare(value) : word));
 }
+
+/**
+ * A workload's name without the version that may follow it.
+ * @param {string} workload
+ */
+const bare = (workload) => workload.split("@")[0] ?? "";
+
+/** @param {string} word */
+const isWorkload = (word) => Object.keys(defaults).some((workload) => bare(workload) === word);
 
 form.addEventListener("submit", (event) => {
   if (form.dataset.sent) event.preventDefault(); // a second press while the first is on its way

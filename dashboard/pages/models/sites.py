@@ -8,10 +8,9 @@ from datetime import datetime
 
 from dashboard.kit import client_states, statuses
 from dashboard.kit.client_states import Place
-from federation.fl import workloads
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, ServedWorkload, TrainingSession
-from federation.services.rounds import Why
+from federation.services.rounds import Told, Why, why_not
 from federation.services.waiting import LEFT_OUT
 
 MOST = 200  # sites that are named
@@ -45,15 +44,13 @@ def of(model: GlobalModel, *, now: datetime) -> list[Site]:
 def _whys(session: TrainingSession, clients: Sequence[Client]) -> dict[int, str]:
     """What some clients told that keeps them from measuring a model of a session."""
     rows = ServedWorkload.objects.filter(name=session.workload)
-    served = {row.client_id: row for row in rows.only("client_id", "digest", "num_examples")}
-    alike = workloads.alike(session.workload, session.workload_digest)
-    return {client.pk: _why(client, served.get(client.pk), alike) for client in clients}
+    about = rows.values_list("client_id", "digest", "num_examples", "version", "declaration__kinds")
+    served = {client: Told(*told) for client, *told in about}
+    return {client.pk: _why(session, client, served.get(client.pk)) for client in clients}
 
 
-def _why(client: Client, told: ServedWorkload | None, alike: frozenset[str]) -> str:
-    if WorkKind.EVALUATE not in client.kinds:
+def _why(session: TrainingSession, client: Client, told: Told | None) -> str:
+    why = why_not(session, WorkKind.EVALUATE, client.kinds, told, is_empty=client.num_examples == 0)
+    if why == Why.KIND and not session.is_of_sites:
         return "its agent does not evaluate; a newer one does"
-    if told and told.digest and told.digest not in alike:
-        return LEFT_OUT[Why.WORKLOAD]
-    none = client.num_examples == 0 if told is None or told.num_examples is None else told.num_examples == 0
-    return LEFT_OUT[Why.EXAMPLES] if none else ""
+    return LEFT_OUT[why] if why else ""

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from federation.fl import options, workloads
+from federation.fl import options
 from federation.fl.options import OptionError
+from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import COUNTED, Outcome, WorkKind
 from federation.models import GlobalModel, Participation, Round, TrainingSession
 from federation.session_settings import Spec
@@ -86,11 +87,13 @@ def of(spec: Spec, asked: int) -> Estimate | None:
 
 def _like(spec: Spec) -> list[TrainingSession]:
     """Sessions of the same workload and options, so of a model of the same size."""
+    chosen = spec.told or WORKLOADS.get(spec.workload)
     try:
-        known = options.check(spec.workload_options, workloads.get(spec.workload).options, spec.workload)
+        known = options.check(spec.workload_options, chosen.options if chosen else (), spec.workload)
     except OptionError:
         return []
-    return list(TrainingSession.objects.filter(workload=spec.workload, workload_options=known))
+    alike = TrainingSession.objects.filter(workload=spec.workload, workload_options=known)
+    return list(alike.filter(workload_version=spec.told.version) if spec.told else alike)
 
 
 def _trains_alike(session: TrainingSession, spec: Spec) -> bool:

@@ -8,14 +8,15 @@ from typing import Any
 
 from django import forms
 
-from dashboard.pages.new_session.inputs import INPUTS, Input, NamedInput, SomeOfInput
+from dashboard.pages.new_session import inputs, site_workloads
+from dashboard.pages.new_session.inputs import Input, NamedInput, SomeOfInput
 from dashboard.pages.new_session.starting_models import FILE, offered
 from federation.errors import Invalid
 from federation.fl.workloads import WORKLOADS
 from federation.models import ModelUpload
 from federation.services import sessions
 from federation.services.models import uploads
-from federation.session_settings import SETTINGS, Group, Spec, holds
+from federation.session_settings import OF_SITES, SETTINGS, Group, Spec, holds
 from federation.setting_kinds import Problem, StoredModel
 
 ABOUT_FILES = "safetensors, or what torch.save(model.state_dict(), path) wrote. Its tensors are those of the workload."
@@ -57,7 +58,9 @@ class NewSessionForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for one in INPUTS.values():
+        self.offered = site_workloads.offers()
+        self.inputs = inputs.inputs(self.offered, self._chosen_workload())
+        for one in self.inputs.values():
             self.fields |= one.fields()
         for name, option in SETTINGS.items():
             if isinstance(option.kind, StoredModel):
@@ -68,6 +71,10 @@ class NewSessionForm(forms.Form):
             label="File of weights", required=False, widget=forms.HiddenInput, help_text=ABOUT_FILES
         )
         self._dress()
+
+    def _chosen_workload(self) -> str:
+        """What is typed or filled in, before there are fields."""
+        return str((self.data if self.is_bound else self.initial).get("workload") or "")
 
     def _dress(self) -> None:
         """Classes and the ids of hint and sentence, which the template gives."""
@@ -83,7 +90,9 @@ class NewSessionForm(forms.Form):
     @property
     def sections(self) -> Iterator[Section]:
         for group in Group:
-            yield Section(group, [self._cell(INPUTS[n]) for n, option in SETTINGS.items() if option.group == group])
+            yield Section(
+                group, [self._cell(self.inputs[n]) for n, option in SETTINGS.items() if option.group == group]
+            )
 
     def _cell(self, one: Input) -> Cell:
         fields = [self[name] for name in one.fields()]
@@ -96,9 +105,10 @@ class NewSessionForm(forms.Form):
 
     def _options(self, one: NamedInput) -> Iterator[dict[str, Any]]:
         chosen = self[one.name].value() or one.option.default
-        for name, declared in one.kind.known.items():
+        for name, declared in one.known.items():
             fields = [self[f"{one.name}.{name}.{option.name}"] for option in declared.options]
-            yield {"of": name, "summary": declared.summary, "fields": fields, "is_chosen": name == chosen}
+            about = {"summary": declared.summary, "notes": getattr(declared, "notes", ())}
+            yield {"of": name, "fields": fields, "is_chosen": name == chosen, **about}
 
     @property
     def shown_with(self) -> dict[str, dict[str, Any]]:
@@ -108,13 +118,15 @@ class NewSessionForm(forms.Form):
             if option.shown_with:
                 other, values = option.shown_with
                 told = {"field": other, "values": list(values)}
-                found |= dict.fromkeys(INPUTS[name].fields(), told)
+                found |= dict.fromkeys(self.inputs[name].fields(), told)
+        found |= dict.fromkeys(OF_SITES, {"field": "workload", "values": list(self.offered)})
         return found
 
     @property
     def train_defaults(self) -> dict[str, dict[str, float]]:
         """What each workload trains well with; filled in when it is chosen."""
-        return {name: dict(workload.train_defaults) for name, workload in WORKLOADS.items()}
+        known: dict[str, Any] = {**WORKLOADS, **self.offered}
+        return {name: dict(workload.train_defaults) for name, workload in known.items()}
 
     @property
     def begins_with_file(self) -> bool:
@@ -128,10 +140,10 @@ class NewSessionForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Ask the service, also where some fields could not be read: one learns of everything at once."""
-        self.typed = spec = self._typed()  # refusals remove what was typed
+        self.typed = spec = sessions.with_declaration(self._typed())  # refusals remove what was typed
         for name, option in SETTINGS.items():
             if not holds(option, spec):  # the page hides it, and what stands there is not used
-                for field in INPUTS[name].fields():
+                for field in self.inputs[name].fields():
                     self.errors.pop(field, None)
         found = sessions.problems(spec)
         for problem in found:
@@ -156,7 +168,7 @@ class NewSessionForm(forms.Form):
                 self.add_error("initial_model", str(refusal))
 
     def _refuse(self, problem: Problem) -> None:
-        one = INPUTS[problem.field.partition(".")[0]]
+        one = self.inputs[problem.field.partition(".")[0]]
         name = one.field_at(problem, self.cleaned_data)
         if name not in self.fields:
             self.add_error(None, problem.sentence)
@@ -175,7 +187,7 @@ class NewSessionForm(forms.Form):
 
     def _typed(self) -> Spec:
         given: dict[str, Any] = {}
-        for one in INPUTS.values():
+        for one in self.inputs.values():
             given |= one.read(self.cleaned_data, self.data)
         return Spec(**given)
 

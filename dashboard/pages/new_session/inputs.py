@@ -9,7 +9,9 @@ from django import forms
 
 from dashboard.kit import formats
 from dashboard.kit.fields import Number, Switches, Whole
-from dashboard.pages.new_session.starting_models import FILE, NOWHERE, pair
+from dashboard.pages.new_session import starting_models
+from dashboard.pages.new_session.site_workloads import Offer, key, pair
+from dashboard.pages.new_session.starting_models import FILE, NOWHERE
 from federation import setting_kinds, tags
 from federation.fl.options import Option
 from federation.fl.workloads import WORKLOADS
@@ -180,31 +182,75 @@ class NamedInput(Input):
 
     shape = "named"
 
+    @property
+    def known(self) -> Mapping[str, Declared]:
+        """What can be chosen, by the value of the field."""
+        found: Mapping[str, Declared] = self.kind.known
+        return found
+
+    @property
+    def choices(self) -> list[Any]:
+        return [(name, one.title) for name, one in self.known.items()]
+
     def fields(self) -> dict[str, forms.Field]:
-        known: Mapping[str, Declared] = self.kind.known
-        choices = [(name, one.title) for name, one in known.items()]
         found: dict[str, forms.Field] = {
-            self.name: forms.CharField(widget=forms.Select(choices=choices), **about(self.option))
+            self.name: forms.CharField(widget=forms.Select(choices=self.choices), **about(self.option))
         }
-        for name, one in known.items():
+        for name, one in self.known.items():
             found |= {f"{self.name}.{name}.{option.name}": field_of(option) for option in one.options}
         return found
 
     def read(self, typed: Typed, data: Mapping[str, Any]) -> dict[str, Any]:
         """What was left empty gets its default."""
         name = typed.get(self.name) or self.option.default or ""
-        known = self.kind.known[name].options if name in self.kind.known else ()
+        known = self.known[name].options if name in self.known else ()
         given = {option.name: typed.get(f"{self.name}.{name}.{option.name}") for option in known}
         return {self.name: name, f"{self.name}_options": {k: v for k, v in given.items() if v not in (None, "")}}
 
     def initial(self, spec: Spec) -> dict[str, Any]:
-        name, options = (getattr(spec, column) for column in self.kind.columns(self.name))
+        name, options = (getattr(spec, column) for column in self.kind.columns(self.name)[:2])
         return {self.name: name} | {f"{self.name}.{name}.{key}": value for key, value in options.items()}
 
     def field_at(self, problem: Problem, typed: Typed) -> str:
         about_, _, name = problem.field.removeprefix(f"{self.name}.").rpartition(".")
         chosen = typed.get(self.name) or self.option.default
         return f"{self.name}.{chosen}.{name}" if about_ == "options" else self.name
+
+
+class WorkloadInput(NamedInput):
+    """The server's workloads, and those that only sites have. chosen: what the form holds already."""
+
+    def __init__(self, option: Option, offered: Mapping[str, Offer] | None = None, chosen: str = "") -> None:
+        super().__init__(option)
+        self.offered = offered or {}
+        self.chosen = chosen
+
+    @property
+    def known(self) -> Mapping[str, Declared]:
+        found: dict[str, Declared] = dict(super().known)
+        return found | {name: offer for name, offer in self.offered.items()}
+
+    @property
+    def choices(self) -> list[Any]:
+        found: list[Any] = [(name, one.title) for name, one in super().known.items()]
+        if self.chosen and self.chosen not in self.known:
+            found.append((self.chosen, f"{' '.join(filter(None, pair(self.chosen)))}, which no site has now"))
+        if self.offered:
+            found.append(("Only at sites", [(name, one.title) for name, one in self.offered.items()]))
+        return found
+
+    def read(self, typed: Typed, data: Mapping[str, Any]) -> dict[str, Any]:
+        found = super().read(typed, data)
+        value = found[self.name]
+        name, version = pair(value)
+        if value in self.offered:
+            version = self.offered[value].workload.version
+        return found | {self.name: name, f"{self.name}_version": version}
+
+    def initial(self, spec: Spec) -> dict[str, Any]:
+        value = key(spec.workload, spec.workload_version)
+        options = {f"{self.name}.{value}.{name}": given for name, given in spec.workload_options.items()}
+        return {self.name: value} | options
 
 
 class TogetherInput(Input):
@@ -232,13 +278,19 @@ class TogetherInput(Input):
 
 
 class MeasureInput(Input):
+    def __init__(self, option: Option, offered: Mapping[str, Offer] | None = None) -> None:
+        super().__init__(option)
+        self.offered = offered or {}
+
     def fields(self) -> dict[str, forms.Field]:
-        choices = [("", formats.capital(self.option.empty))]
-        for workload in WORKLOADS:
-            choices += [
-                (one.name, one.title or one.name) for one in self.kind.choices(Spec(name="", workload=workload))
-            ]
-        choices = list(dict.fromkeys(choices))
+        trained = [Spec(name="", workload=workload) for workload in WORKLOADS]
+        for offer in self.offered.values():
+            told = offer.workload.declared
+            trained.append(Spec(name="", workload=told.name, declaration=told.to_json()))
+        known: dict[str, str] = {}
+        for one in (measure for spec in trained for measure in self.kind.choices(spec)):
+            known.setdefault(one.name, one.title or one.name)
+        choices = [("", formats.capital(self.option.empty)), *known.items()]
         return {self.name: forms.CharField(widget=forms.Select(choices=choices), **about(self.option))}
 
 
@@ -247,7 +299,7 @@ class ModelInput(Input):
 
     def read(self, typed: Typed, data: Mapping[str, Any]) -> dict[str, Any]:
         text = typed.get(self.name)
-        return {self.name: (pair(text) or NOWHERE) if text and text != FILE else None}
+        return {self.name: (starting_models.pair(text) or NOWHERE) if text and text != FILE else None}
 
     def initial(self, spec: Spec) -> dict[str, Any]:
         value = getattr(spec, self.name)
@@ -263,8 +315,20 @@ _INPUTS: Mapping[type, type[Input]] = {
     setting_kinds.SomeOf: SomeOfInput,
     setting_kinds.Tags: TagsInput,
     setting_kinds.Named: NamedInput,
+    setting_kinds.NamedWorkload: WorkloadInput,
     setting_kinds.Together: TogetherInput,
     setting_kinds.MeasureName: MeasureInput,
     setting_kinds.StoredModel: ModelInput,
 }
 INPUTS: Mapping[str, Input] = {name: _INPUTS[type(option.kind)](option) for name, option in SETTINGS.items()}
+
+
+def inputs(offered: Mapping[str, Offer], chosen: str) -> Mapping[str, Input]:
+    """Those of a form that offers what only sites have, too. chosen: the workload that it holds already."""
+    found = dict(INPUTS)
+    for name, one in INPUTS.items():
+        if isinstance(one, WorkloadInput):
+            found[name] = WorkloadInput(one.option, offered, chosen)
+        elif isinstance(one, MeasureInput):
+            found[name] = MeasureInput(one.option, offered)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +19,10 @@ from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request
 from dashboard.pages.new_session import estimate, initial, presets, starting_models
 from dashboard.pages.new_session.forms import NewSessionForm
-from federation import schedules
+from federation import catalogue, schedules
 from federation.fl.options import OptionError
 from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads.declaration import Declaration
 from federation.lifecycle import Schedule as Schedules
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, ModelUpload, TrainingSession
@@ -99,7 +101,7 @@ def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], 
         "form": form,
         "uploads": uploads.listed(),
         "begun_with": str(form["initial_model"].value() or ""),
-        "suggestion": _suggestion(str(form["workload"].value() or "")),
+        "suggestion": _suggestion(spec.workload),
         "presets": presets.PRESETS.values(),
         "past": TrainingSession.objects.filter(kind=WorkKind.TRAIN).order_by("-pk")[: starting_models.PAST],
         "source": str(parameters.of(request).whole("from") or ""),
@@ -146,11 +148,11 @@ def estimated(request: HttpRequest) -> HttpResponse:
 def _who(spec: Spec) -> dict[str, object]:
     """spec: as it is typed now, whether it is allowed or not."""
     follow, now = follow_live(), timezone.now()
-    wanted = TrainingSession(client_tags=list(spec.client_tags), workload=spec.workload)
-    if spec.workload in WORKLOADS:
-        wanted.workload_digest = WORKLOADS[spec.workload].digest()
+    wanted = _wanted(spec)
     pool = rounds.pool(now, spec.workload).of(wanted)
     clients = [one for one in Client.objects.enrolled().filter(enabled=True) if may_be_asked(wanted, one)]
+    if told := spec.told:
+        clients = _having(told, clients)
     schedule = _schedule(spec)
     asked, needed = schedule.asked(Crowd(pool.online, len(pool.free))), schedule.needed
     return {
@@ -168,6 +170,24 @@ def _who(spec: Spec) -> dict[str, object]:
         "missing": max(0, needed - asked),
         "never": needed > len(clients) > 0,
     }
+
+
+def _wanted(spec: Spec) -> TrainingSession:
+    """A session as it is typed now, as far as it decides who is asked."""
+    wanted = TrainingSession(client_tags=list(spec.client_tags), workload=spec.workload)
+    if told := spec.told:
+        wanted.declaration, wanted.workload_version = told.to_json(), told.version
+        wanted.workload_digest, wanted.equal_digests = told.digest, spec.equal_digests
+    elif spec.workload in WORKLOADS:
+        wanted.workload_digest = WORKLOADS[spec.workload].digest()
+    return wanted
+
+
+def _having(told: Declaration, clients: Sequence[Client]) -> list[Client]:
+    """Those that told a workload that only sites have, in this version."""
+    found = catalogue.find(told.name, told.version)
+    have = {one.client.pk for one in found.clients} if found else set()
+    return [client for client in clients if client.pk in have]
 
 
 def _schedule(spec: Spec) -> Schedule:

@@ -21,6 +21,7 @@ from federation.api.schemas.operators import (
     SessionOut,
     Skip,
 )
+from federation.api.schemas.workloads import Entry, Workloads
 
 __all__ = [
     "ClientChange",
@@ -28,6 +29,7 @@ __all__ = [
     "Empty",
     "Enrolled",
     "Enrolment",
+    "Entry",
     "EventOut",
     "Extension",
     "Failure",
@@ -51,4 +53,5 @@ __all__ = [
     "Skip",
     "Telling",
     "Told",
+    "Workloads",
 ]

@@ -24,10 +24,13 @@ MAX_SECONDS = 31_536_000  # of one phase
 MAX_MEASURES, MAX_COUNTS = 1_000, 100  # names in one result
 
 
+Info = Annotated[dict[str, Any], Storable]
+
+
 class Enrolment(Strict):
     join_code: Annotated[str, StringConstraints(max_length=64)]
     name: Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
-    info: Annotated[dict[str, Any], Storable] = {}
+    info: Info = {}
     token: str | None = None
 
 
@@ -93,7 +96,7 @@ class LogLines(Strict):
 
 
 class Telling(Strict):
-    info: Annotated[dict[str, Any], Storable]
+    info: Info
 
 
 class Told(Schema):

@@ -35,6 +35,12 @@ class Choice(Strict):
     options: Options = {}
 
 
+class WorkloadChoice(Choice):
+    """A workload with its options. version: of one that only sites have; without it the one that most sites have."""
+
+    version: Annotated[str, StringConstraints(max_length=64), Storable] | None = None
+
+
 class StartFrom(Strict):
     session: Id
     version: Annotated[Whole, Field(ge=0, lt=2**31)]
@@ -103,6 +109,7 @@ _TAKEN: Mapping[type, Callable[[Option, Any], Any]] = {
     setting_kinds.SomeOf: _some_of,
     setting_kinds.Tags: lambda option, kind: Tags,
     setting_kinds.Named: lambda option, kind: Choice,
+    setting_kinds.NamedWorkload: lambda option, kind: WorkloadChoice,
     setting_kinds.MeasureName: lambda option, kind: Annotated[str, StringConstraints(max_length=64), Storable],
     setting_kinds.Together: lambda option, kind: Options,
     setting_kinds.StoredModel: lambda option, kind: StartFrom,
@@ -118,6 +125,10 @@ def _read_named(option: Option, value: Any) -> dict[str, Any]:
     return {name: value.name, options: value.options}
 
 
+def _read_workload(option: Option, value: Any) -> dict[str, Any]:
+    return {option.name: value.name, f"{option.name}_options": value.options, f"{option.name}_version": value.version}
+
+
 def _read_seconds(option: Option, value: Any) -> dict[str, Any]:
     assert isinstance(option.kind, setting_kinds.Seconds)
     return {option.name: option.default if value == AUTO else value, option.kind.auto: value == AUTO}
@@ -129,6 +140,7 @@ def _read_model(option: Option, value: Any) -> dict[str, Any]:
 
 _READ: Mapping[type, Callable[[Option, Any], dict[str, Any]]] = {
     setting_kinds.Named: _read_named,
+    setting_kinds.NamedWorkload: _read_workload,
     setting_kinds.Seconds: _read_seconds,
     setting_kinds.StoredModel: _read_model,
 }
@@ -159,6 +171,7 @@ _SHOWN: Mapping[type, Any] = {  # the model to start from is not shown
     setting_kinds.SomeOf: list[str],
     setting_kinds.Tags: list[str],
     setting_kinds.Named: dict[str, Any],
+    setting_kinds.NamedWorkload: dict[str, Any],
     setting_kinds.MeasureName: str,
     setting_kinds.Together: dict[str, Any],
 }
@@ -171,6 +184,12 @@ def values(row: TrainingSession) -> dict[str, Any]:
 
 def _value(row: TrainingSession, option: Option) -> Any:
     if isinstance(option.kind, setting_kinds.Named):
-        name, options = option.kind.columns(option.name)
-        return {"name": getattr(row, name), "options": getattr(row, options)}
+        name, options = option.kind.columns(option.name)[:2]
+        return {"name": getattr(row, name), "options": getattr(row, options)} | _of_sites(row, option)
     return getattr(row, option.name)
+
+
+def _of_sites(row: TrainingSession, option: Option) -> dict[str, Any]:
+    """What more is said of a workload that only sites have."""
+    is_told = isinstance(option.kind, setting_kinds.NamedWorkload) and row.is_of_sites
+    return {"version": row.workload_version, "digest": row.workload_digest, "origin": "sites"} if is_told else {}

@@ -80,7 +80,7 @@ def from_json(given: object) -> Measure | None:
     """A measure that a site declares; None if it is no declaration. Its texts are bounded and printable."""
     if not isinstance(given, Mapping):
         return None
-    name, title, unit = (_text(given, key, longest) for key, longest in (("name", 64), ("title", 64), ("unit", 16)))
+    name, title, unit = (_text(given, key, longest) for key, longest in (("name", 64), ("title", 100), ("unit", 16)))
     if not name:
         return None
     return Measure(name, title, _member(Direction.NONE, given), unit, _member(Combine.MEAN, given))

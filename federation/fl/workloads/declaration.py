@@ -160,6 +160,14 @@ def _from_json(given: object, entry: str, names: re.Pattern[str]) -> Declaration
         raise DeclarationError(f"Workload {name!r}", error.member, error.why) from error
 
 
+def kept(given: object) -> Declaration | None:
+    """What was told before and is stored since. None if there is nothing that this release takes."""
+    try:
+        return from_json(given)
+    except DeclarationError:
+        return None
+
+
 # ---- members
 
 

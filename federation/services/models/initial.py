@@ -27,6 +27,7 @@ from federation.services import steps
 from federation.services.models import buffers, building
 from federation.services.steps import Step, StepFailed
 from federation.work import initialisation
+from federation.work.declared import own
 
 log = logging.getLogger(__name__)
 _any_model = Rows(lambda session: GlobalModel.objects.filter(session=session).order_by().values_list("pk")[:1], int)
@@ -102,7 +103,7 @@ def _attempt_initial(session: TrainingSession, do: Callable[[], None]) -> None:
 
 
 def _request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
-    if session.workload not in workloads.WORKLOADS:
+    if own(session) is None:
         if session.initial_model is not None:
             _publish_upload(session, session.initial_model)
             then()

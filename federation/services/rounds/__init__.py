@@ -2,9 +2,10 @@
 
 from federation.services.rounds.advancing import advance, may_move, open_next
 from federation.services.rounds.aggregating import LEASE, Lease, LeaseLost, aggregate, claim, free_leases, reopen
-from federation.services.rounds.candidates import LeftOut, Pool, Why, pool
+from federation.services.rounds.candidates import LeftOut, Pool, Told, Why, pool, why_not
 from federation.services.rounds.closing import cancel_active, close, collect, fail, give_up
 from federation.services.rounds.drawing import who_gave_up
+from federation.services.rounds.initialising import who_can_begin
 from federation.services.rounds.moves import move
 from federation.services.rounds.opening import Turn, next_try, ready, rests, turns
 from federation.services.rounds.publishing import federated_metrics, publish
@@ -21,6 +22,7 @@ __all__ = [
     "LeaseLost",
     "LeftOut",
     "Pool",
+    "Told",
     "Turn",
     "Why",
     "advance",
@@ -50,6 +52,8 @@ __all__ = [
     "skip",
     "tally",
     "turns",
+    "who_can_begin",
     "who_gave_up",
+    "why_not",
     "withdraw",
 ]

@@ -22,6 +22,9 @@ class Why(StrEnum):
     EXAMPLES = "examples"  # it reported no example for it
     GAVE_UP = "gave_up"  # in an earlier try of this round
     KIND = "kind"  # its agent does not do this kind of work
+    LACKS = "lacks"  # it did not tell that it has this workload, which only sites have
+    VERSION = "version"  # it has another version of such a workload
+    DIGEST = "digest"  # it has another source of it, and the session asks for equal ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,12 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a client told of a workload."""
+    """What a client told of a workload. kinds: of work that it does with it; None if it did not declare it."""
 
     digest: str
     num_examples: int | None
+    version: str = ""
+    kinds: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +77,39 @@ class Pool:
         )
 
     def _why_not(self, client: Client, session: TrainingSession, kind: str) -> Why | None:
-        """What a client told that leaves it out. One that told nothing is taken to be able to train."""
-        if KINDS[kind].is_told and kind not in client.kinds:
-            return Why.KIND
         told = self.told.get((client.pk, session.workload))
-        if (
-            told is not None
-            and told.digest
-            and told.digest not in workloads.alike(session.workload, session.workload_digest)
-        ):
-            return Why.WORKLOAD
-        none = client.pk in self.empty if told is None or told.num_examples is None else told.num_examples == 0
-        return Why.EXAMPLES if none else None
+        return why_not(session, kind, client.kinds, told, is_empty=client.pk in self.empty)
+
+
+def why_not(
+    session: TrainingSession, kind: str, kinds: Sequence[str], told: Told | None, *, is_empty: bool
+) -> Why | None:
+    """What a client told that leaves it out of a kind of work. None if nothing does.
+
+    kinds: those that its agent does. told: of the session's workload. is_empty: it told that it has no example at all.
+    """
+    why = _why_not_site if session.is_of_sites else _why_not
+    none = is_empty if told is None or told.num_examples is None else told.num_examples == 0
+    return why(session, kind, kinds, told) or (Why.EXAMPLES if none else None)
+
+
+def _why_not(session: TrainingSession, kind: str, kinds: Sequence[str], told: Told | None) -> Why | None:
+    """Of a workload of the server. One that told nothing is taken to be able to train."""
+    if KINDS[kind].is_told and kind not in kinds:
+        return Why.KIND
+    alike = workloads.alike(session.workload, session.workload_digest)
+    return Why.WORKLOAD if told is not None and told.digest and told.digest not in alike else None
+
+
+def _why_not_site(session: TrainingSession, kind: str, kinds: Sequence[str], told: Told | None) -> Why | None:
+    """Of a workload that only sites have: nobody else can, and name and version decide."""
+    if told is None:
+        return Why.LACKS
+    if told.version != session.workload_version:
+        return Why.VERSION
+    if kind not in (kinds if told.kinds is None else told.kinds):
+        return Why.KIND
+    return Why.DIGEST if session.equal_digests and told.digest != session.workload_digest else None
 
 
 def _is_meant(client: Client, session: TrainingSession) -> bool:
@@ -118,9 +144,8 @@ def _told(now: datetime, workload: str) -> dict[tuple[int, str], Told]:
     """What clients told that may leave them out of a session at work, or of one with this workload."""
     sessions = TrainingSession.objects.filter(status=SessionStatus.RUNNING, workload=OuterRef("name"))
     other = ~Q(digest="") & Exists(sessions.exclude(workload_digest=OuterRef("digest")))
-    rows = ServedWorkload.objects.filter(other | Q(name=workload) | Q(num_examples=0) | Q(client__num_examples=0))
-    rows = rows.filter(client__in=Client.objects.online(now)).order_by()
-    return {
-        (client, name): Told(digest, num_examples)
-        for client, name, digest, num_examples in rows.values_list("client_id", "name", "digest", "num_examples")
-    }
+    of_sites = Exists(sessions.filter(declaration__isnull=False))
+    matters = other | of_sites | Q(name=workload) | Q(num_examples=0) | Q(client__num_examples=0)
+    rows = ServedWorkload.objects.filter(matters, client__in=Client.objects.online(now)).order_by()
+    told = rows.values_list("client_id", "name", "digest", "num_examples", "version", "declaration__kinds")
+    return {(client, name): Told(*about) for client, name, *about in told}

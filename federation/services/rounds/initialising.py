@@ -6,6 +6,7 @@ If it fails, another client is asked, as often as the session retries a round.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -20,7 +21,7 @@ from federation.models import Client, Event, Participation, Round, ServedWorkloa
 from federation.reasons import misfit
 from federation.services import models, seats, server
 from federation.services.rounds import drawing
-from federation.services.rounds.candidates import pool
+from federation.services.rounds.candidates import Pool, pool
 from federation.services.rounds.closing import fail
 from federation.services.rounds.moves import entry, move
 from federation.services.rounds.opening import next_try_at
@@ -52,10 +53,17 @@ def _tries(session: TrainingSession) -> QuerySet[Round]:
 
 def _chosen(session: TrainingSession, now: datetime) -> Client | None:
     """The first client by name that has the workload. Those that were asked before come last."""
-    have = set(ServedWorkload.objects.filter(name=session.workload).values_list("client_id", flat=True))
-    free = [one for one in pool(now).of(session, WorkKind.INITIALISE).free if one.pk in have]
+    free = who_can_begin(session, now).free
     asked = set(Participation.objects.filter(round__in=_tries(session)).values_list("client_id", flat=True))
     return min(free, key=lambda one: (one.pk in asked, one.name), default=None)
+
+
+def who_can_begin(session: TrainingSession, now: datetime) -> Pool:
+    """The clients that could send version 0: those that have the workload and do this kind of work."""
+    found = pool(now).of(session, WorkKind.INITIALISE)
+    have = set(ServedWorkload.objects.filter(name=session.workload).values_list("client_id", flat=True))
+    able, free = ([one for one in clients if one.pk in have] for clients in (found.clients, found.free))
+    return replace(found, clients=able, free=free)
 
 
 def _seat(session: TrainingSession, client: Client, attempt: int, now: datetime) -> bool:

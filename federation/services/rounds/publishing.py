@@ -11,7 +11,7 @@ from django.db import transaction
 
 from federation import events
 from federation.compiled import Update
-from federation.fl import aggregation, measures, workloads
+from federation.fl import aggregation, measures
 from federation.fl.measures import Measure
 from federation.fl.numbers import bounded
 from federation.lifecycle import Outcome, RoundStatus, SeatStatus
@@ -23,7 +23,7 @@ from federation.services.rounds.federated import MOST_MEASURES, merged
 from federation.services.rounds.leaving_out import LeftOut
 from federation.services.rounds.moves import move
 from federation.services.seats import flags
-from federation.work.declared import declared
+from federation.work.declared import declared, own
 
 Payload = dict[str, Any]
 
@@ -91,7 +91,7 @@ def _is_withdrawn(late: Sequence[Participation]) -> bool:
 
 
 def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> None:
-    known = workloads.WORKLOADS.get(round_.session.workload)
+    known = own(round_.session)
     evaluates = known is not None and known.needs_torch
     GlobalModel.objects.create(
         session=round_.session,

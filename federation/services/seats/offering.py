@@ -66,12 +66,12 @@ _BASE = ("version", "digest", "num_bytes")
 _UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")
 
 
-_SESSION = ("compression", "compression_options", "defences", "buffers")
+_SESSION = ("workload", "compression", "compression_options", "defences", "buffers")
 
 
 _WORK = (
     *("name", "seed", "train", "strategy", "strategy_options"),
-    *("workload", "workload_digest", "workload_version", "workload_options"),
+    *("workload_digest", "workload_version", "workload_options", "declaration"),
 )
 
 

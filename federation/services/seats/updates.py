@@ -13,6 +13,7 @@ from federation.compiled import Select, Update
 from federation.errors import ChecksumMismatch, Conflict, Invalid, RoundClosed, Unavailable
 from federation.fl.defences import Defence, counted_examples
 from federation.fl.files import updates as wire
+from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import OPEN, RoundStatus, SeatStatus, WorkKind
 from federation.models import Event, Participation, Round
 from federation.payloads import storable
@@ -193,8 +194,14 @@ def _weigh(seat: Participation, update: wire.Update) -> None:
 def _counted(seat: Participation, claimed: int) -> int:
     """How many examples an update counts for. A client that counted only another workload's is not capped."""
     session, client = seat.round.session, seat.client
+    if Defence.EXAMPLES not in session.defences:
+        return claimed
+    if session.workload not in WORKLOADS:  # what a site told of it alone is in no info
+        rows = client.workloads.filter(name=session.workload).values_list("num_examples", flat=True)
+        if (declared := rows.first()) is not None:
+            return counted_examples(claimed, declared)
     counted = counted_examples(claimed, client.num_examples)
-    if counted == claimed or Defence.EXAMPLES not in session.defences:
+    if counted == claimed:
         return claimed
     examples = infos.of(client.info).examples  # read only where it matters
     return counted if examples is None else counted_examples(claimed, examples.get(session.workload))

@@ -1,6 +1,6 @@
 """Training sessions: checked, created, steered, run again, deleted."""
 
-from federation.services.sessions.checking import check, problems
+from federation.services.sessions.checking import check, problems, with_declaration
 from federation.services.sessions.creating import create, spec_of
 from federation.services.sessions.deleting import delete, refuse_where_kept
 from federation.services.sessions.evaluating import Evaluation, create_evaluation, evaluate
@@ -28,4 +28,5 @@ __all__ = [
     "resume",
     "spec_of",
     "start",
+    "with_declaration",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from federation import phrases
+from federation import catalogue, phrases
 from federation.errors import Invalid
 from federation.fl import early_stop
 from federation.fl.workloads import WORKLOADS
@@ -15,9 +15,12 @@ from federation.models import GlobalModel
 from federation.session_settings import SETTINGS, Spec, holds, kind_of
 from federation.setting_kinds import Problem
 
+WHAT = "workload"
+
 
 def check(spec: Spec) -> Spec:
     """The specification with every option filled in. Raises Invalid naming every field that is not allowed."""
+    spec = with_declaration(spec)
     if found := problems(spec):
         raise Invalid(*((one.field, one.sentence) for one in found))
     return filled(spec)
@@ -25,9 +28,44 @@ def check(spec: Spec) -> Spec:
 
 def problems(spec: Spec) -> list[Problem]:
     """Everything that is wrong with it, in the order of the settings. Empty: it can be created."""
-    found = [o for option in SETTINGS.values() if holds(option, spec) for o in kind_of(option).check(option, spec)]
+    spec = with_declaration(spec)
+    found = list(_unknown(spec))
+    settings = [option for option in SETTINGS.values() if holds(option, spec) and not (found and option.name == WHAT)]
+    found += [problem for option in settings for problem in kind_of(option).check(option, spec)]
     found += _unreachable(spec)
     return found or [problem for check in _CHECKS for problem in check(filled(spec))]
+
+
+def with_declaration(spec: Spec) -> Spec:
+    """The same with what the sites declare of its workload now, if only sites have it.
+
+    If no site has it any more, what they declared to the session before stays. Without a version it is the one that
+    most sites have.
+    """
+    if spec.workload in WORKLOADS:
+        return replace(spec, declaration=None)
+    told = catalogue.find(spec.workload, spec.workload_version)
+    if told is None:
+        known = spec.told
+        fits = known is not None and spec.workload_version in (None, known.version)
+        return spec if fits else replace(spec, declaration=None)
+    declared = told.declared.to_json() | {"num_examples": None}  # it is one site's own number
+    return replace(spec, workload_version=told.version, declaration=declared)
+
+
+def _unknown(spec: Spec) -> Iterator[Problem]:
+    """That neither the server nor a site has the workload, or its version."""
+    name, version = spec.workload, spec.workload_version
+    own = WORKLOADS.get(name)
+    if own is not None:
+        if version not in (None, own.version):
+            yield Problem("workload.version", f"This server has {name} in another version. Leave the version out.")
+    elif spec.told is None and (known := catalogue.versions(name)):
+        versions = phrases.listed([one.version or "(none)" for one in known])
+        yield Problem("workload.version", f"No site has {name} in version {version!r}. The sites have: {versions}.")
+    elif spec.told is None:
+        allowed = ", ".join(sorted({*WORKLOADS, *(one.name for one in catalogue.of_sites())}))
+        yield Problem("workload.name", f"There is no workload {name!r}. Choose one of: {allowed}.")
 
 
 def filled(spec: Spec) -> Spec:
@@ -79,6 +117,9 @@ def _bad_start(spec: Spec) -> Iterator[Problem]:
         yield Problem("start_from", sentence)
     elif model.session.workload != spec.workload:
         sentence = f"That model belongs to the workload {model.session.workload}, not to {spec.workload}."
+        yield Problem("start_from", sentence)
+    elif spec.is_of_sites and model.session.workload_version != spec.workload_version:
+        sentence = f"That model belongs to another version of the workload {model.session.workload}."
         yield Problem("start_from", sentence)
     elif model.session.workload_options != spec.workload_options:
         sentence = f"That model belongs to the workload {model.session.workload} with other options."

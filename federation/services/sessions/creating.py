@@ -31,9 +31,7 @@ def create(spec: Spec, *, by: User | None, now: datetime, initial_model: ModelUp
     if initial_model is not None:
         uploads.require_fit(initial_model, spec.workload, spec.workload_options)
     session = TrainingSession.objects.create(
-        **_columns(spec),
-        workload_digest=workloads.get(spec.workload).digest(),
-        workload_version=workloads.get(spec.workload).version,
+        **_columns(spec) | _source(spec),
         initial_model=initial_model,
         start_from=model_at(spec.start_from) if spec.start_from else None,
         created_at=now,
@@ -49,7 +47,17 @@ def spec_of(session: TrainingSession) -> Spec:
     """The specification that a session was made from, to make another one like it."""
     start = session.start_from
     given = {name: _tuple(getattr(session, name)) for name in _column_names()}
+    if not session.is_of_sites:
+        given |= {"workload_version": None, "declaration": None}
     return Spec(**given, start_from=(start.session_id, start.version) if start else None)
+
+
+def _source(spec: Spec) -> dict[str, str]:
+    """Which source of the workload it trains: the server's, or the one that most of the sites have."""
+    if spec.told:
+        return {"workload_digest": spec.told.digest}
+    workload = workloads.get(spec.workload)
+    return {"workload_digest": workload.digest(), "workload_version": workload.version}
 
 
 def _columns(spec: Spec) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.db.models import Case, Q, When
 from federation import events, storage
 from federation.errors import Invalid
 from federation.lifecycle import FileStatus, RoundFailure, WorkKind
-from federation.models import Client, Event, GlobalModel, TrainingSession
+from federation.models import Client, Event, GlobalModel, ServedWorkload, TrainingSession
 from federation.services import models
 from federation.services.people import name_of
 from federation.services.sessions.steering import start
@@ -47,7 +47,7 @@ class Evaluation:
 def create_evaluation(wish: Evaluation, *, by: User | None, now: datetime) -> TrainingSession:
     """Make a draft that measures one stored model once. Raises Invalid naming every field that is not allowed."""
     source = _stored(wish)
-    if found := [*_problems(wish, source), *_bad_clients(wish)]:
+    if found := [*_problems(wish, source), *_bad_clients(wish, source)]:
         raise Invalid(*found)
     assert source is not None
     session = TrainingSession.objects.create(
@@ -86,8 +86,8 @@ def _stored(wish: Evaluation) -> GlobalModel | None:
 
 def _copied(session: TrainingSession) -> dict[str, object]:
     """What a model is of, so that a site can measure it."""
-    names = ("workload", "workload_version", "workload_options", "workload_digest", "declaration", "train", "seed")
-    return {name: getattr(session, name) for name in (*names, "main_measure")}
+    workload = ("workload", "workload_version", "workload_options", "workload_digest", "declaration", "equal_digests")
+    return {name: getattr(session, name) for name in (*workload, "train", "seed", "main_measure")}
 
 
 def _problems(wish: Evaluation, source: GlobalModel | None) -> Iterator[tuple[str, str]]:
@@ -102,11 +102,18 @@ def _problems(wish: Evaluation, source: GlobalModel | None) -> Iterator[tuple[st
         yield "initial_model", f"The file of that model is {source.file_status}; choose one whose file is there."
 
 
-def _bad_clients(wish: Evaluation) -> Iterator[tuple[str, str]]:
+def _bad_clients(wish: Evaluation, source: GlobalModel | None) -> Iterator[tuple[str, str]]:
     known = {client.pk: client for client in Client.objects.enrolled().filter(pk__in=wish.client_ids)}
+    told = _kinds_told(source.session) if source else {}
     for client_id in wish.client_ids:
         client = known.get(client_id)
         if client is None:
             yield "client_ids", f"There is no client {client_id}."
-        elif wish.kind not in client.kinds:
+        elif wish.kind not in told.get(client_id, client.kinds):
             yield "client_ids", f"The agent of {client.name} does not {wish.kind}. Choose another client."
+
+
+def _kinds_told(session: TrainingSession) -> dict[int, list[str]]:
+    """The kinds of work that clients do with a workload that only they have."""
+    rows = ServedWorkload.objects.filter(name=session.workload, declaration__isnull=False)
+    return dict(rows.values_list("client_id", "declaration__kinds")) if session.is_of_sites else {}

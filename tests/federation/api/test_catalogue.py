@@ -1,4 +1,4 @@
-"""Clients tell their catalogue at the doors where info is told."""
+"""Clients tell their catalogue at the doors where info is told; operators list it and use what is in it."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from federation.models import ServedWorkload
 from tests.federation.cast import token_of
-from tests.federation.services.declaring import entry, telling
+from tests.federation.services.declaring import DIGEST, NAME, entry, telling
 
 pytestmark = pytest.mark.django_db
 
@@ -28,3 +28,37 @@ def test_its_limit_is_its_own_and_the_rest_of_info_keeps_its_limit(enrol, call):
     large["more"] = "x" * (16 << 10)
     answer = call("POST", "/clients/me/info", {"info": large}, token=token_of("anna"))
     assert answer.status_code == 422 and "info is larger than 16384 bytes" in answer.content.decode()
+
+
+def test_workloads_are_listed_with_who_has_them(enrol, operator):
+    enrol("anna", **telling(workloads={"synthetic": "s"}))
+    enrol("ben", **telling(entry(version="2", num_examples=None)))
+    found = operator("GET", "/workloads").json()["items"]
+    assert [(one["name"], one["version"], one["origin"]) for one in found][-2:] == [
+        (NAME, "1.2", "sites"),
+        (NAME, "2", "sites"),
+    ]
+    listed = found[-2]
+    assert (listed["title"], listed["digest"], listed["options"][0]["maximum"]) == ("Chest X-ray", DIGEST, 512)
+    (anna,) = listed["clients"]
+    assert (anna["name"], anna["online"], anna["num_examples"], anna["kinds"]) == (
+        *("anna", True, 1200),
+        ["train", "evaluate", "initialise"],
+    )
+    own = next(one for one in found if one["name"] == "synthetic")
+    assert own["origin"] == "server" and own["options"][0]["name"] == "num_parameters"
+    assert [(one["name"], one["agrees"]) for one in own["clients"]] == [("anna", False)]
+
+
+def test_a_session_of_one_is_made_and_shown(enrol, operator):
+    enrol("anna", **telling())
+    wish = {"name": "first", "workload": {"name": NAME, "options": {"width": 8}}, "equal_digests": True}
+    answer = operator("POST", "/sessions", wish | {"start": False})
+    assert answer.status_code == 201, answer.content
+    shown = answer.json()
+    about = {"version": "1.2", "digest": DIGEST, "origin": "sites"}
+    assert shown["workload"] == {"name": NAME, "options": {"width": 8}} | about
+    assert (shown["equal_digests"], shown["main_measure"], shown["train"]["epochs"]) == (True, "auc", 3)
+    wish["workload"]["version"] = "7"
+    refused = operator("POST", "/sessions", wish)
+    assert refused.status_code == 422 and refused.json()["errors"][0]["field"] == "workload.version"

@@ -36,6 +36,7 @@ CONTRACT = {
     "/sessions/{session_id}/events": {"get"},
     "/sessions/{session_id}/metrics": {"get"},
     "/sessions/{session_id}/models": {"get"},
+    "/workloads": {"get"},
     "/clients": {"get"},
     "/clients/{client_id}": {"patch"},
     "/invitations": {"post"},

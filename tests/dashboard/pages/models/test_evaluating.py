@@ -13,9 +13,11 @@ from django.utils import timezone
 
 from dashboard.pages.models import finding, lineage, sites
 from federation.models import Client, GlobalModel, ServedWorkload, TrainingSession
-from federation.services import clients, sessions
+from federation.services import clients, models, sessions
+from federation.session_settings import Spec
 from tests.dashboard.cast import HTMX, Create, Enrol
 from tests.dashboard.markup import compact
+from tests.federation.services.declaring import NAME, entry, telling
 from tests.federation.services.evaluating import declare, measure, take
 
 BOTH = ["train", "evaluate"]
@@ -150,3 +152,17 @@ def test_one_that_found_nothing_hides_none_that_did(
     shown, others = page.split("Other evaluations", 1)
     assert "0.625" in shown and good.name in shown
     assert "Cancelled" in others
+
+
+def test_of_a_workload_that_only_sites_have_those_can_that_told_this_kind(enrol: Enrol) -> None:
+    now = timezone.now()
+    enrol("north", **telling())
+    enrol("east", **telling(entry(kinds=["train"])))
+    enrol("west", kinds=BOTH)
+    session = sessions.create(Spec(name="first", workload=NAME), by=None, now=now)
+    models.publish_from_site(session, models.SiteModel("a" * 64, 4, []), now=now)
+    assert {site.client.name: site.why for site in sites.of(session.models.get(), now=now)} == {
+        "north": "",
+        "east": "its agent does not do this kind of work",
+        "west": "it did not report this workload",
+    }
