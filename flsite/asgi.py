@@ -22,6 +22,7 @@ from federation.api.urls import RAW_ROUTES, TABLES  # noqa: E402
 from flsite import embedded, urls  # noqa: E402, F401  urls registers the converter "id"
 from flsite.gate.gate import Gate  # noqa: E402
 from flsite.gate.turns import Turns  # noqa: E402
+from flsite.lifespan import lifespan  # noqa: E402
 from flsite.static import StaticFiles  # noqa: E402
 
 private.begin()
@@ -37,7 +38,11 @@ websockets = URLRouter(
 pages = StaticFiles(Turns(django_application))
 application = Gate(
     ProtocolTypeRouter(
-        {"http": RawRoutes(RAW_ROUTES | TABLES | health.ROUTES, otherwise=pages), "websocket": websockets},
+        {
+            "http": RawRoutes(RAW_ROUTES | TABLES | health.ROUTES, otherwise=pages),
+            "websocket": websockets,
+            "lifespan": lifespan,
+        },
     )
 )
 

@@ -7,6 +7,7 @@ import time
 from queue import Empty
 from typing import Any, ClassVar
 
+from django.db import DatabaseError
 from kombu.transport import memory
 
 from federation import database, killpoints
@@ -70,10 +71,18 @@ def start() -> None:
 
 def _work() -> None:
     from federation.services import rounds
+    from flsite import first_start
     from flsite.celery import app
 
     killpoints.reached(killpoints.Point.STARTING)
-    database.patiently(rounds.free_leases, "the worker")  # whoever held one died with the last server process
+    try:
+        database.patiently(rounds.free_leases, "the worker")  # whoever held one died with the last server process
+    except DatabaseError:
+        sentence = first_start.fault()
+        if not sentence:
+            raise
+        log.error("the worker does not start: %s", sentence)
+        return
     killpoints.reached(killpoints.Point.LEASES_FREED)
     worker = app.WorkController(
         app=app,

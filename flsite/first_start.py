@@ -58,9 +58,14 @@ def prepare(say: Say, *, any_database: bool = False) -> None:
 def fault() -> str:
     """Why the database cannot be used as it is, as a sentence; empty if nothing is known."""
     try:
-        executor = MigrationExecutor(connection)
+        return unprepared()
     except DatabaseError as error:
         return f"The database cannot be used: {_line(error)}. Check {_where()}."
+
+
+def unprepared() -> str:
+    """What the database lacks, as a sentence; empty if nothing. Raises DatabaseError if it does not answer."""
+    executor = MigrationExecutor(connection)
     return "" if _is_prepared(executor) else f"{_state(_applied(executor))} Run `manage.py migrate` first."
 
 

@@ -55,6 +55,15 @@ def test_a_command_on_a_database_that_is_not_there_names_the_setting(tmp_path):
     assert done.stderr.endswith("Check DATABASE_URL.\n") and "Traceback" not in done.stderr
 
 
+def test_uvicorn_on_a_database_without_tables_ends_with_a_sentence(tmp_path):
+    command = [sys.executable, "-m", "uvicorn", "flsite.asgi:application", "--port", "0", "--log-level", "warning"]
+    env = os.environ | {"FL_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert "The database has no tables yet. Run `manage.py migrate` first." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("role", ["worker --concurrency 1 -Q federation", "beat"])
 def test_a_worker_and_a_beat_on_a_database_without_tables_end_with_a_sentence(tmp_path, role):
     env = {"FL_DATA_DIR": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:9/0"}
