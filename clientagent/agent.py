@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from clientagent.api import Api
 from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.display import Display
-from clientagent.errors import Dropped, Ends, Failed, HeldElsewhere, TokenRefused
+from clientagent.errors import Ends, Failed, HeldElsewhere, TokenRefused
 from clientagent.hands import Hands, OwnHands
 from clientagent.identity import identify, open_state
 from clientagent.kinds.kind import Desk, Kind
@@ -27,11 +26,8 @@ from clientagent.membership import Membership, connect
 from clientagent.models import ModelCache, Models
 from clientagent.settings import Settings
 from clientagent.state import Identity, State
-from federation.fl.options import OptionError
-from federation.fl.partition import PartitionError
 from federation.fl.version import __version__
-from federation.fl.weights import WeightsError
-from federation.fl.workloads import WORKLOADS, DataError, Stopped
+from federation.fl.workloads import WORKLOADS
 
 UNDERSTANDS = ["buffers"]  # additions to the contract that a server may use with this agent
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
@@ -194,17 +190,8 @@ class Agent:
         if seat == self._ended:
             self._api.pause(AGAIN_SECONDS)
         self._ended = seat
-        try:
+        with self._membership.holding(seat):
             self._kind(body.get("kind")).do(body)
-        except Ends:
-            raise
-        except (Dropped, Stopped) as error:
-            self._display.say(f"Dropped: {error or 'The server no longer needs this work.'}")
-        except (Failed, OptionError, PartitionError, WeightsError, DataError) as error:
-            self._membership.give_up(seat, str(error))
-        except Exception as error:  # a workload's, torch's, the disk's: the page shows it, and this site continues
-            self._display.say(traceback.format_exc())
-            self._membership.give_up(seat, f"{type(error).__name__}: {error}")
         self._state.forget()
 
     def _kind(self, name: object) -> Kind:

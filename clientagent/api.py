@@ -22,7 +22,7 @@ from federation.fl.version import __version__
 
 DISABLED_SECONDS = 30.0
 LEAVE_SECONDS = 5.0
-TIMES_SINCE = [0, 2]  # the version whose servers take `timings` and `sent_at`
+TIMES_SINCE = CATALOGUES_SINCE = [0, 2]  # the version whose servers take `timings` and `sent_at`, and `catalogue`
 
 
 class Api(Persisting):
@@ -40,7 +40,7 @@ class Api(Persisting):
         recognition: Recognition | None = None,
     ) -> None:
         super().__init__(server, link, stop, recognition)
-        self.server_version = ""  # of the last answer to `enroll` or `work`
+        self.server_version = ""  # of the last answer to `enroll`, `tell` or `work`
         self._polls = Polls(link.note)
         self._headers = {
             "Authorization": f"Bearer {token}",
@@ -112,6 +112,7 @@ class Api(Persisting):
         """Report what this machine and its data are now. Returns what changed since the last report."""
         answer = self.ask(calls.INFO, _json_request("/api/v1/clients/me/info", {"info": info}, self._headers))
         check_token(answer)
+        self.server_version = answer.headers.get(calls.VERSION, self.server_version)  # older ones do not say it here
         if answer.status != 200:  # an older server, or the client is disabled, which the next call reports
             return []
         found = answer.json().get("changed")
@@ -130,13 +131,12 @@ class Api(Persisting):
         answer = self.ask_once(calls.LEAVE, request, LEAVE_SECONDS)
         return answer is not None and answer.status == 200
 
-    # ---- a seat
-
-    @property
-    def _knows_times(self) -> bool:
-        """Whether the server takes `timings` and `sent_at`; an older one answers 422."""
+    def is_since(self, version: list[int]) -> bool:
+        """Whether the server is of this version or a newer one, as far as its answers said."""
         numbers = self.server_version.split(".")[:2]
-        return all(number.isdecimal() for number in numbers) and [int(number) for number in numbers] >= TIMES_SINCE
+        return all(number.isdecimal() for number in numbers) and [int(number) for number in numbers] >= version
+
+    # ---- a seat
 
     def progress(
         self,
@@ -151,7 +151,7 @@ class Api(Persisting):
         timings: in the last call before the upload, seconds by phase. An older server does not get them.
         """
         body: dict[str, Any] = {"phase": phase, "fraction": round(fraction, 4), "metrics": points}
-        if self._knows_times:
+        if self.is_since(TIMES_SINCE):  # an older one answers 422
             body["sent_at"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             body |= {"timings": timings} if timings else {}
         request = _json_request(f"/api/v1/participations/{participation}/progress", body, self._headers)

@@ -142,6 +142,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_flags(made)
+    made.add_argument("--version", action="version", version=f"fl-agent {__version__}")
+    return made
+
+
+def _add_flags(made: argparse.ArgumentParser) -> None:
     for flag in FLAGS:
         if flag.const is None:
             made.add_argument(f"--{flag.name}", dest=flag.target, metavar=flag.metavar, help=flag.described)
@@ -152,13 +158,21 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         f"--{NOTHING_SHARED}", action="store_true", help="has no effect: nothing is shared without --share-histogram"
     )
-    made.add_argument("--version", action="version", version=f"fl-agent {__version__}")
-    return made
 
 
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Settings from flags, then environment, then defaults. Raises Misconfigured with what is allowed."""
-    given = vars(parser().parse_args(arguments))
+    return _settings(vars(parser().parse_args(arguments)), environment)
+
+
+def read_among(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """As `read`, where flags of another program stand between ours. Those are passed over."""
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_flags(ours)
+    return _settings(vars(ours.parse_known_args(arguments)[0]), environment)
+
+
+def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     for flag in FLAGS:
         text, source = given[flag.target], f"--{flag.name}"

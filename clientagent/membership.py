@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from clientagent import display, instance
-from clientagent.api import Api
+from clientagent.api import CATALOGUES_SINCE, Api
 from clientagent.display import Display
-from clientagent.errors import Refused
+from clientagent.errors import Dropped, Ends, Failed, Refused
 from clientagent.link import Link
 from clientagent.settings import Settings
 from clientagent.state import Identity, State
 from federation import killpoints
+from federation.fl.options import OptionError
+from federation.fl.partition import PartitionError
 from federation.fl.version import __version__
+from federation.fl.weights import WeightsError
+from federation.fl.workloads import DataError, Stopped
 from federation.killpoints import Point
 
 WAIT_SECONDS = 30  # a long poll
@@ -26,7 +32,8 @@ class Membership:
     """What an agent and a script have in common, whatever they do with the work. For one thread.
 
     describe: what this machine and its data are now, told at each start. api: its calls; None: over connections of
-    its own.
+    its own. catalogue: the workloads that only this site has, as it tells them; servers before version 0.2.0 do not
+    hear of them.
     """
 
     def __init__(
@@ -37,11 +44,13 @@ class Membership:
         terminal: Display,
         describe: Callable[[], dict[str, Any]],
         api: Api | None = None,
+        catalogue: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
         self._state = state
         self._identity = identity
         self._display = terminal
         self._describe = describe
+        self._catalogue = catalogue
         self._version_told = __version__
         self.api = api or connect(Api, settings, state, identity, Link(terminal.say))
 
@@ -59,6 +68,8 @@ class Membership:
             self.tell()
         else:
             self._enroll()
+        if self._knows_catalogues and self._catalogue():
+            self.tell()  # which version the server is, only its first answer said
 
     def _enroll(self) -> None:
         mine = self._identity
@@ -75,8 +86,13 @@ class Membership:
 
     def tell(self) -> None:
         """Report what this machine and its data are now. Operators and the site's owner learn what changed."""
-        for change in self.api.tell(self._describe()):
+        told = self._catalogue() if self._knows_catalogues else []
+        for change in self.api.tell(self._describe() | ({"catalogue": told} if told else {})):
             self._display.say(f"{_of_change(change)} The server's operators see this, too.")
+
+    @property
+    def _knows_catalogues(self) -> bool:
+        return self.api.is_since(CATALOGUES_SINCE)
 
     def ask(self, wait: float = WAIT_SECONDS) -> Mapping[str, Any] | None:
         """The work to do now, as the server describes it; None if none came up for a while. Raises Ends."""
@@ -86,6 +102,21 @@ class Membership:
         if before and self.api.server_version not in ("", before):
             self.tell()  # another release may keep more of it
         return body
+
+    @contextlib.contextmanager
+    def holding(self, seat: str) -> Iterator[None]:
+        """Within the block a seat is worked for; what goes wrong there gives it up with the reason. Raises Ends."""
+        try:
+            yield
+        except Ends:
+            raise
+        except (Dropped, Stopped) as error:
+            self._display.say(f"Dropped: {error or 'The server no longer needs this work.'}")
+        except (Failed, OptionError, PartitionError, WeightsError, DataError) as error:
+            self.give_up(seat, str(error))
+        except Exception as error:  # a workload's, torch's, the disk's: the page shows it, and this site continues
+            self._display.say(traceback.format_exc())
+            self.give_up(seat, f"{type(error).__name__}: {error}")
 
     def give_up(self, seat: str, reason: str) -> None:
         self._display.say(f"The agent gives up this seat: {reason}")

@@ -69,7 +69,7 @@ class Evaluation:
             sent = result.path.read_bytes()
             progress.flush()
             desk.api.result(work.participation, sent)
-        desk.display.say(f"{title}: result accepted ({_summary(sent)}; after {duration(monotonic() - began)}).")
+        desk.display.say(f"{title}: result accepted ({summary(sent)}; after {duration(monotonic() - began)}).")
 
     def _measure(self, work: EvaluationWork, progress: Progress) -> Finished:
         desk = self._desk
@@ -91,7 +91,7 @@ def measure(bench: Bench, report: Report, work: EvaluationWork, model: Path) -> 
     config = works.train_config(work, bench.device.of(workload))
     data = bench.data.of(workload, work.options)
     found = _evaluating(work).local_evaluation(weights.mapped(model), data, work.options, config, report)
-    return _as_json(found, with_counts=bench.data.shares_counts)
+    return as_json(found, with_counts=bench.data.shares_counts)
 
 
 def _evaluating(work: EvaluationWork) -> Evaluates:
@@ -102,7 +102,7 @@ def _evaluating(work: EvaluationWork) -> Evaluates:
     return workload
 
 
-def _as_json(found: LocalEvaluation, *, with_counts: bool) -> bytes:
+def as_json(found: LocalEvaluation, *, with_counts: bool) -> bytes:
     """The result as it is sent: the same bytes for the same numbers."""
     metrics = {name: float(value) if math.isfinite(value) else None for name, value in found.metrics.items()}
     result: dict[str, Any] = {"num_examples": found.num_examples, "metrics": metrics}
@@ -118,7 +118,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no number")
 
 
-def _summary(result: bytes) -> str:
+def summary(result: bytes) -> str:
     """The first numbers of a result, for the terminal."""
     sent = json.loads(result)
     numbers = sorted(sent["metrics"].items())[:MOST_SHOWN]

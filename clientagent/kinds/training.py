@@ -23,7 +23,7 @@ from clientagent.work import BaseModel, Destination, Work
 from federation import killpoints
 from federation.fl import encodings, weights
 from federation.fl.files import encoded
-from federation.fl.workloads import LocalUpdate, Report, Workload
+from federation.fl.workloads import Report, Workload
 from federation.killpoints import Point
 
 
@@ -123,13 +123,13 @@ class Trainer:
         data = self._data.of(workload, work.options)
         update = workload.local_update(weights.mapped(base), data, work.options, config, report)
         _check_finite(update.delta)
-        metadata = _metadata(update, work.base.digest)
+        metadata = metadata_of(update.num_examples, update.metrics, work.base.digest)
         if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
             return weights.save(out, update.delta, metadata)  # plain is always taken
-        return _encode(work, config.seed, update.delta, metadata, out, residuals)
+        return encode(work, config.seed, update.delta, metadata, out, residuals)
 
 
-def _encode(
+def encode(
     work: TrainingWork,
     seed: int,
     delta: weights.Weights,
@@ -160,10 +160,11 @@ def _check_finite(delta: weights.Weights) -> None:
             raise Failed(f"Training diverged: {name!r} holds a value that is not finite. Try a lower learning rate.")
 
 
-def _metadata(update: LocalUpdate, base_digest: str) -> dict[str, str]:
-    metrics = {name: value if math.isfinite(value) else None for name, value in update.metrics.items()}
+def metadata_of(num_examples: int, metrics: Mapping[str, float], base_digest: str) -> dict[str, str]:
+    """What an update's file says beside its tensors."""
+    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     return {
-        "num_examples": str(update.num_examples),
+        "num_examples": str(num_examples),
         "base_digest": base_digest,
-        "metrics": json.dumps(metrics, sort_keys=True, allow_nan=False),
+        "metrics": json.dumps(finite, sort_keys=True, allow_nan=False),
     }

@@ -36,6 +36,7 @@ class Training:
             "part_bytes": settings.FL_PART_BYTES,
             "max_put_bytes": settings.FL_MAX_PUT_BYTES,
             "extra_tensors": [],
+            "last_update": _last_update(seat),
         }
 
     def check(self, seat: Participation, sent: Path) -> wire.Update:
@@ -58,6 +59,12 @@ class Training:
 
     def conclude(self, round_: Round, answered: Iterable[Participation]) -> Model:
         return Model()
+
+
+def _last_update(seat: Participation) -> dict[str, str] | None:
+    """The client's last update in this session that counted when it got the seat."""
+    last = seat.last_update
+    return {"participation": str(last.pk), "digest": last.digest} if last else None
 
 
 def encoding_of(seat: Participation) -> encodings.Encoding:

@@ -127,7 +127,16 @@ class FakeServer:
         """Open a round: a new seat whose work waits for whoever asks. Changes are to the members of the work."""
         options = {"num_parameters": 1000} if options is None and name == "synthetic" else options or {}
         known = workloads.get(name)
-        model = weights.dump(known.initial_weights(options, 1))
+        workload = {"name": name, "version": known.version, "digest": known.digest(), "options": options}
+        return self._offer(workload, known.initial_weights(options, 1), changes)
+
+    def offer_to_script(self, source: str, model: weights.Weights, *, name: str = "toy", **changes: Any) -> Seat:
+        """The same for a script. source: its digest. An option of the work is among the changes, as `options`."""
+        options = changes.pop("options", {})
+        return self._offer({"name": name, "version": "", "digest": source, "options": options}, model, changes)
+
+    def _offer(self, workload: dict[str, Any], initial: weights.Weights, changes: dict[str, Any]) -> Seat:
+        model = weights.dump(initial)
         digest = sha256(model).hexdigest()
         number = len(self.seats) + 1
         work = {
@@ -136,7 +145,7 @@ class FakeServer:
             "session": {"id": "1", "name": "first"},
             "round": number,
             "attempt": 1,
-            "workload": {"name": name, "version": known.version, "digest": known.digest(), "options": options},
+            "workload": workload,
             "config": dict(CONFIG),
             "base_model": {
                 "version": 0,
@@ -169,7 +178,7 @@ class FakeServer:
                 return {}
             case "initialise":
                 return sent | {"round": 0, "base_model": None}
-        return sent
+        return sent | {"last_update": None}
 
     def script(self, method: str, path: str, *actions: Action) -> None:
         """Answer the next requests that fit with these actions, one each."""

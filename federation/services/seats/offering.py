@@ -15,6 +15,7 @@ from federation.compiled import Insert, Select, Update
 from federation.errors import NotFound
 from federation.lifecycle import OPEN, FileStatus, SeatStatus
 from federation.models import Client, Event, Participation, Round
+from federation.services.seats import counted
 from federation.services.seats.payload import describe
 
 FRESH: dict[str, Any] = {  # what a seat has before its client works
@@ -89,10 +90,10 @@ _own = Select(lambda pk, client: _with_round.filter(pk=pk, client=client).only(*
 
 _offered = Select(
     lambda client, token: (  # a replaced token gets no work, nor does a disabled client
-        _with_round.select_related("client")
+        _with_round.select_related("client", "last_update")
         .filter(client=client, client__token_hash=token, client__enabled=True)
         .filter(status__in=OPEN)
-        .only(*_READ, *_of("round__session", _WORK), *_of("client", _TOLD))
+        .only(*_READ, *_of("round__session", _WORK), *_of("client", _TOLD), "last_update__digest")
         .order_by("pk")
     ),
     int,
@@ -100,7 +101,7 @@ _offered = Select(
 )
 
 
-_PLACE = ("round", "client", "seat", "turn", "invited_at", "deadline", "base_version")
+_PLACE = ("round", "client", "seat", "turn", "invited_at", "deadline", "last_update", "base_version")
 _invite = Insert(Participation, *_PLACE, "status", "file_status", "staleness", *FRESH)
 
 
@@ -145,8 +146,12 @@ def _seat(
     deadline: datetime | None = None,
 ) -> None:
     version = round_.base_model.version if round_.base_model else 0
-    rest = (invited_at, deadline, version, SeatStatus.INVITED, FileStatus.STORED, 0, *FRESH.values())
-    _invite((round_.pk, client.pk, number, turn, *rest) for number, (client, turn) in enumerate(turns, start=first))
+    before = counted.last(round_, [client for client, _ in turns])
+    rest = (version, SeatStatus.INVITED, FileStatus.STORED, 0, *FRESH.values())
+    _invite(
+        (round_.pk, client.pk, number, turn, invited_at, deadline, before.get(client.pk), *rest)
+        for number, (client, turn) in enumerate(turns, start=first)
+    )
 
 
 def offer(client: Client, *, now: datetime) -> Participation | None:

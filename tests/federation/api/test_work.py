@@ -68,6 +68,7 @@ def test_the_work_has_exactly_the_members_of_the_contract(open_round, raw):
         "max_put_bytes": 8 << 20,
         "encoding": "float32",
         "extra_tensors": [],
+        "last_update": None,
         "buffers": [],
         "deadline": round_.deadline.isoformat(),
     }

@@ -1,0 +1,315 @@
+"""A script's life at its server: it joins, gets work, hands out what has to be trained, and leaves."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import random
+import shutil
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from clientagent import device, display
+from clientagent import work as works
+from clientagent.data import SiteData
+from clientagent.device import Device
+from clientagent.errors import Dropped, Ends, Failed, HeldElsewhere, TokenRefused
+from clientagent.hands import OwnHands
+from clientagent.identity import identify, open_state
+from clientagent.kinds import evaluation, initialisation, training
+from clientagent.kinds.evaluation import EvaluationWork
+from clientagent.kinds.initialisation import InitialisationWork
+from clientagent.kinds.kind import Desk
+from clientagent.kinds.training import TrainingWork
+from clientagent.library import models
+from clientagent.library.leaving import Leaving
+from clientagent.library.memory import Memory, last_update
+from clientagent.library.script import Script
+from clientagent.library.work import Place, Work, sentence
+from clientagent.logtail import LogTail
+from clientagent.membership import Membership
+from clientagent.models import ModelCache
+from clientagent.progress import Progress
+from clientagent.settings import Settings
+from clientagent.state import NUMBERS, Finished
+from federation import killpoints
+from federation.fl.version import __version__
+from federation.fl.workloads import WORKLOADS, LocalEvaluation
+from federation.killpoints import Point
+
+UNDERSTANDS = ["buffers"]
+AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
+GOODBYE_SECONDS = 10.0  # for giving a seat up while the program dies of an exception
+
+
+class Running:
+    """One run of a script, from its first to its last work. `file`: where an exception's line is looked for."""
+
+    def __init__(self, script: Script, settings: Settings, file: str, *, seeded: bool) -> None:
+        self._script = script
+        self._settings = settings
+        self._file = file
+        self._seeded = seeded
+        self._leaving = Leaving()
+        self._process = os.getpid()
+        self._state = open_state(settings)
+        self._display = display.Lines(sys.stderr)
+        terminal = LogTail(self._display) if settings.send_log else self._display
+        self._terminal = terminal
+        identity = identify(settings, self._state)
+        self._membership = Membership(
+            settings, self._state, identity, terminal, self._describe, catalogue=self._catalogue
+        )
+        cache = settings.model_cache
+        self._desk = Desk(
+            self._membership.api,
+            ModelCache(cache or self._state.models, shared=cache is not None),
+            self._state,
+            OwnHands(SiteData(settings), Device(settings.device, settings.threads)),
+            terminal,
+            self._leaving.event,
+        )
+        self._memory = Memory(self._state.folder / "script", terminal.say)
+        self._initial = self._state.folder / "script" / "initial.safetensors"
+        self._initial_digest = ""
+        self._ended = ""  # the participation that ended last
+        self._current: Work | None = None
+        self._says_goodbye = True
+        self._is_closed = False
+        self._hook = sys.excepthook
+
+    # ---- from beginning to end
+
+    def works(self) -> Iterator[Work]:
+        """Each piece of training, until it is time to leave. Raises Ends."""
+        self._leaving.listen()
+        sys.excepthook = self._on_uncaught
+        atexit.register(self.close)
+        try:
+            self._begin()
+            yield from self._work()
+        except KeyboardInterrupt:
+            self._terminal.say("Leaving. Press Ctrl-C again to end at once.")
+        except (TokenRefused, HeldElsewhere):  # a goodbye would not be ours to say
+            self._says_goodbye = False
+            raise
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Leave and give everything back. Doing it again changes nothing."""
+        if self._is_closed or os.getpid() != self._process:
+            return
+        self._is_closed = True
+        if self._current is not None:
+            self._current.stop()
+        atexit.unregister(self.close)
+        if sys.excepthook == self._on_uncaught:
+            sys.excepthook = self._hook
+        if self._says_goodbye:
+            self._membership.leave()
+        self._leaving.stop_listening()
+        self._membership.api.close()
+        self._terminal.close()
+        self._state.close()
+
+    def _begin(self) -> None:
+        mine = self._membership
+        self._terminal.say(
+            f"fl-agent {__version__}: {mine.name} at {mine.server}, with {self._script.declaration.name}"
+        )
+        mine.begin()
+        if isinstance(self._terminal, LogTail):
+            self._terminal.start(mine.api.another(threading.Event()))
+
+    def _work(self) -> Iterator[Work]:
+        while not self._leaving.event.is_set():
+            self._terminal.waiting()
+            body = self._membership.ask()
+            if body is not None:
+                yield from self._take(body)
+                if self._settings.once:
+                    break
+        if self._leaving.event.is_set():
+            self._terminal.say("Leaving.")
+
+    def _on_uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """An exception of the script's own ends the program: its seat is given up with that sentence."""
+        self._hook(kind, error, trace)
+        work = self._current
+        if os.getpid() == self._process and work is not None and not work.is_over and isinstance(error, Exception):
+            stop = threading.Event()
+            timer = threading.Timer(GOODBYE_SECONDS, stop.set)
+            timer.start()
+            with contextlib.suppress(Dropped, Ends), self._membership.api.until(stop):
+                work.give_up(sentence(error, self._file))
+            timer.cancel()
+        self.close()
+
+    # ---- what is told
+
+    def _describe(self) -> dict[str, Any]:
+        """Of our own workloads it is told that there are no examples, so that nobody asks this site for them."""
+        return device.describe(self._settings.device) | {
+            "kinds": list(self._script.declaration.kinds),
+            "understands": UNDERSTANDS,
+            "examples": dict.fromkeys(WORKLOADS, 0),
+        }
+
+    def _catalogue(self) -> list[dict[str, Any]]:
+        return [self._script.declaration.to_json()]
+
+    # ---- a piece of work
+
+    def _take(self, body: Mapping[str, Any]) -> Iterator[Work]:
+        try:
+            seat = works.participation(body)
+        except Failed as error:
+            self._terminal.say(str(error))
+            self._membership.api.pause(AGAIN_SECONDS)
+            return
+        if seat == self._ended:
+            self._membership.api.pause(AGAIN_SECONDS)
+        self._ended = seat
+        with self._membership.holding(seat):
+            match body.get("kind"):
+                case "train":
+                    yield from self._train(training.parse(body), body)
+                case "evaluate" if self._script.evaluate:
+                    self._evaluate(evaluation.parse(body))
+                case "initialise" if self._script.initial is not None:
+                    self._initialise(initialisation.parse(body))
+                case other:
+                    raise Failed(f"This site's script does no work of the kind {other!r}.")
+        self._state.forget()
+
+    def _train(self, work: TrainingWork, body: Mapping[str, Any]) -> Iterator[Work]:
+        desk, title = self._desk, f"{work.session}, round {work.round}"
+        options = self._script.options_of(work)
+        with desk.working(work, title) as progress:
+            note = f"{title}: trained before; sending the update that was kept."
+            update = desk.finished(work.key, progress, note)
+            if update is not None:
+                desk.upload(update, work.to, progress)
+                desk.display.say(f"{title}: update accepted.")
+            else:
+                yield from self._hand_out(work, options, body, progress)
+        killpoints.reached(Point.REPORTED)
+
+    def _hand_out(
+        self, work: TrainingWork, options: Mapping[str, Any], body: Mapping[str, Any], progress: Progress
+    ) -> Iterator[Work]:
+        desk = self._desk
+        self._keep_initial()
+        path = desk.download(work.base, progress)
+        desk.advance(progress, "training")(0.0)
+        place = Place(
+            self._membership, desk, self._memory, self._leaving, self._script.only, progress, last_update(body)
+        )
+        self._current = handed = Work(work, options, path, place)
+        if self._seeded:
+            seed(int(work.config.get("seed", 0)))
+        yield handed
+        self._current = None
+        handed.conclude()
+
+    def _evaluate(self, work: EvaluationWork) -> None:
+        options = self._script.options_of(work)
+        desk, title = self._desk, f"Evaluating version {work.base.version} of {work.session}"
+        with desk.working(work, title) as progress:
+            note = f"{title}: measured before; sending the result that was kept."
+            result = desk.finished(work.key, progress, note) or self._measure(work, options, progress)
+            sent = result.path.read_bytes()
+            progress.flush()
+            desk.api.result(work.participation, sent)
+        desk.display.say(f"{title}: result accepted ({evaluation.summary(sent)}).")
+
+    def _measure(self, work: EvaluationWork, options: Mapping[str, Any], progress: Progress) -> Finished:
+        desk = self._desk
+        self._keep_initial()
+        path = desk.download(work.base, progress)
+        desk.advance(progress, "evaluating")(0.0)
+        if self._seeded:
+            seed(int(work.config.get("seed", 0)))
+        assert self._script.evaluate is not None
+        found = self._script.evaluate(self._loaded(path, options))
+        killpoints.reached(Point.EVALUATING)
+        mine = self._script.declaration
+        result = evaluation.as_json(
+            _as_evaluation(found, mine.num_examples or 1), with_counts=self._settings.share_histogram
+        )
+        desk.state.unfinished().write_bytes(result)
+        kept = desk.keep(work.key, sha256(result).hexdigest(), progress, NUMBERS)
+        killpoints.reached(Point.RESULT_KEPT)
+        return kept
+
+    def _loaded(self, path: Path, options: Mapping[str, Any]) -> Any:
+        """The model to measure, in the form in which the script gives its own."""
+        model = self._made(options)
+        if model is None:
+            return models.readable(path)
+        if isinstance(model, str | os.PathLike):
+            return path
+        models.load(path, model, self._script.only)
+        return model
+
+    def _initialise(self, work: InitialisationWork) -> None:
+        options = self._script.options_of(work)
+        desk, title = self._desk, f"Initialising {work.session}"
+        with desk.working(work, title) as progress:
+            note = f"{title}: made before; sending the model that was kept."
+            model = desk.finished(work.key, progress, note) or self._begin_model(work, options, progress)
+            desk.upload(model, work.to, progress)
+        desk.display.say(f"{title}: model accepted.")
+
+    def _begin_model(self, work: InitialisationWork, options: Mapping[str, Any], progress: Progress) -> Finished:
+        desk = self._desk
+        progress.at("training", 0.0)  # the contract's nearest word
+        if self._seeded:
+            seed(int(work.config.get("seed", 0)))
+        digest = self._initial_digest
+        if digest:
+            shutil.copyfile(self._initial, desk.state.unfinished())
+        else:
+            digest = models.write(desk.state.unfinished(), self._made(options), self._script.only)
+        kept = desk.keep(work.key, digest, progress)
+        killpoints.reached(Point.INITIAL_KEPT)
+        return kept
+
+    def _made(self, options: Mapping[str, Any]) -> Any:
+        """The script's model: as it is, or what its function makes of the options."""
+        initial = self._script.initial
+        return initial(options) if callable(initial) and not models.is_module(initial) else initial
+
+    def _keep_initial(self) -> None:
+        """Write the initial model down before the script, or work, changes it."""
+        initial = self._script.initial
+        if not self._initial_digest and (isinstance(initial, Mapping) or models.is_module(initial)):
+            self._initial_digest = models.write(self._initial, initial, self._script.only)
+
+
+def seed(number: int) -> None:
+    """Let everything that draws random numbers begin at this work's seed, so that it draws the same after a kill."""
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(number % 2**63)
+
+
+def _as_evaluation(found: object, num_examples: int) -> LocalEvaluation:
+    """What a script measured. num_examples: what counts if it does not say on how many."""
+    if not isinstance(found, Mapping):
+        raise Failed(f"evaluate= must return a dict of numbers by name, not {type(found).__name__}.")
+    numbers = dict(found)
+    examples = numbers.pop("num_examples", num_examples)
+    counts = {str(name): value for name, value in numbers.items() if np.ndim(value)}
+    metrics = {str(name): float(value) for name, value in numbers.items() if not np.ndim(value)}
+    return LocalEvaluation(int(examples), metrics, counts)

@@ -1,0 +1,327 @@
+"""A script's rounds, from the model that comes to the update that goes, with a server that misbehaves on demand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import clientagent
+from clientagent import Work
+from federation.fl import weights
+from federation.fl.workloads.workload import source_digest
+from tests.clientagent.fake_server import CODE, FakeServer, Seat, status
+
+MODEL = {"bias": np.zeros(2, np.float32), "weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
+HERE = source_digest(__file__)
+Run = Callable[..., Iterator[Work]]
+
+
+@pytest.fixture
+def run(server: FakeServer, tmp_path: Path) -> Run:
+    """`works` with one piece of work, in the state folder of the test."""
+
+    def works(**more: Any) -> Iterator[Work]:
+        flags = ["--server", server.url, "--join", CODE, "--name", "site-a", "--state", str(tmp_path / "state")]
+        return clientagent.works("toy", **{"once": True, "arguments": flags} | more)
+
+    return works
+
+
+def offer(server: FakeServer, **changes: Any) -> Seat:
+    return server.offer_to_script(HERE, MODEL, **changes)
+
+
+def sent(seat: Seat, folder: Path) -> tuple[weights.Weights, dict[str, str]]:
+    (folder / "sent").write_bytes(seat.update)
+    return weights.load(folder / "sent"), weights.read_header(folder / "sent").metadata
+
+
+def test_it_trains_what_came_and_sends_the_difference(run: Run, server: FakeServer, tmp_path: Path):
+    seat = offer(server)
+    for work in run():
+        arrays = work.weights
+        for batch in work.steps([1.0, 2.0]):
+            arrays["weight"] += batch
+            work.log(loss=3.0 - batch)
+        assert work.send(arrays, num_examples=5, metrics={"val_auc": np.float32(0.5)})
+    delta, metadata = sent(seat, tmp_path)
+    np.testing.assert_array_equal(delta["weight"], np.full((2, 3), 3, np.float32))
+    np.testing.assert_array_equal(delta["bias"], np.zeros(2))
+    assert (metadata["num_examples"], json.loads(metadata["metrics"])) == ("5", {"val_auc": 0.5})
+    assert seat.values("loss") == {1: 2.0, 2: 1.0}
+    assert seat.calls[-1]["phase"] == "uploading" and server.left == 1
+
+
+def test_it_is_told_as_what_only_this_site_has(run: Run, server: FakeServer):
+    offer(server)
+    told = {"options": {"width": 4, "rate": 0.5}, "measures": ["accuracy"], "num_examples": 7, "title": "A toy"}
+    for work in run(evaluate=len, initial=MODEL, **told):
+        assert work.options == {"width": 4, "rate": 0.5} and work.config["epochs"] == 1
+        work.send(work.weights, num_examples=1)
+    joined, info = server.infos
+    (entry,) = info["catalogue"]
+    assert "catalogue" not in joined, "of which version the server is, is not known yet"
+    assert (entry["name"], entry["digest"], entry["num_examples"]) == ("toy", HERE, 7)
+    assert [option["name"] for option in entry["options"]] == ["width", "rate"]
+    assert entry["kinds"] == info["kinds"] == ["train", "evaluate", "initialise"]
+    assert info["examples"] == {"digits": 0, "threes_and_sevens": 0, "synthetic": 0}
+
+
+def test_an_older_server_hears_of_no_catalogue(run: Run, server: FakeServer):
+    server.version = "0.1.0"
+    offer(server)
+    for work in run():
+        work.send(work.weights, num_examples=1)
+    assert all("catalogue" not in info for info in server.infos)
+
+
+def test_a_safetensors_file_comes_and_goes(run: Run, server: FakeServer, tmp_path: Path):
+    seat = offer(server)
+    for work in run():
+        arrays = weights.load(work.path)
+        arrays["bias"] += 1
+        weights.save(tmp_path / "mine.safetensors", arrays)
+        assert work.send(tmp_path / "mine.safetensors", num_examples=1)
+    np.testing.assert_array_equal(sent(seat, tmp_path)[0]["bias"], np.ones(2))
+
+
+@pytest.mark.parametrize("encoding", ["int8", "topk", "float16"])
+def test_an_encoding_is_used_and_what_it_left_out_is_kept(run: Run, server: FakeServer, tmp_path: Path, encoding: str):
+    options = {"fraction": 0.2} if encoding == "topk" else {}
+    seat = offer(server, encoding=encoding, encoding_options=options)
+    for work in run():
+        assert work.send({name: array + 0.3 for name, array in work.weights.items()}, num_examples=1)
+    assert sent(seat, tmp_path)[1]["encoding"] == encoding
+    assert len(list((tmp_path / "state" / "residuals").iterdir())) == (encoding != "float16")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bias": None}, "The tensor bias of the session's model is missing."),
+        ({"more": np.zeros(1, np.float32)}, "The session's model has no tensor more. only= says what is shared."),
+        ({"bias": np.zeros(3, np.float32)}, r"bias has shape \[3\], but the session's model has \[2\]."),
+        ({"bias": np.zeros(2, np.int64)}, "bias has dtype I64, but the session's model has F32."),
+        ({"bias": [0, 0]}, "bias is no tensor but list."),
+    ],
+)
+def test_an_update_has_exactly_the_tensors_that_came(
+    run: Run, server: FakeServer, change: dict[str, Any], message: str
+):
+    seat = offer(server)
+    for work in run():
+        model = {name: value for name, value in {**work.weights, **change}.items() if value is not None}
+        with pytest.raises(clientagent.ModelError, match=message):
+            work.send(model, num_examples=1)
+        assert work.send(work.weights, num_examples=1)
+    assert seat.status == "reported"
+
+
+def test_a_number_that_cannot_be_is_named(run: Run, server: FakeServer):
+    offer(server)
+    for work in run():
+        with pytest.raises(ValueError, match="num_examples must be a whole number from 1 to 10"):
+            work.send(work.weights, num_examples=0)
+        with pytest.raises(ValueError, match="metrics: 'auc' must be a number, not 'high'."):
+            work.send(work.weights, num_examples=1, metrics={"auc": "high"})
+
+
+def test_training_that_diverged_gives_the_seat_up(run: Run, server: FakeServer):
+    seat = offer(server)
+    for work in run():
+        assert not work.send({**work.weights, "bias": np.array([1, np.nan], np.float32)}, num_examples=1)
+    assert (seat.status, seat.reason) == ("failed", "Training diverged: bias holds a value that is not finite.")
+
+
+def test_a_refusal_of_the_server_gives_the_seat_up(run: Run, server: FakeServer):
+    seat = offer(server)
+    server.script("PUT", "/update", status(422, "bias is odd."))
+    for work in run():
+        assert not work.send(work.weights, num_examples=1)
+    assert (seat.status, seat.reason) == ("failed", "bias is odd.")
+
+
+def test_dropped_work_ends_the_steps_and_is_not_sent(run: Run, server: FakeServer, until):
+    seat = offer(server)
+    seat.goes_on = False
+    for work in run():
+        for _ in work.steps(range(10**9)):
+            work.log(loss=1.0)
+        assert work.dropped
+        assert not work.send(work.weights, num_examples=1)
+    assert seat.update == b"" and seat.status == "open"
+
+
+def test_points_that_are_none_are_left_out_and_said_once(run: Run, server: FakeServer, capsys):
+    seat = offer(server)
+    for work in run():
+        work.log(loss="high")
+        work.log(loss=object())
+        work.log({"val/loss": 2}, loss=float("nan"), step=7)
+        work.send(work.weights, num_examples=1)
+    assert seat.values("val/loss") == {7: 2.0} and seat.values("loss") == {7: None}
+    assert capsys.readouterr().err.count("Points of the curves are left out") == 1
+
+
+def test_an_exception_within_a_work_gives_the_seat_up_and_goes_on(run: Run, server: FakeServer):
+    first, second = offer(server), offer(server)
+    done = []
+    for work in run(once=False):
+        with work:
+            if work.round == 1:
+                raise RuntimeError("no such patient")
+            work.send(work.weights, num_examples=1)
+            done.append(work.round)
+            break
+    assert (first.status, second.status, done) == ("failed", "reported", [2])
+    assert first.reason.startswith("RuntimeError: no such patient (test_works.py, line ")
+
+
+def test_going_on_without_sending_gives_the_seat_up(run: Run, server: FakeServer):
+    seat = offer(server)
+    for _ in run():
+        pass
+    assert seat.reason == "The script went on to the next work without sending an update."
+
+
+def test_work_can_be_given_up(run: Run, server: FakeServer):
+    seat = offer(server)
+    for work in run():
+        work.give_up("Only two patients today.")
+        assert not work.send(work.weights, num_examples=1)
+    assert (seat.status, seat.reason) == ("failed", "Only two patients today.")
+
+
+def test_another_script_s_work_is_given_up(run: Run, server: FakeServer):
+    other = server.offer_to_script("0" * 64, MODEL)
+    assert list(run()) == []
+    assert other.reason.startswith(f"The source of the script 'toy' is {HERE[:12]}… here and 000000000000… in this")
+    built_in = server.offer("digits")
+    assert list(run()) == []
+    assert built_in.reason == "This site runs a script with the name 'toy' and has no workload 'digits'."
+
+
+def test_an_option_that_is_not_declared_is_named(run: Run, server: FakeServer):
+    seat = offer(server, options={"depth": 3})
+    assert list(run(options={"width": 4})) == []
+    assert "has no option 'depth': it has width" in seat.reason
+
+
+def test_random_numbers_begin_at_the_seed_of_the_work(run: Run, server: FakeServer):
+    drawn = []
+    for _ in range(2):
+        offer(server)
+        for work in run():
+            drawn.append(np.random.random())
+            work.send(work.weights, num_examples=1)
+    assert drawn[0] == drawn[1] == np.random.RandomState(7).random_sample()
+
+
+# ---- version 0, and measuring
+
+
+def test_version_0_is_what_the_model_was_at_the_start(run: Run, server: FakeServer, tmp_path: Path):
+    model = {name: array.copy() for name, array in MODEL.items()}
+    offer(server)
+    seat = None
+    for work in run(initial=model, once=False):
+        if seat is not None:
+            break
+        model["bias"] += 1
+        work.send(model, num_examples=1)
+        seat = offer(server, kind="initialise")
+        offer(server)
+    assert seat and np.array_equal(sent(seat, tmp_path)[0]["bias"], MODEL["bias"])
+
+
+def test_version_0_is_made_from_the_options(run: Run, server: FakeServer, tmp_path: Path):
+    seat = offer(server, kind="initialise", options={"width": 5})
+    made = run(initial=lambda options: {"w": np.zeros(options["width"], np.float32)}, options={"width": 1})
+    assert list(made) == []
+    assert sent(seat, tmp_path)[0]["w"].shape == (5,)
+
+
+def test_a_model_is_measured(run: Run, server: FakeServer):
+    seat = offer(server, kind="evaluate")
+
+    def measure(model: weights.Weights) -> dict[str, Any]:
+        return {"mean": np.mean(model["weight"]), "num_examples": 9, "confusion": [[1, 2], [3, 4]]}
+
+    assert list(run(evaluate=measure)) == []
+    assert seat.result == {"num_examples": 9, "metrics": {"mean": 2.5}}, "counts tell of labels, and are not sent"
+
+
+def test_what_measures_wrongly_gives_the_seat_up(run: Run, server: FakeServer):
+    seat = offer(server, kind="evaluate")
+    assert list(run(evaluate=lambda model: 0.5)) == []
+    assert seat.reason == "evaluate= must return a dict of numbers by name, not float."
+
+
+def test_a_kind_that_the_script_does_not_do_is_given_up(run: Run, server: FakeServer):
+    seat = offer(server, kind="evaluate")
+    assert list(run()) == []
+    assert seat.reason == "This site's script does no work of the kind 'evaluate'."
+
+
+# ---- what is kept
+
+
+def test_what_was_kept_comes_with_the_last_update_that_counted(run: Run, server: FakeServer):
+    found, digests = [], []
+
+    def once(last: int | None) -> None:
+        told = None if last is None else {"participation": f"{last + 1}", "digest": digests[last]}
+        seat = offer(server, last_update=told)
+        for work in run():
+            found.append(work.state)
+            work.next_state = {"rounds": len(found), "momentum": np.ones(2)}
+            work.send({**work.weights, "bias": np.full(2, len(found), np.float32)}, num_examples=1)
+        digests.append(sha256(seat.update).hexdigest())
+
+    for last in (None, 0, 0, 2, 1):
+        once(last)
+    assert [state and state["rounds"] for state in found] == [None, 1, 1, 3, None], "what came before 2 is forgotten"
+
+
+# ---- what cannot be declared
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        ("Chest X-ray", {}, "name must be 1 to 64 characters of a-z, 0-9 and -"),
+        ("digits", {}, "'digits' is the name of a built-in workload"),
+        ("toy", {"options": {"layers": [1, 2]}}, "options: the default of 'layers' must be a number, a text or a bool"),
+        ("toy", {"sources": ["nowhere.py"]}, "sources: there is no file nowhere.py"),
+        ("toy", {"num_examples": -1}, "num_examples must be null or a whole number"),
+    ],
+)
+def test_what_cannot_be_declared_is_said_at_once(name: str, more: dict[str, Any], message: str):
+    with pytest.raises(clientagent.ScriptError, match=message):
+        clientagent.works(name, **more)
+
+
+def test_a_refusal_to_join_ends_the_program_with_its_sentence(run: Run, server: FakeServer, tmp_path: Path, capsys):
+    flags = ["--server", server.url, "--join", "wrong", "--name", "site-a", "--state", str(tmp_path / "state")]
+    with pytest.raises(SystemExit) as ended:
+        list(run(arguments=flags))
+    assert ended.value.code == 2
+    assert "toy: This join code is not known here." in capsys.readouterr().err
+
+
+def test_flags_of_the_script_itself_are_passed_over(run: Run, server: FakeServer, tmp_path: Path):
+    offer(server)
+    flags = ["--epochs", "3", "--server", server.url, "--join", CODE, "--state", str(tmp_path / "s"), "--help", "x"]
+    for work in run(arguments=flags):
+        assert work.send(work.weights, num_examples=1)
+
+
+def test_a_name_that_the_library_has_not_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'workz'"):
+        _ = clientagent.workz
