@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from clientagent import commands
 from clientagent.errors import Ends, Misconfigured
 from clientagent.settings import DEVICES, Settings, client_name, line
 from federation.fl.version import __version__
@@ -101,6 +102,7 @@ FLAGS = (
     Flag("state", "FL_CLIENT_STATE", folder, "keeps the token and unfinished work (default: by name, in "
          "~/.local/state/fl-agent)", "DIR"),
     Flag("data", "FL_CLIENT_DATA", existing_folder, "the site's data, for workloads that read files", "DIR"),
+    Flag("workloads", "FL_CLIENT_WORKLOADS", existing_folder, "workloads of this site, one .py file each", "DIR"),
     Flag("model-cache", "FL_CLIENT_MODEL_CACHE", folder, "models shared by agents on one machine", "DIR"),
     Flag("samples", "FL_CLIENT_SAMPLES", whole(1, 10**12), "use at most N of the examples", "N"),
     Flag("partition", "FL_CLIENT_PARTITION", line, "use a part of a shared data set: iid or dirichlet:0.5", "HOW"),
@@ -126,7 +128,8 @@ FLAGS = (
          "(environment: 1)", const="1"),
 )  # fmt: skip
 
-EPILOG = """A flag overrides its environment variable, which is in brackets. The first start enrols the client.
+EPILOG = """run.py new NAME writes a workload's file to begin with, run.py check NAME tries one without a server.
+A flag overrides its environment variable, which is in brackets. The first start enrols the client.
 Later starts need only --state. Ctrl-C leaves politely, a second one ends at once.
 Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is no longer valid, 4 another agent acts
 for this client."""
@@ -221,7 +224,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent until it leaves. Returns the exit status."""
     os.umask(0o077)  # everything that is written is for this user alone
     try:
-        settings = read(sys.argv[1:] if arguments is None else arguments, os.environ)
+        words = sys.argv[1:] if arguments is None else arguments
+        if words and words[0] in commands.NAMES:
+            fix_threads(1)
+            return commands.command(words[0])(words[1:])
+        settings = read(words, os.environ)
         fix_threads(settings.threads)
         return _run(settings)
     except Ends as error:
@@ -232,6 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings) -> int:
+    from clientagent import site_workloads
+
+    site_workloads.load(settings.workloads)
     if settings.clients is None:
         from clientagent.agent import run
     else:

@@ -17,6 +17,7 @@ class Settings:
     name: str | None = None
     state: Path | None = None
     data: Path | None = None  # where workloads look for data files of the site
+    workloads: Path | None = None  # a folder of workload files
     model_cache: Path | None = None  # shared by agents on one machine; None: in the state folder
     samples: int | None = None  # at most so many of its examples
     partition: str | None = None  # with `shard`: a part of a data set that several agents share

@@ -140,15 +140,20 @@ def workload_of(work: Work) -> Workload:
     if work.workload not in workloads.WORKLOADS:
         raise Failed(
             f"This agent does not have the workload {work.workload!r} (on the server: "
-            f"{_short(work.workload_digest)}). Update the agent."
+            f"{_short(work.workload_digest)}). Update the agent, or put its file into the folder --workloads."
         )
     workload = workloads.get(work.workload)
     if work.workload_digest not in workloads.alike(work.workload, here := workload.digest()):
         raise Failed(
             f"The source of the workload {work.workload!r} is {_short(here)} here and {_short(work.workload_digest)} "
-            f"on the server. Update the agent."
+            f"on the server. {_remedy(work.workload)}"
         )
     return workload
+
+
+def _remedy(name: str) -> str:
+    built_in = name in workloads.WORKLOADS.built_in
+    return "Update the agent." if built_in else "Both need the same file or package; start the agent again with it."
 
 
 def _short(digest: str) -> str:

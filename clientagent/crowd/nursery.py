@@ -15,6 +15,7 @@ import socket
 import sys
 from multiprocessing.connection import Connection
 
+from clientagent import site_workloads
 from clientagent.crowd import worker
 from clientagent.crowd.parts import Parts
 from clientagent.crowd.wire import Beginning, Forget, Fork, Load, Loaded, outlive_nobody
@@ -40,6 +41,9 @@ def main(descriptor: int) -> None:
 class Nursery:
     def __init__(self, beginning: Beginning, door: socket.socket, line: Connection) -> None:
         self._settings = beginning.settings
+        site_workloads.load(
+            self._settings.workloads, lambda sentence: None
+        )  # the process that started this one said it
         self._parts = Parts(beginning.settings, beginning.clients)
         self._door, self._line = door, line
         self._workers: set[int] = set()

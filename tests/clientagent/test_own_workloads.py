@@ -1,0 +1,221 @@
+"""Workloads of a site's own: written by `new`, tried by `check`, loaded from --workloads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from clientagent import cli, commands, site_workloads
+from clientagent.commands import new
+from clientagent.errors import Failed, Misconfigured
+from clientagent.kinds import training
+from clientagent.work import workload_of
+from federation.fl.workloads import WORKLOADS, declaration, foreign
+from tests.clientagent.fake_server import FakeServer
+from tests.fl.workloads.own_files import write_numpy
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(foreign, "entry_points", lambda group: ())
+    monkeypatch.setattr(cli, "fix_threads", lambda count: None)
+    yield
+    site_workloads._loaded.clear()
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit status, output and errors of run.py."""
+    status = cli.main([str(word) for word in words])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_what_new_writes_is_short_and_passes_check_as_it_stands(tmp_path, capsys):
+    pytest.importorskip("torch")
+    status, said, _ = run(capsys, "new", "heart-rate", "--workloads", tmp_path)
+    path = tmp_path / "heart_rate.py"
+    assert status == 0 and f"run.py check {path}" in said
+    lines = path.read_text().splitlines()
+    assert len(lines) < 60 and sum("#" in line or '"""' in line for line in lines) > 10
+    status, said, wrong = run(capsys, "check", path)
+    assert (status, wrong) == (0, "")
+    assert "training: 2 steps on " in said and "evaluation: " in said and said.endswith("Everything works.\n")
+    assert run(capsys, "check", "heart-rate", "--workloads", tmp_path, "--options", '{"width": 3}')[0] == 0
+
+
+def test_new_overwrites_nothing(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("keep")
+    status, _, said = run(capsys, "new", "mine", "--workloads", tmp_path)
+    assert status == 2 and "mine.py is there already. Use another name or folder." in said
+    assert (tmp_path / "mine.py").read_text() == "keep"
+
+
+@pytest.mark.parametrize("name", ["", "My model", "1st", "a_b", "../x", "a" * 65])
+def test_a_name_that_no_server_takes_is_refused(tmp_path, name):
+    with pytest.raises(Misconfigured, match=f"use {re.escape(declaration.NAME_ALLOWED)}"):
+        new.write(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_name_of_a_built_in_workload_is_refused(tmp_path):
+    with pytest.raises(Misconfigured, match="the name of a built-in workload"):
+        new.write("digits", tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="cannot be written: "):
+        new.write("mine", tmp_path / "file")
+
+
+# ---- check: each refusal names the line, the option or the tensor
+
+
+def changed(tmp_path: Path, before: str, after: str) -> Path:
+    """A workload of NumPy with a change: as `tests.fl.workloads.own_files` writes it, with more in its class."""
+    path = write_numpy(tmp_path)
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    return path
+
+
+def with_method(tmp_path: Path, method: str) -> Path:
+    body = "".join(f"    {line}\n" for line in method.splitlines())
+    return changed(tmp_path, "    version", f"{body}\n    version")
+
+
+UPDATE = "def local_update(self, base, data, options, config, report):\n    made = super().local_update({})\n    "
+REFUSALS = [
+    (
+        "def initial_weights(self, options, seed):\n    return {}[1]",
+        r"initial_weights: means.py, line \d+: KeyError: 1",
+    ),
+    ("def initial_weights(self, options, seed):\n    return {}", "initial_weights: the model has no tensor"),
+    (
+        "def initial_weights(self, options, seed):\n    return {'w': np.random.default_rng().random(3)}",
+        "initial_weights gives another value from the same seed each time: see the tensor w",
+    ),
+    (
+        "def initial_weights(self, options, seed):\n    return {'w': np.zeros(3, np.complex64)}",
+        "write_initial writes another value than initial_weights gives: the tensor w is not always there",
+    ),
+    (
+        "def write_initial(self, *given):\n    super().write_initial(*given)",
+        "write_initial returns another digest than",
+    ),
+    ("def buffers(self, options):\n    return ('gone',)", "buffers names gone, which is no tensor of the model"),
+    ("def training_data(self, options, folder):\n    return 3", "data must be a Data, not int"),
+    (
+        "def training_data(self, options, folder):\n"
+        "    from federation.fl.workloads import Data\n    return Data(np.zeros((3, 2)), np.zeros(2), ())",
+        "data: there are 3 features and 2 labels",
+    ),
+    (
+        "def training_data(self, options, folder):\n"
+        "    from federation.fl.workloads import Data\n    return Data(np.array(['a']), np.zeros(1), ())",
+        "data: features must be a NumPy array of numbers, not <U1",
+    ),
+    (
+        "def training_data(self, options, folder):\n"
+        "    from federation.fl.workloads import Data\n    return Data(np.full((2, 2), np.nan), np.zeros(2), ())",
+        "data: features hold a value that is not finite",
+    ),
+    (UPDATE.format("base, data, options, config, report") + "return None", "must return a LocalUpdate, not NoneType"),
+    (UPDATE.format("base, data, options, config, lambda *_: True") + "return made", "never calls report"),
+    (
+        UPDATE.format("base, data, options, config, report")
+        + "made.delta['more'] = made.delta['weight']\n    return made",
+        "local_update: The model has no tensor more",
+    ),
+    (
+        UPDATE.format("base, data, options, config, report") + "made.delta['weight'][0] = np.nan\n    return made",
+        "local_update: weight holds a value that is not finite",
+    ),
+    (
+        UPDATE.format("base, data, options, config, report") + "made.metrics['auc'] = 'high'\n    return made",
+        "local_update: auc must be a number, not str",
+    ),
+    (
+        "def local_evaluation(self, *given):\n    raise OSError('no scanner')",
+        r"evaluation: means.py, line \d+: OSError: no",
+    ),
+    ("def local_evaluation(self, *given):\n    return {}", "local_evaluation must return a LocalEvaluation, not dict"),
+    ("def evaluate(self, *given):\n    return {'auc': None}", "evaluate: auc must be a number, not NoneType"),
+    ("def evaluate(self, *given):\n    return {}['auc']", r"test: means.py, line \d+: KeyError: 'auc'"),
+]
+
+
+@pytest.mark.parametrize(("method", "sentence"), REFUSALS)
+def test_check_says_what_does_not_work(tmp_path, capsys, method, sentence):
+    path = with_method(tmp_path, method)
+    status, said, wrong = run(capsys, "check", path, "--options", '{"num_parameters": 5}')
+    assert status == 2 and "Everything works" not in said
+    assert re.search(sentence, wrong), wrong
+    assert wrong.startswith("run.py: ") and "Traceback" not in wrong
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--options", "{"), "--options is not JSON"),
+        (("--options", "[1]"), "--options must be a JSON object"),
+        (("--options", '{"width": 1}'), "workload means has no option 'width': it has num_parameters."),
+        (("--options", '{"num_parameters": 0}'), "num_parameters of workload means must be a whole number from 1"),
+        (("--data", "/no/such/folder"), "--data '/no/such/folder': use an existing folder."),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_flag(tmp_path, capsys, more, sentence):
+    status, _, wrong = run(capsys, "check", write_numpy(tmp_path), *more)
+    assert status == 2 and sentence in wrong
+
+
+def test_check_finds_a_workload_by_its_name_and_says_what_is_there(tmp_path, capsys):
+    write_numpy(tmp_path, "means", "another.py")
+    where = ("--workloads", tmp_path, "--options", '{"num_parameters": 5}')
+    assert run(capsys, "check", "means", *where)[0] == 0
+    status, _, wrong = run(capsys, "check", "gone", *where)
+    assert status == 2 and "'gone': there is no such file, and no such workload in" in wrong and "another.py" in wrong
+
+
+def test_check_refuses_a_built_in_name_and_a_broken_file(tmp_path, capsys):
+    assert "is the name of a built-in workload" in run(capsys, "check", write_numpy(tmp_path, "digits"))[2]
+    (tmp_path / "broken.py").write_text("x = 1\nx.y\n")
+    assert "broken.py, line 2: AttributeError" in run(capsys, "check", tmp_path / "broken.py")[2]
+
+
+def test_a_command_is_found_by_its_file():
+    assert {"new", "check"} <= commands.NAMES
+
+
+# ---- the agent's own
+
+
+def test_a_site_knows_the_files_of_its_folder_and_says_which_it_left_out(tmp_path):
+    write_numpy(tmp_path)
+    (tmp_path / "broken.py").write_text("import no_such_module\n")
+    said: list[str] = []
+    site_workloads.load(tmp_path, said.append)
+    assert said == ["broken.py, line 1: ModuleNotFoundError: No module named 'no_such_module'."]
+    assert WORKLOADS["means"].name == "means"
+    (told,) = site_workloads.catalogue(lambda workload: ["train"], {"means": 12})
+    assert (told["name"], told["num_examples"], told["kinds"]) == ("means", 12, ["train"])
+    assert declaration.from_json(told).digest == WORKLOADS["means"].digest()
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path):
+    with pytest.raises(Misconfigured, match="cannot be read: "):
+        site_workloads.load(tmp_path / "gone")
+
+
+def test_another_source_of_a_foreign_workload_is_said_with_its_remedy(tmp_path, server: FakeServer):
+    write_numpy(tmp_path)
+    site_workloads.load(tmp_path)
+    body = server.offer().work | {"workload": {"name": "means", "digest": "0" * 64, "options": {}}}
+    with pytest.raises(Failed, match=r"on the server\. Both need the same file or package; start the agent again"):
+        workload_of(training.parse(body))
+    site_workloads._loaded.clear()
+    with pytest.raises(Failed, match="Update the agent, or put its file into the folder --workloads"):
+        workload_of(training.parse(body))
