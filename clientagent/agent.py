@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from clientagent import device, display, kinds
+from clientagent import device, display, kinds, site_workloads
 from clientagent import work as works
 from clientagent.api import Api
 from clientagent.data import SiteData
@@ -27,7 +27,7 @@ from clientagent.models import ModelCache, Models
 from clientagent.settings import Settings
 from clientagent.state import Identity, State
 from federation.fl.version import __version__
-from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads import WORKLOADS, Workload
 
 UNDERSTANDS = ["buffers"]  # additions to the contract that a server may use with this agent
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
@@ -113,9 +113,10 @@ class Agent:
         self._display = terminal
         self._leaving = leaving
         self._api = means.api
-        self._membership = Membership(settings, state, identity, terminal, self._describe, means.api)
+        self._membership = Membership(settings, state, identity, terminal, self._describe, means.api, self._catalogue)
         desk = Desk(means.api, means.models, state, means.hands, terminal, leaving)
         self._kinds = {name: kind(desk) for name, kind in kinds.by_name().items()}
+        self._examples: dict[str, int] = {}  # by workload, as they were counted last
         self._ended = ""  # the participation that ended last
 
     def run(self) -> None:
@@ -152,9 +153,17 @@ class Agent:
 
     def _describe(self) -> dict[str, Any]:
         sources = {name: workload.digest() for name, workload in WORKLOADS.items()}
-        does = [name for name, kind in sorted(self._kinds.items()) if any(map(kind.fits, WORKLOADS.values()))]
+        does = sorted({kind for workload in WORKLOADS.values() for kind in self._kinds_for(workload)})
         knows = {"workloads": sources, "kinds": does, "understands": UNDERSTANDS}
-        return device.describe(self._settings.device) | knows | self._census()
+        counted = self._census()
+        self._examples = counted.get("examples", {})
+        return device.describe(self._settings.device) | knows | counted
+
+    def _catalogue(self) -> list[dict[str, Any]]:
+        return site_workloads.catalogue(self._kinds_for, self._examples)
+
+    def _kinds_for(self, workload: Workload) -> list[str]:
+        return [name for name, kind in sorted(self._kinds.items()) if kind.fits(workload)]
 
     def _census(self) -> dict[str, Any]:
         try:

@@ -14,6 +14,7 @@ from clientagent.kinds import training
 from clientagent.work import workload_of
 from federation.fl.workloads import WORKLOADS, declaration, foreign
 from tests.clientagent.fake_server import FakeServer
+from tests.clientagent.sites import Site
 from tests.fl.workloads.own_files import write_numpy
 
 
@@ -219,3 +220,32 @@ def test_another_source_of_a_foreign_workload_is_said_with_its_remedy(tmp_path, 
     site_workloads._loaded.clear()
     with pytest.raises(Failed, match="Update the agent, or put its file into the folder --workloads"):
         workload_of(training.parse(body))
+
+
+@pytest.fixture
+def means(tmp_path) -> None:
+    """This site has one workload of its own."""
+    folder = tmp_path / "workloads"
+    folder.mkdir()
+    write_numpy(folder, version="1.4")
+    site_workloads.load(folder)
+
+
+def test_a_server_of_0_2_0_hears_of_a_sites_own_workloads_at_each_start(site: Site, server: FakeServer, means):
+    server.marks_all, server.version = True, "0.2.0"
+    for _ in range(2):
+        server.offer()
+        site.run(workload="means")
+        *_, info = server.infos
+        (told,) = info["catalogue"]
+        assert (told["name"], told["version"], told["num_examples"]) == ("means", "1.4", None)
+        assert told["kinds"] == ["initialise", "train"] and told["digest"] == info["workloads"]["means"]
+    assert [len(info.get("catalogue", [])) for info in server.infos] == [0, 1, 0, 1]
+
+
+def test_an_older_server_does_not_hear_of_them(site: Site, server: FakeServer, means):
+    server.marks_all, server.version = True, "0.1.0"
+    for _ in range(2):
+        server.offer()
+        site.run()
+    assert len(server.infos) == 2 and not any("catalogue" in info for info in server.infos)
