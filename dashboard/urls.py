@@ -22,6 +22,7 @@ from dashboard.pages.new_session import views as new_session
 from dashboard.pages.overview import views as overview
 from dashboard.pages.session import steering
 from dashboard.pages.session import views as sessions
+from dashboard.pages.workloads import views as workloads
 from federation.access import Act
 
 
@@ -98,6 +99,10 @@ urlpatterns = [
     page("models/<id:model_id>/tag/", models.tag, name="model_tag", act=models.act_of_tag),
     page("models/<id:model_id>/untag/", models.untag, name="model_untag", act=models.act_of_tag),
     page("models/<id:model_id>/note/", models.note, name="model_note", act=Act.TAG_MODELS),
+    page("workloads/", workloads.index, name="workloads"),
+    page("workloads/list/rows/", workloads.rows, name="workload_rows"),
+    page("workloads/<slug:workload>/", workloads.page, name="workload"),
+    page("workloads/<slug:workload>/parts/", workloads.parts, name="workload_parts"),
     page("activity/", activity.page, name="activity"),
     page("activity/rows/", activity.rows, name="activity_rows"),
     page("alerts/", alerts.page, name="alerts"),

@@ -4,7 +4,7 @@ import { leaveMenus } from "./menus.js";
 import { selectNextTab } from "./tabs.js";
 
 const WAITS = 900; // ms for the letter after G
-const AFTER_G = new Map(Object.entries({ o: "G O", s: "G S", c: "G C", x: "G X", m: "G M", a: "G A", l: "G L" }));
+const AFTER_G = new Map([..."oscxmwal"].map((letter) => [letter, `G ${letter.toUpperCase()}`]));
 const ALONE = new Map([["n", "N"]]);
 
 /**

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from django.urls import URLPattern, reverse
@@ -38,13 +38,13 @@ def fields() -> list[str]:
     return sorted({name for form in made for name in form.fields} | set(parameters()))
 
 
-def all_of(ids: dict[str, int]) -> list[str]:
+def all_of(ids: Mapping[str, int | str]) -> list[str]:
     return [address(pattern, ids) for pattern in urls.urlpatterns]
 
 
-def with_ids(ids: dict[str, int]) -> list[str]:
+def with_ids(ids: Mapping[str, int | str]) -> list[str]:
     return [address(pattern, ids) for pattern in urls.urlpatterns if pattern.pattern.converters]
 
 
-def address(pattern: URLPattern, ids: dict[str, int]) -> str:
+def address(pattern: URLPattern, ids: Mapping[str, int | str]) -> str:
     return reverse(str(pattern.name), kwargs={name: ids[name] for name in pattern.pattern.converters})

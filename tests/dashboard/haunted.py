@@ -17,6 +17,7 @@ from federation.models import (
     GlobalModel,
     Metric,
     Participation,
+    ServedWorkload,
     ServerEvent,
     TrainingSession,
 )
@@ -43,6 +44,7 @@ def haunt(session: TrainingSession, clients: list[Client]) -> None:
     """Spoil all that these clients told, in a session in which each of them has a seat in the open round."""
     session.refresh_from_db()
     _clients(clients)
+    _workloads(clients)
     _seats(session, clients)
     _points(session, clients)
     _models(session)
@@ -61,6 +63,18 @@ def _clients(clients: list[Client]) -> None:
         client.ordinal = 2**31 - 1 - n
         client.save()
         ClientLog.objects.create(client=client, lines=LINES)
+
+
+def _workloads(clients: list[Client]) -> None:
+    """What they told of one workload that only they have: some of it is good, most of it is not."""
+    good = {"name": "told", "digest": "1" * 64, "title": "\u202e<b>"}
+    whole = [dict.fromkeys(("name", "digest", "options", "measures", "train_defaults", "kinds"), odd) for odd in ODD]
+    parts = [good | {member: odd} for member in ("options", "measures", "train_defaults", "kinds") for odd in ODD]
+    for n, declaration in enumerate([good, *whole, *parts, *ODD[1:]]):
+        client = clients[n % len(clients)]
+        name = "told" if n < len(clients) else f"told-{n}"
+        odd = {"digest": ["", "\u202e<b>", "1" * 64][n % 3], "num_examples": [None, -5, BIG][n % 3]}
+        ServedWorkload.objects.create(client=client, name=name, declaration=declaration, version="\u202e<b>", **odd)
 
 
 LINES = [[], ["soon", 5], [None], 7, {"a": 1}, ["0001-01-01T00:00:00+14:00", "\u202e"], ["a", "b", "c"]]

@@ -26,7 +26,7 @@ ODD = [
     "a\x00b\u202e'\"<b>",
 ]  # fmt: skip
 BROKEN = ["%ED%A0%80%FF%00", "%=&=&&;[b]=c"]  # of an address, as it is
-Ids = dict[str, int]
+Ids = dict[str, int | str]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def ids(running: TrainingSession, enrol: Callable[..., object], mara: User) -> I
     return {
         "session_id": running.pk, "client_id": seat.client_id, "model_id": model.pk,
         "invitation_id": invitation.pk, "rule_id": rule.pk, "key_id": apikeys.create(mara)[0].pk,
-        "upload_id": ModelUpload.objects.create(name="mine", digest="0" * 64).pk,
+        "upload_id": ModelUpload.objects.create(name="mine", digest="0" * 64).pk, "workload": "synthetic",
     }  # fmt: skip
 
 

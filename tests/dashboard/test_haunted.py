@@ -24,7 +24,7 @@ from tests.dashboard.cast import finish_round, stream
 from tests.dashboard.haunted import haunt, infos
 from tests.federation.asgi import request
 
-Ids = dict[str, int]
+Ids = dict[str, int | str]
 ODD_ONES = [f"odd {n}" for n in range(len(infos()))]
 
 
@@ -54,6 +54,7 @@ def ids(haunted: TrainingSession, mara: User) -> Ids:
         "rule_id": AlertRule.objects.latest("pk").pk,
         "key_id": apikeys.create(mara)[0].pk,
         "upload_id": ModelUpload.objects.create(name="mine", digest="0" * 64).pk,
+        "workload": "told",
     }
 
 

@@ -21,6 +21,7 @@ from tests.dashboard.cast import Create
         ("activity_rows", "area=sessions&by=mara&page=2"),
         ("client_rows", "q=n&state=&sort=late&page=2"),
         ("session_rows", "status=running&page=2"),
+        ("workload_rows", "q=s&page=2"),
     ],
 )
 def test_a_list_is_refreshed_as_it_was_asked_for(
@@ -32,6 +33,7 @@ def test_a_list_is_refreshed_as_it_was_asked_for(
         patch("dashboard.pages.clients.views.PER_PAGE", 1),
         patch("dashboard.pages.session.views.PER_PAGE", 1),
         patch("dashboard.pages.activity.acts.PER_PAGE", 1),
+        patch("dashboard.pages.workloads.views.PER_PAGE", 1),
     ):
         part = browser.get(f"{reverse(rows)}?{asked}").content.decode()
     refreshes = re.search(r'hx-get="([^"]+)"', part)
@@ -43,6 +45,6 @@ def test_what_is_not_there_is_404(browser: Browser, name: str) -> None:
     assert browser.get(reverse(name, args=[999])).status_code == 404
 
 
-@pytest.mark.parametrize("name", ["compare", "models", "activity", "alerts"])
+@pytest.mark.parametrize("name", ["compare", "models", "workloads", "activity", "alerts"])
 def test_a_stranger_signs_in_first(stranger: Browser, name: str) -> None:
     assert stranger.get(reverse(name))["Location"].startswith("/sign-in/")

@@ -163,6 +163,7 @@ def test_the_palette_finds_sessions_and_clients(browser: Browser, running: Train
     found = {one["name"]: one for one in browser.get(reverse("find")).json()["found"]}
     assert found["first"]["go"] == reverse("session", args=[running.pk])
     assert found["anna"]["hint"] == "client, busy"
+    assert found["synthetic"]["go"] == reverse("workload", args=["synthetic"])
 
 
 def test_a_page_joins_its_logs_where_they_ended(browser: Browser, running: TrainingSession) -> None:

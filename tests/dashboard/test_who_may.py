@@ -26,7 +26,7 @@ PAGES = {
         "session_timeline session_data session_events session_settings session_points clients client_rows invitations "
         "client client_parts client_log compare compare_parts models model_rows model_compare model model_tagged "
         "activity activity_rows keys alerts alert_parts alert_count server_log "
-        "session_log session_evaluation model_evaluations"
+        "session_log session_evaluation model_evaluations workloads workload_rows workload workload_parts"
     ),
     Act.OWN_ACCOUNT: "password",
     Act.OWN_KEYS: "key_new",
@@ -308,6 +308,7 @@ def test_no_page_shows_a_button_that_its_viewer_may_not_press(
     models.tag(model, "production", by="mara")
     browser = browser_of(role)
     one = {"session": running.pk, "client": running.round_set.get().seats.first().client_id, "model": model.pk}
+    one["workload"] = "synthetic"
     shown = [reverse(str(p.name), args=[one.get(str(p.name).partition("_")[0], 1)] * len(p.pattern.converters))
              for p in pages() if ACT_OF_PAGE[str(p.name)] == Act.SEE]  # fmt: skip
     shown += [reverse("session", args=[session.pk]) for session in (draft, ended)]

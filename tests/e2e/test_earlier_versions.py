@@ -16,6 +16,7 @@ import pytest
 import requests
 from django.urls import get_resolver
 
+from federation.fl.workloads import WORKLOADS
 from tests.e2e.stack import Stack, assert_nothing_counted_twice
 from tests.fixtures.archive import VERSIONS, Archive, Keys, agent
 
@@ -126,6 +127,7 @@ def pages(stack: Stack, rows: Keys) -> Iterator[tuple[str, list[str]]]:
         "invitation_id": sorted(key for (key,) in rows["federation_invitation"]),
         "key_id": sorted(key for (key,) in rows["federation_apikey"]),
         "upload_id": sorted(key for (key,) in rows.get("federation_modelupload", ())),  # since 0.2
+        "workload": list(WORKLOADS),
     }
     more = {"compare/": "?s=1&s=2&s=3", "models/compare/": "?m=1&m=2", "find/": "?q=a", "alerts/": "?show=all"}
     (dashboard,) = (included for included in get_resolver().url_patterns if str(included.pattern) == "")
@@ -136,7 +138,7 @@ def pages(stack: Stack, rows: Keys) -> Iterator[tuple[str, list[str]]]:
 
 
 def filled(route: str, ids: dict[str, list[Any]]) -> Iterator[str]:
-    found = re.search(r"<id:(\w+)>", route)
+    found = re.search(r"<(?:id|slug):(\w+)>", route)
     if not found:
         yield f"/{route}"
         return

@@ -39,7 +39,7 @@ def theme(page: Page) -> str:
 
 def test_every_place_is_a_press_away(stack: Stack, page: Page):
     page.goto(stack.url)
-    for name in ("Sessions", "Compare", "Clients", "Models", "Activity", "Alerts", "Overview"):
+    for name in ("Sessions", "Compare", "Clients", "Models", "Workloads", "Activity", "Alerts", "Overview"):
         page.click(f".nav a >> text={name}")
         expect(page.locator(".nav [aria-current=page]")).to_contain_text(name)
     page.keyboard.press("Tab")
@@ -192,7 +192,7 @@ def test_every_place_is_a_press_away_on_a_phone(stack: Stack, done: str, phone: 
     for name in ("Sessions", "Clients", "Models", "Overview"):
         phone.click(f".nav a >> text={name}")
         expect(phone.locator(".nav [aria-current=page]")).to_contain_text(name)
-    for name in ("Compare", "Activity", "Alerts", "Change my password"):
+    for name in ("Compare", "Workloads", "Activity", "Alerts", "Change my password"):
         phone.click("text=More")
         phone.click(f"#account >> text={name}")
         expect(phone.locator("h1")).to_have_text(name)

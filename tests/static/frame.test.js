@@ -27,6 +27,7 @@ test("a page of another list is its first", () => {
 
 test("G and a letter lead to a page, N alone to the form", () => {
   assert.equal(shortcut("g", "s"), "G S");
+  assert.equal(shortcut("g", "w"), "G W");
   assert.equal(shortcut("", "s"), undefined);
   assert.equal(shortcut("", "n"), "N");
   assert.equal(shortcut("g", "n"), undefined);

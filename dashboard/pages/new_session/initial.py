@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dashboard.pages.new_session.inputs import INPUTS
 from dashboard.pages.new_session.starting_models import FILE
+from federation import catalogue
+from federation.fl.workloads import WORKLOADS
 from federation.models import TrainingSession
 from federation.services import sessions
 from federation.session_settings import Spec
@@ -21,3 +24,23 @@ def another(session: TrainingSession) -> dict[str, Any]:
 def initial_of(spec: Spec) -> dict[str, Any]:
     """A specification as the form's initial values."""
     return {name: value for one in INPUTS.values() for name, value in one.initial(spec).items()}
+
+
+def of_workload(spec: Spec, workload: str) -> Spec | None:
+    """The same for another workload: with a name that says so, and without what only the other one has.
+
+    None if neither the server nor a site has it. Of what only sites have it is the version of most of them.
+    """
+    told = None if workload in WORKLOADS else catalogue.find(workload)
+    if told is None and workload not in WORKLOADS:
+        return None
+    return replace(
+        spec,
+        name=spec.name.replace(spec.workload, workload, 1),
+        workload=workload,
+        workload_version=told.version if told else None,
+        declaration=told.declared.to_json() if told else None,
+        workload_options={},
+        train={},
+        main_measure="",
+    )

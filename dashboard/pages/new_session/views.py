@@ -70,7 +70,10 @@ def launched(spec: Spec, *, by: User, initial_model: ModelUpload | None = None) 
 
 
 def _asked_for(request: HttpRequest) -> dict[str, Any]:
-    """The form's first values: a preset's; ?from=ID: that session's; ?start=ID:VERSION: from that model on."""
+    """The form's first values: a preset's; ?from=ID: that session's; ?start=ID:VERSION: from that model on;
+
+    ?workload=NAME: of this workload.
+    """
     address = parameters.of(request)
     source, start = address.whole("from"), address.text("start")
     if source is not None:
@@ -83,13 +86,20 @@ def _asked_for(request: HttpRequest) -> dict[str, Any]:
             GlobalModel.objects.select_related("session__start_from"), session=pair[0], version=pair[1]
         )
         return initial.initial_of(sessions.further(model))
-    return initial.initial_of(presets.PRESETS[_chosen(request)].spec())
+    usual = presets.PRESETS[_chosen(request) or presets.FIRST].spec()
+    return initial.initial_of(_of_workload(request) or usual)
+
+
+def _of_workload(request: HttpRequest) -> Spec | None:
+    """The usual settings for the workload that is asked for. None: none is, or one that nobody has."""
+    name = parameters.of(request).text("workload")
+    return initial.of_workload(presets.default_spec(), name) if name else None
 
 
 def _chosen(request: HttpRequest) -> str:
     """The name of the preset that fills the form; empty: something else does."""
     address = parameters.of(request)
-    if address.whole("from") is not None or address.text("start"):
+    if address.whole("from") is not None or address.text("start") or _of_workload(request):
         return ""
     return address.choice("preset", presets.PRESETS, presets.FIRST)
 

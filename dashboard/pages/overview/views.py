@@ -12,6 +12,7 @@ from dashboard.kit.signin import Request
 from dashboard.pages.clients import invitations
 from dashboard.pages.new_session import presets
 from dashboard.pages.overview import attention, happened, running, server
+from dashboard.pages.workloads import catalogue
 from federation.errors import Conflict
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, TrainingSession
@@ -88,7 +89,7 @@ def launch(request: Request) -> HttpResponse:
 
 @require_GET
 def find(request: HttpRequest) -> JsonResponse:
-    """Sessions and clients by name, for the palette."""
+    """Sessions, clients, tagged models and workloads by name, for the palette."""
     now = timezone.now()
     found = [
         {"name": session.name, "icon": "sessions", "hint": f"session, {session.status}", "go": session_url(session.pk)}
@@ -112,6 +113,10 @@ def find(request: HttpRequest) -> JsonResponse:
             "go": reverse("model", args=[model.pk]),
         }
         for model in tagged[:FOUND]
+    ]
+    found += [
+        {"name": name, "icon": "workload", "hint": "workload", "go": reverse("workload", args=[name])}
+        for name in catalogue.names()[:FOUND]
     ]
     return JsonResponse({"found": found})
 
