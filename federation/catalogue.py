@@ -5,14 +5,14 @@ The server's own ones are `federation.fl.workloads`; their names win over told o
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from itertools import groupby
-from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 
 from federation.fl import workloads
@@ -20,18 +20,39 @@ from federation.fl.options import Option
 from federation.fl.workloads import WORKLOADS, Workload, declaration
 from federation.fl.workloads.declaration import Declaration
 from federation.lifecycle import WorkKind
-from federation.models import Client, ServedWorkload
+from federation.models import ServedWorkload
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
     """An enabled client that has a workload. kinds: of work that it does with it."""
 
-    client: Client
+    client_id: int
+    name: str
+    last_seen: datetime | None
     digest: str
     num_examples: int | None
     kinds: tuple[str, ...]
     agrees: bool  # whether it declares the same options, measures and training settings as most
+
+    def is_online(self, now: datetime) -> bool:
+        return self.last_seen is not None and self.last_seen > now - settings.FL_ONLINE
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What a client told of a workload, without its declaration."""
+
+    pk: int
+    name: str
+    version: str
+    digest: str
+    num_examples: int | None
+    shape: str
+    kinds: list[str] | None
+    client_id: int
+    client: str
+    last_seen: datetime | None
 
 
 @dataclass(frozen=True)
@@ -89,22 +110,19 @@ class SiteWorkload:
 
 def of_sites() -> list[SiteWorkload]:
     """All that only sites have, by name and version: each is told by at least one enabled client."""
-    return _grouped(_rows().exclude(name__in=list(WORKLOADS)))
+    return _grouped(_declared().exclude(name__in=list(WORKLOADS)))
 
 
 def of_server(workload: Workload) -> tuple[Holder, ...]:
     """The enabled clients that told that they have a workload of the server. agrees: they train the same."""
     alike = workloads.alike(workload.name, workload.digest())
-    rows = ServedWorkload.objects.filter(name=workload.name, client__enabled=True, client__removed_at=None)
-    return tuple(
-        Holder(row.client, row.digest, row.num_examples, tuple(row.client.kinds), not row.digest or row.digest in alike)
-        for row in rows.select_related("client").order_by("client__name")
-    )
+    rows = _rows(_told().filter(name=workload.name), kinds="client__kinds")
+    return tuple(_holder(row, not row.digest or row.digest in alike) for row in rows)
 
 
 def versions(name: str) -> list[SiteWorkload]:
     """The versions of one of them. Empty if no site has it, or the server has it itself."""
-    return [] if name in WORKLOADS else _grouped(_rows().filter(name=name))
+    return [] if name in WORKLOADS else _grouped(_declared().filter(name=name))
 
 
 def find(name: str, version: str | None = None) -> SiteWorkload | None:
@@ -115,38 +133,43 @@ def find(name: str, version: str | None = None) -> SiteWorkload | None:
     return max(known, key=lambda one: (len(one.clients), one.version), default=None)
 
 
-def _rows() -> QuerySet[ServedWorkload]:
-    rows = ServedWorkload.objects.filter(declaration__isnull=False, client__enabled=True, client__removed_at=None)
-    about = ("client__name", "client__enabled", "client__last_seen")
-    rows = rows.select_related("client").only("name", "version", "digest", "num_examples", "declaration", *about)
-    return rows.order_by("name", "version", "client__name")
+def _told() -> QuerySet[ServedWorkload]:
+    return ServedWorkload.objects.filter(client__enabled=True, client__removed_at=None)
 
 
-def _grouped(rows: Iterable[ServedWorkload]) -> list[SiteWorkload]:
-    groups = groupby(rows, key=lambda row: (row.name, row.version))
-    return [found for _, group in groups if (found := _together(list(group)))]
+def _declared() -> QuerySet[ServedWorkload]:
+    return _told().filter(declaration__isnull=False)
 
 
-def _together(rows: Sequence[ServedWorkload]) -> SiteWorkload | None:
-    """rows: of one name and version."""
-    said = [_same(row.declaration) for row in rows]
-    usual = Counter(said).most_common(1)[0][0]  # of as many the first client's
-    agreeing = [row for row, one in zip(rows, said, strict=True) if one == usual]
-    digest = Counter(row.digest for row in agreeing).most_common(1)[0][0]
-    chosen = next(row for row in agreeing if row.digest == digest)
-    declared = declaration.kept(chosen.declaration)
-    if declared is None:
-        return None
-    clients = tuple(_holder(row, one == usual) for row, one in zip(rows, said, strict=True))
-    return SiteWorkload(declared, clients)
+def _rows(told: QuerySet[ServedWorkload], kinds: str = "declaration__kinds") -> list[_Row]:
+    about = ("pk", "name", "version", "digest", "num_examples", "shape", kinds)
+    rows = told.order_by("name", "version", "client__name")
+    return [_Row(*row) for row in rows.values_list(*about, "client_id", "client__name", "client__last_seen")]
 
 
-def _same(told: Any) -> str:
-    """What a session takes from a declaration, as a text to compare."""
-    about = ("options", "measures", "train_defaults")
-    return json.dumps({name: told.get(name) for name in about} if isinstance(told, dict) else {}, sort_keys=True)
+def _grouped(told: QuerySet[ServedWorkload]) -> list[SiteWorkload]:
+    """Two queries for any number of clients: a declaration is read of one client of each workload alone."""
+    groups = [list(group) for _, group in groupby(_rows(told), key=lambda row: (row.name, row.version))]
+    chosen = {_usual(rows).pk: rows for rows in groups}
+    read = dict(ServedWorkload.objects.filter(pk__in=chosen).values_list("pk", "declaration"))
+    found = [(declaration.kept(read.get(pk)), rows, _usual(rows).shape) for pk, rows in chosen.items()]
+    return [
+        SiteWorkload(declared, tuple(_holder(row, row.shape == shape) for row in rows))
+        for declared, rows, shape in found
+        if declared
+    ]
 
 
-def _holder(row: ServedWorkload, agrees: bool) -> Holder:
-    told = row.declaration if isinstance(row.declaration, dict) else {}
-    return Holder(row.client, row.digest, row.num_examples, tuple(told.get("kinds") or ()), agrees)
+def _usual(rows: Sequence[_Row]) -> _Row:
+    """Of one name and version: what most clients declare, with the source that most of those have.
+
+    Of as many it is the first client's, by name.
+    """
+    shape = Counter(row.shape for row in rows).most_common(1)[0][0]
+    digest = Counter(row.digest for row in rows if row.shape == shape).most_common(1)[0][0]
+    return next(row for row in rows if (row.shape, row.digest) == (shape, digest))
+
+
+def _holder(row: _Row, agrees: bool) -> Holder:
+    kinds = tuple(row.kinds or ())
+    return Holder(row.client_id, row.client, row.last_seen, row.digest, row.num_examples, kinds, agrees)

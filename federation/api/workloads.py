@@ -29,9 +29,9 @@ def _row(origin: str, declared: Declaration, clients: Iterable[Holder], now: dat
 
 def _holder(one: Holder, now: datetime) -> dict[str, Any]:
     return {
-        "id": str(one.client.pk),
-        "name": one.client.name,
-        "online": one.client.is_online(now),
+        "id": str(one.client_id),
+        "name": one.name,
+        "online": one.is_online(now),
         "digest": one.digest,
         "num_examples": one.num_examples,
         "kinds": list(one.kinds),

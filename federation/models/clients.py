@@ -127,6 +127,13 @@ class ServedWorkload(models.Model):
     digest = models.CharField(max_length=128, blank=True, default="", help_text="Of what would run there.")
     num_examples = models.BigIntegerField(null=True, blank=True)
     declaration = models.JSONField(null=True, blank=True, help_text="What the site says of it, if only sites have it.")
+    shape = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="SHA-256 of the options, measures and training settings that it declares.",
+    )
 
     class Meta:
         verbose_name = "served workload"

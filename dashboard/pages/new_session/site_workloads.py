@@ -72,7 +72,7 @@ def offers() -> dict[str, Offer]:
 
 def named(clients: Sequence[Holder]) -> str:
     """The first few by name, and how many more."""
-    return phrases.listed([one.client.name for one in clients])
+    return phrases.listed([one.name for one in clients])
 
 
 def key(name: str, version: str | None) -> str:

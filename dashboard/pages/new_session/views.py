@@ -196,7 +196,7 @@ def _wanted(spec: Spec) -> TrainingSession:
 def _having(told: Declaration, clients: Sequence[Client]) -> list[Client]:
     """Those that told a workload that only sites have, in this version."""
     found = catalogue.find(told.name, told.version)
-    have = {one.client.pk for one in found.clients} if found else set()
+    have = {one.client_id for one in found.clients} if found else set()
     return [client for client in clients if client.pk in have]
 
 

@@ -21,14 +21,17 @@ WHAT = "workload"
 def check(spec: Spec) -> Spec:
     """The specification with every option filled in. Raises Invalid naming every field that is not allowed."""
     spec = with_declaration(spec)
-    if found := problems(spec):
+    if found := _problems(spec):
         raise Invalid(*((one.field, one.sentence) for one in found))
     return filled(spec)
 
 
 def problems(spec: Spec) -> list[Problem]:
     """Everything that is wrong with it, in the order of the settings. Empty: it can be created."""
-    spec = with_declaration(spec)
+    return _problems(with_declaration(spec))
+
+
+def _problems(spec: Spec) -> list[Problem]:
     found = list(_unknown(spec))
     settings = [option for option in SETTINGS.values() if holds(option, spec) and not (found and option.name == WHAT)]
     found += [problem for option in settings for problem in kind_of(option).check(option, spec)]
