@@ -53,7 +53,7 @@ def test_name_and_digest_are_enough():
     assert told.num_examples is None and told.version == ""
 
 
-@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=str)
+@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=lambda workload: workload.name)
 def test_what_a_built_in_workload_declares_is_told(workload):
     told = declaration.of(workload, num_examples=5, kinds=("train",))
     assert (told.name, told.digest, told.options) == (workload.name, workload.digest(), workload.options)
