@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.e2e.plain import PlainClient, write
-from tests.e2e.stack import Stack, until
+from tests.e2e.stack import ROOT, Stack, until
 from tests.federation.services.declaring import entry, telling
 
 NORTH, SOUTH = "a" * 64, "b" * 64
@@ -61,3 +62,41 @@ def test_a_workload_of_sites_is_begun_trained_and_evaluated(stack: Stack, sites:
     assert [one["version"] for one in models] == [0, 1, 2, 3]
     shown = stack.get(f"/sessions/{session}")
     assert shown["main_measure"] == "auc" and shown["workload"]["origin"] == "sites"
+
+
+SCRIPT = """
+import numpy as np
+import clientagent
+from clientagent import Direction, Measure
+
+def first(options):
+    return {"weight": np.zeros(options["width"], np.float32)}
+
+def distance(model):
+    return {"num_examples": 5, "distance": float(np.abs(1 - model["weight"]).mean())}
+
+about = {"version": "1", "options": {"width": 4}, "measures": [Measure("distance", "Distance", Direction.MIN)]}
+for work in clientagent.works("pull", initial=first, evaluate=distance, num_examples=5, **about):
+    weight = work.weights["weight"]
+    for _ in work.steps(range(3)):
+        weight += (1 - weight) / 4
+        work.log(loss=float(np.abs(1 - weight).mean()))
+    work.send({"weight": weight}, num_examples=5)
+"""
+
+
+def test_scripts_that_the_server_never_saw_train_it(stack: Stack, tmp_path: Path):
+    script = tmp_path / "pull.py"
+    script.write_text(SCRIPT)
+    stack.warm, stack.env["PYTHONPATH"] = False, str(ROOT)
+    for name in ("north", "south"):
+        where = ["--server", stack.url, "--join", stack.join_code, "--state", str(tmp_path / "states" / name)]
+        stack.agents[name] = stack._process(name, [str(script), *where, "--name", name])
+    until(lambda: [len(one["clients"]) for one in stack.get("/workloads")["items"] if one["origin"] == "sites"] == [2])
+    wish = {"name": "pull", "workload": {"name": "pull", "options": {"width": 8}}, "rounds": 3, "quorum": 2}
+    answer = stack.post("/sessions", wish | {"equal_digests": True})
+    assert answer.status_code == 201, answer.text
+    ended = stack.ended(answer.json()["id"])
+    assert (ended["status"], ended["main_measure"], ended["completed_rounds"]) == ("completed", "distance", 3)
+    (evaluation,) = stack.get(f"/sessions/{ended['id']}/rounds", kind="evaluate")["items"]
+    assert evaluation["metrics"] == {"distance": pytest.approx(0.75**9, rel=1e-4)}
