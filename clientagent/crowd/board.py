@@ -75,7 +75,12 @@ class Board:
 
     def show(self) -> None:
         """Show the totals. To be called now and then."""
-        self._terminal.show(totals(self._clients, self._states, self._sent, self._given_up))
+        self._terminal.show(self.totals)
+
+    @property
+    def totals(self) -> str:
+        with self._lock:
+            return totals(self._clients, self._states, self._sent, self._given_up)
 
     def close(self) -> None:
         self._terminal.close()

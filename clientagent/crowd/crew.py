@@ -28,7 +28,7 @@ from federation.fl import workloads
 from federation.fl.workloads.workload import Phase
 
 LIVES = 3  # workers that one job may cost
-LOOK_SECONDS = 0.25  # between two looks at whether everybody is to leave, while a worker says nothing
+LOOK_SECONDS = 0.25  # between two looks at whether everybody is to leave, while nothing arrives
 END_SECONDS = 5.0
 NURSERY = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -54,7 +54,8 @@ class Worker:
 class Nursery:
     """The process that forks workers, started again if it ended. For one thread at a time."""
 
-    def __init__(self, settings: Settings, clients: int) -> None:
+    def __init__(self, settings: Settings, clients: int, leaving: threading.Event) -> None:
+        self._leaving = leaving
         self._beginning = Beginning(settings, clients)
         self._process: subprocess.Popen[bytes] | None = None
         self._door: socket.socket | None = None
@@ -109,6 +110,7 @@ class Nursery:
         self._tell(message, *attached)
         with self._or_lost():
             assert self._line is not None
+            wait_for(self._line, self._leaving)
             return self._line.recv()
 
     def _tell(self, message: Load | Fork | Forget, *attached: socket.socket) -> None:
@@ -158,7 +160,7 @@ class Crew:
         self._settings = settings
         self._leaving = leaving
         self._slots = Lending([Slot() for _ in range(count)])
-        self._nursery = Nursery(settings, clients)
+        self._nursery = Nursery(settings, clients, leaving)
         self._lock = threading.Lock()  # of the nursery
         self._stamp = Stamp(settings.data)
         self.changes = 0  # of the files of --data
@@ -187,6 +189,8 @@ class Crew:
     def _worker(self, slot: Slot, needs: Needs) -> Worker:
         """One that has the data. Raises Lost."""
         with self._lock:
+            if self._leaving.is_set():
+                raise KeyboardInterrupt
             if self._stamp.has_changed():
                 self.changes += 1
                 self._nursery.forget()
@@ -211,7 +215,7 @@ class Crew:
     def _result(self, worker: Worker, watch: Watch) -> Any:
         unwanted: Exception | None = None  # why the job is no longer needed
         while True:
-            self._wait_for(worker)
+            wait_for(worker.line, self._leaving)
             match worker.line.recv():
                 case Steps(steps) if unwanted is None:
                     try:
@@ -231,10 +235,12 @@ class Crew:
                 case Stopped():
                     raise workloads.Stopped
 
-    def _wait_for(self, worker: Worker) -> None:
-        while not worker.line.poll(LOOK_SECONDS):
-            if self._leaving.is_set():
-                raise KeyboardInterrupt
+
+def wait_for(line: Connection, leaving: threading.Event) -> None:
+    """Wait until something arrives. Raises KeyboardInterrupt when everybody is to leave."""
+    while not line.poll(LOOK_SECONDS):
+        if leaving.is_set():
+            raise KeyboardInterrupt
 
 
 class Undoable(Failed):

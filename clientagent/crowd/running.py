@@ -92,13 +92,16 @@ class Crowd:
         self._link = Link(self._board.say)
         self._models = SharedModels(settings.model_cache or folder / "models", alone=settings.model_cache is None)
         self._crew = Crew(settings, clients, workers, leaving)
+        self._connections: list[Connection] = []
         self._shared = self._to_share(clients, workers)
         self._here: dict[int, Member] = {}  # by number
         self._statuses: list[int] = []  # of clients that ended by themselves
 
     def _to_share(self, clients: int, workers: int) -> Shared:
         def connections(count: int) -> Lending[Connection]:
-            return Lending([Connection(self._settings.server or "") for _ in range(count)])
+            made = [Connection(self._settings.server or "") for _ in range(count)]
+            self._connections += made
+            return Lending(made)
 
         calls = min(clients, self._settings.connections)
         return Shared(
@@ -124,16 +127,20 @@ class Crowd:
         try:
             for thread in threads:
                 thread.start()
-            while any(thread.is_alive() for thread in threads):
+            while any(thread.is_alive() for thread in threads) and not self._leaving.wait(LOOK_SECONDS):
                 self._board.show()
-                self._leaving.wait(LOOK_SECONDS)
         except KeyboardInterrupt:
+            pass
+        if self._leaving.is_set():
             self._leave(threads)
+        self._board.say(self._board.totals)
         if len(self._statuses) == len(members):
             self.status = max(self._statuses)
 
     def close(self) -> None:
         self._crew.end()
+        for connection in self._connections:
+            connection.close()
         self._board.close()
 
     def _leave(self, threads: Sequence[threading.Thread]) -> None:

@@ -35,6 +35,7 @@ class Seat:
     """A participation: what was sent to it."""
 
     work: dict[str, Any]
+    client: str = ""  # whose it is; empty: of whoever asks
     status: str = "open"
     reason: str = ""
     goes_on: bool = True
@@ -71,6 +72,7 @@ class FakeServer:
         self.infos: list[dict[str, Any]] = []
         self.changed: list[dict[str, Any]] = []  # what it finds other than before in the infos that come
         self.disabled = False
+        self.disabled_names: set[str] = set()
         self.left = 0
         self.models: dict[str, bytes] = {}
         self.seats: dict[str, Seat] = {}
@@ -123,19 +125,23 @@ class FakeServer:
     def is_away(self) -> bool:
         return self._server is None
 
-    def offer(self, name: str = "synthetic", options: dict[str, Any] | None = None, **changes: Any) -> Seat:
+    def offer(
+        self, name: str = "synthetic", options: dict[str, Any] | None = None, *, client: str = "", **changes: Any
+    ) -> Seat:
         """Open a round: a new seat whose work waits for whoever asks. Changes are to the members of the work."""
         options = {"num_parameters": 1000} if options is None and name == "synthetic" else options or {}
         known = workloads.get(name)
         workload = {"name": name, "version": known.version, "digest": known.digest(), "options": options}
-        return self._offer(workload, known.initial_weights(options, 1), changes)
+        return self._offer(workload, known.initial_weights(options, 1), changes, client)
 
     def offer_to_script(self, source: str, model: weights.Weights, *, name: str = "toy", **changes: Any) -> Seat:
         """The same for a script. source: its digest. An option of the work is among the changes, as `options`."""
         options = changes.pop("options", {})
         return self._offer({"name": name, "version": "", "digest": source, "options": options}, model, changes)
 
-    def _offer(self, workload: dict[str, Any], initial: weights.Weights, changes: dict[str, Any]) -> Seat:
+    def _offer(
+        self, workload: dict[str, Any], initial: weights.Weights, changes: dict[str, Any], client: str = ""
+    ) -> Seat:
         model = weights.dump(initial)
         digest = sha256(model).hexdigest()
         number = len(self.seats) + 1
@@ -160,7 +166,7 @@ class FakeServer:
         work |= self._of_kind(f"{number}", changes.get("kind")) | changes
         with self._changed:
             self.models[digest] = model
-            self.seats[f"{number}"] = Seat(work)
+            self.seats[f"{number}"] = Seat(work, client)
             self._changed.notify_all()
         return self.seats[f"{number}"]
 
@@ -195,12 +201,12 @@ class FakeServer:
     def all_played(self) -> bool:
         return not self._actions
 
-    def open_seat(self, wait: float) -> Seat | None:
+    def open_seat(self, wait: float, client: str = "") -> Seat | None:
         end = time.monotonic() + wait
         with self._changed:
             while True:
                 for seat in self.seats.values():
-                    if seat.status == "open":
+                    if seat.status == "open" and seat.client in ("", client):
                         return seat
                 left = end - time.monotonic()
                 if left <= 0 or self.is_away or self._polls_end:
@@ -319,7 +325,7 @@ class Handler(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in self.fake.tokens:
             return self.problem(401, "This token is not known here.")
-        if self.fake.disabled:
+        if self.fake.disabled or self.fake.tokens[token] in self.fake.disabled_names:
             return self.problem(403, "This client is disabled.")
         if path == "/api/v1/work":
             return self.work(float(query["wait"][0]))
@@ -352,7 +358,8 @@ class Handler(BaseHTTPRequestHandler):
         self.json(201, answer, FL_Server_Version=self.fake.version)
 
     def work(self, wait: float) -> None:
-        seat = self.fake.open_seat(wait)
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        seat = self.fake.open_seat(wait, self.fake.tokens[token])
         if seat is None:
             return self.answer(204, FL_Server_Version=self.fake.version)
         self.json(200, seat.work, FL_Server_Version=self.fake.version)
