@@ -77,6 +77,9 @@ class Process:
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
 
 class Evaluator(Process):
     """As the subprocess.Popen of an evaluator, in what a server asks of it."""
