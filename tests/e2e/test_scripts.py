@@ -1,0 +1,75 @@
+"""A plain training script takes part with five more lines: live points, and the same model after a kill."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federation.killpoints import Point
+from tests.e2e.outcome import outcome
+from tests.e2e.stack import ROOT, Stack, running
+
+EXAMPLES = ROOT / "docs" / "examples"
+TRAIN = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1}
+
+
+@pytest.fixture
+def stack(tmp_path: Path):
+    with running(tmp_path / "data", killable=True) as stack:
+        stack.warm = False  # from here on: a script imports its own libraries
+        stack.env["PYTHONPATH"] = str(ROOT)
+        yield stack
+
+
+def start(stack: Stack, example: str, name: str, site: int) -> None:
+    flags = ["--server", stack.url, "--join", stack.join_code, "--name", name]
+    state = ["--state", str(stack.folder / "agents" / name)]
+    script = str(EXAMPLES / example / "federated.py")
+    stack.agents[name] = stack._process(name, [script, str(site), *flags, *state])
+
+
+def session(stack: Stack, workload: str, **change: Any) -> str:
+    wish = {"workload": {"name": workload, "options": {}}, "rounds": 2, "seed": 7, "quorum": 2, "cohort_size": 2}
+    return stack.session(train=TRAIN, **wish | change)
+
+
+def test_a_script_in_torch_ends_with_the_same_model_after_a_kill(stack: Stack):
+    for site, name in enumerate(("north", "south")):
+        start(stack, "pytorch", name, site)
+    stack.online(2)
+    undisturbed = session(stack, "digits-in-torch")
+    before = outcome(stack, undisturbed)
+    assert {(name, what) for name, _, what, _, _ in before.points} >= {("north", "train_loss"), ("south", "train_loss")}
+    (evaluation,) = stack.get(f"/sessions/{undisturbed}/rounds", kind="evaluate")["items"]
+    assert evaluation["metrics"]["accuracy"] > 0.3
+
+    shaken = session(stack, "digits-in-torch", start=False)
+    stack.kill_at("north", Point.TRAINING, time=30)  # in the second round of 22 batches
+    assert stack.post(f"/sessions/{shaken}/start").status_code == 200
+    stack.died("north")
+    start(stack, "pytorch", "north", 0)
+    assert outcome(stack, shaken).models == before.models
+
+
+@pytest.mark.parametrize(("example", "name"), [("arrays", "digits-in-numpy"), ("scikit_learn", "digits-in-sklearn")])
+def test_a_script_without_torch_learns_too(stack: Stack, example: str, name: str):
+    for site, client in enumerate(("north", "south")):
+        start(stack, example, client, site)
+    stack.online(2)
+    learnt = session(stack, name)
+    assert stack.ended(learnt)["status"] == "completed"
+    (evaluation,) = stack.get(f"/sessions/{learnt}/rounds", kind="evaluate")["items"]
+    assert evaluation["metrics"]["accuracy"] > 0.3
+
+
+@pytest.mark.parametrize("example", ["pytorch", "arrays", "scikit_learn"])
+def test_five_lines_differ_from_the_plain_script(example: str):
+    plain, federated = (
+        [line.strip() for line in (EXAMPLES / example / name).read_text().splitlines() if line.strip()]
+        for name in ("plain.py", "federated.py")
+    )
+    added = [line for line in difflib.ndiff(plain, federated) if line.startswith("+ ")]
+    assert len(added) <= 5
