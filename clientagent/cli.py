@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from clientagent import commands
+from clientagent import commands, supervising
+from clientagent.display import Lines
 from clientagent.errors import Ends, Misconfigured
 from clientagent.settings import DEVICES, Settings, client_name, line
 from federation.fl.version import __version__
@@ -128,7 +129,8 @@ FLAGS = (
          "(environment: 1)", const="1"),
 )  # fmt: skip
 
-EPILOG = """run.py new NAME writes a workload's file to begin with, run.py check NAME tries one without a server.
+EPILOG = """After --, a training program of your own takes the agent's place; it is started again when it dies.
+run.py new NAME writes a workload's file to begin with, run.py check NAME tries one without a server.
 A flag overrides its environment variable, which is in brackets. The first start enrols the client.
 Later starts need only --state. Ctrl-C leaves politely, a second one ends at once.
 Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is no longer valid, 4 another agent acts
@@ -138,7 +140,7 @@ for this client."""
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="run.py",
-        usage="run.py --server URL --join CODE --name NAME [options]",
+        usage="run.py --server URL --join CODE --name NAME [options] [-- COMMAND]",
         description="Train with this site's data for a federated learning server. Data never leave the site; "
         "all connections go out over HTTP.",
         epilog=EPILOG,
@@ -222,9 +224,11 @@ def _value(flag: Flag, text: str, source: str) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent until it leaves. Returns the exit status."""
-    os.umask(0o077)  # everything that is written is for this user alone
     try:
-        words = sys.argv[1:] if arguments is None else arguments
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        if "--" in words:
+            return _supervise(words[: words.index("--")], words[words.index("--") + 1 :])
+        os.umask(0o077)  # everything that is written is for this user alone
         if words and words[0] in commands.NAMES:
             fix_threads(1)
             return commands.command(words[0])(words[1:])
@@ -236,6 +240,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.status
     except KeyboardInterrupt:  # before there was anything to leave
         return 0
+
+
+def _supervise(words: Sequence[str], command: Sequence[str]) -> int:
+    """Keep a training program of the site's own running, with these flags in its environment."""
+    if not command:
+        raise Misconfigured("Which program? Give its command after --, for example -- python train.py.")
+    read(words, os.environ)  # what is wrong is said at once, and before the program is started
+    given = vars(parser().parse_args(words))
+    told = {flag.env: given[flag.target] for flag in FLAGS if given[flag.target] is not None}
+    if "FL_CLIENT_THREADS" in told:
+        fix_threads(int(told["FL_CLIENT_THREADS"]))
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return supervising.run(command, supervising.environment_of(told, root), Lines(sys.stderr).say)
 
 
 def _run(settings: Settings) -> int:

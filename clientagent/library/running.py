@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,7 +53,13 @@ GOODBYE_SECONDS = 10.0  # for giving a seat up while the program dies of an exce
 class Running:
     """One run of a script, from its first to its last work. `file`: where an exception's line is looked for."""
 
+    latest: ClassVar[Running | None] = None
+    _is_cut: bool = False  # in the middle of work, by an exception or a `break`
+
     def __init__(self, script: Script, settings: Settings, file: str, *, seeded: bool) -> None:
+        if Running.latest is not None and Running.latest._is_cut:
+            Running.latest.close()  # it may hold the same state folder
+        Running.latest = self
         self._script = script
         self._settings = settings
         self._file = file
@@ -101,8 +107,13 @@ class Running:
         except (TokenRefused, HeldElsewhere):  # a goodbye would not be ours to say
             self._says_goodbye = False
             raise
+        except GeneratorExit:
+            # Whether an exception ended the loop, only `_on_uncaught` gets to know, a moment later.
+            self._is_cut = self._current is not None and not self._current.is_over
+            raise
         finally:
-            self.close()
+            if not self._is_cut:
+                self.close()
 
     def close(self) -> None:
         """Leave and give everything back. Doing it again changes nothing."""

@@ -73,3 +73,7 @@ def test_five_lines_differ_from_the_plain_script(example: str):
     )
     added = [line for line in difflib.ndiff(plain, federated) if line.startswith("+ ")]
     assert len(added) <= 5
+
+
+def test_the_tutorial_has_the_script_that_runs_here():
+    assert (EXAMPLES / "pytorch" / "federated.py").read_text() in (ROOT / "docs" / "scripts.md").read_text()

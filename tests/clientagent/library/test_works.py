@@ -183,6 +183,17 @@ def test_an_exception_within_a_work_gives_the_seat_up_and_goes_on(run: Run, serv
     assert first.reason.startswith("RuntimeError: no such patient (test_works.py, line ")
 
 
+def test_a_loop_that_was_left_in_the_middle_can_begin_again(run: Run, server: FakeServer):
+    seat = offer(server)
+    with pytest.raises(RuntimeError):
+        for _ in run():
+            raise RuntimeError("caught by the script itself")
+    assert seat.status == "open"
+    for work in run():
+        assert work.send(work.weights, num_examples=1)
+    assert server.left == 2
+
+
 def test_going_on_without_sending_gives_the_seat_up(run: Run, server: FakeServer):
     seat = offer(server)
     for _ in run():
