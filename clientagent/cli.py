@@ -131,6 +131,7 @@ FLAGS = (
 
 EPILOG = """After --, a training program of your own takes the agent's place; it is started again when it dies.
 run.py new NAME writes a workload's file to begin with, run.py check NAME tries one without a server.
+run.py sent lists every update that left this site.
 A flag overrides its environment variable, which is in brackets. The first start enrols the client.
 Later starts need only --state. Ctrl-C leaves politely, a second one ends at once.
 Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is no longer valid, 4 another agent acts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import secrets
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from clientagent.errors import Misconfigured
@@ -16,7 +17,12 @@ WHICH_SERVER = "Which server? Give --server (or FL_SERVER_URL), for example http
 
 
 def open_state(settings: Settings) -> State:
-    return State(settings.state or default_folder(settings.name or machine_name()))
+    return State(folder_of(settings))
+
+
+def folder_of(settings: Settings) -> Path:
+    """The state folder that is meant, whether it is there or not."""
+    return settings.state or default_folder(settings.name or machine_name())
 
 
 def identify(settings: Settings, state: State) -> Identity:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clientagent.errors import Misconfigured
+from clientagent.ledger import Ledger
 from clientagent.lock import try_lock
 from clientagent.residuals import Residuals
 
@@ -50,6 +51,7 @@ class State:
         self.folder = folder
         self._identity = folder / IDENTITY
         self.residuals = Residuals(folder / "residuals")
+        self.ledger = Ledger(folder)
         try:
             for each in (folder, self.updates, self.models, folder / "residuals"):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 from clientagent.errors import Failed
 from federation.fl import workloads
@@ -22,8 +22,9 @@ DECLARED = ("epochs", "batch_size", "learning_rate", "seed")  # of a work's conf
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What each kind of work has. round: its number among those of its kind."""
+    """What each kind of work has. round: its number among those of its kind. kind: as the work's JSON names it."""
 
+    kind: ClassVar[str]
     participation: str
     session: str
     session_id: str
@@ -40,6 +41,13 @@ class Work:
         decides what is made.
         """
         return key_of([self.participation, self.workload_digest, self.options, self.config, *more])
+
+
+@dataclass(frozen=True, slots=True)
+class Sends(Work):
+    """Work that is answered by a file of tensors, sent to `to`."""
+
+    to: Destination
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ MOST_SHOWN = 4  # measures in a line at the terminal
 class EvaluationWork(Work):
     """Measure `base`."""
 
+    kind: ClassVar[str] = "evaluate"
     base: BaseModel
 
     @property
@@ -49,7 +50,7 @@ def parse(body: Mapping[str, Any]) -> EvaluationWork:
 class Evaluation:
     """Work of the kind `evaluate`: download the model, measure it here, and send the numbers."""
 
-    name = "evaluate"
+    name = EvaluationWork.kind
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -66,9 +67,7 @@ class Evaluation:
         with desk.working(work, title) as progress:
             note = f"{title}: measured before; sending the result that was kept."
             result = desk.finished(work.key, progress, note) or self._measure(work, progress)
-            sent = result.path.read_bytes()
-            progress.flush()
-            desk.api.result(work.participation, sent)
+            sent = desk.report(result, work, progress)
         desk.display.say(f"{title}: result accepted ({summary(sent)}; after {duration(monotonic() - began)}).")
 
     def _measure(self, work: EvaluationWork, progress: Progress) -> Finished:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 from clientagent import work as works
 from clientagent.hands import Bench
@@ -15,7 +15,7 @@ from clientagent.kinds.kind import Desk, Reporter
 from clientagent.link import duration
 from clientagent.progress import Progress
 from clientagent.state import Finished
-from clientagent.work import Destination, Work
+from clientagent.work import Sends
 from federation import killpoints
 from federation.fl import weights
 from federation.fl.workloads import Report, Workload
@@ -23,10 +23,10 @@ from federation.killpoints import Point
 
 
 @dataclass(frozen=True, slots=True)
-class InitialisationWork(Work):
+class InitialisationWork(Sends):
     """Make a model from the config's seed and send it to `to`."""
 
-    to: Destination
+    kind: ClassVar[str] = "initialise"
 
     @property
     def key(self) -> str:
@@ -42,7 +42,7 @@ def parse(body: Mapping[str, Any]) -> InitialisationWork:
 class Initialisation:
     """Work of the kind `initialise`: make the workload's initial weights, and send them as a model."""
 
-    name = "initialise"
+    name = InitialisationWork.kind
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -58,7 +58,7 @@ class Initialisation:
         with desk.working(work, title) as progress:
             before = desk.finished(work.key, progress, f"{title}: made before; sending the model that was kept.")
             model = before or self._make(work, progress)
-            desk.upload(model, work.to, progress)
+            desk.upload(model, work, progress)
         desk.display.say(f"{title}: model accepted (after {duration(monotonic() - began)}).")
 
     def _make(self, work: InitialisationWork, progress: Progress) -> Finished:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,14 +12,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clientagent import upload
+from clientagent import work as works
 from clientagent.api import Api
 from clientagent.display import Display
+from clientagent.errors import Failed
 from clientagent.hands import Hands
+from clientagent.ledger import Sending
 from clientagent.models import Models
 from clientagent.progress import Advance, Progress
 from clientagent.state import TENSORS, Finished, State
-from clientagent.work import BaseModel, Destination, Work
+from clientagent.work import BaseModel, Sends, Work
 from federation import killpoints
+from federation.fl import weights
 from federation.fl.workloads import Workload
 from federation.fl.workloads.workload import Phase
 from federation.killpoints import Point
@@ -69,12 +74,51 @@ class Desk:
         """Keep what was written to `state.unfinished()`, and points that may not have arrived."""
         return self.state.keep(key, digest, progress.unconfirmed(), suffix)
 
-    def upload(self, made: Finished, to: Destination, progress: Progress) -> None:
+    def upload(self, made: Finished, work: Sends, progress: Progress) -> None:
         """Send a file of tensors, after what is left of the progress."""
         advance = self.advance(progress, "uploading")
         advance(0.0)
         progress.flush()
-        upload.send(self.api, to, made, advance)
+        with self._noted(made, work, _examples_of(made.path)):
+            upload.send(self.api, work.to, made, advance)
+
+    def report(self, made: Finished, work: Work, progress: Progress) -> bytes:
+        """Send the numbers of an evaluation, after what is left of the progress. Returns what was sent."""
+        sent = made.path.read_bytes()
+        progress.flush()
+        with self._noted(made, work, json.loads(sent).get("num_examples")):
+            self.api.result(work.participation, sent)
+        return sent
+
+    @contextlib.contextmanager
+    def _noted(self, made: Finished, work: Work, num_examples: int | None) -> Iterator[None]:
+        """Note for the site's owner what leaves within the block. Raises Failed if that cannot be noted."""
+        sending = Sending(
+            f"{works.key_of([work.participation, work.session_id, work.session])}.{made.digest}",
+            work.session,
+            work.session_id,
+            work.round,
+            work.workload,
+            work.kind,
+            made.digest,
+            made.path.stat().st_size,
+            num_examples,
+        )
+        try:
+            self.state.ledger.begin(sending, resumed=made.kept)
+        except OSError as error:
+            raise Failed(f"What leaves this site cannot be noted in the state folder: {error.strerror}.") from error
+        yield
+        with contextlib.suppress(OSError):  # it left, and that is noted
+            self.state.ledger.accepted(sending)
+
+
+def _examples_of(path: Path) -> int | None:
+    """How many examples an update says that it was trained on; None of a model."""
+    try:
+        return int(weights.read_header(path).metadata["num_examples"])
+    except (KeyError, ValueError, OSError):
+        return None
 
 
 class Reporter:

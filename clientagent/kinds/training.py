@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 from clientagent import work as works
 from clientagent.device import Device
@@ -19,7 +19,7 @@ from clientagent.link import duration
 from clientagent.progress import Progress
 from clientagent.residuals import Residuals
 from clientagent.state import Finished
-from clientagent.work import BaseModel, Destination, Work
+from clientagent.work import BaseModel, Sends
 from federation import killpoints
 from federation.fl import encodings, weights
 from federation.fl.files import encoded
@@ -28,11 +28,11 @@ from federation.killpoints import Point
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingWork(Work):
+class TrainingWork(Sends):
     """Train from `base` and send the delta to `to`. buffers: the model's statistics, which are never encoded."""
 
+    kind: ClassVar[str] = "train"
     base: BaseModel
-    to: Destination
     encoding: str
     encoding_options: Mapping[str, Any]
     buffers: tuple[str, ...]
@@ -63,7 +63,7 @@ def parse(body: Mapping[str, Any]) -> TrainingWork:
 class Training:
     """Work of the kind `train`: download the base model, train it here, and send the update."""
 
-    name = "train"
+    name = TrainingWork.kind
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -79,7 +79,7 @@ class Training:
         with desk.working(work, title) as progress:
             before = desk.finished(work.key, progress, f"{title}: trained before; sending the update that was kept.")
             update = before or self._train(work, progress)
-            desk.upload(update, work.to, progress)
+            desk.upload(update, work, progress)
         killpoints.reached(Point.REPORTED)
         size = update.path.stat().st_size / 1e6
         desk.display.say(f"{title}: update accepted ({size:.3g} MB after {duration(monotonic() - began)}).")

@@ -209,7 +209,7 @@ class Running:
             note = f"{title}: trained before; sending the update that was kept."
             update = desk.finished(work.key, progress, note)
             if update is not None:
-                desk.upload(update, work.to, progress)
+                desk.upload(update, work, progress)
                 desk.display.say(f"{title}: update accepted.")
             else:
                 yield from self._hand_out(work, options, body, progress)
@@ -238,9 +238,7 @@ class Running:
         with desk.working(work, title) as progress:
             note = f"{title}: measured before; sending the result that was kept."
             result = desk.finished(work.key, progress, note) or self._measure(work, options, progress)
-            sent = result.path.read_bytes()
-            progress.flush()
-            desk.api.result(work.participation, sent)
+            sent = desk.report(result, work, progress)
         desk.display.say(f"{title}: result accepted ({evaluation.summary(sent)}).")
 
     def _measure(self, work: EvaluationWork, options: Mapping[str, Any], progress: Progress) -> Finished:
@@ -278,7 +276,7 @@ class Running:
         with desk.working(work, title) as progress:
             note = f"{title}: made before; sending the model that was kept."
             model = desk.finished(work.key, progress, note) or self._begin_model(work, options, progress)
-            desk.upload(model, work.to, progress)
+            desk.upload(model, work, progress)
         desk.display.say(f"{title}: model accepted.")
 
     def _begin_model(self, work: InitialisationWork, options: Mapping[str, Any], progress: Progress) -> Finished:

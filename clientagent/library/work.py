@@ -184,7 +184,7 @@ class Work:
         return update
 
     def _upload(self, update: Finished) -> bool:
-        self._place.desk.upload(update, self._work.to, self._place.progress)
+        self._place.desk.upload(update, self._work, self._place.progress)
         killpoints.reached(Point.REPORTED)
         self._end()
         size, seconds = update.path.stat().st_size / 1e6, monotonic() - self._began
