@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import quote, unquote
 
 from dashboard.kit import formats
@@ -13,6 +14,7 @@ from federation.fl.options import Option
 from federation.models import Client
 from federation.session_settings import TRAIN
 
+MOST_SOURCES = 3  # that are named
 AT = "@"  # between name and version; a name has no such sign
 
 
@@ -52,11 +54,20 @@ class Offer:
         if others:
             declare = "declares" if len(others) == 1 else "declare"
             found.append(f"{named(others)} {declare} it otherwise; it is offered as most sites declare it.")
-        if len(self.workload.digests) > 1:
-            found.append(f"The sites have {len(self.workload.digests)} different sources of it.")
+        found.append(self._sources)
         if not self.workload.can_begin:
             found.append("No site can make its first model: begin with a file of your own, or with another session's.")
         return found
+
+    @property
+    def _sources(self) -> str:
+        """Which digests there are, and where."""
+        known = self.workload.digests
+        if len(known) == 1:
+            return f"All have the same source, {next(iter(known))[:8]}."
+        told = "; ".join(f"{digest[:8]} at {named(having)}" for digest, having in islice(known.items(), MOST_SOURCES))
+        more = f"; and {len(known) - MOST_SOURCES} more" if len(known) > MOST_SOURCES else ""
+        return f"Their sources differ: {told}{more}."
 
     @property
     def _share(self) -> str:

@@ -50,6 +50,7 @@ def test_it_is_offered_with_who_told_it(browser: Browser, sites: list[Client]) -
     page = page_of(browser)
     assert f'<option value="{VALUE}">Chest X-ray 1.2 (3 of 4 sites)</option>' in page
     assert "Told by east, north, south, 3 of 4 sites." in page
+    assert "All have the same source, dddddddd." in page
     assert f'name="workload.{VALUE}.width"' in page and "Finds pneumonia." in page
     assert '<option value="auc">AUC</option>' in page
     found = re.search(r'<script id="train-defaults"[^>]*>(.*?)</script>', page)
@@ -67,7 +68,7 @@ def test_what_is_to_know_before_one_launches_it_is_said(browser: Browser, sites:
     clients.tell(sites[3], telling(entry(digest="e" * 64, options=[], kinds=["train"])), now=now)
     page = page_of(browser)
     assert "west declares it otherwise; it is offered as most sites declare it." in page
-    assert "The sites have 2 different sources of it." in page
+    assert "Their sources differ: dddddddd at east, north, south; eeeeeeee at west." in page
     for client in sites[:3]:
         clients.tell(client, telling(entry(kinds=["train"])), now=now)
     assert "No site can make its first model: begin with a file of your own" in page_of(browser)
