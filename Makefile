@@ -4,10 +4,11 @@ ARGS ?=
 BIN = .venv/bin
 # Modules are compiled when they are first used; most never are.
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+PIP_WHEEL = $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation
 BIOME = $(BIN)/node node_modules/@biomejs/biome/bin/biome
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked demo test test-scripts lint lint-types lint-rest format lock audit check clean screenshots
+.PHONY: help install install-locked demo test test-scripts lint lint-types lint-rest format lock audit check clean screenshots wheels
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -80,6 +81,9 @@ audit: .venv/installed .venv-audit/installed ## bandit, the licences, a bill of 
 	@mkdir -p var
 	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --output-file var/sbom.json
 	$(BIN)/python tests/audit.py .venv-audit/bin/pip-audit requirements.lock
+
+wheels: .venv/installed ## dist/*.whl: the agent and the library for scripts, without the server
+	$(PIP_WHEEL) --wheel-dir dist .
 
 screenshots: .venv/installed-dev ## fresh pictures for docs/tour.md, from real sessions
 	$(BIN)/python docs/screenshots.py
