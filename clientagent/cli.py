@@ -19,6 +19,7 @@ from federation.fl.version import __version__
 
 MAX_THREADS = MAX_WORKERS = 256
 MAX_CLIENTS = 10_000
+FOR_MANY = ("clients", "workers", "connections")  # flags
 NOTHING_SHARED = "no-share-histogram"  # the default since version 0.2.0
 MAX_SEED = 2**31 - 1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -172,10 +173,15 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
 
 
 def read_among(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """As `read`, where flags of another program stand between ours. Those are passed over."""
+    """As `read`, where flags of another program stand between ours. Those are passed over.
+
+    So is what is for many clients: a program is one, and may well have a --workers of its own.
+    """
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_flags(ours)
-    return _settings(vars(ours.parse_known_args(arguments)[0]), environment)
+    known = vars(ours.parse_known_args(arguments)[0]) | dict.fromkeys(FOR_MANY)
+    variables = {flag.env for flag in FLAGS if flag.target in FOR_MANY}
+    return _settings(known, {name: value for name, value in environment.items() if name not in variables})
 
 
 def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -198,7 +204,7 @@ def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
 def _check_many(settings: Settings, given: Collection[str]) -> None:
     """Raises Misconfigured for flags that do not go with --clients, or not without."""
     if settings.clients is None:
-        if alone := [name for name in ("workers", "connections") if name in given]:
+        if alone := [name for name in FOR_MANY if name in given]:
             raise Misconfigured(f"--{alone[0]} goes with --clients.")
     elif settings.shard is not None:
         raise Misconfigured("--clients gives each client its own shard of the data. Leave --shard out.")
@@ -247,7 +253,9 @@ def _supervise(words: Sequence[str], command: Sequence[str]) -> int:
     """Keep a training program of the site's own running, with these flags in its environment."""
     if not command:
         raise Misconfigured("Which program? Give its command after --, for example -- python train.py.")
-    read(words, os.environ)  # what is wrong is said at once, and before the program is started
+    settings = read(words, os.environ)  # what is wrong is said at once, and before the program is started
+    if settings.clients is not None:
+        raise Misconfigured("--clients is for the agent. A program of your own is one client: leave --clients out.")
     given = vars(parser().parse_args(words))
     told = {flag.env: given[flag.target] for flag in FLAGS if given[flag.target] is not None}
     if "FL_CLIENT_THREADS" in told:

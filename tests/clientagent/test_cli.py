@@ -45,6 +45,7 @@ WRONG_TOGETHER = [
     (("--clients", "8", "--partition", "fair"), 'use "iid", or "dirichlet:0.5"'),
     (("--clients", "8", "--workload", "cats"), "There is no workload 'cats': choose one of"),
     (("--clients", "8"), "Which server? Give --server"),
+    (("--clients", "8", "--", "python", "train.py"), "A program of your own is one client: leave --clients out"),
     (("--workers", "2"), "--workers goes with --clients"),
     (("--connections", "2"), "--connections goes with --clients"),
 ]
@@ -98,6 +99,12 @@ def test_an_unknown_flag_is_refused(capsys, unknown):
         cli.main([unknown])
     assert ended.value.code == 2
     assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_a_program_of_ones_own_may_have_a_flag_workers(monkeypatch):
+    monkeypatch.setenv("FL_CLIENT_CLIENTS", "8")
+    settings = cli.read_among(["--workers=4", "--name", "a", "--layers", "3"], os.environ)
+    assert (settings.name, settings.clients, settings.workers) == ("a", None, None)
 
 
 def test_a_first_start_needs_server_and_code(capsys):
