@@ -12,7 +12,7 @@ else is ever written to standard output. Requests:
 
 and for whatever fails {"id", "ok": false, "error": a sentence}, with "damaged": true where the weights are
 missing or do not fit their digest. "initial" and "evaluate" have a "place" where the workload is a foreign one, see
-`workloads.foreign`; its code is imported here and in no server process.
+`workloads.foreign`; its code is imported here and in no server process. "unusable": true says that it gave none.
 """
 
 import contextlib
@@ -123,7 +123,9 @@ def answer(line: str) -> dict[str, Any]:
         return {"id": request["id"], "ok": True} | JOBS[request["do"]](request)
     except Damaged as error:
         sentence, more = str(error), {"damaged": True}
-    except (OptionError, WeightsError, Unusable) as error:
+    except Unusable as error:
+        sentence, more = str(error), {"unusable": True}
+    except (OptionError, WeightsError) as error:
         sentence = str(error)
     except Exception as error:  # whatever a workload raises is its request's answer, and the next one is served
         sentence = _sentence(request, error)

@@ -117,7 +117,10 @@ def _lose_updates(model: GlobalModel, seats: list[Participation], damaged: set[s
 
 def _from_seed(model: GlobalModel, made_by: GlobalModel, then: Callable[[], None]) -> bool:
     session = made_by.session
-    workload = workloads.get(session.workload)
+    workload = workloads.WORKLOADS.get(session.workload)
+    if workload is None:  # the file or package of a foreign one, which may come back
+        log.warning("model %s of session %s waits: there is no workload %s here", model, session, session.workload)
+        return False
     if workload.needs_torch:
         file = storage.scratch_path()
         request = building.initial_request(session, file)
@@ -131,6 +134,8 @@ def _from_seed(model: GlobalModel, made_by: GlobalModel, then: Callable[[], None
 def _made(model: GlobalModel, file: Path, then: Callable[[], None], answer: Answer) -> None:
     if answer["ok"]:
         _attempt(model, partial(_take, model, file, answer["digest"]))
+    elif answer.get("unusable"):  # the file of a foreign workload is broken; it may be mended
+        log.warning("model %s of session %s waits: %s", model, model.session_id, answer["error"])
     elif not storage.is_full():
         _lost(model, str(answer["error"]))
     file.unlink(missing_ok=True)

@@ -168,7 +168,8 @@ def publish_initial(
     else:
         storage.put(file, digest)
     killpoints.reached(killpoints.Point.INITIAL_STORED)
-    has_test = workloads.get(session.workload).needs_torch
+    known = workloads.WORKLOADS.get(session.workload)  # a foreign one may have gone since
+    has_test = known is not None and known.needs_torch
     try:
         with transaction.atomic():
             about = {"origin": origin, "evaluated_at": None if has_test else now}

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from federation import reasons, storage, tasks
+from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.synthetic import Synthetic
 from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, GlobalModel, Participation
-from federation.services import clients, inspection, models, repair, rounds, seats
+from federation.services import clients, inspection, models, repair, rounds, seats, steps
 from federation.services.models import damage
 from tests.federation.cast import damage_file, kinds, last_payload, seat_of, send, settle
 
@@ -179,6 +180,30 @@ def test_the_initial_model_is_made_again_from_the_seed(running):
     damage_file(digest, "missing")
     damage.note([digest])
     assert repair.mend(session.pk) and storage.is_whole(digest)
+
+
+def test_a_model_waits_for_the_file_of_its_workload(running, monkeypatch, caplog):
+    session = running()
+    digest = session.last_model().digest
+    damage_file(digest, "missing")
+    damage.note([digest])
+    with monkeypatch.context() as gone:
+        gone.delitem(WORKLOADS, "synthetic")
+        assert not any(repair.mend(session.pk) for _ in range(steps.MOST_TRIES + 1))
+        assert "there is no workload synthetic here" in caplog.text
+    assert session.last_model().file_status == FileStatus.DAMAGED
+    assert repair.mend(session.pk) and storage.is_whole(digest)
+
+
+def test_a_model_waits_for_a_broken_file_of_its_workload_to_be_mended(running, monkeypatch, tmp_path):
+    session = running()
+    model = session.last_model()
+    damage_file(model.digest, "missing")
+    damage.note([model.digest])
+    broken = {"ok": False, "error": "means.py, line 3: NameError: name 'x' is not defined.", "unusable": True}
+    repair._made(session.last_model(), tmp_path / "out", lambda: None, broken)
+    assert session.last_model().file_status == FileStatus.DAMAGED
+    assert repair.mend(session.pk) and storage.is_whole(model.digest)
 
 
 def test_what_the_seed_gives_is_not_taken_for_another_model(running, settings, monkeypatch):

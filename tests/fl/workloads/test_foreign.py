@@ -3,11 +3,12 @@
 import hashlib
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
 
+from federation.fl import evaluation
 from federation.fl.workloads import WORKLOADS, Evaluates, alike, declaration, foreign, get
 from federation.fl.workloads.foreign import Loaded, Place, Unusable
 from federation.fl.workloads.known import Known
@@ -175,6 +176,26 @@ def test_a_package_that_does_not_import_is_said_with_file_and_line(package):
     assert str(error.value) == (
         "means.py of the package ?, line 3: ModuleNotFoundError: No module named 'no_such_module'."
     )
+
+
+def test_the_entry_points_of_what_is_installed_are_found(package, monkeypatch):
+    monkeypatch.setattr(foreign, "entry_points", entry_points)
+    about = package.parent / "ward_models-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: ward-models\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[fl.workloads]\nward = ward_models.means:Means\n")
+    (place,) = foreign.installed()
+    assert place == Place("ward_models.means:Means", "ward-models")
+    assert foreign.load(place).name == "ward"
+
+
+def test_a_child_that_imported_a_package_ends_when_the_package_is_replaced(package, monkeypatch):
+    monkeypatch.setattr(evaluation, "_imported", {})
+    (place,) = foreign.places()
+    assert evaluation._foreign(place) is evaluation._foreign(place)
+    (package / "layers.py").write_text("SIZE = 4\n")
+    with pytest.raises(SystemExit, match="was replaced"):
+        evaluation._foreign(place)
 
 
 def test_a_package_that_is_not_there_is_said():
