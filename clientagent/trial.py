@@ -51,6 +51,7 @@ class Trial:
         part, config = _two_steps(data, self.workload)
         update, steps = self._train(model, part, options, config)
         yield f"training: {steps} steps on {update.num_examples} examples; {_numbers(update.metrics)}"
+        yield self._again(model, update, part, options, config)
         yield f"update: {self._send(model, update, options)} bytes, as a server takes it"
         yield self._evaluate(model, data, options, config)
         yield self._measure(model, options)
@@ -119,6 +120,17 @@ class Trial:
             raise Fault("local_update never calls report, so nobody sees how far it is.")
         _require_numbers("local_update", update.metrics)
         return update, len(seen)
+
+    def _again(
+        self, model: Weights, update: LocalUpdate, data: Data, options: Mapping[str, Any], config: TrainConfig
+    ) -> str:
+        """Whether a site that is killed trains to the same update again. If not, that is no fault, but good to know."""
+        again, _ = self._train(model, data, options, config)
+        try:
+            _require_equal(update.delta, again.delta, "training gives another update from the same seed each time")
+        except Fault as error:
+            return f"note: {error} Draw random numbers from config.seed alone."
+        return "training again: the same update"
 
     def _send(self, model: Weights, update: LocalUpdate, options: Mapping[str, Any]) -> int:
         """How many bytes the update has, after the checks of a server."""

@@ -158,6 +158,15 @@ def test_check_says_what_does_not_work(tmp_path, capsys, method, sentence):
     assert wrong.startswith("run.py: ") and "Traceback" not in wrong
 
 
+def test_check_notes_an_update_that_is_another_one_each_time(tmp_path, capsys):
+    noise = "made.delta['weight'] += np.random.default_rng().random(5, np.float32)\n    return made"
+    path = with_method(tmp_path, UPDATE.format("base, data, options, config, report") + noise)
+    status, said, _ = run(capsys, "check", path, "--options", '{"num_parameters": 5}')
+    note = "note: training gives another update from the same seed each time: see the tensor weight. Draw random"
+    assert status == 0 and note in said
+    assert "training again: the same update" in run(capsys, "check", write_numpy(tmp_path, "other", "other.py"))[1]
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
