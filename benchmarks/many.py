@@ -1,12 +1,13 @@
 """Many clients in one process: what a round costs beyond training, in time and memory, on the embedded server.
 
-    .venv/bin/python benchmarks/many.py [--clients 100] [--cohort 100] [--rounds 5] [--workers N] [--epochs 5]
+    .venv/bin/python benchmarks/many.py [--clients 100] [--cohort 100] [--rounds 5] [--workers N] [--epochs 5] [--pfl]
 
 The network has two hidden layers, and the data are shared out as in McMahan et al. 2017 (benchmarks/workloads): 600
 examples a client, of which a fifth is held out, five epochs in batches of ten. First a bare loop trains it on the same
 parts of the data, in a process that does nothing else: gradients and steps, no validation, no files, no server. Then a
 server and a process of many clients do the rounds, on this machine; then the loop again, because machines get faster
-and slower. Prints a table, and the same as JSON in the last line.
+and slower. With --pfl, pfl-research 0.6 does as many rounds of as many steps in one process, in an environment of its
+own. Prints a table, and the same as JSON in the last line.
 
 By default there is a worker less than cores, because the server needs one. `beyond training` is the time that a worker
 spends on a client and round that the bare loop does not need; `speed` is the bare loop's time as a part of it.
@@ -20,6 +21,7 @@ import os
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -36,7 +38,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # as the workers have it
 
 
-from benchmarks import machine, usage  # noqa: E402
+from benchmarks import machine, others, usage  # noqa: E402
 from clientagent.crowd.naming import usable_cores  # noqa: E402
 from flsite import processes  # noqa: E402
 from tests.e2e.stack import Stack, until  # noqa: E402
@@ -46,6 +48,7 @@ NAME = "two-layers"
 BATCH, RATE = 10, 0.05
 MOST_BARE = 20  # clients that the bare loop trains
 BARE = "--bare"
+PFL = "pfl==0.6.0"
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Found:
     waiting_mb: float
     peak_mb: float
     resident_mb: float
+    pfl_seconds: float | None = None
 
     @property
     def beyond_ms(self) -> float:
@@ -87,6 +91,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--examples", type=int, default=60_000, help="of all clients together")
     parser.add_argument("--connections", type=int, default=500)
+    parser.add_argument("--pfl", action="store_true", help="measure pfl-research beside")
     options = parser.parse_args()
     options.cohort = min(options.cohort or options.clients, options.clients)
     show(measure(options))
@@ -130,6 +135,18 @@ def bare_loop(options: argparse.Namespace) -> tuple[float, int]:
     return seconds, steps
 
 
+def pfl_seconds(options: argparse.Namespace) -> float:
+    """Seconds of a client and round in pfl-research, which has torch from this environment."""
+    bin_ = others.environment("pfl", PFL)
+    (site,) = (bin_.parent / "lib").glob("python*/site-packages")
+    (site / "ours.pth").write_text(sysconfig.get_path("purelib"))  # at the end of the path
+    trained = round(0.8 * options.examples / options.clients)
+    numbers = (options.clients, options.cohort, options.rounds + 1, options.epochs, BATCH, trained, RATE)
+    words = [bin_ / "python", ROOT / "benchmarks" / "pfl_rounds.py", *map(str, numbers)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return statistics.median(json.loads(done.stdout.splitlines()[-1])[1:]) / options.cohort
+
+
 # ---- the clients
 
 
@@ -153,6 +170,7 @@ def measure(options: argparse.Namespace) -> Found:
         waiting_mb=waiting,
         peak_mb=memory.mb,
         resident_mb=memory.resident_mb,
+        pfl_seconds=pfl_seconds(options) if options.pfl else None,
     )
 
 
@@ -245,6 +263,9 @@ def show(found: Found) -> None:
     print(f"here                        {1000 * found.seconds:8.1f} ms a client and round")
     print(f"beyond training             {found.beyond_ms:8.1f} ms a client and round")
     print(f"speed against a bare loop   {found.speed:8.2f} per core")
+    if found.pfl_seconds is not None:
+        print(f"pfl-research 0.6            {1000 * found.pfl_seconds:8.1f} ms a client and round")
+        print(f"speed of pfl-research       {found.bare_seconds / found.pfl_seconds:8.2f} against the bare loop")
     print(f"memory, while all wait      {found.waiting_mb:8.0f} MB")
     print(
         f"memory, peak                {found.peak_mb:8.0f} MB; {found.resident_mb:.0f} MB if shared pages count twice"
