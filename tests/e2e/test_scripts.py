@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from federation.fl import weights
 from federation.killpoints import Point
 from tests.e2e.outcome import outcome
 from tests.e2e.stack import ROOT, Stack, running
@@ -36,26 +37,34 @@ def session(stack: Stack, workload: str, **change: Any) -> str:
     return stack.session(train=TRAIN, **wish | change)
 
 
-def test_a_script_in_torch_ends_with_the_same_model_after_a_kill(stack: Stack):
+@pytest.mark.parametrize(
+    ("example", "workload", "tensors"), [("pytorch", "digits-in-torch", 4), ("adapters", "digits-by-adapter", 3)]
+)
+def test_a_script_in_torch_ends_with_the_same_model_after_a_kill(
+    stack: Stack, example: str, workload: str, tensors: int
+):
     for site, name in enumerate(("north", "south")):
-        start(stack, "pytorch", name, site)
+        start(stack, example, name, site)
     stack.online(2)
-    undisturbed = session(stack, "digits-in-torch")
+    undisturbed = session(stack, workload)
     before = outcome(stack, undisturbed)
     assert {(name, what) for name, _, what, _, _ in before.points} >= {("north", "train_loss"), ("south", "train_loss")}
-    (evaluation,) = stack.get(f"/sessions/{undisturbed}/rounds", kind="evaluate")["items"]
-    assert evaluation["metrics"]["accuracy"] > 0.3
+    (kept,) = stack.folder.glob(f"weights/*/{before.models[-1]}.safetensors")
+    assert len(weights.read_header(kept).tensors) == tensors
 
-    shaken = session(stack, "digits-in-torch", start=False)
+    shaken = session(stack, workload, start=False)
     stack.kill_at("north", Point.TRAINING, time=30)  # in the second round of 22 batches
     assert stack.post(f"/sessions/{shaken}/start").status_code == 200
     stack.died("north")
-    start(stack, "pytorch", "north", 0)
+    start(stack, example, "north", 0)
     assert outcome(stack, shaken).models == before.models
 
 
-@pytest.mark.parametrize(("example", "name"), [("arrays", "digits-in-numpy"), ("scikit_learn", "digits-in-sklearn")])
-def test_a_script_without_torch_learns_too(stack: Stack, example: str, name: str):
+@pytest.mark.parametrize(
+    ("example", "name"),
+    [("arrays", "digits-in-numpy"), ("scikit_learn", "digits-in-sklearn"), ("pytorch", "digits-in-torch")],
+)
+def test_a_script_learns_and_its_model_is_measured(stack: Stack, example: str, name: str):
     for site, client in enumerate(("north", "south")):
         start(stack, example, client, site)
     stack.online(2)
@@ -65,7 +74,7 @@ def test_a_script_without_torch_learns_too(stack: Stack, example: str, name: str
     assert evaluation["metrics"]["accuracy"] > 0.3
 
 
-@pytest.mark.parametrize("example", ["pytorch", "arrays", "scikit_learn"])
+@pytest.mark.parametrize("example", ["pytorch", "adapters", "arrays", "scikit_learn"])
 def test_five_lines_differ_from_the_plain_script(example: str):
     plain, federated = (
         [line.strip() for line in (EXAMPLES / example / name).read_text().splitlines() if line.strip()]
