@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from clientagent import device, display, kinds, site_workloads
+from clientagent import device, display, kinds, policy, site_workloads
 from clientagent import work as works
 from clientagent.api import Api
 from clientagent.data import SiteData
@@ -152,11 +152,15 @@ class Agent:
         return self._membership.ask()
 
     def _describe(self) -> dict[str, Any]:
-        sources = {name: workload.digest() for name, workload in WORKLOADS.items()}
-        does = sorted({kind for workload in WORKLOADS.values() for kind in self._kinds_for(workload)})
+        """Of built-in workloads that this site does not serve it is told that there are no examples."""
+        served = {name: workload for name, workload in WORKLOADS.items() if _is_served(workload)}
+        sources = {name: workload.digest() for name, workload in served.items()}
+        does = sorted({kind for workload in served.values() for kind in self._kinds_for(workload)})
         knows = {"workloads": sources, "kinds": does, "understands": UNDERSTANDS}
-        counted = self._census()
+        counted = self._census() if self._settings.workload in served else {}
         self._examples = counted.get("examples", {})
+        if others := dict.fromkeys(set(WORKLOADS.built_in) - set(served), 0):
+            counted = counted | {"examples": self._examples | others}
         return device.describe(self._settings.device) | knows | counted
 
     def _catalogue(self) -> list[dict[str, Any]]:
@@ -208,3 +212,7 @@ class Agent:
         if kind is None:
             raise Failed(f"This agent ({__version__}) does not know work of the kind {name!r}. Update the agent.")
         return kind
+
+
+def _is_served(workload: Workload) -> bool:
+    return not policy.refusal(workload.name, workload.digest())

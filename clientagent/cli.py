@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from clientagent import commands, supervising
+from clientagent import commands, policy, supervising
 from clientagent.display import Lines
 from clientagent.errors import Ends, Misconfigured
+from clientagent.identity import folder_of
+from clientagent.policy import Policy, allowances
 from clientagent.settings import DEVICES, Settings, client_name, line
 from federation.fl.version import __version__
+
+if TYPE_CHECKING:
+    from federation.fl.workloads import Workload
 
 MAX_THREADS = MAX_WORKERS = 256
 MAX_CLIENTS = 10_000
@@ -75,6 +80,16 @@ def existing_folder(text: str) -> Path:
     return path
 
 
+class Joined(argparse.Action):
+    """A flag that may be repeated: its values with commas between them, as in the environment."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, f"{before},{values}" if before else values)
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One setting: `--name VALUE`, or its environment variable. The flag wins."""
@@ -105,6 +120,9 @@ FLAGS = (
          "~/.local/state/fl-agent)", "DIR"),
     Flag("data", "FL_CLIENT_DATA", existing_folder, "the site's data, for workloads that read files", "DIR"),
     Flag("workloads", "FL_CLIENT_WORKLOADS", existing_folder, "workloads of this site, one .py file each", "DIR"),
+    Flag("allow", "FL_CLIENT_ALLOW", allowances, "serve this workload, if you like with this source alone; may be "
+         "repeated (environment: with commas). Kept in the state folder's policy.toml. Built-in ones are served as "
+         "long as none of them is listed", "NAME[@DIGEST]"),
     Flag("model-cache", "FL_CLIENT_MODEL_CACHE", folder, "models shared by agents on one machine", "DIR"),
     Flag("samples", "FL_CLIENT_SAMPLES", whole(1, 10**12), "use at most N of the examples", "N"),
     Flag("partition", "FL_CLIENT_PARTITION", line, "use a part of a shared data set: iid or dirichlet:0.5", "HOW"),
@@ -157,7 +175,10 @@ def parser() -> argparse.ArgumentParser:
 def _add_flags(made: argparse.ArgumentParser) -> None:
     for flag in FLAGS:
         if flag.const is None:
-            made.add_argument(f"--{flag.name}", dest=flag.target, metavar=flag.metavar, help=flag.described)
+            action: Any = Joined if flag.read is allowances else "store"
+            made.add_argument(
+                f"--{flag.name}", dest=flag.target, action=action, metavar=flag.metavar, help=flag.described
+            )
         else:
             made.add_argument(
                 f"--{flag.name}", dest=flag.target, action="store_const", const=flag.const, help=flag.described
@@ -272,7 +293,18 @@ def _run(settings: Settings) -> int:
         from clientagent.agent import run
     else:
         from clientagent.crowd.running import run
-    return run(settings)
+    with policy.enforced(_policy(settings, site_workloads.loaded())):
+        return run(settings)
+
+
+def _policy(settings: Settings, own: Iterable[Workload]) -> Policy:
+    """What this site serves, after its owner was asked about what is new. Raises Misconfigured."""
+    from clientagent import approval
+    from federation.fl.workloads import WORKLOADS
+
+    folder = folder_of(settings)
+    kept = policy.keep(folder, policy.read(folder, WORKLOADS.built_in), settings.allow)
+    return approval.decide(folder, kept, own, approval.at_terminal())
 
 
 def fix_threads(count: int) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from clientagent.policy import Allowance
 from federation.fl import names
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -18,6 +19,7 @@ class Settings:
     state: Path | None = None
     data: Path | None = None  # where workloads look for data files of the site
     workloads: Path | None = None  # a folder of workload files
+    allow: tuple[Allowance, ...] = ()  # workloads that it serves from now on
     model_cache: Path | None = None  # shared by agents on one machine; None: in the state folder
     samples: int | None = None  # at most so many of its examples
     partition: str | None = None  # with `shard`: a part of a data set that several agents share

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from clientagent import policy
 from clientagent.errors import Misconfigured
 from federation.fl.workloads import WORKLOADS, Workload, declaration, foreign
 from federation.fl.workloads.declaration import MOST_ENTRIES
@@ -33,13 +34,22 @@ def load(folder: Path | None, say: Callable[[str], None] | None = None) -> None:
     WORKLOADS.plug(_known)
 
 
+def loaded() -> list[Workload]:
+    """Those that can be used."""
+    return list(_loaded.values())
+
+
 def _known() -> Mapping[str, Workload]:
     return _loaded
 
 
 def catalogue(kinds: Callable[[Workload], list[str]], examples: Mapping[str, int]) -> list[dict[str, Any]]:
-    """What the server is told of them. kinds: what the site does with one. examples: how many it has, if counted."""
+    """What the server is told of those that this site serves.
+
+    kinds: what the site does with one. examples: how many it has, if counted.
+    """
     return [
         declaration.of(workload, num_examples=examples.get(name), kinds=kinds(workload)).to_json()
         for name, workload in _loaded.items()
+        if not policy.refusal(name, workload.digest())
     ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, ClassVar
 
+from clientagent import policy
 from clientagent.errors import Failed
 from federation.fl import workloads
 from federation.fl.workloads import TrainConfig, Workload
@@ -144,13 +145,18 @@ def _positive(value: object) -> int:
 
 
 def workload_of(work: Work) -> Workload:
-    """The workload of this work. Raises Failed if this agent has none of that name, or one that trains differently."""
+    """The workload of this work.
+
+    Raises Failed if this agent has none of that name, or one that trains differently, or if the site does not allow it.
+    """
     if work.workload not in workloads.WORKLOADS:
         raise Failed(
             f"This agent does not have the workload {work.workload!r} (on the server: "
             f"{_short(work.workload_digest)}). Update the agent, or put its file into the folder --workloads."
         )
     workload = workloads.get(work.workload)
+    if sentence := policy.refusal(work.workload, workload.digest()):
+        raise Failed(sentence)
     if work.workload_digest not in workloads.alike(work.workload, here := workload.digest()):
         raise Failed(
             f"The source of the workload {work.workload!r} is {_short(here)} here and {_short(work.workload_digest)} "

@@ -29,7 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     write_lines(site)
     with running(tmp_path_factory.mktemp("data"), env={"FL_WORKLOADS": str(server)}) as stack:
         for name in ("north", "south"):
-            stack.agent(name, "--workloads", str(site), "--workload", "lines")
+            stack.agent(name, "--workloads", str(site), "--workload", "lines", "--allow", "lines")
         stack.online(2)
         until(lambda: len(listed(stack).get("clients", [])) == 2, why="both sites tell their workload")
         yield stack
@@ -81,3 +81,12 @@ def test_with_the_file_at_the_server_too_it_begins_and_measures(stack: Stack):
     assert measured.keys() == {"loss", "mae"}
     log = (stack.folder / "web.log").read_text()
     assert "no workload: broken.py, line 1: ModuleNotFoundError: No module named 'no_such_module'." in log
+
+
+def test_a_site_that_does_not_allow_it_names_the_flag_and_does_not_tell_it(stack: Stack, tmp_path: Path):
+    write_lines(tmp_path)
+    stack.agent("west", "--workloads", str(tmp_path))
+    stack.online(3)
+    said = (stack.folder / "west.log").read_text()
+    assert "This site does not serve the workload 'lines'. Its owner can allow it with --allow lines." in said
+    assert "west" not in str(listed(stack)["clients"]) and "north" in str(listed(stack)["clients"])

@@ -42,13 +42,13 @@ def _of_server(one: Listed) -> Sequence[Step]:
         return Step(
             "Install the package",
             f"Install the release of {one.place.package} that this server has beside the agent, then start it again.",
-            f".venv/bin/pip install {shlex.quote(one.place.package)}",
+            f".venv/bin/pip install {shlex.quote(one.place.package)}\n{AGENT}--allow {one.name}",
         ), same
     file = Path(one.place.where).name if one.place else "its file"
     return Step(
         "Copy the file",
         f"Copy {file} of this server's FL_WORKLOADS into a folder of its own at the site, and name the folder.",
-        f"{AGENT}--workloads FOLDER",
+        f"{AGENT}--workloads FOLDER \\\n  --allow {one.name}",
     ), same
 
 
@@ -64,11 +64,12 @@ def _at_sites(one: Listed) -> Sequence[Step]:
             "A file or a package",
             "Put the file into a folder of its own and name the folder. A package is installed beside the agent and "
             "needs no folder.",
-            f"{AGENT}--workloads FOLDER",
+            f"{AGENT}--workloads FOLDER \\\n  --allow {one.name}",
         ),
         Step(
             "Equal everywhere",
-            "The server never sends code to a site. Copy the same file to each, so that all digests are equal.",
+            "The server never sends code to a site. Copy the same file to each, so that all digests are equal. "
+            "--allow NAME@DIGEST allows that source alone.",
         ),
     )
 

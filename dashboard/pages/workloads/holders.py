@@ -118,7 +118,9 @@ def _counted(names: Collection[str], now: datetime) -> Iterable[Mapping[str, Any
 
 
 def _rows() -> QuerySet[ServedWorkload]:
-    return ServedWorkload.objects.filter(client__removed_at=None, client__enabled=True)
+    """Of clients that may be asked. One that tells nothing but that it has no example does not serve the workload."""
+    rows = ServedWorkload.objects.filter(client__removed_at=None, client__enabled=True)
+    return rows.exclude(digest="", num_examples=0, declaration__isnull=True)
 
 
 def _silent() -> int:

@@ -74,6 +74,11 @@ def test_clients_that_report_nothing_count_for_what_is_built_in_alone(browser: B
     assert re.search(r" 3 1 online", rows["digits"]) and re.search(r" 1 1 online", rows["chest-xray"])
 
 
+def test_who_serves_none_of_it_is_not_counted(browser: Browser, enrol: Enrol) -> None:
+    ServedWorkload.objects.create(client=enrol("anna")[0], name="digits", num_examples=0)
+    assert re.search(r" 0 0 online", listed(browser)["digits"])
+
+
 def test_who_has_another_version_of_what_is_built_in_is_counted_apart(browser: Browser, enrol: Enrol) -> None:
     anna, ben = enrol("anna", "ben")
     for client, digest in ((anna, WORKLOADS["digits"].digest()), (ben, OTHER)):
