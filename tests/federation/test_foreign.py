@@ -97,11 +97,8 @@ def test_broken_files_are_said_in_words_and_stop_no_other(folder, keeper, caplog
 
 def test_a_file_that_does_not_end_its_import_is_given_up(folder, keeper, monkeypatch):
     (folder / "a.py").write_text("import time\ntime.sleep(600)\n")
-    write_numpy(folder)
-    monkeypatch.setattr(reading, "IMPORT_SECONDS", 4.0)
-    state = keeper.settle()
-    assert [problem.sentence for problem in state.problems] == ["a.py was not imported within 4 s."]
-    assert list(state.workloads) == ["means"]
+    monkeypatch.setattr(reading, "IMPORT_SECONDS", 1.0)
+    assert [problem.sentence for problem in keeper.settle().problems] == ["a.py was not imported within 1 s."]
 
 
 def test_manage_py_check_says_what_is_broken(folder, keeper, capsys):
