@@ -184,6 +184,7 @@ def crowd(folder: Path, options: argparse.Namespace) -> Iterator[tuple[Stack, An
         began = perf_counter()
         words = ["clientagent/run.py", "--server", stack.url, "--join", code, "--name", "sim"]
         words += ["--state", str(folder / "sim"), "--workloads", str(WORKLOADS), "--workload", NAME]
+        words += ["--allow", NAME]
         words += ["--clients", str(options.clients), "--workers", str(options.workers)]
         words += ["--connections", str(options.connections)]
         process = processes.start([sys.executable, *words], log=folder / "sim.log", cwd=ROOT, env=dict(os.environ))
