@@ -90,7 +90,7 @@ class Board:
 def totals(clients: int, states: Mapping[str, int], sent: int, given_up: int) -> str:
     """One line about all clients."""
     parts = [f"{count} {state}" for state, count in sorted(states.items()) if count > 0]
-    ended = [f"{sent} results sent"] + ([f"{given_up} given up"] if given_up else [])
+    ended = [f"{sent} result{'' if sent == 1 else 's'} sent"] + ([f"{given_up} given up"] if given_up else [])
     return f"{clients} clients: {', '.join(parts)}. {', '.join(ended)}."
 
 

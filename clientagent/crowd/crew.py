@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -131,7 +131,7 @@ class Nursery:
         self._line.send(self._beginning)
 
     @contextlib.contextmanager
-    def _or_lost(self) -> Any:
+    def _or_lost(self) -> Iterator[None]:
         try:
             yield
         except GONE as error:

@@ -22,6 +22,7 @@ class Ticket(Generic[T]):
         self._lending = lending
         self._turn = threading.Event()
         self._things: list[T] = []
+        self.is_over = False
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the turn. False if it has not come yet. Raises Closed."""
@@ -36,6 +37,7 @@ class Ticket(Generic[T]):
         return self._things[0]
 
     def give_up(self) -> None:
+        self.is_over = True
         self._lending.end(self)
 
     def serve(self, *things: T) -> None:

@@ -12,7 +12,7 @@ from clientagent.connection import Connection
 from clientagent.crowd import polls
 from clientagent.crowd.board import IN_LINE, Board, MemberDisplay
 from clientagent.crowd.crew import CrewHands, CrowdData
-from clientagent.crowd.lending import Lending
+from clientagent.crowd.lending import Lending, Ticket
 from clientagent.crowd.sharing import ClientModels, SharingApi
 from clientagent.kinds.kind import Kind
 from clientagent.settings import Settings
@@ -81,7 +81,7 @@ class Member(Agent):
         try:
             wanted: Mapping[str, Any] | None = body
             while wanted is not None and not ticket.wait(polls.LOOK_AGAIN_SECONDS):
-                wanted = self._look_again()
+                wanted, ticket = self._look_again(ticket)
             if wanted is not None:
                 with self._borrowing.over(ticket.thing):
                     super()._take(wanted)
@@ -89,10 +89,18 @@ class Member(Agent):
             ticket.give_up()
             self._models.release()
 
-    def _look_again(self) -> Mapping[str, Any] | None:
-        """The work as it is offered now, which also shows the server that this client is there."""
-        with self._borrowing.within(self._shared.calls):
-            return self._membership.ask(0)
+    def _look_again(self, ticket: Ticket[Connection]) -> tuple[Mapping[str, Any] | None, Ticket[Connection]]:
+        """The work as it is offered now, and the place in line. Asking shows the server that this client is there.
+
+        A client that has to pause, because it was disabled or the server is away, goes to the end of the line.
+        """
+        self._borrowing.in_line = ticket
+        try:
+            with self._borrowing.within(self._shared.calls):
+                wanted = self._membership.ask(0)
+        finally:
+            self._borrowing.in_line = None
+        return wanted, self._shared.places.ask() if ticket.is_over else ticket
 
     def _kind(self, name: object) -> Kind:
         return Told(super()._kind(name), self._shared.board)

@@ -37,6 +37,7 @@ class SharingApi(Api):
         self._leaving, self._gave_up = leaving, gave_up
         self._lending: Lending[Connection] | None = None
         self._ticket: Ticket[Connection] | None = None
+        self.in_line: Ticket[Connection] | None = None  # given up by a pause: it may be a long one
 
     def fail(self, participation: str, reason: str) -> None:
         self._gave_up(reason)
@@ -68,6 +69,8 @@ class SharingApi(Api):
 
     def pause(self, seconds: float) -> None:
         self._give_back()
+        if self.in_line is not None:
+            self.in_line.give_up()
         end = monotonic() + seconds * random.uniform(0.5, 1.0)
         while (left := end - monotonic()) > 0:
             self._stay()

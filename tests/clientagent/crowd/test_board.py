@@ -21,7 +21,7 @@ def test_each_client_is_counted_where_it_is(tmp_path: Path):
     second.at("training", 0.5, 1.0)
     board.count(sent=1)
     board.show()
-    assert "3 clients: 1 joining, 1 training, 1 waiting. 1 results sent." in out.getvalue()
+    assert "3 clients: 1 joining, 1 training, 1 waiting. 1 result sent." in out.getvalue()
     first.close()
     board.close()
 

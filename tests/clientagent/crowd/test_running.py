@@ -140,6 +140,25 @@ def test_work_that_waits_in_line_is_asked_for_again_and_not_begun_if_it_was_drop
     assert dropped.calls == [] and not server.requests("PUT", "/3/update")
 
 
+def test_a_client_that_is_disabled_in_line_keeps_no_place_from_others(settings, server: FakeServer, until, monkeypatch):
+    monkeypatch.setattr(polls, "places", lambda workers: 1)
+    monkeypatch.setattr(polls, "LOOK_AGAIN_SECONDS", 0.05)
+    go_on = threading.Event()
+    server.script("PUT", "/participations/1/update", lambda handler: (go_on.wait(20), handler.route(handler.path, {})))
+    with living(settings, monkeypatch) as process:
+        until(lambda: len(server.tokens) == 3)
+        first = server.offer(client="sim-1")
+        until(lambda: server.requests("PUT", "/1/update"))
+        disabled = server.offer(client="sim-2")
+        until(lambda: "1 in line" in process.said)
+        server.disabled_names = {"sim-2"}
+        until(lambda: "sim-2: This client is disabled." in process.said)
+        go_on.set()
+        last = server.offer(client="sim-3")
+        until(lambda: first.status == last.status == SENT)
+    assert disabled.calls == []
+
+
 def test_each_takes_part_once_if_that_is_asked_for(settings, server: FakeServer, until, monkeypatch):
     seats = [server.offer(client=name) for name in NAMES]
     with living(replace(settings, once=True), monkeypatch) as process:
