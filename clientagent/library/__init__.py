@@ -58,6 +58,8 @@ def works(
 
     Raises ScriptError for what cannot be declared. Where the agent would end with a sentence, so does the program.
     """
+    if os.environ.get("RANK", "0") != "0":
+        raise ScriptError("Of the processes that torchrun starts, only the one with rank 0 may call works().")
     caller = sys._getframe(1).f_code.co_filename
     declaration = declare(
         name,

@@ -15,7 +15,7 @@ from tests.e2e.steering import Held, holding
 Stack.warm = True
 
 
-LONGEST = ("earlier_versions", "kill", "demo", "steering_buttons", "session_buttons", "pages", "undisturbed")
+LONGEST = ("earlier_versions", "kill", "demo", "steering_buttons", "session_buttons", "pages", "undisturbed", "scripts")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

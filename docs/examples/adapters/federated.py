@@ -26,7 +26,7 @@ def measure(model):
     return {"accuracy": right.float().mean().item(), "num_examples": len(right)}
 
 
-for work in clientagent.works("digits-by-adapter", initial=model, evaluate=measure, only="trainable"):
+for work in clientagent.works("adapter", initial=model, only="trainable", evaluate=measure, measures=["accuracy"]):
     work.load_into(model)
     for batch, target in loader:
         loss = torch.nn.functional.cross_entropy(model(batch), target)

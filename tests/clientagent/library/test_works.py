@@ -318,6 +318,12 @@ def test_what_cannot_be_declared_is_said_at_once(name: str, more: dict[str, Any]
         clientagent.works(name, **more)
 
 
+def test_of_several_processes_only_the_first_may_talk(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(clientagent.ScriptError, match="only the one with rank 0 may call works"):
+        clientagent.works("toy")
+
+
 def test_a_refusal_to_join_ends_the_program_with_its_sentence(run: Run, server: FakeServer, tmp_path: Path, capsys):
     flags = ["--server", server.url, "--join", "wrong", "--name", "site-a", "--state", str(tmp_path / "state")]
     with pytest.raises(SystemExit) as ended:
