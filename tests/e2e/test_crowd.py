@@ -77,7 +77,10 @@ def _with_a_worker_killed(stack: Stack, pid: int) -> Outcome:
     began = session(stack)
     until(lambda: reported(stack, began) == CLIENTS - 1, why="all but one")
     worker.kill()
-    return outcome(stack, began)
+    found = outcome(stack, began)
+    (evaluation,) = stack.get(f"/sessions/{began}/rounds", kind="evaluate")["items"]
+    assert evaluation["outcome"] == "numbers" and "accuracy" in evaluation["metrics"]
+    return found
 
 
 def _killed_and_started_again(stack: Stack) -> Outcome:
