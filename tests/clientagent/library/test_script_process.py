@@ -169,6 +169,7 @@ def test_a_program_that_dies_is_started_again_and_goes_on(start: Start, server: 
     until(lambda: second.status == "reported")
     assert first.reason.startswith("AssertionError: not the first (train.py, line ")
     assert "ended with the exit status 1. It is started again in 1 s." in process.said
+    until(lambda: len(server.requests("GET", "/work")) == 3)  # it waits again
     process.popen.send_signal(signal.SIGINT)
     assert process.end() == 0, process.said
     assert server.left == 2 and "after the loop" in process.said
