@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clientagent import approval, cli, policy
-from clientagent.agent import run as run_agent
+from clientagent import approval, cli, policy, site_workloads
 from clientagent.errors import Misconfigured
 from clientagent.policy import Allowance, Policy
 from clientagent.settings import Settings
-from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads import WORKLOADS, foreign
 from tests.clientagent.fake_server import FakeServer
 from tests.clientagent.sites import Site
 from tests.fl.workloads.own_files import write_numpy
@@ -192,6 +192,14 @@ def test_where_there_is_no_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPa
 # ---- an agent
 
 
+@pytest.fixture
+def no_other_workloads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process knows no workload of a file or a package, before and afterwards."""
+    monkeypatch.setattr(foreign, "entry_points", lambda group: ())
+    yield
+    site_workloads.load(None)
+
+
 def test_work_that_is_not_allowed_is_given_up_with_the_sentence_and_not_told(server: FakeServer, site: Site):
     seat = server.offer()
     with policy.enforced(Policy((Allowance("digits"),), frozenset(WORKLOADS.built_in))):
@@ -210,7 +218,10 @@ def test_a_workload_that_is_not_served_is_not_counted(server: FakeServer, site: 
 
 
 def test_the_program_enforces_what_is_in_the_folder_and_keeps_what_is_allowed_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    no_other_workloads: None,
 ):
     own_folder, state = tmp_path / "own", tmp_path / "state"
     own_folder.mkdir()
@@ -223,8 +234,9 @@ def test_the_program_enforces_what_is_in_the_folder_and_keeps_what_is_allowed_no
         return 0
 
     monkeypatch.setattr("clientagent.agent.run", run)
+    monkeypatch.setattr(cli, "fix_threads", lambda count: None)
     words = ["--workloads", str(own_folder), "--state", str(state)]
     assert [cli.main(words), cli.main([*words, "--allow", "means"]), cli.main(words)] == [0, 0, 0]
     assert served == [(False, True), (True, True), (True, True)]
     assert capsys.readouterr().err.count("Its owner can allow it with --allow means.") == 1
-    assert policy.refusal("means", A) == "" and run_agent is not run
+    assert policy.refusal("means", A) == ""

@@ -69,7 +69,7 @@ def _at_sites(one: Listed) -> Sequence[Step]:
         Step(
             "Equal everywhere",
             "The server never sends code to a site. Copy the same file to each, so that all digests are equal. "
-            "--allow NAME@DIGEST allows that source alone.",
+            "To serve that source alone, allow NAME@DIGEST.",
         ),
     )
 
