@@ -189,7 +189,7 @@ def test_the_second_agent_on_one_state_folder_is_refused(start, server: FakeServ
 
 def assert_for_the_owner_alone(folder: Path) -> None:
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.rglob("*")]}
-    assert {path.suffix for path in modes} == {"", ".json", ".safetensors"}
+    assert {path.suffix for path in modes} == {"", ".json", ".jsonl", ".safetensors"}
     assert all(mode == (0o700 if path.is_dir() else 0o600) for path, mode in modes.items()), modes
 
 
