@@ -63,6 +63,7 @@ API = {
     "GET /sessions/{session_id}/events": Act.SEE,
     "GET /sessions/{session_id}/metrics": Act.SEE,
     "GET /clients": Act.SEE,
+    "GET /workloads": Act.SEE,
     "PATCH /clients/{client_id}": Act.MANAGE_CLIENTS,
     "POST /invitations": Act.INVITE,
     "POST /clients/{client_id}/reissue": Act.REISSUE_TOKENS,
