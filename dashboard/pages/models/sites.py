@@ -10,7 +10,7 @@ from dashboard.kit import client_states, statuses
 from dashboard.kit.client_states import Place
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, ServedWorkload, TrainingSession
-from federation.services.rounds import Told, Why, why_not
+from federation.services.rounds import Told, Why, who_lists, why_not
 from federation.services.waiting import LEFT_OUT
 
 MOST = 200  # sites that are named
@@ -46,11 +46,13 @@ def _whys(session: TrainingSession, clients: Sequence[Client]) -> dict[int, str]
     rows = ServedWorkload.objects.filter(name=session.workload)
     about = rows.values_list("client_id", "digest", "num_examples", "version", "declaration__kinds")
     served = {client: Told(*told) for client, *told in about}
-    return {client.pk: _why(session, client, served.get(client.pk)) for client in clients}
+    lists = who_lists(session.workload)
+    return {one.pk: _why(session, one, served.get(one.pk), lists=one.pk in lists) for one in clients}
 
 
-def _why(session: TrainingSession, client: Client, told: Told | None) -> str:
-    why = why_not(session, WorkKind.EVALUATE, client.kinds, told, is_empty=client.num_examples == 0)
+def _why(session: TrainingSession, client: Client, told: Told | None, *, lists: bool) -> str:
+    is_empty = client.num_examples == 0
+    why = why_not(session, WorkKind.EVALUATE, client.kinds, told, is_empty=is_empty, lists=lists)
     if why == Why.KIND and not session.is_of_sites:
         return "its agent does not evaluate; a newer one does"
     return LEFT_OUT[why] if why else ""

@@ -2,7 +2,7 @@
 
 from federation.services.rounds.advancing import advance, may_move, open_next
 from federation.services.rounds.aggregating import LEASE, Lease, LeaseLost, aggregate, claim, free_leases, reopen
-from federation.services.rounds.candidates import LeftOut, Pool, Told, Why, pool, why_not
+from federation.services.rounds.candidates import LeftOut, Pool, Told, Why, pool, who_lists, why_not
 from federation.services.rounds.closing import cancel_active, close, collect, fail, give_up
 from federation.services.rounds.drawing import who_gave_up
 from federation.services.rounds.initialising import who_can_begin
@@ -54,6 +54,7 @@ __all__ = [
     "turns",
     "who_can_begin",
     "who_gave_up",
+    "who_lists",
     "why_not",
     "withdraw",
 ]

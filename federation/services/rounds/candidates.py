@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Subquery, Value
 
 from federation.fl import workloads
+from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import OPEN, SessionStatus
 from federation.models import Client, Participation, ServedWorkload, TrainingSession
 from federation.work import KINDS
@@ -22,7 +23,7 @@ class Why(StrEnum):
     EXAMPLES = "examples"  # it reported no example for it
     GAVE_UP = "gave_up"  # in an earlier try of this round
     KIND = "kind"  # its agent does not do this kind of work
-    LACKS = "lacks"  # it did not tell that it has this workload, which only sites have
+    LACKS = "lacks"  # it did not tell that it has this workload, which is not built in
     VERSION = "version"  # it has another version of such a workload
     DIGEST = "digest"  # it has another source of it, and the session asks for equal ones
 
@@ -52,6 +53,7 @@ class Pool:
     works_for: Mapping[int, int] = field(default_factory=dict)  # the session of each busy client's seat
     told: Mapping[tuple[int, str], Told] = field(default_factory=dict)  # by client and workload, if it can matter
     empty: frozenset[int] = frozenset()  # clients that told that they have no example at all
+    listing: frozenset[int] = frozenset()  # clients that told which workloads they have, where that can matter
     working: int = 0  # those that hold a seat of the session
     left_out: Sequence[LeftOut] = ()
 
@@ -78,16 +80,20 @@ class Pool:
 
     def _why_not(self, client: Client, session: TrainingSession, kind: str) -> Why | None:
         told = self.told.get((client.pk, session.workload))
-        return why_not(session, kind, client.kinds, told, is_empty=client.pk in self.empty)
+        is_empty, lists = client.pk in self.empty, client.pk in self.listing
+        return why_not(session, kind, client.kinds, told, is_empty=is_empty, lists=lists)
 
 
 def why_not(
-    session: TrainingSession, kind: str, kinds: Sequence[str], told: Told | None, *, is_empty: bool
+    session: TrainingSession, kind: str, kinds: Sequence[str], told: Told | None, *, is_empty: bool, lists: bool
 ) -> Why | None:
     """What a client told that leaves it out of a kind of work. None if nothing does.
 
     kinds: those that its agent does. told: of the session's workload. is_empty: it told that it has no example at all.
+    lists: it told which workloads it has, so that it has no other one that is not built in.
     """
+    if told is None and lists and is_plugged_in(session.workload):
+        return Why.LACKS
     why = _why_not_site if session.is_of_sites else _why_not
     none = is_empty if told is None or told.num_examples is None else told.num_examples == 0
     return why(session, kind, kinds, told) or (Why.EXAMPLES if none else None)
@@ -112,6 +118,21 @@ def _why_not_site(session: TrainingSession, kind: str, kinds: Sequence[str], tol
     return Why.DIGEST if session.equal_digests and told.digest != session.workload_digest else None
 
 
+def is_plugged_in(workload: str) -> bool:
+    """Whether the server has a workload from a package or a file, so that a client need not have it."""
+    return workload in WORKLOADS and workload not in WORKLOADS.built_in
+
+
+def who_lists(workload: str) -> set[int]:
+    """The clients that told which workloads they have, where that can matter."""
+    return set(_listing().values_list("client_id", flat=True)) if is_plugged_in(workload) else set()
+
+
+def _listing() -> QuerySet[ServedWorkload]:
+    """What clients told of workloads that they have."""
+    return ServedWorkload.objects.exclude(digest="").order_by()
+
+
 def _is_meant(client: Client, session: TrainingSession) -> bool:
     """Whether a session is for this client: by its tags, and by name where it names some."""
     tags, ids = session.client_tags, session.client_ids
@@ -121,6 +142,8 @@ def _is_meant(client: Client, session: TrainingSession) -> bool:
 def pool(now: datetime, workload: str = "") -> Pool:
     """workload: one that no session at work has, of which it matters, too, what clients told."""
     open_seat = Participation.objects.filter(client=OuterRef("pk"), status__in=OPEN)
+    plugged = [name for name in WORKLOADS if is_plugged_in(name)]
+    lists = Exists(_listing().filter(client=OuterRef("pk"))) if plugged else Value(False, BooleanField())
     counted = ServedWorkload.objects.filter(client=OuterRef("pk"), num_examples__isnull=False)
     clients = (
         Client.objects.online(now)
@@ -128,6 +151,7 @@ def pool(now: datetime, workload: str = "") -> Pool:
         .annotate(
             works_for=Subquery(open_seat.values("round__session_id")[:1]),
             is_empty=Q(num_examples=0) & ~Exists(counted),
+            lists=lists,
         )
     )
     busy = {client.pk: client.works_for for client in clients if client.works_for is not None}
@@ -135,17 +159,18 @@ def pool(now: datetime, workload: str = "") -> Pool:
         clients=list(clients),
         free=[client for client in clients if client.pk not in busy],
         works_for=busy,
-        told=_told(now, workload),
+        told=_told(now, [workload, *plugged]),
         empty=frozenset(client.pk for client in clients if client.is_empty),
+        listing=frozenset(client.pk for client in clients if client.lists),
     )
 
 
-def _told(now: datetime, workload: str) -> dict[tuple[int, str], Told]:
-    """What clients told that may leave them out of a session at work, or of one with this workload."""
+def _told(now: datetime, names: Sequence[str]) -> dict[tuple[int, str], Told]:
+    """What clients told that may leave them out of a session at work, or of one with any of these workloads."""
     sessions = TrainingSession.objects.filter(status=SessionStatus.RUNNING, workload=OuterRef("name"))
     other = ~Q(digest="") & Exists(sessions.exclude(workload_digest=OuterRef("digest")))
     of_sites = Exists(sessions.filter(declaration__isnull=False))
-    matters = other | of_sites | Q(name=workload) | Q(num_examples=0) | Q(client__num_examples=0)
+    matters = other | of_sites | Q(name__in=names) | Q(num_examples=0) | Q(client__num_examples=0)
     rows = ServedWorkload.objects.filter(matters, client__in=Client.objects.online(now)).order_by()
     told = rows.values_list("client_id", "name", "digest", "num_examples", "version", "declaration__kinds")
     return {(client, name): Told(*about) for client, name, *about in told}

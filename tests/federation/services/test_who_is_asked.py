@@ -3,6 +3,8 @@
 import pytest
 
 from federation.fl import workloads
+from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads.synthetic import Synthetic
 from federation.models import Client, ServedWorkload
 from federation.services import clients, rounds, seats, sessions, waiting
 from tests.federation.cast import seat_of, settle
@@ -120,3 +122,27 @@ def test_opening_a_round_asks_as_much_for_many_clients_as_for_few(enrol, running
         counts.append(len(asked))
         sessions.cancel(session, by=None, now=now)
     assert counts[0] == counts[1]
+
+
+@pytest.fixture
+def plugged():
+    """A workload that the server has from a file."""
+
+    class Plugged(Synthetic):
+        name = "plugged"
+
+    def source():
+        return {"plugged": Plugged()}
+
+    WORKLOADS.plug(source)
+    yield "plugged"
+    WORKLOADS.unplug(source)
+
+
+def test_one_that_lists_others_does_not_have_a_workload_that_is_not_built_in(enrol, running, now, plugged):
+    enrol("anna", **same())
+    enrol("ben", workloads={plugged: WORKLOADS[plugged].digest()})
+    enrol("carl")
+    session = settle(running(workload=plugged, quorum=2), now=now)
+    assert names(session) == ["ben", "carl"]
+    assert left_out(session, now) == ["Not asked: anna (it did not report this workload)."]
