@@ -278,11 +278,11 @@ def _supervise(words: Sequence[str], command: Sequence[str]) -> int:
     if settings.clients is not None:
         raise Misconfigured("--clients is for the agent. A program of your own is one client: leave --clients out.")
     given = vars(parser().parse_args(words))
-    told = {flag.env: given[flag.target] for flag in FLAGS if given[flag.target] is not None}
-    if "FL_CLIENT_THREADS" in told:
-        fix_threads(int(told["FL_CLIENT_THREADS"]))
+    env = {flag.env: given[flag.target] for flag in FLAGS if given[flag.target] is not None}
+    if "FL_CLIENT_THREADS" in env:
+        fix_threads(int(env["FL_CLIENT_THREADS"]))
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return supervising.run(command, supervising.environment_of(told, root), Lines(sys.stderr).say)
+    return supervising.run(command, supervising.environment_of(env, root), Lines(sys.stderr).say)
 
 
 def _run(settings: Settings) -> int:
