@@ -141,13 +141,16 @@ def _of_pause(session: TrainingSession, round_: Round | None) -> Reason:
     return _because("paused", f"The session {who}: {rest}.")
 
 
+_OF_OPEN = ("client__name", "client__enabled", "client__last_seen", "round__number", "phase", "fraction")
+
+
 def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
     schedule, tally = rounds.schedule_of(round_), rounds.tally(round_)
     if round_.status == RoundStatus.AGGREGATING:
         all_ = tally.reported + round_.late_seats.count()
         return _because("aggregating", f"{_updates(all_)} the model of round {round_.number}.")
     open_ = Participation.objects.filter(round__session=session, status__in=OPEN).select_related("client", "round")
-    still = sorted(open_, key=lambda seat: seat.client.name)
+    still = sorted(open_.only(*_OF_OPEN), key=lambda seat: seat.client.name)
     left = max(0, round((round_.deadline - now).total_seconds()))
     reported, needed = schedule.counted(tally), session.quorum
     if round_.kind == WorkKind.INITIALISE:
