@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from django.db.models import Max, Q
+from django.db.models import OuterRef, Q, Subquery
 
 from federation.lifecycle import Outcome, SeatStatus, WorkKind
 from federation.models import Client, Participation, Round
@@ -14,10 +14,15 @@ _COUNTED = Q(status=SeatStatus.AGGREGATED) | Q(status=SeatStatus.LATE, counted_i
 
 
 def last(round_: Round, clients: Sequence[Client]) -> Mapping[int, int]:
-    """The seat whose update counted last, by client, as a round gives new seats. One query; empty for other kinds."""
+    """The seat whose update counted last, by client, as a round gives new seats. One query; empty for other kinds.
+
+    Each client's newest seats are looked at first: a session may have thousands of rounds.
+    """
     if round_.kind != WorkKind.TRAIN:
         return {}
-    rows = Participation.objects.filter(
-        _COUNTED, round__session=round_.session_id, round__kind=WorkKind.TRAIN, client__in=clients
+    own = Participation.objects.filter(
+        _COUNTED, client=OuterRef("pk"), round__session=round_.session_id, round__kind=WorkKind.TRAIN
     )
-    return dict(rows.order_by().values_list("client_id").annotate(last=Max("pk")))
+    newest = Subquery(own.order_by("-pk").values("pk")[:1])
+    rows = Client.objects.filter(pk__in=[client.pk for client in clients]).order_by().annotate(last=newest)
+    return {client: last for client, last in rows.values_list("pk", "last") if last is not None}
