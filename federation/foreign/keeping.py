@@ -98,8 +98,8 @@ class Keeper:
             stat = _file().stat()
             stamp = (stat.st_mtime_ns, stat.st_ino)
             if stamp != self._stamp:
+                self._state = _state_in(_file())  # may raise: then it is read the next time
                 self._stamp = stamp
-                self._state = _state_in(_file())
 
 
 keeper = Keeper()

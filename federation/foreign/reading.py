@@ -47,12 +47,17 @@ def mark(found: Sequence[Place]) -> str:
     """Another one when a file was changed, added or removed. Files are not read."""
     sha = sha256()
     for place in found:
-        sha.update(f"{place.package}\0{place.where}\0".encode())
+        sha.update(_bytes(f"{place.package}\0{place.where}\0"))
         with suppress(OSError, foreign.Unusable):
             for path in foreign.sources(place):
                 stat = path.stat()
-                sha.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\0".encode())
+                sha.update(_bytes(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\0"))
     return sha.hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """Of a text with names of files, which may be any bytes."""
+    return text.encode(errors="surrogateescape")
 
 
 def read(found: Sequence[Place], at: str) -> State:

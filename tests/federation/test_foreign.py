@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import call_command
@@ -128,6 +130,26 @@ def test_while_another_process_reads_the_folder_this_one_does_not(folder, keeper
     with keeping._alone() as alone:
         assert alone and keeper.settle().workloads == {}
     assert list(keeper.settle().workloads) == ["means"]
+
+
+def test_a_file_whose_name_is_no_utf_8_is_one_like_any_other(folder, keeper):
+    write_numpy(folder).rename(folder / os.fsdecode(b"caf\xe9.py"))
+    (folder / os.fsdecode(b"broken\xff.py")).write_text("1/0")
+    state = keeper.settle()
+    assert list(state.workloads) == ["means"] and Keeper().settle().workloads == state.workloads
+    assert [one.sentence for one in state.problems] == ["broken?.py, line 1: ZeroDivisionError: division by zero."]
+
+
+def test_a_file_that_could_not_be_read_is_read_the_next_time(folder, keeper, monkeypatch):
+    write_numpy(folder)
+    keeper.settle()
+    other = Keeper()
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "_state_in", Mock(side_effect=OSError))
+        patch.setattr(Keeper, "_look", lambda self: None)
+        assert other.state().workloads == {}
+    monkeypatch.setattr(reading.subprocess, "Popen", None)
+    assert list(other.settle().workloads) == ["means"]
 
 
 def test_without_a_folder_nothing_is_written(folder, keeper, settings):

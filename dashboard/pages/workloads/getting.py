@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from dashboard.pages.workloads.catalogue import Listed, Origin
 
@@ -44,7 +43,7 @@ def _of_server(one: Listed) -> Sequence[Step]:
             f"Install the release of {one.place.package} that this server has beside the agent, then start it again.",
             f".venv/bin/pip install {shlex.quote(one.place.package)}\n{AGENT}--allow {one.name}",
         ), same
-    file = Path(one.place.where).name if one.place else "its file"
+    file = str(one.place) if one.place else "its file"
     return Step(
         "Copy the file",
         f"Copy {file} of this server's FL_WORKLOADS into a folder of its own at the site, and name the folder.",

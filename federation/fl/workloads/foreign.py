@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections import defaultdict
@@ -42,7 +43,8 @@ class Place:
     package: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where} of the package {self.package}" if self.package else Path(self.where).name
+        name = f"{self.where} of the package {self.package}" if self.package else Path(self.where).name
+        return "".join(sign if sign.isprintable() else "?" for sign in name)  # a file's name may be any bytes
 
 
 class Unusable(Exception):
@@ -121,7 +123,7 @@ def load(place: Place) -> Loaded:
     offered, digest = _from_package(place) if place.package else _from_file(place)
     if isinstance(offered, type):
         offered = _run(place, offered)
-    _require_members(place, offered)
+    _run(place, partial(_require_members, place, offered))  # a member may be a property, whose code fails
     try:
         offered.digest = lambda: digest  # what runs, not what it says of itself
     except AttributeError as error:
@@ -142,7 +144,7 @@ def sources(place: Place) -> list[Path]:
     if not place.package:
         return [Path(place.where)]
     root = _root(place)
-    found = root.rglob("*.py") if root.is_dir() else [root]
+    found = [path for path in root.rglob("*.py") if path.is_file()] if root.is_dir() else [root]
     return sorted(found, key=lambda path: path.relative_to(root.parent).as_posix())
 
 
@@ -163,7 +165,7 @@ def _from_file(place: Place) -> tuple[Any, str]:
         source = path.read_bytes()
     except OSError as error:
         raise Unusable(place, f"{place} cannot be read: {error.strerror}.") from error
-    module = ModuleType(f"fl_workload_{hashlib.sha256(place.where.encode()).hexdigest()[:12]}")
+    module = ModuleType(f"fl_workload_{hashlib.sha256(os.fsencode(place.where)).hexdigest()[:12]}")
     module.__file__ = place.where
     sys.modules[module.__name__] = module  # where dataclasses and pickle look for it
     _run(place, lambda: exec(compile(source, place.where, "exec"), vars(module)))
@@ -191,7 +193,7 @@ def _digest_of_package(place: Place) -> str:
     root = _root(place)
     sha = hashlib.sha256()
     for path in sources(place):
-        sha.update(f"{path.relative_to(root.parent).as_posix()}\0".encode())
+        sha.update(os.fsencode(path.relative_to(root.parent).as_posix()) + b"\0")
         sha.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return sha.hexdigest()
 
@@ -204,7 +206,9 @@ def _root(place: Place) -> Path:
         spec = _run(place, partial(importlib.util.find_spec, name))
         if spec is None:
             break
-        if spec.origin and spec.origin.endswith(".py"):
+        if spec.origin:
+            if not spec.origin.endswith(".py"):  # to look within it would run it
+                break
             file = Path(spec.origin)
             return file.parent if spec.submodule_search_locations else file
     raise Unusable(place, f"{place}: there is no module {'.'.join(parts)} with a source.")

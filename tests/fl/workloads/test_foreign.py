@@ -1,6 +1,8 @@
 """Workloads of files and installed packages: found, loaded, refused in words."""
 
 import hashlib
+import os
+import py_compile
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, entry_points
@@ -61,6 +63,20 @@ def test_the_digest_is_of_what_runs_also_when_the_file_changes_afterwards(tmp_pa
     before = workload.digest()
     path.write_text("")
     assert workload.digest() == before != foreign.source_now(Place(str(path)))
+
+
+def test_the_name_of_a_file_may_be_any_bytes(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.py")
+    write_numpy(tmp_path).rename(path)
+    assert all_of(tmp_path) == (["means"], [])
+    path.write_text("1/0")
+    assert all_of(tmp_path) == ([], ["caf?.py, line 1: ZeroDivisionError: division by zero."])
+
+
+def test_a_member_whose_code_fails_is_said_with_its_line(tmp_path):
+    path = write_numpy(tmp_path)
+    path.write_text(path.read_text().replace("    version", "    options = property(lambda self: 1 / 0)\n    version"))
+    assert refusal(path).startswith("means.py, line ") and "ZeroDivisionError" in refusal(path)
 
 
 def test_a_folder_gives_its_files_and_stops_at_none(tmp_path):
@@ -196,6 +212,24 @@ def test_a_child_that_imported_a_package_ends_when_the_package_is_replaced(packa
     (package / "layers.py").write_text("SIZE = 4\n")
     with pytest.raises(SystemExit, match="was replaced"):
         evaluation._foreign(place)
+
+
+def test_a_link_to_nowhere_in_a_package_is_no_source(package):
+    (place,) = foreign.places()
+    before = foreign.source_now(place)
+    (package / ".#means.py").symlink_to("somebody@edits.it")
+    assert foreign.source_now(place) == before
+
+
+def test_looking_for_the_sources_of_a_package_runs_none_of_it(tmp_path, monkeypatch):
+    root = tmp_path / "ward_compiled"
+    root.mkdir()
+    (root / "__init__.py").write_text("raise SystemExit('it ran')\n")
+    py_compile.compile(str(root / "__init__.py"), str(root / "__init__.pyc"))
+    (root / "__init__.py").unlink()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Unusable, match="there is no module ward_compiled.means with a source"):
+        foreign.sources(Place("ward_compiled.means:Means", "ward"))
 
 
 def test_a_package_that_is_not_there_is_said():
