@@ -6,7 +6,7 @@ The server's own ones are `federation.fl.workloads`; their names win over told o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -120,17 +120,28 @@ def of_server(workload: Workload) -> tuple[Holder, ...]:
     return tuple(_holder(row, not row.digest or row.digest in alike) for row in rows)
 
 
+def called(names: Collection[str]) -> dict[str, list[SiteWorkload]]:
+    """The versions of those of some names that only sites have. Two queries for all."""
+    found: dict[str, list[SiteWorkload]] = {}
+    for one in _grouped(_declared().filter(name__in=[name for name in names if name not in WORKLOADS])):
+        found.setdefault(one.name, []).append(one)
+    return found
+
+
 def versions(name: str) -> list[SiteWorkload]:
     """The versions of one of them. Empty if no site has it, or the server has it itself."""
-    return [] if name in WORKLOADS else _grouped(_declared().filter(name=name))
+    return called([name]).get(name, [])
+
+
+def usual(versions: Iterable[SiteWorkload]) -> SiteWorkload | None:
+    """The version that most clients have; of as many the last one by its name. None if there is none."""
+    return max(versions, key=lambda one: (len(one.clients), one.version), default=None)
 
 
 def find(name: str, version: str | None = None) -> SiteWorkload | None:
-    """One version of a workload that only sites have. version: None for the one that most clients have."""
+    """One version of a workload that only sites have. version: None for the usual one."""
     known = versions(name)
-    if version is not None:
-        return next((one for one in known if one.version == version), None)
-    return max(known, key=lambda one: (len(one.clients), one.version), default=None)
+    return usual(known) if version is None else next((one for one in known if one.version == version), None)
 
 
 def _told() -> QuerySet[ServedWorkload]:

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Max, QuerySet
 
 from dashboard.kit.statuses import Word
-from federation import foreign
+from federation import catalogue, foreign
 from federation.fl.workloads import WORKLOADS, declaration
 from federation.fl.workloads.declaration import Declaration, DeclarationError
 from federation.fl.workloads.foreign import Place
@@ -38,6 +38,7 @@ class Listed:
     """One workload. declared: None if what the sites told of it cannot be read; `fault` then says why.
 
     digest: of what the server has; empty if only sites have it. place: the server's package or file, if it is foreign.
+    is_offered: whether a session can use it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Listed:
     digest: str = ""
     place: Place | None = None
     fault: str = ""
+    is_offered: bool = True
 
     @property
     def title(self) -> str:
@@ -85,32 +87,40 @@ def names(query: str = "") -> list[str]:
 
 
 def of(some: Collection[str]) -> list[Listed]:
-    """Those of some names that there are, in their order; one query for all that only sites have."""
+    """Those of some names that there are, in their order; three queries at most for all that only sites have."""
     here = {name: found for name in some if (found := _here(name))}
     told = _at_sites([name for name in some if name not in here])
     return [found for name in some if (found := here.get(name) or told.get(name))]
 
 
 def _told() -> QuerySet[ServedWorkload]:
-    """Workloads that only sites have, as sites that are here told them."""
+    """Workloads that only sites have, as clients told them; also those of disabled clients."""
     rows = ServedWorkload.objects.filter(client__removed_at=None, declaration__isnull=False)
     return rows.exclude(name__in=list(WORKLOADS))
 
 
 def _at_sites(some: Collection[str]) -> dict[str, Listed]:
-    """Each as most of its sites declare it; of those that are as many, as the last one did."""
+    """Each as the form offers it: in its usual version, as most sites declare that."""
     if not some:
         return {}
-    told = _told().filter(name__in=some).order_by().values("name", "version", "digest")
-    usual: dict[str, tuple[int, int]] = {}
-    for row in told.annotate(clients=Count("pk"), newest=Max("pk")):
-        usual[row["name"]] = max(usual.get(row["name"], (0, 0)), (row["clients"], row["newest"]))
-    rows = ServedWorkload.objects.filter(pk__in=[newest for _, newest in usual.values()])
-    return {row.name: _read(row) for row in rows}
+    found: dict[str, Listed] = {}
+    for name, versions in catalogue.called(some).items():
+        if one := catalogue.usual(versions):
+            found[name] = Listed(name, Origin.SITES, one.declared)
+    rest = [name for name in some if name not in found]
+    return found | {row.name: _read(row) for row in _newest(rest)} if rest else found
+
+
+def _newest(some: Collection[str]) -> QuerySet[ServedWorkload]:
+    """Of each name what was told last."""
+    newest = _told().filter(name__in=some).order_by().values("name").annotate(newest=Max("pk")).values("newest")
+    return ServedWorkload.objects.filter(pk__in=newest)
 
 
 def _read(row: ServedWorkload) -> Listed:
+    """One that no session can use: what is stored of it cannot be read, or the client is disabled."""
     try:
-        return Listed(row.name, Origin.SITES, declaration.from_json(row.declaration))
+        told = declaration.from_json(row.declaration)
     except DeclarationError as error:
-        return Listed(row.name, Origin.SITES, None, fault=str(error))
+        return Listed(row.name, Origin.SITES, None, fault=str(error), is_offered=False)
+    return Listed(row.name, Origin.SITES, told, is_offered=False)

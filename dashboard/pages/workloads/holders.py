@@ -41,10 +41,14 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Who has one workload. silent: clients that told of no workload at all, who are taken to have the server's."""
+    """Who has one workload. silent: clients that told of no workload at all, who are taken to have the server's.
+
+    silent_online: those of them that are online.
+    """
 
     variants: Sequence[Variant]
     silent: int = 0
+    silent_online: int = 0
 
     @property
     def clients(self) -> int:
@@ -54,6 +58,15 @@ class Holding:
     @property
     def online(self) -> int:
         return sum(one.online for one in self.variants if not one.differs)
+
+    @property
+    def everybody(self) -> int:
+        """Those that can take part with it, whether they told it or nothing at all."""
+        return self.clients + self.silent
+
+    @property
+    def everybody_online(self) -> int:
+        return self.online + self.silent_online
 
     @property
     def differing(self) -> int:
@@ -106,12 +119,12 @@ def of(listed: Iterable[Listed], *, now: datetime) -> dict[str, Holding]:
                 _differs(one, row["digest"]),
             )
         )
-    silent = _silent()
-    return {name: Holding(variants[name], silent if one.digest else 0) for name, one in by_name.items()}
+    silent = _silent(now)
+    return {name: Holding(variants[name], *(silent if one.digest else ())) for name, one in by_name.items()}
 
 
 def _counted(names: Collection[str], now: datetime) -> Iterable[Mapping[str, Any]]:
-    online = Q(client__last_seen__gt=now - settings.FL_ONLINE)
+    online = Q(client__last_seen__gt=_recently(now))
     rows = _rows().filter(name__in=names).order_by().values("name", "version", "digest")
     counted = rows.annotate(clients=Count("pk"), online=Count("pk", filter=online), examples=EXAMPLES)
     return counted.order_by("name", "-clients", "version", "digest")[:MOST_COUNTED]
@@ -123,9 +136,18 @@ def _rows() -> QuerySet[ServedWorkload]:
     return rows.exclude(digest="", num_examples=0, declaration__isnull=True)
 
 
-def _silent() -> int:
+def _silent(now: datetime) -> tuple[int, int]:
+    """How many told of no workload at all, and how many of them are online."""
     told = ServedWorkload.objects.filter(client=OuterRef("pk"))
-    return Client.objects.enrolled().filter(~Exists(told), enabled=True).count()
+    rows = Client.objects.enrolled().filter(~Exists(told), enabled=True).order_by()
+    counted = rows.aggregate(clients=Count("pk"), online=Count("pk", filter=Q(last_seen__gt=_recently(now))))
+    return counted["clients"], counted["online"]
+
+
+def _recently(now: datetime) -> datetime:
+    """Who was seen since then is online."""
+    since: datetime = now - settings.FL_ONLINE
+    return since
 
 
 def _differs(one: Listed, digest: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,7 +73,9 @@ def test_clients_that_report_nothing_count_for_what_is_built_in_alone(browser: B
     ServedWorkload.objects.create(client=anna, name="digits", digest=WORKLOADS["digits"].digest())
     tell(anna)
     rows = listed(browser)
-    assert re.search(r" 3 1 online", rows["digits"]) and re.search(r" 1 1 online", rows["chest-xray"])
+    assert re.search(r" 3 3 online", rows["digits"]) and re.search(r" 1 1 online", rows["chest-xray"])
+    Client.objects.filter(name="carl").update(last_seen=timezone.now() - timedelta(hours=1))
+    assert re.search(r" 3 2 online", listed(browser)["digits"])
 
 
 def test_who_serves_none_of_it_is_not_counted(browser: Browser, enrol: Enrol) -> None:
@@ -117,6 +121,10 @@ def test_what_only_a_client_that_is_gone_has_is_not_counted(browser: Browser, en
     else:
         Client.objects.update(enabled=False)
         assert re.search(r" 0 0 online", listed(browser)["chest-xray"])
+        assert "New session" not in listed(browser)["chest-xray"], "the form does not offer it"
+        page = page_of(browser)
+        assert "Only disabled clients reported it." in page
+        assert f"{reverse('session_new')}?workload=chest-xray" not in page
 
 
 @pytest.mark.parametrize("many", [1, 20])
@@ -179,6 +187,15 @@ def test_it_is_shown_as_most_sites_declare_it(enrol: Enrol) -> None:
         tell(client, title=title)
     tell(carl, digest=OTHER, title="Another")
     assert [one.title for one in catalogue.of(["chest-xray"])] == ["Usual"]
+
+
+def test_page_and_form_go_by_the_same_version(browser: Browser, enrol: Enrol) -> None:
+    for n, client in enumerate(enrol("anna", "ben", "carl", "dora", "emil")):
+        later = n > 1  # three clients, each with a source of its own
+        tell(client, version="2" if later else "1", title="Later" if later else "Earlier", digest=f"{n * later:064x}")
+    assert [one.title for one in catalogue.of(["chest-xray"])] == ["Later"]
+    form = browser.get(reverse("session_new"), {"workload": "chest-xray"}).context["form"]
+    assert form["workload"].value() == "chest-xray@2"
 
 
 def test_the_page_of_what_is_built_in_needs_no_client(browser: Browser) -> None:
@@ -255,6 +272,7 @@ def knows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     [
         (Place("/srv/workloads/means.py"), "Copy means.py of this server"),
         (Place("means:Means", "fl means"), "pip install &#x27;fl means&#x27;"),
+        (Place(os.fsdecode(b"/srv/caf\xe9.py")), "Copy caf?.py of this server"),
     ],
 )
 def test_what_the_server_has_from_elsewhere_says_how_a_site_gets_it(
