@@ -58,8 +58,10 @@ class NewSessionForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.offered = site_workloads.offers()
-        self.inputs = inputs.inputs(self.offered, self._chosen_workload())
+        chosen = self._chosen_workload()
+        offers = site_workloads.offers(chosen)
+        self.offered = offers.by_value
+        self.inputs = inputs.inputs(offers, chosen)
         for one in self.inputs.values():
             self.fields |= one.fields()
         for name, option in SETTINGS.items():

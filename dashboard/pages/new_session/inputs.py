@@ -10,7 +10,7 @@ from django import forms
 from dashboard.kit import formats
 from dashboard.kit.fields import Number, Switches, Whole
 from dashboard.pages.new_session import starting_models
-from dashboard.pages.new_session.site_workloads import Offer, key, pair
+from dashboard.pages.new_session.site_workloads import Offers, key, pair
 from dashboard.pages.new_session.starting_models import FILE, NOWHERE
 from federation import setting_kinds, tags
 from federation.fl.options import Option
@@ -20,6 +20,7 @@ from federation.setting_kinds import Declared, Problem
 
 UNITS = {"s": ("seconds", 1), "min": ("minutes", 60), "h": ("hours", 3600), "d": ("days", 86_400)}
 LIMITS_OF_TIME = "1 second to 30 days"
+NONE_OFFERED = Offers({})
 BARE = ("train",)  # settings of several options whose fields have the options' plain names
 Typed = Mapping[str, Any]  # a form's cleaned data: what could not be read is not in it
 
@@ -42,9 +43,8 @@ def field_of(option: Option) -> forms.Field:
 
 
 def _as(option: Option) -> Callable[[str], Any]:
-    kind = option.kind
-    assert isinstance(kind, type), option.name
-    return lambda text: kind(text)
+    """The choice that is meant by its text."""
+    return {str(choice): choice for choice in option.choices}.__getitem__
 
 
 class Input:
@@ -220,9 +220,9 @@ class NamedInput(Input):
 class WorkloadInput(NamedInput):
     """The server's workloads, and those that only sites have. chosen: what the form holds already."""
 
-    def __init__(self, option: Option, offered: Mapping[str, Offer] | None = None, chosen: str = "") -> None:
+    def __init__(self, option: Option, offers: Offers = NONE_OFFERED, chosen: str = "") -> None:
         super().__init__(option)
-        self.offered = offered or {}
+        self.offered, self.left_out = offers.by_value, offers.left_out
         self.chosen = chosen
 
     @property
@@ -236,7 +236,8 @@ class WorkloadInput(NamedInput):
         if self.chosen and self.chosen not in self.known:
             found.append((self.chosen, f"{' '.join(filter(None, pair(self.chosen)))}, which no site has now"))
         if self.offered:
-            found.append(("Only at sites", [(name, one.title) for name, one in self.offered.items()]))
+            more = f" ({self.left_out} more on the page Workloads)" if self.left_out else ""
+            found.append((f"Only at sites{more}", [(name, one.title) for name, one in self.offered.items()]))
         return found
 
     def read(self, typed: Typed, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,9 +279,9 @@ class TogetherInput(Input):
 
 
 class MeasureInput(Input):
-    def __init__(self, option: Option, offered: Mapping[str, Offer] | None = None) -> None:
+    def __init__(self, option: Option, offers: Offers = NONE_OFFERED) -> None:
         super().__init__(option)
-        self.offered = offered or {}
+        self.offered = offers.by_value
 
     def fields(self) -> dict[str, forms.Field]:
         trained = [Spec(name="", workload=workload) for workload in WORKLOADS]
@@ -323,12 +324,12 @@ _INPUTS: Mapping[type, type[Input]] = {
 INPUTS: Mapping[str, Input] = {name: _INPUTS[type(option.kind)](option) for name, option in SETTINGS.items()}
 
 
-def inputs(offered: Mapping[str, Offer], chosen: str) -> Mapping[str, Input]:
+def inputs(offers: Offers, chosen: str) -> Mapping[str, Input]:
     """Those of a form that offers what only sites have, too. chosen: the workload that it holds already."""
     found = dict(INPUTS)
     for name, one in INPUTS.items():
         if isinstance(one, WorkloadInput):
-            found[name] = WorkloadInput(one.option, offered, chosen)
+            found[name] = WorkloadInput(one.option, offers, chosen)
         elif isinstance(one, MeasureInput):
-            found[name] = MeasureInput(one.option, offered)
+            found[name] = MeasureInput(one.option, offers)
     return found

@@ -15,6 +15,7 @@ from federation.models import Client
 from federation.session_settings import TRAIN
 
 MOST_SOURCES = 3  # that are named
+MOST_FIELDS = 400  # of all together: options, measures, and a line for each
 AT = "@"  # between name and version; a name has no such sign
 
 
@@ -74,11 +75,34 @@ class Offer:
         return f"{len(self.workload.clients)} of {formats.count(self.sites, 'site')}"
 
 
-def offers() -> dict[str, Offer]:
-    """All of them, by the value that the form has for each."""
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What a form offers, by the value that it has for each. left_out: how many more the sites have."""
+
+    by_value: Mapping[str, Offer]
+    left_out: int = 0
+
+
+def offers(chosen: str = "") -> Offers:
+    """Those that most sites have, as many as a form can bear: one site may tell thousands of options.
+
+    chosen: what the form holds already, which is always among them.
+    """
     known = catalogue.of_sites()
     sites = Client.objects.enrolled().filter(enabled=True).count() if known else 0
-    return {offer.name: offer for one in known for offer in (Offer(one, sites),)}
+    found = {offer.name: offer for one in known for offer in (Offer(one, sites),)}
+    kept = _bearable(found) | {chosen}
+    return Offers({name: offer for name, offer in found.items() if name in kept}, len(found.keys() - kept))
+
+
+def _bearable(found: Mapping[str, Offer]) -> set[str]:
+    kept, room = set(), MOST_FIELDS
+    for offer in sorted(found.values(), key=lambda one: -len(one.workload.clients)):
+        needed = 1 + len(offer.options) + len(offer.workload.declared.measures)
+        if needed <= room:
+            kept.add(offer.name)
+            room -= needed
+    return kept
 
 
 def named(clients: Sequence[Holder]) -> str:

@@ -12,12 +12,16 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dashboard.pages.new_session.site_workloads import key, pair
 from federation.models import Client, TrainingSession
 from federation.services import clients
 from tests.dashboard.pages.new_session.test_new_session import TYPED
-from tests.federation.services.declaring import DIGEST, NAME, entry, telling
+from tests.dashboard.test_pages import assert_keeps_the_policy
+from tests.federation.services.declaring import DIGEST, NAME, entry, odd_entries, telling
+from tests.properties import PROPERTY
 
 Enrol = Callable[..., list[Client]]
 VALUE = f"{NAME}@1.2"
@@ -124,3 +128,54 @@ def test_a_value_of_the_form_stands_for_name_and_version(version: str) -> None:
     value = key(NAME, version)
     assert pair(value) == (NAME, version or None)
     assert re.fullmatch(r"[\w.@%~-]+", value, re.ASCII)
+
+
+def test_a_site_that_tells_thousands_of_options_makes_no_form_of_thousands_of_fields(
+    browser: Browser, sites: list[Client]
+) -> None:
+    options = [{"name": f"o{n}", "kind": "int", "default": n} for n in range(50)]
+    many = [entry(name=f"w{n}", options=options, measures=[]) for n in range(50)]
+    clients.tell(sites[3], telling(*many), now=timezone.now())
+    form = browser.get(reverse("session_new")).context["form"]
+    assert len(form.fields) < 500 and f"workload.{VALUE}.width" in form.fields
+    hidden = next(name for name in (f"w{n}" for n in range(50)) if f"workload.{name}@1.2.o1" not in form.fields)
+    page = browser.get(reverse("session_new"), {"workload": hidden})
+    assert f"workload.{hidden}@1.2.o1" in page.context["form"].fields
+    assert re.search(r'<optgroup label="Only at sites \(\d+ more on the page Workloads\)">', page.content.decode())
+    post(browser, workload=f"{hidden}@1.2", **{f"workload.{hidden}@1.2.o1": "7"})
+    assert TrainingSession.objects.get().workload_options["o1"] == 7
+
+
+def test_a_choice_of_yes_and_no_means_what_it_says(browser: Browser, enrol: Enrol) -> None:
+    frozen = {"name": "frozen", "kind": "bool", "default": True, "choices": [True, False]}
+    clients.tell(enrol("north")[0], telling(entry(options=[frozen])), now=timezone.now())
+    for text in ("False", "True"):
+        post(browser, **{f"workload.{VALUE}.frozen": text})
+    made = TrainingSession.objects.order_by("pk").values_list("workload_options", flat=True)
+    assert list(made) == [{"frozen": False}, {"frozen": True}]
+
+
+@settings(PROPERTY, max_examples=25)
+@given(told=st.lists(odd_entries(st.sampled_from(["a", "list", NAME])), max_size=2, unique_by=lambda e: e["name"]))
+def test_whatever_a_site_may_tell_every_page_of_it_is_shown(
+    browser: Browser, sites: list[Client], told: list[dict[str, Any]]
+) -> None:
+    clients.tell(sites[3], {"kinds": ["train"], "catalogue": told}, now=timezone.now())
+    for at in (reverse("workloads"), reverse("session_new"), reverse("client", args=[sites[3].pk])):
+        assert_shown_safely(browser.get(at))
+    for one in told:
+        assert_shown_safely(browser.get(reverse("workload", args=[one["name"]])))
+        chosen = {"workload": one["name"]}
+        page = browser.get(reverse("session_new"), chosen)
+        assert_shown_safely(page)
+        filled = {name: value for name in page.context["form"].fields if (value := page.context["form"][name].value())}
+        for route in ("session_check", "session_estimate"):
+            assert browser.post(reverse(route), filled).status_code == 200
+        assert browser.get(reverse("session_who"), filled).status_code == 200
+
+
+def assert_shown_safely(answer: Any) -> None:
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert "<script>alert" not in page
+    assert_keeps_the_policy(page)
