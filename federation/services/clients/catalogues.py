@@ -49,7 +49,8 @@ def _entries(given: Sequence[Any]) -> tuple[Declaration, ...]:
 def keep(client: Client, told: Info, catalogue: Sequence[Declaration]) -> None:
     """Write what a client said of each workload as a row, so that whoever opens a round reads no info.
 
-    What it said before is replaced. The server's own declaration counts for a workload that the server has.
+    What it said before is replaced. The server's own declaration counts for what the server has. It may lose what is
+    not built in: then what clients declare counts.
     """
     digests, examples = told.workloads or {}, told.examples or {}
     entries = {one.name: one for one in catalogue}
@@ -75,7 +76,7 @@ def _row(
         row.version = entry.version
         row.digest = digest or entry.digest
         row.num_examples = entry.num_examples if num_examples is None else num_examples
-        if name not in WORKLOADS:
+        if name not in WORKLOADS.built_in:
             row.declaration = entry.to_json()
             row.shape = _shape(entry)
     return row

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federation import catalogue
 from federation.errors import Invalid
 from federation.fl.workloads import WORKLOADS, declaration
+from federation.fl.workloads.known import Known
 from federation.models import Client, ServedWorkload
 from federation.services import clients
 from federation.services.clients import catalogues
@@ -46,10 +48,22 @@ def test_clients_that_tell_none_keep_working(enrol, now):
 
 
 def test_the_servers_own_declaration_counts_for_what_it_has(enrol, monkeypatch):
-    monkeypatch.setattr(catalogues, "WORKLOADS", {NAME: object()})
+    monkeypatch.setattr(catalogues, "WORKLOADS", Known({NAME: WORKLOADS[OWN]}))
     enrol("anna", workloads={NAME: "a" * 64}, examples={NAME: 7}, **telling())
     row = rows()[NAME]
     assert (row.declaration, row.digest, row.num_examples) == (None, "a" * 64, 7)
+
+
+def test_what_the_server_loses_counts_as_its_sites_declare_it(enrol):
+    source = {NAME: WORKLOADS[OWN]}.copy
+    WORKLOADS.plug(source)
+    try:
+        enrol("anna", **telling())
+        assert catalogue.find(NAME) is None
+    finally:
+        WORKLOADS.unplug(source)
+    found = catalogue.find(NAME)
+    assert found is not None and found.title == "Chest X-ray" and found.can_begin
 
 
 @pytest.mark.parametrize(
