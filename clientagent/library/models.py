@@ -48,7 +48,8 @@ def shared(model: Model, only: Only = None) -> dict[str, Any]:
     tensors = _tensors(model)
     if only is None:
         return tensors
-    wanted = {name: value for name, value in tensors.items() if name in _chosen(model, tensors, only)}
+    chosen = _chosen(model, tensors, only)
+    wanted = {name: value for name, value in tensors.items() if name in chosen}
     if not wanted:
         some = ", ".join(shown(name) for name in list(tensors)[:3])
         raise ModelError(f"only={only!r} leaves no tensor of the model, which has {some or 'none at all'}.")
@@ -84,7 +85,11 @@ def _tensors(model: Model) -> dict[str, Any]:
             "A model is a torch module, a state_dict, a dict of NumPy arrays or the path of a safetensors file, not "
             f"{type(model).__name__}."
         )
-    return {str(name): value for name, value in model.items()}
+    tensors = {str(name): value for name, value in model.items()}
+    for name, value in tensors.items():
+        if isinstance(value, np.ndarray | np.generic) and value.dtype.newbyteorder("<") == TABLE["BF16"].stored:
+            raise ModelError(_of_no_type(name, "uint16"))  # in a file these would be the bits of bfloat16
+    return tensors
 
 
 def is_module(model: Model) -> bool:
@@ -103,7 +108,8 @@ def _chosen(model: Model, tensors: Mapping[str, Any], only: Only) -> set[str]:
         raise ModelError(f'only="{only}" is not known. Use a list of names with * and ?, a function, or "trainable".')
     if callable(only):
         return {name for name in tensors if only(name)}
-    return {name for name in tensors if any(fnmatch.fnmatchcase(name, one) for one in only or ())}
+    globs = [str(one).replace("[", "[[]") for one in only or ()]  # JAX has names such as ['layer']['kernel']
+    return {name for name in tensors if any(fnmatch.fnmatchcase(name, one) for one in globs)}
 
 
 # ---- what a tensor is
@@ -116,15 +122,18 @@ def dtype_of(name: str, value: Any) -> str:
         word = next((word for word, dtype in TABLE.items() if dtype.torch == bare), None)
     elif isinstance(value, np.ndarray | np.generic):
         bare = str(value.dtype)
-        word = next((word for word, dtype in TABLE.items() if value.dtype.newbyteorder("<") == dtype.stored), None)
+        known = (word for word, dtype in TABLE.items() if value.dtype.newbyteorder("<") == dtype.stored)
+        word = next(known, None)
     else:
         raise ModelError(f"{shown(name)} is no tensor but {type(value).__name__}. Leave it out with only=.")
     if word is None:
-        raise ModelError(
-            f"{shown(name)} has the type {bare}. Allowed are {', '.join(d.torch for d in TABLE.values())}. Leave it "
-            "out with only=."
-        )
+        raise ModelError(_of_no_type(name, bare))
     return word
+
+
+def _of_no_type(name: str, there: str) -> str:
+    allowed = ", ".join(dtype.torch for dtype in TABLE.values())
+    return f"{shown(name)} has the type {there}. Allowed are {allowed}. Leave it out with only=."
 
 
 def _is_torch(value: Any) -> bool:
@@ -204,8 +213,17 @@ def load(base: Path, model: Model, only: Only = None) -> None:
     tensors, arrays = shared(model, only), weights.mapped(base)
     tensors_layout = layout(weights.read_header(base))
     require_fit(tensors, tensors_layout)
+    for name in tensors_layout:
+        _require_writable(name, tensors[name])
     for name, (dtype, _) in tensors_layout.items():
         _load(name, arrays[name], dtype, tensors[name])
+
+
+def _require_writable(name: str, into: Any) -> None:
+    if _is_torch(into):
+        return
+    if not isinstance(into, np.ndarray) or not into.flags.writeable:
+        raise ModelError(f"{shown(name)} cannot be changed where it is. Give a NumPy array that can be written.")
 
 
 def _load(name: str, array: Array, dtype: str, into: Any) -> None:

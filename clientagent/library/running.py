@@ -70,7 +70,11 @@ class Running:
         self._display = display.Lines(sys.stderr)
         terminal = LogTail(self._display) if settings.send_log else self._display
         self._terminal = terminal
-        identity = identify(settings, self._state)
+        try:
+            identity = identify(settings, self._state)
+        except Ends:
+            self._state.close()  # a notebook tries again in the same process
+            raise
         self._membership = Membership(
             settings, self._state, identity, terminal, self._describe, catalogue=self._catalogue
         )
@@ -319,6 +323,11 @@ def _as_evaluation(found: object, num_examples: int) -> LocalEvaluation:
         raise Failed(f"evaluate= must return a dict of numbers by name, not {type(found).__name__}.")
     numbers = dict(found)
     examples = numbers.pop("num_examples", num_examples)
-    counts = {str(name): value for name, value in numbers.items() if np.ndim(value)}
+    counts = {str(name): _plain(value) for name, value in numbers.items() if np.ndim(value)}
     metrics = {str(name): float(value) for name, value in numbers.items() if not np.ndim(value)}
     return LocalEvaluation(int(examples), metrics, counts)
+
+
+def _plain(value: Any) -> Any:
+    """Lists in place of an array or a tensor of any library."""
+    return value.tolist() if hasattr(value, "tolist") else value

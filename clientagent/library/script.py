@@ -64,14 +64,14 @@ def declare(
 
     sources: whose content the digest is of. about: version, title, summary and num_examples.
     """
-    if name in WORKLOADS:
+    if isinstance(name, str) and name in WORKLOADS:
         raise ScriptError(f"{name!r} is the name of a built-in workload. Give the script another one.")
     told = Declaration(
         name=name,
         digest=_digest(name, sources, str(about.get("version", ""))),
         options=tuple(_options(given_options)),
-        measures=tuple(_measure(one) for one in given_measures),
-        train_defaults={**TRAIN_DEFAULTS, **train_defaults},
+        measures=tuple(map(_measure, _listed("measures", given_measures, "names and clientagent.Measure objects"))),
+        train_defaults={**TRAIN_DEFAULTS, **_mapped("train_defaults", train_defaults)},
         kinds=tuple(kinds),
         **about,
     )
@@ -90,14 +90,34 @@ def _digest(name: str, sources: Sequence[Path], version: str) -> str:
     return source_digest(*there) if there else sha256(f"{name} {version}".encode()).hexdigest()
 
 
-def _options(given: Mapping[str, Any] | Sequence[Option]) -> list[Option]:
+def _options(given: object) -> list[Option]:
     if not isinstance(given, Mapping):
-        return list(given)
+        several = _listed("options", given, "clientagent.Option objects, or a dict of defaults by name")
+        wrong = next((one for one in several if not isinstance(one, Option)), None)
+        if wrong is not None:
+            raise ScriptError(f"options: {wrong!r} is no clientagent.Option.")
+        return several
     for name, default in given.items():
         if type(default) not in options.KINDS:
             raise ScriptError(f"options: the default of {name!r} must be a number, a text or a bool, not {default!r}.")
     return [Option(name, type(default), default) for name, default in given.items()]
 
 
-def _measure(given: str | Measure) -> Measure:
-    return measures.of(given) if isinstance(given, str) else given
+def _measure(given: object) -> Measure:
+    if isinstance(given, str):
+        return measures.of(given)
+    if isinstance(given, Measure):
+        return given
+    raise ScriptError(f"measures: {given!r} is neither a name nor a clientagent.Measure.")
+
+
+def _listed(argument: str, given: object, of: str) -> list[Any]:
+    if not isinstance(given, list | tuple):
+        raise ScriptError(f"{argument} must be a list of {of}, not {given!r}.")
+    return list(given)
+
+
+def _mapped(argument: str, given: object) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ScriptError(f"{argument} must be a dict, not {given!r}.")
+    return given

@@ -34,6 +34,7 @@ from federation.killpoints import Point
 
 Batch = TypeVar("Batch")
 MOST_EXAMPLES = 10**12
+LONGEST_CURVE, LONGEST_METRIC = 64, 100  # names that a server takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Work:
 
     def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:
         """The loader's batches, with word of how far the work is. Ends early once the work was dropped."""
-        total = len(loader) if isinstance(loader, Sized) else 0
+        total = _length(loader)
         self._has_steps = True
         with self._place.leaving.gently():
             for done, batch in enumerate(loader):
@@ -128,7 +129,8 @@ class Work:
         if not self._has_steps:
             self._step += 1
         try:
-            numbers = {str(name): float(value) for name, value in {**(values or {}), **more}.items()}
+            given = {**(values or {}), **more}
+            numbers = {_name(name, LONGEST_CURVE): float(value) for name, value in given.items()}
             self._place.progress.points(self._step if step is None else max(0, operator.index(step)), numbers)
         except Exception as error:  # a curve is not worth the work
             self._complain(f"Points of the curves are left out: {type(error).__name__}: {error}.")
@@ -268,7 +270,24 @@ def _numbers(given: Mapping[str, Any]) -> dict[str, float]:
     numbers = {}
     for name, value in given.items():
         try:
-            numbers[str(name)] = float(value)
-        except (TypeError, ValueError):
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"metrics: {name!r} must be a number, not {value!r}.") from None
-    return {name: value if math.isfinite(value) else math.nan for name, value in numbers.items()}
+        numbers[_name(name, LONGEST_METRIC)] = number if math.isfinite(number) else math.nan
+    return numbers
+
+
+def _name(given: object, longest: int) -> str:
+    """Raises ValueError for a name that a server does not take: an update is not to fail for it once it is trained."""
+    name = str(given)
+    if not name.strip() or len(name) > longest or not name.isprintable():
+        raise ValueError(f"The name {name[:longest]!r} must have 1 to {longest} printable characters.")
+    return name
+
+
+def _length(loader: Iterable[Any]) -> int:
+    """How many batches there are; 0 if that is not known, as of a data set that is a stream."""
+    try:
+        return len(loader) if isinstance(loader, Sized) else 0
+    except (TypeError, NotImplementedError):
+        return 0

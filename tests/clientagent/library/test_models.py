@@ -70,6 +70,35 @@ def test_a_choice_of_nothing_is_refused():
         models.shared(torch.nn.Linear(1, 1), "lora")
 
 
+def test_a_name_chooses_itself_whatever_signs_it_has():
+    model = {name: np.zeros(1) for name in ("['head']['w']", "['body']['w']", "[h]", "h", "a?b")}
+    assert set(models.shared(model, ["['head']*", "[h]"])) == {"['head']['w']", "[h]"}
+    assert set(models.shared(model, list(model))) == set(model)
+
+
+def test_a_choice_by_a_function_is_asked_once_of_each_name():
+    asked: list[str] = []
+    models.shared({str(n): np.zeros(1) for n in range(50)}, lambda name: asked.append(name) or True)
+    assert sorted(asked) == sorted(map(str, range(50)))
+
+
+@pytest.mark.parametrize("number", [np.float32(1), np.zeros(2, np.float32)], ids=["a number", "read only"])
+def test_a_model_that_cannot_be_written_is_named_before_any_of_it_is_changed(tmp_path: Path, number: np.ndarray):
+    if isinstance(number, np.ndarray):
+        number.flags.writeable = False
+    model = {"a": np.zeros(2, np.float32), "b": number}
+    models.write(tmp_path / "base", {"a": np.ones(2, np.float32), "b": np.ones_like(number)})
+    with pytest.raises(ModelError, match="b cannot be changed where it is"):
+        models.load(tmp_path / "base", model)
+    assert not model["a"].any()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_whole_numbers_of_16_bits_are_no_floats(tmp_path: Path, order: str):
+    with pytest.raises(ModelError, match="counts has the type uint16. Allowed are float64"):
+        models.write(tmp_path / "base", {"counts": np.ones(2, f"{order}u2")})
+
+
 def test_a_model_that_does_not_fit_is_not_changed(tmp_path: Path):
     models.write(tmp_path / "base", linear())
     model = torch.nn.Linear(7, 3)

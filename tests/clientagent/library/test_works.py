@@ -130,6 +130,11 @@ def test_a_number_that_cannot_be_is_named(run: Run, server: FakeServer):
             work.send(work.weights, num_examples=0)
         with pytest.raises(ValueError, match="metrics: 'auc' must be a number, not 'high'."):
             work.send(work.weights, num_examples=1, metrics={"auc": "high"})
+        with pytest.raises(ValueError, match="metrics: 'auc' must be a number, not 1000"):
+            work.send(work.weights, num_examples=1, metrics={"auc": 10**400})
+        for name in ("", " ", "a" * 101, "a\nb"):
+            with pytest.raises(ValueError, match="must have 1 to 100 printable characters"):
+                work.send(work.weights, num_examples=1, metrics={name: 1})
 
 
 def test_training_that_diverged_gives_the_seat_up(run: Run, server: FakeServer):
@@ -145,6 +150,23 @@ def test_a_refusal_of_the_server_gives_the_seat_up(run: Run, server: FakeServer)
     for work in run():
         assert not work.send(work.weights, num_examples=1)
     assert (seat.status, seat.reason) == ("failed", "bias is odd.")
+
+
+def test_a_stream_of_batches_has_no_length(run: Run, server: FakeServer):
+    class Stream:
+        """As torch's DataLoader of an IterableDataset."""
+
+        def __len__(self) -> int:
+            raise TypeError("object of type 'Patients' has no len()")
+
+        def __iter__(self) -> Iterator[int]:
+            return iter(range(3))
+
+    seat = offer(server)
+    for work in run():
+        assert [*work.steps(Stream())] == [0, 1, 2]
+        work.send(work.weights, num_examples=1)
+    assert seat.status == "reported"
 
 
 def test_dropped_work_ends_the_steps_and_is_not_sent(run: Run, server: FakeServer, until):
@@ -163,6 +185,7 @@ def test_points_that_are_none_are_left_out_and_said_once(run: Run, server: FakeS
     for work in run():
         work.log(loss="high")
         work.log(loss=object())
+        work.log({"a" * 65: 1})
         work.log({"val/loss": 2}, loss=float("nan"), step=7)
         work.send(work.weights, num_examples=1)
     assert seat.values("val/loss") == {7: 2.0} and seat.values("loss") == {7: None}
@@ -268,6 +291,15 @@ def test_a_model_is_measured(run: Run, server: FakeServer):
     assert seat.result == {"num_examples": 9, "metrics": {"mean": 2.5}}, "counts tell of labels, and are not sent"
 
 
+def test_counts_may_be_of_any_kind_of_array(run: Run, server: FakeServer, tmp_path: Path):
+    torch = pytest.importorskip("torch")
+    flags = ["--server", server.url, "--join", CODE, "--state", str(tmp_path / "state"), "--share-histogram"]
+    for counts in (torch.tensor([[1, 2], [3, 4]]), np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]):
+        seat = offer(server, kind="evaluate")
+        assert list(run(evaluate=lambda model, counts=counts: {"confusion": counts}, arguments=flags)) == []
+        assert seat.result == {"num_examples": 1, "metrics": {}, "counts": {"confusion": [[1, 2], [3, 4]]}}
+
+
 def test_what_measures_wrongly_gives_the_seat_up(run: Run, server: FakeServer):
     seat = offer(server, kind="evaluate")
     assert list(run(evaluate=lambda model: 0.5)) == []
@@ -311,6 +343,14 @@ def test_what_was_kept_comes_with_the_last_update_that_counted(run: Run, server:
         ("toy", {"options": {"layers": [1, 2]}}, "options: the default of 'layers' must be a number, a text or a bool"),
         ("toy", {"sources": ["nowhere.py"]}, "sources: there is no file nowhere.py"),
         ("toy", {"num_examples": -1}, "num_examples must be null or a whole number"),
+        (["toy"], {}, "name must be 1 to 64 characters"),
+        ("toy", {"options": "width"}, "options must be a list of clientagent.Option objects, or a dict of defaults"),
+        ("toy", {"options": [("width", 4)]}, r"options: \('width', 4\) is no clientagent.Option."),
+        ("toy", {"options": [clientagent.Option("width", list, [])]}, "options 1: kind must be one of int, float"),
+        ("toy", {"measures": "auc"}, "measures must be a list of names and clientagent.Measure objects, not 'auc'."),
+        ("toy", {"measures": [1]}, "measures: 1 is neither a name nor a clientagent.Measure."),
+        ("toy", {"train_defaults": [3]}, r"train_defaults must be a dict, not \[3\]."),
+        ("toy", {"version": 1.0}, "version must be at most 64 printable characters, not 1.0."),
     ],
 )
 def test_what_cannot_be_declared_is_said_at_once(name: str, more: dict[str, Any], message: str):
@@ -330,6 +370,16 @@ def test_a_refusal_to_join_ends_the_program_with_its_sentence(run: Run, server: 
         list(run(arguments=flags))
     assert ended.value.code == 2
     assert "toy: This join code is not known here." in capsys.readouterr().err
+
+
+def test_after_a_wrong_flag_the_same_process_can_try_again(run: Run, server: FakeServer, tmp_path: Path):
+    seat = offer(server)
+    flags = ["--server", server.url, "--name", "site-a", "--state", str(tmp_path / "state")]
+    with pytest.raises(SystemExit) as ended:  # which a notebook keeps
+        list(run(arguments=flags))
+    for work in run():
+        work.send(work.weights, num_examples=1)
+    assert ended.value.code == 2 and seat.status == "reported"
 
 
 def test_flags_of_the_script_itself_are_passed_over(run: Run, server: FakeServer, tmp_path: Path):
