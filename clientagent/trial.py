@@ -23,6 +23,7 @@ from federation.fl.workloads.foreign import Place, sentence_of
 T = TypeVar("T")
 SEED = 1
 STEPS = 2
+MOST_NUMBER = 10**30  # what the server keeps of a number
 
 
 class Fault(Exception):
@@ -74,17 +75,21 @@ class Trial:
     def _model(self, options: Mapping[str, Any]) -> Weights:
         workload, path = self.workload, self.folder / "initial"
         model = self._call("initial_weights", lambda: workload.initial_weights(options, SEED))
+        _require_arrays("initial_weights", model)
         if not model:
             raise Fault("initial_weights: the model has no tensor.")
         again = self._call("initial_weights", lambda: workload.initial_weights(options, SEED))
+        _require_arrays("initial_weights", again)
         _require_equal(model, again, "initial_weights gives another value from the same seed each time")
         digest = self._call("write_initial", lambda: workload.write_initial(path, options, SEED))
         stored = self._call("write_initial", lambda: weights.load(path))
         _require_equal(model, stored, "write_initial writes another value than initial_weights gives")
         if digest != _digest(path):
             raise Fault("write_initial returns another digest than that of its file.")
-        unknown = sorted(set(self._call("buffers", lambda: workload.buffers(options))) - model.keys())
-        if unknown:
+        buffers = self._call("buffers", lambda: workload.buffers(options))
+        if not isinstance(buffers, list | tuple) or not all(isinstance(name, str) for name in buffers):
+            raise Fault(f"buffers must return a tuple of names, not {buffers!r}.")
+        if unknown := sorted(set(buffers) - model.keys()):
             raise Fault(f"buffers names {shown(unknown[0])}, which is no tensor of the model.")
         return model
 
@@ -97,6 +102,8 @@ class Trial:
         for name, array in (("features", data.features), ("labels", data.labels)):
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
                 raise Fault(f"data: {name} must be a NumPy array of numbers, not {_described(array)}.")
+            if not array.ndim:
+                raise Fault(f"data: {name} must have a row for each example, and are one number.")
         if len(data.labels) not in (0, len(data)):
             raise Fault(f"data: there are {len(data)} features and {len(data.labels)} labels.")
         if data.features.dtype.kind == "f" and not np.isfinite(data.features).all():
@@ -118,6 +125,7 @@ class Trial:
             raise Fault(f"local_update must return a LocalUpdate, not {type(update).__name__}.")
         if not seen:
             raise Fault("local_update never calls report, so nobody sees how far it is.")
+        _require_arrays("local_update: delta", update.delta)
         _require_numbers("local_update", update.metrics)
         return update, len(seen)
 
@@ -192,10 +200,22 @@ def _require_equal(one: Mapping[str, Array], other: Mapping[str, Array], why: st
             raise Fault(f"{why}: see the tensor {shown(name)}.")
 
 
-def _require_numbers(what: str, metrics: Mapping[str, Any]) -> None:
+def _require_arrays(what: str, given: object) -> None:
+    if not isinstance(given, Mapping):
+        raise Fault(f"{what} must be a dict of NumPy arrays by name, not {type(given).__name__}.")
+    for name, array in given.items():
+        if not isinstance(name, str) or not isinstance(array, np.ndarray):
+            raise Fault(f"{what}: {shown(name)} must be a NumPy array with a name, not {type(array).__name__}.")
+
+
+def _require_numbers(what: str, metrics: object) -> None:
+    if not isinstance(metrics, Mapping):
+        raise Fault(f"{what}: metrics must be a dict of numbers by name, not {type(metrics).__name__}.")
     for name, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise Fault(f"{what}: {name} must be a number, not {type(value).__name__}.")
+        if isinstance(value, int) and abs(value) > MOST_NUMBER:
+            raise Fault(f"{what}: {name} is larger than any number of a curve.")
 
 
 def _described(value: object) -> str:

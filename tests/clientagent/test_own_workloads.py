@@ -146,6 +146,46 @@ REFUSALS = [
     ("def local_evaluation(self, *given):\n    return {}", "local_evaluation must return a LocalEvaluation, not dict"),
     ("def evaluate(self, *given):\n    return {'auc': None}", "evaluate: auc must be a number, not NoneType"),
     ("def evaluate(self, *given):\n    return {}['auc']", r"test: means.py, line \d+: KeyError: 'auc'"),
+    ("def initial_weights(self, *given):\n    return None", "initial_weights must be a dict of NumPy arrays by name"),
+    (
+        "def initial_weights(self, *given):\n    return {'w': [1.0]}",
+        "initial_weights: w must be a NumPy array with a name, not list",
+    ),
+    ("def buffers(self, options):\n    return None", "buffers must return a tuple of names, not None"),
+    ("def buffers(self, options):\n    return [1]", r"buffers must return a tuple of names, not \[1\]"),
+    (
+        "def training_data(self, options, folder):\n"
+        "    from federation.fl.workloads import Data\n    return Data(np.array(1.0), np.zeros(1), ())",
+        "data: features must have a row for each example, and are one number",
+    ),
+    (
+        UPDATE.format("base, data, options, config, report")
+        + "from dataclasses import replace\n    return replace(made, delta=None)",
+        "local_update: delta must be a dict of NumPy arrays by name, not NoneType",
+    ),
+    (
+        UPDATE.format("base, data, options, config, report")
+        + "from dataclasses import replace\n    return replace(made, metrics=None)",
+        "local_update: metrics must be a dict of numbers by name, not NoneType",
+    ),
+    (
+        UPDATE.format("base, data, options, config, report")
+        + "from dataclasses import replace\n    return replace(made, num_examples='all')",
+        "local_update: .*num_examples",
+    ),
+    (
+        UPDATE.format("base, data, options, config, report") + "made.metrics['auc'] = 10**400\n    return made",
+        "local_update: auc is larger than any number of a curve",
+    ),
+    (
+        "def local_evaluation(self, *given):\n"
+        "    from federation.fl.workloads import LocalEvaluation\n    return LocalEvaluation(1, None, {})",
+        "local_evaluation: metrics must be a dict of numbers by name",
+    ),
+    (
+        "def evaluate(self, *given):\n    return ['auc']",
+        "evaluate: metrics must be a dict of numbers by name, not list",
+    ),
 ]
 
 
