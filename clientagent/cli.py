@@ -259,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.umask(0o077)  # everything that is written is for this user alone
         if words and words[0] in commands.NAMES:
             fix_threads(1)
-            return commands.command(words[0])(words[1:])
+            return _printed(commands.command(words[0]), words[1:])
         settings = read(words, os.environ)
         fix_threads(settings.threads)
         return _run(settings)
@@ -267,6 +267,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:  # before there was anything to leave
+        return 0
+
+
+def _printed(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    """Run a command. Whoever reads what it prints may want no more of it: `run.py sent | head`."""
+    try:
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
         return 0
 
 

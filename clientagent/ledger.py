@@ -7,11 +7,13 @@ always stay. A kill loses no line; the half of one that it may leave is passed o
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +89,24 @@ class Ledger:
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         try:
             size = os.fstat(file).st_size
-            os.write(file, line if _ends_whole(file, size) else b"\n" + line)
+            whole = line if _ends_whole(file, size) else b"\n" + line
+            if os.write(file, whole) < len(whole):  # the disk is full
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(file)
         if size + len(line) >= MOST_BYTES:
             os.replace(path, self._folder / EARLIER)
 
     def _lines(self) -> Iterator[Any]:
-        for name in (EARLIER, NAME):
-            with contextlib.suppress(FileNotFoundError), (self._folder / name).open("rb") as file:
-                for line in file:
-                    with contextlib.suppress(ValueError):
-                        yield json.loads(line)
+        """The newer file is opened first: should it become the earlier one now, its lines are read twice, not never."""
+        with contextlib.ExitStack() as opened:
+            files = []
+            for name in (NAME, EARLIER):
+                with contextlib.suppress(FileNotFoundError):
+                    files.append(opened.enter_context((self._folder / name).open("rb")))
+            for line in chain.from_iterable(reversed(files)):
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
 
 
 def _ends_whole(file: int, size: int) -> bool:

@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--name", metavar="NAME", type=client_name, help="the client's name (default: the machine's)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line, with the whole digest")
     asked = parser.parse_args(arguments)
-    state = asked.state or (Path(kept) if (kept := os.environ.get("FL_CLIENT_STATE")) else None)
+    state = asked.state or (Path(kept).expanduser() if (kept := os.environ.get("FL_CLIENT_STATE")) else None)
     folder = folder_of(Settings(state=state, name=asked.name or os.environ.get("FL_CLIENT_NAME")))
     found = read(folder)
     if asked.json:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +18,7 @@ from clientagent import cli, ledger
 from clientagent.ledger import EARLIER, NAME, Ledger, Sending
 from tests.clientagent.fake_server import FakeServer, status
 from tests.clientagent.sites import Site
+from tests.clientagent.test_process import ROOT
 from tests.properties import PROPERTY
 
 ONE = Sending("a.1", "hearts", "7", 3, "digits", "train", "ab" * 32, 2048, 120)
@@ -75,6 +79,31 @@ def test_it_is_bounded_and_the_newest_stay(tmp_path: Path, monkeypatch: pytest.M
     assert [one.sending.round for one in found] == list(range(found[0].sending.round, 50))
     assert len(found) >= 5 and all(one.accepted for one in found)
     assert sum((tmp_path / name).stat().st_size for name in (NAME, EARLIER) if (tmp_path / name).exists()) < 4500
+
+
+def test_no_line_is_missed_while_a_full_file_becomes_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for n in (1, 2):
+        Ledger(tmp_path).begin(sending(n), resumed=False)
+    opens = Path.open
+
+    def open_late(path: Path, *how: str) -> Any:
+        file = opens(path, *how)
+        if path.name == NAME:  # it is full, just now
+            os.replace(path, tmp_path / EARLIER)
+        return file
+
+    monkeypatch.setattr(Path, "open", open_late)
+    assert rounds(tmp_path) == [1, 2]
+
+
+def test_a_line_that_was_written_in_part_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    writes = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: writes(file, line[:9]))
+    with pytest.raises(OSError, match="space"):
+        Ledger(tmp_path).begin(ONE, resumed=False)
+    monkeypatch.undo()
+    Ledger(tmp_path).begin(ONE, resumed=True)
+    assert rounds(tmp_path) == [3]
 
 
 def test_lines_that_are_none_of_ours_are_passed_over(tmp_path: Path):
@@ -167,3 +196,17 @@ def test_it_finds_the_folder_as_the_agent_does(
     monkeypatch.setenv("FL_CLIENT_STATE", str(tmp_path))
     Ledger(tmp_path).begin(ONE, resumed=False)
     assert "hearts" in sent(capsys)
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    monkeypatch.setenv("FL_CLIENT_STATE", f"~/{tmp_path.name}")
+    assert "hearts" in sent(capsys)
+
+
+def test_a_reader_that_wants_no_more_ends_it_quietly(tmp_path: Path):
+    for n in range(2000):
+        Ledger(tmp_path).begin(sending(n), resumed=False)
+    words = [sys.executable, str(ROOT / "clientagent" / "run.py"), "sent", "--state", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline().startswith(b"time")
+        process.stdout.close()
+        assert process.stderr.read() == b""
