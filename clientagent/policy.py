@@ -78,7 +78,7 @@ def read(folder: Path, built_in: Collection[str]) -> Policy:
     """The policy of a state folder; without a file the usual one. Raises Misconfigured naming file and entry."""
     path = folder / NAME
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        told = tomllib.loads(_text(path))
     except FileNotFoundError:
         return Policy(built_in=frozenset(built_in))
     except (OSError, ValueError) as error:
@@ -89,6 +89,11 @@ def read(folder: Path, built_in: Collection[str]) -> Policy:
     if not isinstance(given, list):
         raise Misconfigured(f"{path}: allow is no list. {SHAPE}")
     return Policy(tuple(_entry(path, n, one) for n, one in enumerate(given, start=1)), frozenset(built_in))
+
+
+def _text(path: Path) -> str:
+    """What its owner wrote; editors of Windows put a mark before it."""
+    return path.read_text(encoding="utf-8-sig")
 
 
 def _entry(path: Path, number: int, given: Any) -> Allowance:
@@ -112,7 +117,7 @@ def keep(folder: Path, before: Policy, more: Sequence[Allowance]) -> Policy:
     temporary = path.with_suffix(".tmp")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = path.read_text(encoding="utf-8") if path.exists() else HEAD
+        text = _text(path) if path.exists() else HEAD
         text = (text if text.endswith("\n") else f"{text}\n") + "".join(one.as_toml for one in new)
         tomllib.loads(text)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:

@@ -73,7 +73,7 @@ class Program:
     @contextlib.contextmanager
     def hearing_signals(self) -> Iterator[None]:
         """Within the block Ctrl-C and SIGTERM are passed on, so that the program leaves politely."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._on_signal) for number in _passed_on()}
         try:
             yield
         finally:
@@ -84,6 +84,13 @@ class Program:
         self.leaving.set()
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
+
+
+def _passed_on() -> list[signal.Signals]:
+    """Also that the terminal was closed, unless somebody (nohup) has it ignored: it reaches one group alone."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    closed = getattr(signal, "SIGHUP", None)
+    return [*found, closed] if closed is not None and signal.getsignal(closed) != signal.SIG_IGN else found
 
 
 def environment_of(settings: Mapping[str, str], root: str) -> dict[str, str]:

@@ -84,6 +84,12 @@ def test_what_its_owner_wrote_into_it_stays(tmp_path: Path):
         assert path.stat().st_mode & 0o077 == 0
 
 
+def test_a_mark_that_editors_of_windows_put_before_the_text_is_passed_over(tmp_path: Path):
+    (tmp_path / policy.NAME).write_text('[[allow]]\nname = "digits"\n', encoding="utf-8-sig")
+    kept = policy.keep(tmp_path, policy.read(tmp_path, BUILT_IN), [own])
+    assert policy.read(tmp_path, BUILT_IN) == kept and kept.listed == (Allowance("digits"), own)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -188,6 +188,17 @@ def test_a_program_that_was_killed_is_started_again(start: Start, server: FakeSe
     assert "was ended by SIGKILL. It is started again in 1 s." in process.said
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_a_terminal_that_is_closed_ends_the_program_as_well(start: Start, server: FakeServer, until, tmp_path: Path):
+    code = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
+    process = supervised(start, server, tmp_path, sys.executable, "-c", code)
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    process.popen.send_signal(signal.SIGHUP)
+    assert process.end() == 0, process.said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
