@@ -70,3 +70,9 @@ def _model(base: GlobalModel) -> dict[str, Any]:
         "num_bytes": base.num_bytes,
         "url": f"/api/v1/models/{base.digest}",
     }
+
+
+def last_update(seat: Participation) -> dict[str, str] | None:
+    """The client's last update in this session that counted when it got the seat; of the kinds that say so."""
+    last = seat.last_update
+    return {"participation": str(last.pk), "digest": last.digest} if last else None

@@ -12,6 +12,7 @@ from federation.fl.measures import combining
 from federation.fl.numbers import bounded
 from federation.lifecycle import WorkKind
 from federation.models import Participation, Round
+from federation.work.common_members import last_update
 from federation.work.declared import declared
 from federation.work.kind import Answer, Failed, Numbers, Unusable
 
@@ -36,7 +37,7 @@ class Evaluation:
     answer: ClassVar[Answer] = Answer.RESULT
 
     def offer(self, seat: Participation) -> dict[str, object]:
-        return {}
+        return {"last_update": last_update(seat)}
 
     def check(self, seat: Participation, sent: Mapping[str, Any]) -> Report:
         left = MOST_INTEGERS

@@ -15,6 +15,7 @@ from federation.fl.files import updates as wire
 from federation.fl.weights import FLOATS, WeightsError
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
+from federation.work.common_members import last_update
 from federation.work.kind import Answer, Model, Unusable
 
 BUFFERS = "buffers"  # among what a client tells that it understands
@@ -36,7 +37,7 @@ class Training:
             "part_bytes": settings.FL_PART_BYTES,
             "max_put_bytes": settings.FL_MAX_PUT_BYTES,
             "extra_tensors": [],
-            "last_update": _last_update(seat),
+            "last_update": last_update(seat),
         }
 
     def check(self, seat: Participation, sent: Path) -> wire.Update:
@@ -59,12 +60,6 @@ class Training:
 
     def conclude(self, round_: Round, answered: Iterable[Participation]) -> Model:
         return Model()
-
-
-def _last_update(seat: Participation) -> dict[str, str] | None:
-    """The client's last update in this session that counted when it got the seat."""
-    last = seat.last_update
-    return {"participation": str(last.pk), "digest": last.digest} if last else None
 
 
 def encoding_of(seat: Participation) -> encodings.Encoding:

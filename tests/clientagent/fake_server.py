@@ -181,7 +181,7 @@ class FakeServer:
         }
         match kind:
             case "evaluate":
-                return {}
+                return {"last_update": None}
             case "initialise":
                 return sent | {"round": 0, "base_model": None}
         return sent | {"last_update": None}

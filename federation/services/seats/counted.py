@@ -14,11 +14,11 @@ _COUNTED = Q(status=SeatStatus.AGGREGATED) | Q(status=SeatStatus.LATE, counted_i
 
 
 def last(round_: Round, clients: Sequence[Client]) -> Mapping[int, int]:
-    """The seat whose update counted last, by client, as a round gives new seats. One query; empty for other kinds.
+    """The seat whose update counted last, by client, as a round gives new seats. One query; empty for version 0.
 
     Each client's newest seats are looked at first: a session may have thousands of rounds.
     """
-    if round_.kind != WorkKind.TRAIN:
+    if round_.kind == WorkKind.INITIALISE:
         return {}
     own = Participation.objects.filter(
         _COUNTED, client=OuterRef("pk"), round__session=round_.session_id, round__kind=WorkKind.TRAIN

@@ -50,8 +50,13 @@ def test_the_work_names_the_model_and_asks_for_no_update(trained, now):
     assert (told["base_model"]["version"], told["base_model"]["digest"]) == (1, base.digest)
     assert told.keys() == {
         *("participation", "kind", "session", "round", "attempt", "workload", "config", "base_model"),
-        *("buffers", "deadline"),
+        *("buffers", "deadline", "last_update"),
     }
+
+
+def test_the_work_names_the_clients_own_update_that_counted_last(trained, now):
+    own = trained.round_set.get(kind=WorkKind.TRAIN).seats.get(client__name="anna")
+    assert work.describe(take("anna", now))["last_update"] == {"participation": str(own.pk), "digest": own.digest}
 
 
 def test_the_results_of_all_sites_are_combined_and_kept_with_the_model(trained, now):
