@@ -8,7 +8,7 @@ PIP_WHEEL = $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-
 BIOME = $(BIN)/node node_modules/@biomejs/biome/bin/biome
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked demo test test-scripts lint lint-types lint-rest format lock audit check clean screenshots wheels
+.PHONY: help install install-locked demo test test-peers test-scripts lint lint-types lint-rest format lock audit check clean screenshots wheels
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -62,6 +62,23 @@ format: .venv/installed-dev node_modules/installed ## write Python, templates, s
 test-scripts: node_modules/installed ## the unit tests of static/js
 	$(BIN)/node --test "tests/static/**/*.test.js"
 
+# Each folder of tests/peers with a requirements.txt is tried in an environment of its own.
+PEERS = $(patsubst tests/peers/%/requirements.txt,%,$(wildcard tests/peers/*/requirements.txt))
+
+.venv-peers/%/installed: tests/peers/%/requirements.txt .venv/installed-dev
+	@$(BIN)/python -m venv .venv-peers/$*
+	@# What it does not bring itself comes from .venv: torch, Django and pytest are not installed twice.
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > .venv-peers/$*/below
+	@mv .venv-peers/$*/below "$$(.venv-peers/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth"
+	.venv-peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r $<
+	@# Packages of which tests read files only.
+	@[ ! -f tests/peers/$*/beside.txt ] || .venv-peers/$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-compile --no-deps --upgrade --target .venv-peers/$*/beside -r tests/peers/$*/beside.txt
+	@touch $@
+
+test-peers: $(PEERS:%=.venv-peers/%/installed) ## tests with other frameworks, each in an environment of its own; PEERS=flower runs one
+	@set -e; for peer in $(PEERS); do .venv-peers/$$peer/bin/python -m pytest -q tests/peers/$$peer $(ARGS); done
+
 # Named tests run without lint before them.
 test: $(if $(filter tests tests/%,$(ARGS)),.venv/installed-dev,lint test-scripts) ## from nothing to a verdict: lint and every test; ARGS=tests/fl runs that alone
 	$(BIN)/python tests/run.py $(ARGS)
@@ -89,4 +106,4 @@ screenshots: .venv/installed-dev ## fresh pictures for docs/tour.md, from real s
 	$(BIN)/python docs/screenshots.py
 
 clean: ## remove .venv, node_modules and caches; var/ is kept
-	rm -rf .venv .venv-audit node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-audit .venv-peers node_modules .mypy_cache .ruff_cache .pytest_cache

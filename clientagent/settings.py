@@ -1,6 +1,7 @@
 """The site's settings of its agent, from flags and environment."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clientagent.policy import Allowance
@@ -35,6 +36,10 @@ class Settings:
     clients: int | None = None  # how many there are in this process; None: one, without a number in its name
     workers: int | None = None  # processes that compute for them; None: one per core
     connections: int = 500  # in which they wait for work
+    flower_app: str | None = None  # MODULE:NAME of a ClientApp, or its project's folder
+    flower_initial: str | None = None  # MODULE:NAME, or a file
+    flower_measures: tuple[str, ...] = ("accuracy", "loss")
+    flower_node_config: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     send_log: bool = False  # its own lines, to be read on the server's page
 
 

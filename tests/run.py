@@ -3,7 +3,8 @@
     python tests/run.py [--postgresql] [TESTS...] [OPTIONS...]
 
 Without TESTS everything runs: all but the end-to-end tests on SQLite, those of the database on PostgreSQL, then the
-end-to-end tests. OPTIONS go to pytest, in each of the three parts.
+end-to-end tests. OPTIONS go to pytest, in each of the three parts. tests/peers needs other frameworks and is left out:
+`make test-peers` runs it.
 
 TESTS are files, folders, or `file::test`. They alone run, once, on SQLite. With --postgresql they run a second time,
 on a PostgreSQL of their own.
@@ -77,7 +78,7 @@ def everything(*more: str) -> int:
 
 
 def without_servers(*more: str) -> int:
-    return pytest("tests", "--ignore=tests/e2e", *BY_TEST, *more)
+    return pytest("tests", "--ignore=tests/e2e", "--ignore=tests/peers", *BY_TEST, *more)
 
 
 def of_the_database(*more: str) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clientagent.cli import FLAGS, parser
+from clientagent.flags import FLAGS, parser
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = r"FL_[A-Z0-9_]+"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clientagent import cli
+from clientagent import cli, flags
 from federation.fl.workloads import foreign
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "workloads.md").read_text()
@@ -42,7 +42,7 @@ def test_the_tutorial_is_followed_from_its_first_command_to_its_own_data(capsys)
     assert said.count("Everything works.") == 2 and "data: 6 examples" in said and "mae" in said
     Path("workloads").mkdir()
     Path("data").mkdir()
-    assert cli.read(shlex.split(agent), {}).workloads == Path("workloads").absolute()
+    assert flags.read(shlex.split(agent), {}).workloads == Path("workloads").absolute()
 
 
 def test_without_its_data_the_tutorials_file_says_what_to_give(capsys):

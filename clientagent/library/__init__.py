@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clientagent import cli
+from clientagent import flags
 from clientagent.errors import Ends
 from clientagent.library.models import Model, ModelError, Only
 from clientagent.library.running import Running
@@ -85,5 +85,5 @@ def _handed_out(script: Script, given: Sequence[str], caller: str, *, seeded: bo
 
 
 def _settings(given: Sequence[str], once: bool) -> Settings:
-    settings = cli.read_among(given, os.environ)
+    settings = flags.read_among(given, os.environ)
     return replace(settings, once=settings.once or once)

@@ -60,6 +60,11 @@ class Memory:
             self._say("What was kept with this site's last update is not in the state folder: it begins anew.")
         return _read(kept[-1]) if kept else None
 
+    def of(self, last: LastUpdate | None) -> Any:
+        """What was kept with this update, whatever is asked now; None if it is not here."""
+        kept = self._kept("*", _key(last.participation, last.digest)) if last else []
+        return _read(kept[-1]) if kept else None
+
     def keep(self, work: TrainingWork, last: LastUpdate | None, digest: str, value: Any) -> None:
         """Keep a value with this work's update. Call it before the update is kept, so that no value is missing.
 

@@ -31,8 +31,8 @@ from clientagent.kinds.kind import Desk
 from clientagent.kinds.training import TrainingWork
 from clientagent.library import models
 from clientagent.library.leaving import Leaving
-from clientagent.library.memory import Memory, last_update
-from clientagent.library.script import Script
+from clientagent.library.memory import LastUpdate, Memory, last_update
+from clientagent.library.script import Measuring, Script
 from clientagent.library.work import Place, Work, sentence
 from clientagent.logtail import LogTail
 from clientagent.membership import Membership
@@ -198,8 +198,8 @@ class Running:
             match body.get("kind"):
                 case "train":
                     yield from self._train(training.parse(body), body)
-                case "evaluate" if self._script.evaluate:
-                    self._evaluate(evaluation.parse(body))
+                case "evaluate" if self._script.evaluate or self._script.measure:
+                    self._evaluate(evaluation.parse(body), body)
                 case "initialise" if self._script.initial is not None:
                     self._initialise(initialisation.parse(body))
                 case other:
@@ -236,24 +236,25 @@ class Running:
         self._current = None
         handed.conclude()
 
-    def _evaluate(self, work: EvaluationWork) -> None:
+    def _evaluate(self, work: EvaluationWork, body: Mapping[str, Any]) -> None:
         options = self._script.options_of(work)
         desk, title = self._desk, f"Evaluating version {work.base.version} of {work.session}"
         with desk.working(work, title) as progress:
             note = f"{title}: measured before; sending the result that was kept."
-            result = desk.finished(work.key, progress, note) or self._measure(work, options, progress)
+            result = desk.finished(work.key, progress, note) or self._measure(work, options, body, progress)
             sent = desk.report(result, work, progress)
         desk.display.say(f"{title}: result accepted ({evaluation.summary(sent)}).")
 
-    def _measure(self, work: EvaluationWork, options: Mapping[str, Any], progress: Progress) -> Finished:
+    def _measure(
+        self, work: EvaluationWork, options: Mapping[str, Any], body: Mapping[str, Any], progress: Progress
+    ) -> Finished:
         desk = self._desk
         self._keep_initial()
         path = desk.download(work.base, progress)
         desk.advance(progress, "evaluating")(0.0)
         if self._seeded:
             seed(int(work.config.get("seed", 0)))
-        assert self._script.evaluate is not None
-        found = self._script.evaluate(self._loaded(path, options))
+        found = self._found(work, options, path, last_update(body))
         killpoints.reached(Point.EVALUATING)
         mine = self._script.declaration
         result = evaluation.as_json(
@@ -263,6 +264,15 @@ class Running:
         kept = desk.keep(work.key, sha256(result).hexdigest(), progress, NUMBERS)
         killpoints.reached(Point.RESULT_KEPT)
         return kept
+
+    def _found(self, work: EvaluationWork, options: Mapping[str, Any], path: Path, last: LastUpdate | None) -> object:
+        if self._script.measure is not None:
+            kept = self._memory.of(last)
+            return self._script.measure(
+                Measuring(work.session, work.base.version, options, dict(work.config), path, kept)
+            )
+        assert self._script.evaluate is not None
+        return self._script.evaluate(self._loaded(path, options))
 
     def _loaded(self, path: Path, options: Mapping[str, Any]) -> Any:
         """The model to measure, in the form in which the script gives its own."""

@@ -24,18 +24,38 @@ Evaluate = Callable[[Any], Mapping[str, Any]]
 """evaluate(model) -> numbers by name. `num_examples` among them says on how many examples they were measured."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """A model that is to be measured, and what of the work a host needs for it.
+
+    options: the script's own, with defaults. config: the session's epochs and so on. path: the model's file. state:
+    what this site kept with its last update that counted.
+    """
+
+    session: str
+    version: int
+    options: Mapping[str, Any]
+    config: Mapping[str, Any]
+    path: Path
+    state: Any
+
+
 class ScriptError(ValueError):
     """What a script says of itself cannot be used. str(error) says what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A declaration, and what of a script is called when work of these kinds comes."""
+    """A declaration, and what of a script is called when work of these kinds comes.
+
+    measure: a host's, called in the place of `evaluate`.
+    """
 
     declaration: Declaration
     initial: Model | Callable[[Any], Model] | None
     evaluate: Evaluate | None
     only: Only
+    measure: Callable[[Measuring], Mapping[str, Any]] | None = None
 
     def options_of(self, work: Work) -> dict[str, Any]:
         """The work's options, checked, with defaults. Raises Failed if this script is not what the work asks for."""

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from clientagent import cli
+from clientagent import cli, flags
 from clientagent.errors import Misconfigured
 from clientagent.identity import identify, open_state
 from clientagent.settings import Settings
@@ -33,6 +33,27 @@ WRONG = [
     ("clients", "FL_CLIENT_CLIENTS", "0", "use a whole number from 1 to 10000"),
     ("workers", "FL_CLIENT_WORKERS", "0", "use a whole number from 1 to 256"),
     ("connections", "FL_CLIENT_CONNECTIONS", "-1", "use a whole number from 1 to 10000"),
+    ("flower-app", "FL_CLIENT_FLOWER_APP", "client_app", "use MODULE:NAME, such as client_app:app, or the folder of a"),
+    (
+        "flower-initial",
+        "FL_CLIENT_FLOWER_INITIAL",
+        "no-such-file",
+        "use MODULE:NAME, such as task:Net, or a safetensors",
+    ),
+    ("flower-measures", "FL_CLIENT_FLOWER_MEASURES", "auc,,f1", "use names of 1 to 64 printable characters"),
+    ("flower-node-config", "FL_CLIENT_FLOWER_NODE_CONFIG", "partition-id", "use NAME=VALUE, several with spaces"),
+    (
+        "flower-node-config",
+        "FL_CLIENT_FLOWER_NODE_CONFIG",
+        "site=north",
+        "site must be a number, true, false or a text",
+    ),
+    (
+        "flower-node-config",
+        "FL_CLIENT_FLOWER_NODE_CONFIG",
+        "a=[1]",
+        "a must be a number, true, false or a text in quotes",
+    ),
 ]
 WRONG_TOGETHER = [
     (("--partition", "iid"), "--partition and --shard go together"),
@@ -48,12 +69,16 @@ WRONG_TOGETHER = [
     (("--clients", "8", "--", "python", "train.py"), "A program of your own is one client: leave --clients out"),
     (("--workers", "2"), "--workers goes with --clients"),
     (("--connections", "2"), "--connections goes with --clients"),
+    (("--flower-initial", "task:Net"), "--flower-initial goes with --flower-app"),
+    (("--flower-node-config", "partition-id=0"), "--flower-node-config goes with --flower-app"),
+    (("--flower-app", "a:app", "--clients", "8"), "A Flower app is one client: leave --clients out"),
+    (("--flower-app", "a:app", "--", "python", "train.py"), "--flower-app and a program after -- exclude each other"),
 ]
 
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch, tmp_path):
-    for flag in cli.FLAGS:
+    for flag in flags.FLAGS:
         monkeypatch.delenv(flag.env, raising=False)
     for name in (*cli.THREAD_VARIABLES, "CUBLAS_WORKSPACE_CONFIG"):
         monkeypatch.setenv(name, "1")  # what main() sets is put back
@@ -103,7 +128,7 @@ def test_an_unknown_flag_is_refused(capsys, unknown):
 
 def test_a_program_of_ones_own_may_have_a_flag_workers(monkeypatch):
     monkeypatch.setenv("FL_CLIENT_CLIENTS", "8")
-    settings = cli.read_among(["--workers=4", "--name", "a", "--layers", "3"], os.environ)
+    settings = flags.read_among(["--workers=4", "--name", "a", "--layers", "3"], os.environ)
     assert (settings.name, settings.clients, settings.workers) == ("a", None, None)
 
 
@@ -120,12 +145,12 @@ def test_a_machine_without_a_name_that_can_be_one_is_asked_for_it(capsys, monkey
 
 
 def test_without_anything_nothing_is_told():
-    assert cli.read([], {}) == Settings()
+    assert flags.read([], {}) == Settings()
 
 
 def test_a_flag_wins_over_its_environment_variable():
     environment = {"FL_CLIENT_THREADS": "3", "FL_CLIENT_NAME": "from-env", "FL_JOIN_CODE": ""}
-    settings = cli.read(["--threads=2"], environment)
+    settings = flags.read(["--threads=2"], environment)
     assert (settings.threads, settings.name, settings.join_code) == (2, "from-env", None)
 
 
@@ -135,7 +160,7 @@ def test_every_flag_has_its_place_in_the_settings(tmp_path):
         f"--model-cache {tmp_path}/m --samples 9 --partition dirichlet:0.5 --shard 2/4 --partition-seed 1 --device cpu "
         "--threads 2 --workload synthetic --share-histogram --insecure --once"
     ).split()
-    assert cli.read(arguments, {}) == Settings(
+    assert flags.read(arguments, {}) == Settings(
         server="https://fl.example",
         join_code="CODE",
         name="a.b",
@@ -156,9 +181,9 @@ def test_every_flag_has_its_place_in_the_settings(tmp_path):
 
 
 def test_nothing_is_shared_unless_the_site_says_so(capsys):
-    assert not cli.read([], {}).share_histogram
-    assert cli.read([], {"FL_CLIENT_SHARE_HISTOGRAM": "1"}).share_histogram
-    assert cli.read(["--no-share-histogram"], {"FL_CLIENT_SHARE_HISTOGRAM": "0"}) == Settings()
+    assert not flags.read([], {}).share_histogram
+    assert flags.read([], {"FL_CLIENT_SHARE_HISTOGRAM": "1"}).share_histogram
+    assert flags.read(["--no-share-histogram"], {"FL_CLIENT_SHARE_HISTOGRAM": "0"}) == Settings()
     assert "--no-share-histogram has no effect: nothing is shared without --share-histogram" in capsys.readouterr().err
 
 
@@ -171,7 +196,7 @@ def test_nothing_is_shared_unless_the_site_says_so(capsys):
 )
 def test_a_site_that_says_both_shares_nothing(arguments, environment):
     with pytest.raises(Misconfigured, match="contradict each other"):
-        cli.read(arguments, environment)
+        flags.read(arguments, environment)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +223,7 @@ def test_plain_http_beyond_this_machine_needs_a_word(capsys, tmp_path, server):
 )
 def test_an_encrypted_or_local_way_needs_none(tmp_path, server, insecure):
     arguments = ["--name=a", f"--server={server}", "--join=x", *(["--insecure"] if insecure else [])]
-    settings = cli.read(arguments, {})
+    settings = flags.read(arguments, {})
     state = open_state(settings)
     assert identify(settings, state).server == server
     state.close()
@@ -216,7 +241,7 @@ def test_help_names_every_flag_and_variable(capsys):
         cli.main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"--{flag.name}" in text and flag.env in text for flag in cli.FLAGS)
+    assert all(f"--{flag.name}" in text and flag.env in text for flag in flags.FLAGS)
 
 
 def test_the_version_is_the_projects(capsys):
@@ -235,7 +260,7 @@ def test_the_default_state_folder_is_the_clients_own(tmp_path):
 def test_a_name_in_any_script_is_taken_as_the_server_takes_it(name: str):
     from federation.fl import names
 
-    settings = cli.read(["--name", name], {})
+    settings = flags.read(["--name", name], {})
     assert settings.name == unicodedata.normalize("NFC", name) and names.is_valid(settings.name)
 
 
@@ -248,6 +273,13 @@ def test_a_name_that_was_typed_decomposed_belongs_to_the_same_folder(tmp_path):
     decomposed = unicodedata.normalize("NFD", "Zähringen")
     state = State(tmp_path / "state")
     state.save(Identity("https://a:1", "Zähringen", "t" * 64, client_id="7"))
-    settings = cli.read(["--name", decomposed, "--state", str(tmp_path / "state")], {})
+    settings = flags.read(["--name", decomposed, "--state", str(tmp_path / "state")], {})
     assert identify(settings, state).name == "Zähringen"
     state.close()
+
+
+def test_the_flags_of_a_flower_app_are_read():
+    words = ["--flower-app", "a.b:app", "--flower-measures", "auc, f1", "--flower-node-config"]
+    settings = flags.read([*words, 'partition-id=0 num-partitions=3 site="new york" fast=true'], {})
+    assert (settings.flower_app, settings.flower_measures) == ("a.b:app", ("auc", "f1"))
+    assert settings.flower_node_config == {"partition-id": 0, "num-partitions": 3, "site": "new york", "fast": True}

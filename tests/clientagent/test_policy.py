@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clientagent import approval, cli, policy, site_workloads
+from clientagent import approval, cli, flags, policy, site_workloads
 from clientagent.errors import Misconfigured
 from clientagent.policy import Allowance, Policy
 from clientagent.settings import Settings
@@ -130,15 +130,15 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path):
 
 def test_the_flag_may_be_repeated_and_the_environment_has_commas():
     words = ["--allow", "hearts", "--allow", f"lungs@{A}"]
-    assert cli.read(words, {}).allow == (own, Allowance("lungs", A))
-    assert cli.read([], {"FL_CLIENT_ALLOW": f"hearts, lungs@{A}"}).allow == (own, Allowance("lungs", A))
-    assert cli.read([], {}).allow == ()
+    assert flags.read(words, {}).allow == (own, Allowance("lungs", A))
+    assert flags.read([], {"FL_CLIENT_ALLOW": f"hearts, lungs@{A}"}).allow == (own, Allowance("lungs", A))
+    assert flags.read([], {}).allow == ()
 
 
 @pytest.mark.parametrize("text", ["", "Hearts", "hearts@12", "hearts@", "a b", "hearts,", f"hearts@{A.upper()}"])
 def test_what_is_no_name_is_refused(text: str):
     with pytest.raises(Misconfigured, match="64 hexadecimal digits"):
-        cli.read(["--allow", text or ","], {})
+        flags.read(["--allow", text or ","], {})
 
 
 # ---- asking
