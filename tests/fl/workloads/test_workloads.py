@@ -118,9 +118,9 @@ def test_agents_of_the_first_version_have_the_same_code(name, digest):
 @pytest.mark.parametrize(
     "name, digest",
     [
-        ("digits", "181215f61af75e71c0f01377271595e49e02fa57955f94de4f2fbbd9ad7df628"),
+        ("digits", "c73a835bc7a7e781805a4e0430e5a50fa0e0b2add2138ccafb28d7e918c1d329"),
         ("synthetic", "d6103ed331e1a859ba06e9a2ea801ccabef9a4b72dd88bd0cd033fe472215c4b"),
-        ("threes_and_sevens", "1b7cef931009bb79a82b31aead02d4dcbebd2b5848bc0183a815f8a8d4685e44"),
+        ("threes_and_sevens", "866ef61ef52ff93afb55bea349ea482377ec28a7ee9e5f0df1d96ea6bccd8b1a"),
     ],
 )
 def test_a_change_of_a_built_in_source_is_noticed(name, digest):
