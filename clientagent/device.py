@@ -30,16 +30,24 @@ class Device:
             return "cpu"
         if not self._chosen:
             self._chosen = choose(self._wanted)
-            _set_up_torch(self._threads)
+            set_up_torch(self._threads)
         return self._chosen
 
 
-def _set_up_torch(threads: int) -> None:
+def set_up_torch(threads: int) -> None:
     """Let torch make the same sums in the same order on every machine."""
     import torch
 
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # torch.use_deterministic_algorithms would say the same to torch and to its compiler, which takes seconds to import.
+    torch.set_deterministic_debug_mode("warn")
+    os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
+    compiler: Any = sys.modules.get("torch._inductor.config")
+    if compiler is not None:
+        compiler.deterministic = True
+    # Deterministic algorithms also fill memory that is new. No correct program reads that, and filling costs time.
+    memory: Any = torch.utils.deterministic
+    memory.fill_uninitialized_memory = False
 
 
 def likely(wanted: str) -> str:

@@ -19,7 +19,7 @@ from clientagent import site_workloads
 from clientagent.crowd import worker
 from clientagent.crowd.parts import Parts
 from clientagent.crowd.wire import Beginning, Forget, Fork, Load, Loaded, outlive_nobody
-from clientagent.device import Device
+from clientagent.device import Device, set_up_torch
 from federation.fl import workloads
 
 
@@ -67,7 +67,7 @@ class Nursery:
         try:
             workload = workloads.get(message.workload)
             if workload.needs_torch:
-                _import_torch()
+                set_up_torch(1)  # one thread: a fork of several may wait for one that is not there
             self._parts.load(workload, message.options)
         except Exception as error:  # the worker that needs the data says what is wrong with them
             return Loaded(f"{type(error).__name__}: {error}")
@@ -100,13 +100,6 @@ class Nursery:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(pid, os.WNOHANG)[0]:
                     self._workers.discard(pid)
-
-
-def _import_torch() -> None:
-    """One thread, here: a process that is forked from one with several may wait for a thread that is not there."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 if __name__ == "__main__":

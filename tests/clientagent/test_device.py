@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def test_what_is_asked_for_is_told_as_it_is():
 def test_the_processor_can_always_be_chosen():
     assert device.choose("cpu") == "cpu"
     assert device.choose("auto") in ("cpu", "cuda", "mps")
+
+
+def test_torch_makes_the_same_sums_each_time_and_does_not_import_its_compiler_for_that():
+    code = (
+        "import os, sys, torch\n"
+        "from clientagent.device import set_up_torch\n"
+        "set_up_torch(1)\n"
+        "assert torch.are_deterministic_algorithms_enabled() and torch.get_deterministic_debug_mode() == 1\n"
+        "assert torch.get_num_threads() == 1 and not torch.utils.deterministic.fill_uninitialized_memory\n"
+        "assert 'torch._inductor.config' not in sys.modules and os.environ['TORCHINDUCTOR_DETERMINISTIC'] == '1'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.skipif(device.choose("auto") != "cpu", reason="this machine has an accelerator")
