@@ -39,6 +39,8 @@ class Progress:
         self._sent: list[dict[str, Any]] = []  # without an answer yet
         self._reason = ""
         self._news = True
+        self._rests = False  # it waits for a worker
+        self._went_on = -math.inf  # when it went on after that
         self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
@@ -62,12 +64,14 @@ class Progress:
             raise Dropped(self._reason)
 
     def waits(self) -> None:
-        """Note that the present phase does not go on. The server is not told."""
+        """Note that the present phase does not go on. The server only hears that we live."""
         self._watch.at(WAITING, 0.0)
+        self._rests = True
 
     def resumes(self) -> None:
         """Note that it goes on."""
         self._watch.at(self._where[0], 0.0)
+        self._went_on, self._rests = monotonic(), False
 
     def points(self, step: int, metrics: Mapping[str, float], time: datetime | None = None) -> None:
         """Note the values of curves at a step. time: when it was done; None: now."""
@@ -97,7 +101,7 @@ class Progress:
         last = monotonic()
         try:
             while not self._mine.stop.wait(EVERY_SECONDS):
-                if self._news or self._points or monotonic() - last >= HEARTBEAT_SECONDS:
+                if self._is_due(monotonic() - last):
                     with self._sending:
                         self._send(self._mine)
                     last = monotonic()
@@ -105,6 +109,13 @@ class Progress:
             self._drop(str(error))
         finally:
             self._mine.close()
+
+    def _is_due(self, silent: float) -> bool:
+        """Whether there is something to say now. silent: seconds since the last call."""
+        if silent >= HEARTBEAT_SECONDS:
+            return True
+        has_begun = not self._rests and monotonic() - self._went_on >= EVERY_SECONDS
+        return has_begun and (self._news or bool(self._points))
 
     def _send(self, api: Api, timings: Mapping[str, float] | None = None) -> None:
         """One call with what waits; `_sending` is held."""

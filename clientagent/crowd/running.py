@@ -33,6 +33,7 @@ from federation.fl.version import __version__
 
 LOOK_SECONDS = 0.2
 STACK_BYTES = 1 << 20  # of a thread; the usual 8 MB would be a lot of addresses for a thousand
+SWITCH_SECONDS = 0.0005  # a thread that has work for a free worker waits no longer for the others
 SPARE_FILES = 64  # open files that belong to no client
 
 
@@ -40,6 +41,7 @@ def run(settings: Settings) -> int:
     """Be all clients until Ctrl-C or SIGTERM, or until each has ended by itself. Returns the exit status."""
     leaving = threading.Event()
     on_signals(leaving)
+    sys.setswitchinterval(SWITCH_SECONDS)
     members = naming.members(settings)
     SiteData(members[0])  # raises Misconfigured for a partition or workload that is invalid
     device.require(settings.device)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from clientagent.settings import Settings
 from federation.fl.workloads.workload import Phase
@@ -59,9 +59,8 @@ class Order:
     options: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a job reports."""
+class Step(NamedTuple):
+    """What a job reports. There are many, and a tuple travels several times faster than a dataclass."""
 
     phase: Phase
     step: int

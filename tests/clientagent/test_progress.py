@@ -90,6 +90,25 @@ def test_silence_is_broken_by_a_heartbeat(progress: Progress, seat: Seat, until,
         until(lambda: len(seat.calls) >= 4)
 
 
+def test_what_waits_for_a_worker_says_nothing_until_it_goes_on(progress: Progress, seat: Seat, until, monkeypatch):
+    monkeypatch.setattr("clientagent.progress.EVERY_SECONDS", 0.02)
+    progress.waits()
+    with progress:
+        progress.points(1, {"train_loss": 0.5})
+        time.sleep(0.2)
+        assert seat.calls == []
+        progress.resumes()
+        until(lambda: seat.points)
+
+
+def test_what_waits_for_a_worker_sends_heartbeats(progress: Progress, seat: Seat, until, monkeypatch):
+    monkeypatch.setattr("clientagent.progress.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("clientagent.progress.EVERY_SECONDS", 0.02)
+    progress.waits()
+    with progress:
+        until(lambda: len(seat.calls) >= 3)
+
+
 def test_continue_false_stops_the_work_at_its_next_step(progress: Progress, seat: Seat, until):
     seat.goes_on = False
     with progress:
