@@ -21,6 +21,7 @@ from federation.services.models import choosing
 
 MOST = 20  # evaluations of one model or session, the newest first
 MOST_COLUMNS = 3  # measures that are shown of each site
+MOST_SITES = 50  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,19 @@ class Evaluation:
     def worst(self) -> Site | None:
         return next((site for site in self.sites if site.is_worst), None)
 
+    @property
+    def shown(self) -> Sequence[Site]:
+        """Of many sites the worst and those still at work before others; their order stays."""
+        if len(self.sites) <= MOST_SITES:
+            return self.sites
+        first = sorted(self.sites, key=lambda site: (not site.is_worst, not site.seat.is_open))[:MOST_SITES]
+        chosen = {site.seat.pk for site in first}
+        return [site for site in self.sites if site.seat.pk in chosen]
+
+    @property
+    def hidden(self) -> int:
+        return len(self.sites) - len(self.shown)
+
 
 def of_session(session: TrainingSession) -> list[Evaluation]:
     """Those of a session, the newest first: of an evaluation session, or of a training's last model."""
@@ -125,7 +139,8 @@ def _described(found: QuerySet[Round]) -> list[Evaluation]:
     """Two queries, whatever the number of sites."""
     rounds = list(found[:MOST])
     seats: defaultdict[int, list[Participation]] = defaultdict(list)
-    for seat in Participation.objects.filter(round__in=rounds).select_related("client").order_by("round", "seat"):
+    found_seats = Participation.objects.filter(round__in=rounds).select_related("client").order_by("round", "seat")
+    for seat in found_seats.defer("client__info", "client__changes", "client__tags"):
         seats[seat.round_id].append(seat)
     return [_evaluation(round_, seats[round_.pk]) for round_ in rounds]
 

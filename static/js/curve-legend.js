@@ -24,17 +24,37 @@ export class Legend {
     const names = clients.map(({ name }) => name).join("\n");
     if (names !== this.listed) {
       this.listed = names;
-      this.box.replaceChildren(...clients.map(button));
+      this.fill(clients);
       this.onList();
     }
     this.mark(only);
+  }
+
+  /**
+   * Buttons that are there stay: of a thousand clients few are new.
+   * @param {Client[]} clients
+   */
+  fill(clients) {
+    const known = new Map(this.buttons.map((button) => [button.dataset.name, button]));
+    let next = this.box.firstElementChild;
+    for (const client of clients) {
+      const mine = known.get(client.name) ?? newButton(client);
+      if (mine === next) next = next.nextElementSibling;
+      else this.box.insertBefore(mine, next);
+    }
+    while (next) {
+      const gone = next;
+      next = next.nextElementSibling;
+      gone.remove();
+    }
   }
 
   /** @param {Set<string>} only */
   mark(only) {
     this.box.toggleAttribute("data-isolating", only.size > 0);
     for (const button of this.buttons) {
-      button.setAttribute("aria-pressed", String(only.has(button.dataset.name ?? "")));
+      const isPressed = String(only.has(button.dataset.name ?? ""));
+      if (button.getAttribute("aria-pressed") !== isPressed) button.setAttribute("aria-pressed", isPressed);
     }
   }
 
@@ -56,7 +76,7 @@ export class Legend {
 }
 
 /** @param {Client} client */
-function button(client) {
+function newButton(client) {
   const node = el("button", { type: "button", "aria-pressed": "false", "data-name": client.name });
   node.append(clientName(client), el("span", { class: "legend__note" }), el("span", { class: "legend__value" }, "–"));
   return node;

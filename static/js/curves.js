@@ -1,5 +1,6 @@
 // Live curves: two traces a client (as reported, smoothed), for many clients a band and those that are isolated. What a
 // person chose (zoom, isolation, axes) is kept here and survives new points.
+import { breath } from "./breath.js";
 import { axes } from "./curve-axes.js";
 import { Legend } from "./curve-legend.js";
 import { Traces } from "./curve-traces.js";
@@ -98,7 +99,8 @@ export class Curves {
   }
 
   get key() {
-    return `${this.metric}/${this.x}/${this.weight}/${this.source === this.points ? "" : "detail"}`;
+    const { metric, x, weight, sparse } = this;
+    return `${metric}/${x}/${weight}/${sparse ? "joined" : ""}/${this.source === this.points ? "" : "detail"}`;
   }
 
   // ---- laying out
@@ -108,17 +110,14 @@ export class Curves {
    * @param {Added[] | null} added
    */
   layOut(added) {
-    const shown = this.source.having(this.metric);
-    const isSame = shown.length === this.shown.length && shown.every((client, i) => client === this.shown[i]);
-    if (added && isSame && this.key === this.laid) {
-      for (const one of added) this.extend(one);
-      return;
-    }
-    const { metric, x: axis, weight, epochs, sparse: joined } = this;
+    const { metric, x: axis, weight, epochs, sparse: joined, key } = this;
+    const isSame = added !== null && key === this.laid;
+    const known = new Map(isSame ? this.shown.map((client, i) => [client, this.lines[i]]) : []);
     const options = { metric, axis, weight, epochs, start: this.points.start, joined };
-    this.shown = shown;
-    this.lines = shown.map((client) => new Line(client, options));
-    this.laid = this.key;
+    this.shown = this.source.having(metric);
+    this.lines = this.shown.map((client) => known.get(client) ?? new Line(client, options));
+    this.laid = key;
+    if (isSame) for (const one of added) this.extend(one);
   }
 
   /** @param {Added} added */
@@ -180,9 +179,13 @@ export class Curves {
     this.layOut(more);
     const range = this.rangeOfX;
     this.spiky = this.isWide ? null : robustRange(this.isolated, range);
+    await breath(began);
     const traces = new Traces(this, range);
+    const drawn = traces.all();
+    await breath(began);
     this.turn += 1;
-    await Plotly.react(this.node, traces.all(), axes(this, this.spiky), CONFIG);
+    await Plotly.react(this.node, drawn, axes(this, this.spiky), CONFIG);
+    await breath(began);
     this.drawn = traces.drawn;
     this.whole = traces.whole;
     this.legend.list(this.shown, this.only);

@@ -7,11 +7,12 @@ import { within } from "./thinning.js";
 const CELLS = 160; // of the band along x
 const PARTS = 24; // of the axis, each of which has a say in the range
 const SAMPLE = 300; // values a line that are looked at
+const SAMPLES = 60_000; // of all lines together
 const FEWEST = 4; // values of a part that are too few to have a say
 
 /**
  * Of sorted values, between two of them where need be.
- * @param {number[]} sorted
+ * @param {ArrayLike<number>} sorted
  * @param {number} q
  */
 export function quantile(sorted, q) {
@@ -32,9 +33,8 @@ export function band(lines, range) {
   if (!(to > from)) return out;
   for (let k = 0; k <= CELLS; k += 1) {
     const at = from + (k / CELLS) * (to - from);
-    const values = lines.map((line) => line.near(at)).filter(Number.isFinite);
+    const values = sorted(lines.map((line) => line.near(at)).filter(Number.isFinite));
     if (values.length < 2) continue;
-    values.sort((a, b) => a - b);
     out.x.push(at);
     out.low.push(quantile(values, 0.1));
     out.mid.push(quantile(values, 0.5));
@@ -45,6 +45,12 @@ export function band(lines, range) {
 
 /** @returns {number[]} */
 const numbers = () => [];
+
+/**
+ * Typed arrays sort many times faster: they ask nobody which number is less.
+ * @param {number[]} values
+ */
+const sorted = (values) => Float64Array.from(values).sort();
 
 /**
  * @param {Line[]} lines
@@ -86,8 +92,8 @@ export function robustRange(lines, range) {
  * @param {number[]} cell
  */
 function middle(cell) {
-  cell.sort((a, b) => a - b);
-  return [quantile(cell, 0.05), quantile(cell, 0.95)];
+  const values = sorted(cell);
+  return [quantile(values, 0.05), quantile(values, 0.95)];
 }
 
 /**
@@ -100,9 +106,10 @@ function sampled(lines, range, [from, to]) {
   const cells = Array.from({ length: PARTS }, numbers);
   let least = Number.POSITIVE_INFINITY;
   let most = Number.NEGATIVE_INFINITY;
+  const looks = Math.min(SAMPLE, SAMPLES / lines.length);
   for (const { x, y } of lines) {
     const [begin, end] = within(x, range);
-    const stride = Math.max(1, Math.floor((end - begin) / SAMPLE));
+    const stride = Math.max(1, Math.floor((end - begin) / looks));
     for (let i = begin; i < end; i += 1) {
       const v = y.data[i];
       if (!Number.isFinite(v)) continue;

@@ -45,3 +45,10 @@ test("without spikes the picture needs no range", () => {
   assert.equal(robustRange([line(values)], null), null);
   assert.equal(robustRange([], null), null);
 });
+
+test("of a thousand lines fewer values each are looked at, and all set the range", () => {
+  const lines = Array.from({ length: 1000 }, (_, n) => line(Array.from({ length: 200 }, (_, i) => n + (i % 10) / 10)));
+  lines.push(line(Array.from({ length: 200 }, (_, i) => (i === 100 ? 1e6 : 1))));
+  const [low, high] = robustRange(lines, null);
+  assert.ok(low <= 50 && high >= 950 && high < 2000, `${low} to ${high}`);
+});

@@ -30,7 +30,8 @@ from federation.thinning import thin
 Array = npt.NDArray[Any]
 BATCH = 5000  # rows read from the database at a time
 MOST_NAMED = 5  # clients whose points were left out
-MOST_CLIENTS = 500  # that are known before they take part
+MOST_CLIENTS = 10_000  # that are known before they take part; the first point of another one loads all points again
+MOST_CHOSEN = 500  # clients whose points alone can be asked for
 WHOLE = 60_000  # points of a session that are sent as they are
 DRAWN = 90_000  # points of one metric in one answer; a chart is about 1,000 pixels wide
 BLOCK = 64  # values that the smoothing takes in one multiplication
@@ -40,6 +41,8 @@ FIRST = "train_loss"  # what agents report of training
 DRAWABLE = 1e100  # a larger value is a gap in the chart, as in static/js/series.js
 LEAST_DONE = 1e-6  # a smaller share says nothing about the whole
 LONGEST = 2.0**63  # steps
+# What is read of a seat: no JSON, for there may be thousands of them.
+OF_SEAT = ("status", "phase", "fraction", "round__number", "round__attempt", "client__name", "client__ordinal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def view_of(asked: Parameters) -> View:
         metric=asked.text("metric"),
         weight=weight if weight is not None and 0 <= weight < 1 else 0.6,
         span=(ends[0], ends[1]) if ends[0] is not None and ends[1] is not None else None,
-        clients=frozenset(asked.wholes("clients")[:MOST_CLIENTS]),
+        clients=frozenset(asked.wholes("clients")[:MOST_CHOSEN]),
         timed=bool(asked.choice("timed", ("1",))),
     )
 
@@ -137,6 +140,7 @@ def _newest(session: TrainingSession) -> dict[int, Participation]:
     rows = (
         Participation.objects.filter(round__session=session, round__kind=session.kind)
         .select_related("client", "round")
+        .only(*OF_SEAT)
         .order_by("round__number", "round__attempt", "seat")
     )
     last_attempt: dict[int, int] = {}
@@ -148,9 +152,10 @@ def _newest(session: TrainingSession) -> dict[int, Participation]:
 
 def _clients(seats: Iterable[Participation]) -> list[dict[str, Any]]:
     """Who sat in the session, and who may yet."""
-    known = {client.pk: client for client in Client.objects.enrolled()[:MOST_CLIENTS]}
-    known |= {seat.client_id: seat.client for seat in seats}
-    return [{"id": str(client.pk), "name": client.name, "ordinal": client.ordinal} for client in known.values()]
+    enrolled = Client.objects.enrolled().values_list("pk", "name", "ordinal")[:MOST_CLIENTS]
+    known = {pk: (name, ordinal) for pk, name, ordinal in enrolled}
+    known |= {seat.client_id: (seat.client.name, seat.client.ordinal) for seat in seats}
+    return [{"id": str(pk), "name": name, "ordinal": ordinal} for pk, (name, ordinal) in known.items()]
 
 
 # ---- a small session: every point

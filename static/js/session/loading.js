@@ -1,4 +1,5 @@
 // Points from the server and from events: none is lost, none is taken twice.
+import { breath } from "../breath.js";
 import { Detail, inRounds, question } from "../detail.js";
 import { throttled } from "../throttled.js";
 
@@ -55,7 +56,9 @@ export class Loading {
   /** Ask until the server answers: it may just be restarting. */
   async load() {
     this.isLoaded = false;
+    const began = performance.now();
     for (let wait = 500; !(await this.isFilled()); wait = Math.min(2 * wait, 15_000)) await pause(wait);
+    await breath(began);
     this.isLoaded = true;
     this.curves.detail = null;
     this.curves.laid = "";

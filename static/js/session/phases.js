@@ -3,9 +3,10 @@ import { all, el, first } from "../dom.js";
 
 /** @param {HTMLElement} legend */
 export function showPhases(legend) {
+  const buttons = new Map(all("[data-name]", legend).map((button) => [button.dataset.name, button]));
   for (const lane of all(".lane[data-client]")) {
-    const name = CSS.escape(lane.dataset.client ?? "");
-    const note = first(`[data-name="${name}"] .legend__note`, legend);
+    const button = buttons.get(lane.dataset.client);
+    const note = button && first(".legend__note", button);
     const status = first(".status", lane);
     const picture = status?.querySelector("svg");
     const text = status?.textContent ?? "";

@@ -53,6 +53,17 @@ def test_sites_columns_and_the_worst_site(evaluation):
     assert (found.main.name, found.word.text) == ("accuracy", "Completed")
 
 
+def test_of_many_sites_the_worst_and_those_at_work_are_shown(evaluation, monkeypatch):
+    monkeypatch.setattr(evaluations, "MOST_SITES", 3)
+    told = {name: {"accuracy": 0.9} for name in ("anna", "ben", "cleo")}
+    session = evaluation(**told, dora={"accuracy": 0.1}, emil=None)
+    (found,) = evaluations.of_session(session)
+    assert [site.client.name for site in found.shown] == ["anna", "dora", "emil"]
+    assert (len(found.sites), found.hidden) == (5, 2)
+    monkeypatch.setattr(evaluations, "MOST_SITES", 5)
+    assert (found.shown, found.hidden) == (found.sites, 0)
+
+
 def test_an_open_evaluation_shows_who_has_not_reported(evaluation):
     session = evaluation(anna={"accuracy": 0.9}, ben=None)
     take("ben", timezone.now())

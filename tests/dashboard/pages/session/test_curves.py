@@ -5,14 +5,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from django.db import connection
 from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard.kit.parameters import Parameters
 from dashboard.pages.session import curves
 from dashboard.pages.session.curves import View
-from federation.models import Phase, TrainingSession
+from federation.models import Client, Phase, TrainingSession
 from federation.services.seats import progress
 from federation.services.seats.progress import Point
 from tests.dashboard.cast import seat_of, stream
@@ -106,6 +108,24 @@ def test_values_that_are_not_finite_are_gaps_in_a_large_session(running: Trainin
     [seat] = curves.of(running, View())["seats"]
     steps, values, _, smooth = seat["series"]["train_loss"]
     assert (steps[0], values[0], smooth[0]) == (1, None, None)
+
+
+def test_a_thousand_clients_are_known_before_they_take_part(running: TrainingSession) -> None:
+    made = [
+        Client(name=f"sim-{n:04}", name_key=f"sim-{n:04}", token_hash=f"{n:064}", ordinal=100 + n) for n in range(1000)
+    ]
+    Client.objects.bulk_create(made)
+    known = {client["name"]: client for client in curves.of(running, View())["clients"]}
+    assert {"anna", "ben", *(client.name for client in made)} <= known.keys()
+    assert known["sim-0999"] == {"id": str(made[-1].pk), "name": "sim-0999", "ordinal": 1099}
+
+
+def test_no_json_is_read_of_seats_and_their_clients(running: TrainingSession) -> None:
+    stream(running, "anna", [1.0])
+    with CaptureQueriesContext(connection) as queries:
+        curves.of(running, View())
+    (seats,) = [one["sql"] for one in queries if 'FROM "federation_participation" INNER JOIN' in one["sql"]]
+    assert all(column not in seats for column in ('"info"', '"metrics"', '"timings"', '"flags"'))
 
 
 def test_only_the_clients_that_are_asked_for_are_sent(running: TrainingSession, small_limits: None) -> None:
