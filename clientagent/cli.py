@@ -26,14 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)
         if "--" in words:
-            return _supervise(words[: words.index("--")], words[words.index("--") + 1 :])
+            return _with_more(words[: words.index("--")], words[words.index("--") + 1 :])
         os.umask(0o077)  # everything that is written is for this user alone
         if words and words[0] in commands.NAMES:
             fix_threads(1)
             return _printed(commands.command(words[0]), words[1:])
-        settings = read(words, os.environ)
-        fix_threads(settings.threads)
-        return _run(settings)
+        return _run(read(words, os.environ))
     except Ends as error:
         print(f"run.py: {error}", file=sys.stderr)
         return error.status
@@ -52,11 +50,19 @@ def _printed(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) 
         return 0
 
 
-def _supervise(words: Sequence[str], command: Sequence[str]) -> int:
+def _with_more(words: Sequence[str], more: Sequence[str]) -> int:
+    """Run a script with these arguments, or a program by this command."""
+    settings = read(words, os.environ)  # what is wrong is said at once, and before anything is started
+    if settings.nvflare_script is None:
+        return _supervise(settings, words, more)
+    os.umask(0o077)
+    return _run(settings, more)
+
+
+def _supervise(settings: Settings, words: Sequence[str], command: Sequence[str]) -> int:
     """Keep a training program of the site's own running, with these flags in its environment."""
     if not command:
         raise Misconfigured("Which program? Give its command after --, for example -- python train.py.")
-    settings = read(words, os.environ)  # what is wrong is said at once, and before the program is started
     if settings.clients is not None:
         raise Misconfigured("--clients is for the agent. A program of your own is one client: leave --clients out.")
     if settings.flower_app is not None:
@@ -69,11 +75,17 @@ def _supervise(words: Sequence[str], command: Sequence[str]) -> int:
     return supervising.run(command, supervising.environment_of(env, root), Lines(sys.stderr).say)
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, arguments: Sequence[str] = ()) -> int:
+    """arguments: a script's own."""
+    fix_threads(settings.threads)
     if settings.flower_app is not None:
-        from clientagent.hosts.flower import run
+        from clientagent.hosts import flower
 
-        return run(settings)
+        return flower.run(settings)
+    if settings.nvflare_script is not None:
+        from clientagent.hosts import nvflare
+
+        return nvflare.run(settings, arguments)
     return _be_agent(settings)
 
 

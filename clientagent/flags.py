@@ -24,6 +24,7 @@ FOR_MANY = ("clients", "workers", "connections")  # flags
 NOTHING_SHARED = "no-share-histogram"  # the default since version 0.2.0
 MAX_SEED = 2**31 - 1
 FOR_FLOWER = ("flower_initial", "flower_measures", "flower_node_config")  # fields
+FOR_NVFLARE = ("nvflare_name", "nvflare_initial", "nvflare_measures", "nvflare_anew")
 REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 PAIR = re.compile(r"""\s*([\w.-]+)=("[^"]*"|'[^']*'|\S+)""")
 
@@ -69,6 +70,10 @@ def folder(text: str) -> Path:
     if path.exists() and not path.is_dir():
         raise ValueError("use a folder; this is a file")
     return path
+
+
+def file(text: str) -> Path:
+    return Path(text).expanduser().absolute()
 
 
 def existing_folder(text: str) -> Path:
@@ -194,12 +199,23 @@ FLAGS = (
          "the most telling first, with commas between them (default accuracy,loss)", "NAMES"),
     Flag("flower-node-config", "FL_CLIENT_FLOWER_NODE_CONFIG", pairs, "with --flower-app: the context's node_config, "
          "such as 'partition-id=0 num-partitions=3'", "PAIRS"),
+    Flag("nvflare-script", "FL_CLIENT_NVFLARE_SCRIPT", file, "run this script with NVFlare's Client API; its own "
+         "arguments stand after --", "FILE"),
+    Flag("nvflare-name", "FL_CLIENT_NVFLARE_NAME", line, "with --nvflare-script: the workload's name (default: the "
+         "file's)", "NAME"),
+    Flag("nvflare-initial", "FL_CLIENT_NVFLARE_INITIAL", flower_initial, "with --nvflare-script: what makes the model "
+         "that sessions begin with, MODULE:NAME or a safetensors file", "MODEL"),
+    Flag("nvflare-measures", "FL_CLIENT_NVFLARE_MEASURES", measures, "with --nvflare-script: what it measures, the "
+         "most telling first, with commas between them (default: what its source sends as metrics)", "NAMES"),
+    Flag("nvflare-anew", "FL_CLIENT_NVFLARE_ANEW", switch, "with --nvflare-script: run it anew for each piece of work, "
+         "so that a kill changes no byte of what it makes (environment: 1)", const="1"),
     Flag("once", "FL_CLIENT_ONCE", switch, "take part in one round, then leave (environment: 1)", const="1"),
     Flag("take-over", "FL_CLIENT_TAKE_OVER", switch, "replace another agent that acts for this client; that one ends "
          "(environment: 1)", const="1"),
 )  # fmt: skip
 
 EPILOG = """After --, a training program of your own takes the agent's place; it is started again when it dies.
+With --nvflare-script, the script's own arguments stand there.
 run.py new NAME writes a workload's file to begin with, run.py check NAME tries one without a server.
 run.py sent lists every update that left this site.
 A flag overrides its environment variable, which is in brackets. The first start enrols the client.
@@ -266,6 +282,7 @@ def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
             values[flag.target] = _value(flag, text.strip(), source)
     settings = Settings(**values)
     _check_flower(settings, values)
+    _check_nvflare(settings, values)
     if given[NOTHING_SHARED.replace("-", "_")]:
         settings = _nothing_shared(settings)
     _check_many(settings, values)
@@ -294,6 +311,17 @@ def _check_flower(settings: Settings, given: Collection[str]) -> None:
             raise Misconfigured(f"--{alone[0]} goes with --flower-app.")
     elif settings.clients is not None:
         raise Misconfigured("--clients is for the agent. A Flower app is one client: leave --clients out.")
+
+
+def _check_nvflare(settings: Settings, given: Collection[str]) -> None:
+    """Raises Misconfigured for flags that do not go with --nvflare-script, or not without."""
+    if settings.nvflare_script is None:
+        if alone := [name.replace("_", "-") for name in FOR_NVFLARE if name in given]:
+            raise Misconfigured(f"--{alone[0]} goes with --nvflare-script.")
+    elif settings.clients is not None:
+        raise Misconfigured("--clients is for the agent. An NVFlare script is one client: leave --clients out.")
+    elif settings.flower_app is not None:
+        raise Misconfigured("--flower-app and --nvflare-script exclude each other. Use one of them.")
 
 
 def _nothing_shared(settings: Settings) -> Settings:

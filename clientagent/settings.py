@@ -40,6 +40,11 @@ class Settings:
     flower_initial: str | None = None  # MODULE:NAME, or a file
     flower_measures: tuple[str, ...] = ("accuracy", "loss")
     flower_node_config: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    nvflare_script: Path | None = None  # one that uses NVFlare's Client API
+    nvflare_name: str | None = None  # the workload's; None: the file's
+    nvflare_initial: str | None = None  # MODULE:NAME, or a file
+    nvflare_measures: tuple[str, ...] = ()  # none: those that the script's source names
+    nvflare_anew: bool = False  # each piece of work in a run of its own
     send_log: bool = False  # its own lines, to be read on the server's page
 
 

@@ -183,9 +183,12 @@ def write(path: Path, model: Model, only: Only = None) -> str:
         return out.digest(lambda: None)
 
 
-def write_difference(path: Path, tensors: Mapping[str, Any], base: Path, metadata: Mapping[str, str]) -> str:
+def write_difference(
+    path: Path, tensors: Mapping[str, Any], base: Path, metadata: Mapping[str, str], *, is_difference: bool = False
+) -> str:
     """Write `tensors` - `base` as a file with exactly the tensors of the base. Returns its digest.
 
+    is_difference: `base` was subtracted from them already.
     Raises ModelError if the tensors are others, Diverged for a value that is not finite.
     """
     header, arrays = weights.read_header(base), weights.mapped(base)
@@ -199,7 +202,7 @@ def write_difference(path: Path, tensors: Mapping[str, Any], base: Path, metadat
                     raise Diverged(f"Training diverged: {shown(name)} holds a value that is not finite.")
                 part = before[start : start + len(block)]
                 with np.errstate(over="ignore"):
-                    difference = weights.difference(name, block, part)
+                    difference = block if is_difference else weights.difference(name, block, part)
                 if not weights.all_finite(difference, dtype):
                     raise Diverged(f"Training diverged: the difference of {shown(name)} is not finite.")
                 out.write(name, start, difference)
@@ -238,6 +241,11 @@ def readable(base: Path) -> dict[str, Array]:
     arrays = weights.mapped(base)
     types = {name: tensor.dtype for name, tensor in weights.read_header(base).tensors.items()}
     return {name: weights.widen(array, "BF16") if types[name] == "BF16" else array for name, array in arrays.items()}
+
+
+def tensors(base: Path) -> dict[str, Any]:
+    """The tensors of a file as PyTorch's, on the CPU. Writing in them is allowed."""
+    return {name: torch_arrays.to_torch(name, array) for name, array in weights.mapped(base).items()}
 
 
 def _blocks(value: Any, dtype: str) -> Iterator[tuple[int, Array]]:

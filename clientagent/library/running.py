@@ -10,10 +10,9 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -29,23 +28,27 @@ from clientagent.kinds.evaluation import EvaluationWork
 from clientagent.kinds.initialisation import InitialisationWork
 from clientagent.kinds.kind import Desk
 from clientagent.kinds.training import TrainingWork
-from clientagent.library import models
+from clientagent.library import measurement, models
+from clientagent.library.handed import Place
 from clientagent.library.leaving import Leaving
+from clientagent.library.measurement import Measurement
 from clientagent.library.memory import LastUpdate, Memory, last_update
 from clientagent.library.script import Measuring, Script
-from clientagent.library.work import Place, Work, sentence
+from clientagent.library.work import Work, sentence
 from clientagent.logtail import LogTail
 from clientagent.membership import Membership
 from clientagent.models import ModelCache
 from clientagent.progress import Progress
 from clientagent.settings import Settings
-from clientagent.state import NUMBERS, Finished
+from clientagent.state import Finished
+from clientagent.work import BaseModel
 from federation import killpoints
 from federation.fl.version import __version__
 from federation.fl.workloads import WORKLOADS, LocalEvaluation
 from federation.killpoints import Point
 
 UNDERSTANDS = ["buffers"]
+Task = Work | Measurement
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
 GOODBYE_SECONDS = 10.0  # for giving a seat up while the program dies of an exception
 
@@ -91,20 +94,32 @@ class Running:
         self._initial = self._state.folder / "script" / "initial.safetensors"
         self._initial_digest = ""
         self._ended = ""  # the participation that ended last
-        self._current: Work | None = None
+        self._current: Task | None = None
+        self._has_begun = False
         self._says_goodbye = True
         self._is_closed = False
         self._hook = sys.excepthook
+
+    @property
+    def name(self) -> str:
+        """This client's."""
+        return self._membership.name
+
+    def say(self, text: str) -> None:
+        """A line at the terminal."""
+        self._terminal.say(text)
 
     # ---- from beginning to end
 
     def works(self) -> Iterator[Work]:
         """Each piece of training, until it is time to leave. Raises Ends."""
-        self._leaving.listen()
-        sys.excepthook = self._on_uncaught
-        atexit.register(self.close)
+        assert not self._script.measures_itself
+        return cast("Iterator[Work]", self.tasks())
+
+    def tasks(self) -> Iterator[Task]:
+        """As `works`, with the models that the script's own loop measures. Raises Ends."""
         try:
-            self._begin()
+            self.begin()
             yield from self._work()
         except KeyboardInterrupt:
             self._terminal.say("Leaving. Press Ctrl-C again to end at once.")
@@ -119,7 +134,7 @@ class Running:
             if not self._is_cut:
                 self.close()
 
-    def close(self) -> None:
+    def close(self, *, says_goodbye: bool = True) -> None:
         """Leave and give everything back. Doing it again changes nothing."""
         if self._is_closed or os.getpid() != self._process:
             return
@@ -129,14 +144,21 @@ class Running:
         atexit.unregister(self.close)
         if sys.excepthook == self._on_uncaught:
             sys.excepthook = self._hook
-        if self._says_goodbye:
+        if says_goodbye and self._says_goodbye:
             self._membership.leave()
         self._leaving.stop_listening()
         self._membership.api.close()
         self._terminal.close()
         self._state.close()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Join, or come back, and hear signals from now on. Doing it again changes nothing. Raises Ends."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        self._leaving.listen()
+        sys.excepthook = self._on_uncaught
+        atexit.register(self.close)
         mine = self._membership
         self._terminal.say(
             f"fl-agent {__version__}: {mine.name} at {mine.server}, with {self._script.declaration.name}"
@@ -145,7 +167,7 @@ class Running:
         if isinstance(self._terminal, LogTail):
             self._terminal.start(mine.api.another(threading.Event()))
 
-    def _work(self) -> Iterator[Work]:
+    def _work(self) -> Iterator[Task]:
         while not self._leaving.event.is_set():
             self._terminal.waiting()
             body = self._membership.ask()
@@ -184,7 +206,7 @@ class Running:
 
     # ---- a piece of work
 
-    def _take(self, body: Mapping[str, Any]) -> Iterator[Work]:
+    def _take(self, body: Mapping[str, Any]) -> Iterator[Task]:
         try:
             seat = works.participation(body)
         except Failed as error:
@@ -198,15 +220,15 @@ class Running:
             match body.get("kind"):
                 case "train":
                     yield from self._train(training.parse(body), body)
-                case "evaluate" if self._script.evaluate or self._script.measure:
-                    self._evaluate(evaluation.parse(body), body)
+                case "evaluate" if self._script.evaluates:
+                    yield from self._evaluate(evaluation.parse(body), body)
                 case "initialise" if self._script.initial is not None:
                     self._initialise(initialisation.parse(body))
                 case other:
                     raise Failed(f"This site's script does no work of the kind {other!r}.")
         self._state.forget()
 
-    def _train(self, work: TrainingWork, body: Mapping[str, Any]) -> Iterator[Work]:
+    def _train(self, work: TrainingWork, body: Mapping[str, Any]) -> Iterator[Task]:
         desk, title = self._desk, f"{work.session}, round {work.round}"
         options = self._script.options_of(work)
         with desk.working(work, title) as progress:
@@ -221,49 +243,53 @@ class Running:
 
     def _hand_out(
         self, work: TrainingWork, options: Mapping[str, Any], body: Mapping[str, Any], progress: Progress
-    ) -> Iterator[Work]:
-        desk = self._desk
+    ) -> Iterator[Task]:
+        path = self._fetched(work.base, progress, "training")
+        place = self._place(progress, last_update(body))
+        yield from self._handing(Work(work, options, path, place), work)
+
+    def _handing(self, task: Task, work: TrainingWork | EvaluationWork) -> Iterator[Task]:
+        self._current = task
+        self._seed(work)
+        yield task
+        self._current = None
+        task.conclude()
+
+    def _place(self, progress: Progress, last: LastUpdate | None) -> Place:
+        return Place(self._membership, self._desk, self._memory, self._leaving, self._script.only, progress, last)
+
+    def _fetched(self, base: BaseModel, progress: Progress, phase: str) -> Path:
         self._keep_initial()
-        path = desk.download(work.base, progress)
-        desk.advance(progress, "training")(0.0)
-        place = Place(
-            self._membership, desk, self._memory, self._leaving, self._script.only, progress, last_update(body)
-        )
-        self._current = handed = Work(work, options, path, place)
+        path = self._desk.download(base, progress)
+        self._desk.advance(progress, phase)(0.0)
+        return path
+
+    def _seed(self, work: TrainingWork | EvaluationWork | InitialisationWork) -> None:
         if self._seeded:
             seed(int(work.config.get("seed", 0)))
-        yield handed
-        self._current = None
-        handed.conclude()
 
-    def _evaluate(self, work: EvaluationWork, body: Mapping[str, Any]) -> None:
+    def _evaluate(self, work: EvaluationWork, body: Mapping[str, Any]) -> Iterator[Task]:
         options = self._script.options_of(work)
         desk, title = self._desk, f"Evaluating version {work.base.version} of {work.session}"
         with desk.working(work, title) as progress:
             note = f"{title}: measured before; sending the result that was kept."
-            result = desk.finished(work.key, progress, note) or self._measure(work, options, body, progress)
-            sent = desk.report(result, work, progress)
+            result = desk.finished(work.key, progress, note)
+            if result is None and self._script.measures_itself:
+                path = self._fetched(work.base, progress, "evaluating")
+                yield from self._handing(Measurement(work, options, path, self._place(progress, None)), work)
+                return
+            sent = desk.report(result or self._measure(work, options, body, progress), work, progress)
         desk.display.say(f"{title}: result accepted ({evaluation.summary(sent)}).")
 
     def _measure(
         self, work: EvaluationWork, options: Mapping[str, Any], body: Mapping[str, Any], progress: Progress
     ) -> Finished:
-        desk = self._desk
-        self._keep_initial()
-        path = desk.download(work.base, progress)
-        desk.advance(progress, "evaluating")(0.0)
-        if self._seeded:
-            seed(int(work.config.get("seed", 0)))
-        found = self._found(work, options, path, last_update(body))
-        killpoints.reached(Point.EVALUATING)
-        mine = self._script.declaration
-        result = evaluation.as_json(
-            _as_evaluation(found, mine.num_examples or 1), with_counts=self._settings.share_histogram
+        path = self._fetched(work.base, progress, "evaluating")
+        self._seed(work)
+        found = _as_evaluation(
+            self._found(work, options, path, last_update(body)), self._script.declaration.num_examples or 1
         )
-        desk.state.unfinished().write_bytes(result)
-        kept = desk.keep(work.key, sha256(result).hexdigest(), progress, NUMBERS)
-        killpoints.reached(Point.RESULT_KEPT)
-        return kept
+        return measurement.keep(self._desk, work, found, progress, with_counts=self._settings.share_histogram)
 
     def _found(self, work: EvaluationWork, options: Mapping[str, Any], path: Path, last: LastUpdate | None) -> object:
         if self._script.measure is not None:
@@ -296,8 +322,7 @@ class Running:
     def _begin_model(self, work: InitialisationWork, options: Mapping[str, Any], progress: Progress) -> Finished:
         desk = self._desk
         progress.at("training", 0.0)  # the contract's nearest word
-        if self._seeded:
-            seed(int(work.config.get("seed", 0)))
+        self._seed(work)
         digest = self._initial_digest
         if digest:
             shutil.copyfile(self._initial, desk.state.unfinished())

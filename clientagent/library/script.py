@@ -48,14 +48,21 @@ class ScriptError(ValueError):
 class Script:
     """A declaration, and what of a script is called when work of these kinds comes.
 
-    measure: a host's, called in the place of `evaluate`.
+    measure: a host's, called in the place of `evaluate`. measures_itself: models to evaluate are handed out as work is,
+    since the script's own loop measures them.
     """
 
     declaration: Declaration
     initial: Model | Callable[[Any], Model] | None
     evaluate: Evaluate | None
-    only: Only
+    only: Only = None
     measure: Callable[[Measuring], Mapping[str, Any]] | None = None
+    measures_itself: bool = False
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether models can be measured with it."""
+        return self.measures_itself or self.evaluate is not None or self.measure is not None
 
     def options_of(self, work: Work) -> dict[str, Any]:
         """The work's options, checked, with defaults. Raises Failed if this script is not what the work asks for."""

@@ -8,7 +8,6 @@ import operator
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
@@ -20,12 +19,9 @@ from clientagent.kinds import training
 from clientagent.kinds.kind import Desk
 from clientagent.kinds.training import TrainingWork
 from clientagent.library import models
-from clientagent.library.leaving import Leaving
-from clientagent.library.memory import LastUpdate, Memory
-from clientagent.library.models import Diverged, Model, Only
+from clientagent.library.handed import Handed, Place
+from clientagent.library.models import Diverged, Model
 from clientagent.link import duration
-from clientagent.membership import Membership
-from clientagent.progress import Progress
 from clientagent.state import Finished
 from federation import killpoints
 from federation.fl import encodings, weights
@@ -37,40 +33,24 @@ MOST_EXAMPLES = 10**12
 LONGEST_CURVE, LONGEST_METRIC = 64, 100  # names that a server takes
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a script's work is done. last: the last update of this client that counted in the session."""
-
-    membership: Membership
-    desk: Desk
-    memory: Memory
-    leaving: Leaving
-    only: Only
-    progress: Progress
-    last: LastUpdate | None
-
-
-class Work:
+class Work(Handed):
     """One round's training. Load the model, train it, and `send` it.
 
-    session, round, version: whose model it is, and which. options: the script's own, with defaults. config: the
-    session's epochs, batch_size, learning_rate, this work's seed, and what the strategy asks for. path: the model as a
-    safetensors file, to be read only. next_state: kept for the next work if this update counts; at first, `state`.
+    options: the script's own, with defaults. config: the session's epochs, batch_size, learning_rate, this work's seed,
+    and what the strategy asks for. path: the model as a safetensors file, to be read only. next_state: kept for the
+    next work if this update counts; at first, `state`.
 
     As a context manager it gives its seat up if its block raises an exception, and the script continues.
     """
 
+    answer = "an update"
+
     def __init__(self, work: TrainingWork, options: Mapping[str, Any], path: Path, place: Place) -> None:
-        self.session, self.round, self.version = work.session, work.round, work.base.version
-        self.options, self.config = dict(options), dict(work.config)
-        self.path = path
+        super().__init__(work, work.base.version, options, path, place)
         self._work = work
-        self._place = place
         self.state: Any = place.memory.before(work, place.last)
         self.next_state: Any = self.state
         self._began = monotonic()
-        self._is_over = False
-        self._dropped = False
         self._step = 0
         self._has_steps = False
         self._loss: float | None = None
@@ -101,11 +81,6 @@ class Work:
     def weights(self) -> dict[str, Array]:
         """The weights as NumPy arrays by name. They may be changed and sent; BF16 comes as float32."""
         return models.readable(self.path)
-
-    @property
-    def dropped(self) -> bool:
-        """Whether the server no longer needs this work, or somebody wants the script to leave."""
-        return self._dropped or self._place.progress.dropped.is_set() or self._place.leaving.event.is_set()
 
     # ---- while it trains
 
@@ -152,11 +127,19 @@ class Work:
 
     # ---- what goes back
 
-    def send(self, model: Model, *, num_examples: int, metrics: Mapping[str, Any] | None = None) -> bool:
+    def send(
+        self,
+        model: Model,
+        *,
+        num_examples: int,
+        metrics: Mapping[str, Any] | None = None,
+        is_difference: bool = False,
+    ) -> bool:
         """Send what was trained, and return once the server has it. False if the work was dropped or given up.
 
         model: what `load_into` takes, or a path; it has exactly the tensors that came. num_examples: trained on.
-        metrics: final numbers by name, such as `train_loss` or `val_accuracy`.
+        metrics: final numbers by name, such as `train_loss` or `val_accuracy`. is_difference: the tensors are what was
+        added to those that came, as FedAvg's delta is.
         Raises ModelError naming a tensor that is missing, further or misshapen, ValueError for another number.
         """
         metadata = training.metadata_of(_examples(num_examples), _numbers(metrics or {}), self._work.base.digest)
@@ -164,20 +147,20 @@ class Work:
             self._say("This work was sent, dropped or given up before; nothing is sent.")
             return False
         try:
-            update = self._make(models.shared(model, self._place.only), metadata)
+            tensors = models.shared(model, self._place.only)
+            update = self._make(tensors, metadata, is_difference=is_difference)
             return self._upload(update)
         except Dropped as error:
-            self._end(dropped=True)
-            self._say(f"Dropped: {error or 'The server no longer needs this work.'}")
+            self._drop(str(error))
         except (Diverged, Failed) as error:
             self.give_up(str(error))
         return False
 
-    def _make(self, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> Finished:
+    def _make(self, tensors: Mapping[str, Any], metadata: Mapping[str, str], *, is_difference: bool) -> Finished:
         if self.dropped:
             raise Dropped("The server no longer needs this work, or the script is leaving.")
         place, work = self._place, self._work
-        digest = write_update(work, tensors, self.path, metadata, place.desk)
+        digest = write_update(work, tensors, self.path, metadata, place.desk, is_difference=is_difference)
         killpoints.reached(Point.TRAINED)
         if self.next_state is not None:
             place.memory.keep(work, place.last, digest, self.next_state)
@@ -193,51 +176,23 @@ class Work:
         self._say(f"{self}: update accepted ({size:.3g} MB after {duration(seconds)}).")
         return True
 
-    def give_up(self, reason: str) -> None:
-        """Let the server know that this work cannot be done, and why."""
-        if not self._is_over:
-            self._end()
-            self._place.membership.give_up(self._work.participation, reason)
-
-    def conclude(self) -> None:
-        """Called when the script asks for the next work: a seat that is still open is given up."""
-        if self._is_over or self._place.leaving.event.is_set():
-            return
-        if self.dropped:
-            self._end(dropped=True)
-            self._say("Dropped: The server no longer needs this work.")
-        else:
-            self.give_up("The script went on to the next work without sending an update.")
-
-    def stop(self) -> None:
-        """Say nothing more of it to the server: the script leaves."""
-        self._place.progress.__exit__()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its update was sent, or it was dropped or given up."""
-        return self._is_over
-
-    def _end(self, *, dropped: bool = False) -> None:
-        self._is_over, self._dropped = True, dropped
-
-    def _say(self, text: str) -> None:
-        self._place.desk.display.say(text)
-
-    def __str__(self) -> str:
-        return f"{self.session}, round {self.round}"
-
 
 def write_update(
-    work: TrainingWork, tensors: Mapping[str, Any], base: Path, metadata: Mapping[str, str], desk: Desk
+    work: TrainingWork,
+    tensors: Mapping[str, Any],
+    base: Path,
+    metadata: Mapping[str, str],
+    desk: Desk,
+    *,
+    is_difference: bool = False,
 ) -> str:
     """Write the difference to the base where unfinished results are, encoded if that is asked for and known here."""
     out = desk.state.unfinished()
     if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
-        return models.write_difference(out, tensors, base, metadata)
+        return models.write_difference(out, tensors, base, metadata, is_difference=is_difference)
     bare = out.with_name("difference.tmp")
     try:
-        models.write_difference(bare, tensors, base, metadata)
+        models.write_difference(bare, tensors, base, metadata, is_difference=is_difference)
         difference = weights.mapped(bare)
         for array in difference.values():
             array.flags.writeable = False  # what is written there would stay in memory

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,11 @@ WRONG_TOGETHER = [
     (("--flower-initial", "task:Net"), "--flower-initial goes with --flower-app"),
     (("--flower-node-config", "partition-id=0"), "--flower-node-config goes with --flower-app"),
     (("--flower-app", "a:app", "--clients", "8"), "A Flower app is one client: leave --clients out"),
+    (("--nvflare-name", "hello"), "--nvflare-name goes with --nvflare-script"),
+    (("--nvflare-anew",), "--nvflare-anew goes with --nvflare-script"),
+    (("--nvflare-script", "train.py", "--clients", "8"), "An NVFlare script is one client: leave --clients out"),
+    (("--nvflare-script", "train.py", "--flower-app", "a:app"), "--flower-app and --nvflare-script exclude each other"),
+    (("--nvflare-script", "no-such-file.py", "--", "--epochs", "2"), "there is no file"),
     (("--flower-app", "a:app", "--", "python", "train.py"), "--flower-app and a program after -- exclude each other"),
 ]
 
@@ -283,3 +289,11 @@ def test_the_flags_of_a_flower_app_are_read():
     settings = flags.read([*words, 'partition-id=0 num-partitions=3 site="new york" fast=true'], {})
     assert (settings.flower_app, settings.flower_measures) == ("a.b:app", ("auc", "f1"))
     assert settings.flower_node_config == {"partition-id": 0, "num-partitions": 3, "site": "new york", "fast": True}
+
+
+def test_the_flags_of_an_nvflare_script_are_read():
+    words = ["--nvflare-script", "a/train.py", "--nvflare-name", "hello", "--nvflare-measures", "auc,f1"]
+    settings = flags.read([*words, "--nvflare-anew", "--nvflare-initial", "model:Net"], {})
+    assert settings.nvflare_script == Path("a/train.py").absolute()
+    assert (settings.nvflare_name, settings.nvflare_initial) == ("hello", "model:Net")
+    assert (settings.nvflare_measures, settings.nvflare_anew) == (("auc", "f1"), True)

@@ -91,6 +91,14 @@ def test_a_safetensors_file_comes_and_goes(run: Run, server: FakeServer, tmp_pat
     np.testing.assert_array_equal(sent(seat, tmp_path)[0]["bias"], np.ones(2))
 
 
+def test_a_difference_is_sent_as_it_is(run: Run, server: FakeServer, tmp_path: Path):
+    seat = offer(server)
+    for work in run():
+        tenths = {name: np.full_like(array, 0.1) for name, array in work.weights.items()}
+        assert work.send(tenths, num_examples=1, is_difference=True)
+    np.testing.assert_array_equal(sent(seat, tmp_path)[0]["weight"], np.full((2, 3), 0.1, np.float32))
+
+
 @pytest.mark.parametrize("encoding", ["int8", "topk", "float16"])
 def test_an_encoding_is_used_and_what_it_left_out_is_kept(run: Run, server: FakeServer, tmp_path: Path, encoding: str):
     options = {"fraction": 0.2} if encoding == "topk" else {}

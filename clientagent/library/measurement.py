@@ -1,0 +1,65 @@
+"""A model that a script is asked to measure, where its own loop does that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from clientagent.errors import Dropped, Failed
+from clientagent.kinds import evaluation
+from clientagent.kinds.evaluation import EvaluationWork
+from clientagent.kinds.kind import Desk
+from clientagent.library.handed import Handed, Place
+from clientagent.progress import Progress
+from clientagent.state import NUMBERS, Finished
+from federation import killpoints
+from federation.fl.workloads import LocalEvaluation
+from federation.killpoints import Point
+
+
+class Measurement(Handed):
+    """Load the model, measure it, and `send` the numbers."""
+
+    answer = "what it measured"
+
+    def __init__(self, work: EvaluationWork, options: Mapping[str, Any], path: Path, place: Place) -> None:
+        super().__init__(work, work.base.version, options, path, place)
+        self._work = work
+
+    def send(self, metrics: Mapping[str, float], *, num_examples: int = 1) -> bool:
+        """Send numbers by name, and return once the server has them. False if they are not needed or not taken."""
+        if self._is_over:
+            self._say("This model was measured, dropped or given up before; nothing is sent.")
+            return False
+        try:
+            if self.dropped:
+                raise Dropped
+            found = LocalEvaluation(num_examples, dict(metrics), {})
+            result = keep(self._place.desk, self._work, found, self._place.progress, with_counts=False)
+            sent = self._place.desk.report(result, self._work, self._place.progress)
+        except Dropped as error:
+            self._drop(str(error))
+            return False
+        except Failed as error:
+            self.give_up(str(error))
+            return False
+        self._end()
+        self._say(f"{self}: result accepted ({evaluation.summary(sent)}).")
+        return True
+
+    def __str__(self) -> str:
+        return f"Evaluating version {self.version} of {self.session}"
+
+
+def keep(
+    desk: Desk, work: EvaluationWork, found: LocalEvaluation, progress: Progress, *, with_counts: bool
+) -> Finished:
+    """Keep what was measured, so that it is sent and not measured again after a kill."""
+    killpoints.reached(Point.EVALUATING)
+    result = evaluation.as_json(found, with_counts=with_counts)
+    desk.state.unfinished().write_bytes(result)
+    kept = desk.keep(work.key, sha256(result).hexdigest(), progress, NUMBERS)
+    killpoints.reached(Point.RESULT_KEPT)
+    return kept
