@@ -14,14 +14,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from federation.fl.version import __version__
+from federation.fl.workloads.workload import source_digest
 from federation.killpoints import Point
-from tests.clientagent.fake_server import CODE, FakeServer, plainly
+from tests.clientagent.fake_server import CODE, FakeServer, Seat, plainly
 
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "clientagent" / "run.py"
@@ -236,22 +238,56 @@ def test_killed_again_and_again_it_ends_with_the_same_update(start, server: Fake
     assert shaken.update == undisturbed.update
 
 
+MEASURING = """
+from federation.fl.workloads.synthetic import Synthetic
+from federation.fl.workloads.workload import LocalEvaluation, Stopped
+
+
+class Measuring(Synthetic):
+    name = "measuring"
+
+    def local_evaluation(self, model, data, options, config, report):
+        for example in (1, 2, 3):
+            if not report("evaluating", example, 3, {}):
+                raise Stopped
+        return LocalEvaluation(3, {"loss": float(model["weight"].sum())}, {"labels": [1, 2]})
+
+
+WORKLOAD = Measuring()
+"""
+
+
+@pytest.fixture
+def offer(server: FakeServer, tmp_path: Path) -> Callable[[str], tuple[Seat, Sequence[str]]]:
+    """Offers work of a kind, and says with which flags an agent takes it. Measuring here needs no torch."""
+    file = tmp_path / "own" / "measuring.py"
+    file.parent.mkdir()
+    file.write_text(MEASURING)
+
+    def offer(kind: str) -> tuple[Seat, Sequence[str]]:
+        if kind == "initialise":
+            return server.offer(kind=kind), ()
+        own = {"name": "measuring", "kind": kind}
+        seat = server.offer_to_script(source_digest(str(file)), {"weight": np.arange(5, dtype=np.float32)}, **own)
+        return seat, ("--workloads", str(file.parent), "--allow", "measuring", "--workload", "measuring")
+
+    return offer
+
+
 OF_KINDS = (Point.EVALUATING, Point.RESULT_KEPT, Point.INITIAL_KEPT)  # passed in no other kind of work
 
 
 @pytest.mark.parametrize("point", OF_KINDS)
 def test_killed_in_an_evaluation_or_an_initialisation_it_sends_the_same_result(
-    start, server: FakeServer, until: Until, tmp_path: Path, point: Point
+    start, offer, until: Until, tmp_path: Path, point: Point
 ):
     kind = "initialise" if point is Point.INITIAL_KEPT else "evaluate"
-    options, flags = ({}, ("--workload", "digits", "--samples", "60")) if kind == "evaluate" else (None, ())
-    name = "digits" if kind == "evaluate" else "synthetic"
-    undisturbed = server.offer(name, options, kind=kind)
+    undisturbed, flags = offer(kind)
     first = start(*flags)
     until(lambda: undisturbed.status == "reported")
     first.popen.kill()
     first.end()
-    shaken = server.offer(name, options, kind=kind)
+    shaken, _ = offer(kind)
     (tmp_path / "kill").write_text(point)
     process = start(*flags, FL_KILL_FILE=str(tmp_path / "kill"))
     assert process.end() == -signal.SIGKILL, process.said

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from federation import storage
 from federation.fl import weights
 from federation.lifecycle import ACTIVE, OPEN
 from federation.models import Client, GlobalModel, Participation, Phase, TrainingSession
-from federation.services import rounds, seats
+from federation.services import clients, models, rounds, seats, sessions
+from federation.services.clients import invitations
 from federation.services.seats import progress, updates
 from federation.services.seats.progress import Point
 from federation.session_settings import Spec
@@ -24,6 +28,23 @@ HTMX = {"HX-Request": "true"}
 SPEC = Spec(
     name="first", workload="synthetic", workload_options={"num_parameters": 10}, rounds=3, quorum=2, round_seconds=600
 )
+
+
+def enrolled(*names: str, **info: Any) -> list[Client]:
+    """New clients of these names."""
+    now = timezone.now()
+    _, code = invitations.create(uses=len(names), expires_in_seconds=None, by=None, now=now)
+    return [clients.enroll(join_code=code, name=name, info=info, token=None, now=now)[0] for name in names]
+
+
+def created(by: User, *, start: bool = False, **change: Any) -> TrainingSession:
+    """A draft; with start=True it runs and has its initial model, but no round is open yet."""
+    now = timezone.now()
+    session = sessions.create(replace(SPEC, **change), by=by, now=now)
+    if start:
+        sessions.start(session, by=by, now=now)
+        models.request_initial(session, then=lambda: None)
+    return session
 
 
 def seat_of(session: TrainingSession, name: str) -> Participation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from federation.models import Client, TrainingSession
-from federation.services import clients, models, rounds, server, sessions
-from federation.services.clients import invitations
-from tests.dashboard.cast import SPEC, finish_round
+from federation.services import rounds, server
+from tests.dashboard.cast import created, enrolled, finish_round
 from tests.federation.cast import settle
 
 
@@ -58,27 +57,12 @@ def ticking(db: None) -> None:
 
 @pytest.fixture
 def enrol(db: None) -> Callable[..., list[Client]]:
-    def enrol(*names: str, **info: Any) -> list[Client]:
-        now = timezone.now()
-        _, code = invitations.create(uses=len(names), expires_in_seconds=None, by=None, now=now)
-        return [clients.enroll(join_code=code, name=name, info=info, token=None, now=now)[0] for name in names]
-
-    return enrol
+    return enrolled
 
 
 @pytest.fixture
 def create(mara: User) -> Callable[..., TrainingSession]:
-    """A draft; with start=True it runs and has its initial model, but no round is open yet."""
-
-    def create(start: bool = False, **change: Any) -> TrainingSession:
-        now = timezone.now()
-        session = sessions.create(replace(SPEC, **change), by=mara, now=now)
-        if start:
-            sessions.start(session, by=mara, now=now)
-            models.request_initial(session, then=lambda: None)
-        return session
-
-    return create
+    return partial(created, mara)
 
 
 @pytest.fixture

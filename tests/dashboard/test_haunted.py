@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client as Browser
+from django.test import override_settings
 from django.urls import reverse
 from django.utils import timezone
 
@@ -17,10 +21,10 @@ from dashboard.pages.session import curves
 from federation.api.raw import RawRoutes
 from federation.api.urls import TABLES
 from federation.models import AlertRule, Client, ModelUpload, TrainingSession
-from federation.services import apikeys, rounds
+from federation.services import apikeys, rounds, server
 from federation.services.clients import invitations
 from tests.dashboard import addresses
-from tests.dashboard.cast import finish_round, stream
+from tests.dashboard.cast import created, enrolled, finish_round, stream
 from tests.dashboard.haunted import haunt, infos
 from tests.federation.asgi import request
 
@@ -28,19 +32,46 @@ Ids = dict[str, int | str]
 ODD_ONES = [f"odd {n}" for n in range(len(infos()))]
 
 
-@pytest.fixture
-def haunted(
-    enrol: Callable[..., list[Client]], create: Callable[..., TrainingSession], ticking: None
-) -> TrainingSession:
+def make_haunted(mara: User) -> TrainingSession:
     """Anna is well, the others have every odd value that there is; round 1 made a model, round 2 is open."""
-    anna, *odd = enrol("anna", *ODD_ONES, label_histogram={"0": 60, "1": 40}, num_examples=100, cores=4)
-    session = create(start=True)
+    _, *odd = enrolled("anna", *ODD_ONES, label_histogram={"0": 60, "1": 40}, num_examples=100, cores=4)
+    session = created(mara, start=True)
     assert rounds.advance(session, now=timezone.now())
     stream(session, "anna", [2.0, 1.0])
     finish_round(session, "anna", *ODD_ONES, train_loss=1.0, val_accuracy=0.5)
     stream(session, "anna", [0.75, 0.5])
     haunt(session, odd)
+    server.tick(now=timezone.now())
     return session
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The settings of what was stored with it."""
+    folder = tmp_path_factory.mktemp("haunted")
+    return {f"FL_{name.upper()}_DIR": folder / name for name in ("weights", "scratch", "uploads", "converted")}
+
+
+@pytest.fixture(scope="module")
+def made(django_db_setup: None, django_db_blocker: Any, folders: dict[str, Path]) -> Iterator[TrainingSession]:
+    """It is made once, for it takes long; each test undoes what it does itself."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        with override_settings(**folders):
+            session = make_haunted(User.objects.create_user("mara", is_staff=True))
+        yield session
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def haunted(made: TrainingSession, folders: dict[str, Path], db: None, settings: Any) -> TrainingSession:
+    for name, folder in folders.items():
+        setattr(settings, name, folder)
+    return TrainingSession.objects.get(pk=made.pk)
+
+
+@pytest.fixture
+def mara(made: TrainingSession, db: None) -> User:
+    return User.objects.get(username="mara")
 
 
 @pytest.fixture
@@ -120,9 +151,10 @@ def test_every_list_of_the_api_answers(browser: Browser, ids: Ids) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_table_of_all_points_answers(haunted: TrainingSession, mara: User) -> None:
+def test_the_table_of_all_points_answers() -> None:
+    mara = User.objects.create_user("mara", is_staff=True)
     _, key = apikeys.create(mara)
-    path = f"/api/v1/sessions/{haunted.pk}/metrics?format=csv"
+    path = f"/api/v1/sessions/{make_haunted(mara).pk}/metrics?format=csv"
     answer = asyncio.run(request(RawRoutes(TABLES, otherwise=_refuse), "GET", path, token=key))
     assert answer.status == 200
     assert b"anna" in answer.body

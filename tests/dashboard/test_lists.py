@@ -13,20 +13,16 @@ from django.urls import reverse
 from federation.models import TrainingSession
 from tests.dashboard.cast import Create
 
+ASKED = {
+    "model_rows": "q=first&workload=&tag=&sort=loss&page=2",
+    "activity_rows": "area=sessions&by=mara&page=2",
+    "client_rows": "q=n&state=&sort=late&page=2",
+    "session_rows": "status=running&page=2",
+    "workload_rows": "q=s&page=2",
+}
 
-@pytest.mark.parametrize(
-    ("rows", "asked"),
-    [
-        ("model_rows", "q=first&workload=&tag=&sort=loss&page=2"),
-        ("activity_rows", "area=sessions&by=mara&page=2"),
-        ("client_rows", "q=n&state=&sort=late&page=2"),
-        ("session_rows", "status=running&page=2"),
-        ("workload_rows", "q=s&page=2"),
-    ],
-)
-def test_a_list_is_refreshed_as_it_was_asked_for(
-    trained: TrainingSession, create: Create, browser: Browser, rows: str, asked: str
-) -> None:
+
+def test_a_list_is_refreshed_as_it_was_asked_for(trained: TrainingSession, create: Create, browser: Browser) -> None:
     create(start=True, name="first again")
     with (
         patch("dashboard.pages.models.views.PER_PAGE", 1),
@@ -35,9 +31,10 @@ def test_a_list_is_refreshed_as_it_was_asked_for(
         patch("dashboard.pages.activity.acts.PER_PAGE", 1),
         patch("dashboard.pages.workloads.views.PER_PAGE", 1),
     ):
-        part = browser.get(f"{reverse(rows)}?{asked}").content.decode()
-    refreshes = re.search(r'hx-get="([^"]+)"', part)
-    assert refreshes is not None and html.unescape(refreshes[1]) == f"{reverse(rows)}?{asked}"
+        parts = {rows: browser.get(f"{reverse(rows)}?{asked}").content.decode() for rows, asked in ASKED.items()}
+    for rows, asked in ASKED.items():
+        refreshes = re.search(r'hx-get="([^"]+)"', parts[rows])
+        assert refreshes is not None and html.unescape(refreshes[1]) == f"{reverse(rows)}?{asked}"
 
 
 @pytest.mark.parametrize("name", ["model", "client", "rule"])

@@ -40,13 +40,13 @@ def assert_keeps_the_policy(html: str) -> None:
     assert not re.search(r"https?://(?!www\.w3\.org|testserver)", html), "nothing comes from elsewhere"
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_page_keeps_the_content_security_policy(browser: Browser, running: TrainingSession, name: str) -> None:
+def test_every_page_keeps_the_content_security_policy(browser: Browser, running: TrainingSession) -> None:
     stream(running, "anna", [1.0, 0.5])
-    answer = browser.get(reverse(name))
-    assert answer.status_code == 200
-    assert "script-src 'self'" in answer["Content-Security-Policy"]
-    assert_keeps_the_policy(answer.content.decode())
+    for name in PAGES:
+        answer = browser.get(reverse(name))
+        assert answer.status_code == 200, name
+        assert "script-src 'self'" in answer["Content-Security-Policy"], name
+        assert_keeps_the_policy(answer.content.decode())
 
 
 @pytest.mark.parametrize("name", ["session", "session_cancel"])
@@ -202,18 +202,14 @@ def test_lists_ask_the_same_for_many_rows(
         browser.get(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "most"),
-    [("session", 46), ("session_head", 12), ("session_round", 16), ("session_history", 12), ("session_events", 6)],
-)
+QUERIES = {"session": 46, "session_head": 12, "session_round": 16, "session_history": 12, "session_events": 6}
+
+
 def test_a_sessions_page_and_fragments_ask_little(
-    browser: Browser,
-    running: TrainingSession,
-    django_assert_max_num_queries: DjangoAssertNumQueries,
-    name: str,
-    most: int,
+    browser: Browser, running: TrainingSession, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for _ in range(2):
         finish_round(running, "anna", "ben", "carl", train_loss=0.5)
-    with django_assert_max_num_queries(most):
-        browser.get(reverse(name, args=[running.pk]), headers={} if name == "session" else HTMX)
+    for name, most in QUERIES.items():
+        with django_assert_max_num_queries(most, info=name):
+            browser.get(reverse(name, args=[running.pk]), headers={} if name == "session" else HTMX)

@@ -63,16 +63,16 @@ def test_every_model_is_there():
     assert ours == set(OURS)
 
 
-@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
-def test_rows_are_searched_and_read_and_nothing_else(world, root, model):
-    row = model.objects.first()
-    assert root.get(page(model, "changelist"), {"q": "anna"}).status_code == 200
-    assert root.get(page(model, "changelist")).status_code == 200
-    assert root.get(page(model, "change", row.pk)).status_code == 200
-    assert root.post(page(model, "change", row.pk), {}).status_code == 403
-    assert root.get(page(model, "add")).status_code == 403
-    assert root.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
-    assert model.objects.filter(pk=row.pk).exists()
+def test_rows_are_searched_and_read_and_nothing_else(world, root):
+    for model in OURS:
+        row = model.objects.first()
+        assert root.get(page(model, "changelist"), {"q": "anna"}).status_code == 200, model
+        assert root.get(page(model, "changelist")).status_code == 200, model
+        assert root.get(page(model, "change", row.pk)).status_code == 200, model
+        assert root.post(page(model, "change", row.pk), {}).status_code == 403, model
+        assert root.get(page(model, "add")).status_code == 403, model
+        assert root.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403, model
+        assert model.objects.filter(pk=row.pk).exists(), model
 
 
 def test_no_secret_is_shown(world, root):

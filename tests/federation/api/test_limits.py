@@ -11,10 +11,11 @@ from federation.api import limits, problems
 from federation.api.limits import Limit
 from federation.errors import Invalid, Refused, TooLarge
 from tests.federation.api.conftest import problem
+from tests.properties import PROPERTY
 
 SMALL = Limit(10_000, values=20, depth=4)
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(alphabet=st.sampled_from('a,[]{}"\\:é'))
-TREES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=40)
 
 
 def size(tree: object) -> int:
@@ -27,6 +28,7 @@ def depth(tree: object) -> int:
     return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
 
+@PROPERTY
 @given(TREES, st.booleans())
 def test_json_passes_where_it_has_few_values_and_is_flat_whatever_its_texts_hold(tree: object, ascii_only: bool):
     body = json.dumps(tree, ensure_ascii=ascii_only).encode()

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.lifecycle import SessionStatus
@@ -20,7 +20,7 @@ number = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1.7
 told = st.lists(st.tuples(number, number, st.integers(1, 10**12)), min_size=1, max_size=4)
 
 
-@PROPERTY
+@settings(PROPERTY, max_examples=20)
 @given(told)
 def test_whatever_finite_numbers_clients_tell_the_model_is_published(transactional, told):
     session, base = transactional(told)

@@ -111,7 +111,7 @@ class Federation:
 
 
 @given(terms=terms, steps=steps)
-@settings(PROPERTY, max_examples=25, phases=(Phase.generate,))
+@settings(PROPERTY, max_examples=15, phases=(Phase.generate,))
 def test_each_accepted_update_counts_once_and_each_model_comes_from_its_rows(
     enrol: Any, now: datetime, terms: dict[str, Any], steps: list[tuple[str, str]]
 ) -> None:
