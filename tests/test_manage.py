@@ -2,19 +2,14 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.e2e import warm
 
 
 def manage(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", *words]
-    return subprocess.run(
-        command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, check=False, timeout=60
-    )
+    return warm.run(["manage.py", *words], env=os.environ | env)
 
 
 @pytest.mark.parametrize(
@@ -56,9 +51,8 @@ def test_a_command_on_a_database_that_is_not_there_names_the_setting(tmp_path):
 
 
 def test_uvicorn_on_a_database_without_tables_ends_with_a_sentence(tmp_path):
-    command = [sys.executable, "-m", "uvicorn", "flsite.asgi:application", "--port", "0", "--log-level", "warning"]
-    env = os.environ | {"FL_DATA_DIR": str(tmp_path)}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+    command = ["-m", "uvicorn", "flsite.asgi:application", "--port", "0", "--log-level", "warning"]
+    done = warm.run(command, env=os.environ | {"FL_DATA_DIR": str(tmp_path)})
     assert done.returncode != 0
     assert "The database has no tables yet. Run `manage.py migrate` first." in done.stderr
     assert "Traceback" not in done.stderr
@@ -67,10 +61,7 @@ def test_uvicorn_on_a_database_without_tables_ends_with_a_sentence(tmp_path):
 @pytest.mark.parametrize("role", ["worker --concurrency 1 -Q federation", "beat"])
 def test_a_worker_and_a_beat_on_a_database_without_tables_end_with_a_sentence(tmp_path, role):
     env = {"FL_DATA_DIR": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:9/0"}
-    command = [sys.executable, "-m", "celery", "-A", "flsite", *role.split()]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, check=False, timeout=60
-    )
+    done = warm.run(["-m", "celery", "-A", "flsite", *role.split()], env=os.environ | env)
     assert done.returncode == 1
     assert "The database has no tables yet. Run `manage.py migrate` first." in done.stderr
     assert "Traceback" not in done.stderr

@@ -82,12 +82,9 @@ def uvicorn(port: int) -> list[str]:
 
 
 def _manage(env: dict[str, str], *words: str) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        out, errors = Path(folder, "out"), Path(folder, "errors")
-        status = warm.start(["manage.py", *words], log=out, errors=errors, env=env).wait(120)
-        said = out.read_text() + errors.read_text()
-        assert status == 0, f"manage.py {' '.join(words)}: {said[-2000:]}"
-        return out.read_text()
+    done = warm.run(["manage.py", *words], env=env)
+    assert done.returncode == 0, f"manage.py {' '.join(words)}: {(done.stdout + done.stderr)[-2000:]}"
+    return done.stdout
 
 
 def _set_up(env: dict[str, str]) -> tuple[str, str]:
@@ -220,6 +217,12 @@ class Stack:
             command += ["--join", self.join_code, "--name", name]
         self.agents[name] = self._process(name, [*command, *more])
         return self.agents[name]
+
+    def slow_agents(self) -> Path:
+        """From now on, agents train until the file that is returned is there, and need next to no processor for it."""
+        go = self.folder / "go"
+        self.agent_command, self.env["GO"] = ("tests/e2e/slow_agent.py",), str(go)
+        return go
 
     def crowd(self, name: str, *more: str) -> Process:
         """A process of many clients. --clients is among the arguments."""

@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,12 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from federation import backup, dump
 from federation.models import Client, TrainingSession
+from tests.e2e import warm
 from tests.federation.cast import damage_file, send, settle
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,8 +56,7 @@ def elsewhere(tmp_path) -> Iterator[dict[str, str]]:
 
 
 def manage(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", *words]
-    return subprocess.run(command, env=env, cwd=django_settings.BASE_DIR, capture_output=True, text=True, check=False)
+    return warm.run(["manage.py", *words], env=env)
 
 
 LOOK = """
