@@ -16,7 +16,6 @@ from federation.services.models import choosing
 from federation.work import initialisation
 
 MOST_SILENT = 3  # clients that are named with what they did last
-MOST_LEFT_OUT = 5
 
 
 class Reason(TypedDict):
@@ -72,6 +71,15 @@ LEFT_OUT = {
     rounds.Why.VERSION: "it has another version of the workload",
     rounds.Why.DIGEST: "its source of the workload has another digest",
 }
+SEVERAL_LEFT_OUT = {
+    rounds.Why.WORKLOAD: "they reported another version of the workload",
+    rounds.Why.EXAMPLES: "they reported no example for the workload",
+    rounds.Why.GAVE_UP: "they gave up in an earlier try of this round",
+    rounds.Why.KIND: "their agents do not do this kind of work",
+    rounds.Why.LACKS: "they did not report this workload",
+    rounds.Why.VERSION: "they have another version of the workload",
+    rounds.Why.DIGEST: "their sources of the workload have another digest",
+}
 
 
 def _of_first_model(session: TrainingSession, round_: Round | None, now: datetime) -> list[Reason]:
@@ -116,10 +124,12 @@ def _gave_up(session: TrainingSession, round_: Round | None, pool: rounds.Pool) 
 
 
 def named(left_out: Sequence[rounds.LeftOut]) -> str:
-    """Clients, each with why it is left out."""
-    first = sorted(left_out, key=lambda one: one.client.name)[:MOST_LEFT_OUT]
-    told = "; ".join(f"{one.client.name} ({LEFT_OUT[one.why]})" for one in first)
-    return told + (f" and {len(left_out) - len(first)} more" if len(left_out) > len(first) else "")
+    """Clients, with why they are left out; those of one reason stand together."""
+    by_why: dict[rounds.Why, list[str]] = {}
+    for one in sorted(left_out, key=lambda one: one.client.name):
+        by_why.setdefault(one.why, []).append(one.client.name)
+    sentences = {why: (LEFT_OUT if len(names) == 1 else SEVERAL_LEFT_OUT)[why] for why, names in by_why.items()}
+    return "; ".join(f"{phrases.listed(names)} ({sentences[why]})" for why, names in by_why.items())
 
 
 def _troubles(now: datetime) -> list[Reason]:
@@ -213,7 +223,9 @@ def _of_opening(session: TrainingSession, everyone: rounds.Pool, now: datetime) 
         elif session.is_of_sites:
             nobody = f"No site that has {_workload(session)}{_chosen_by(session)} is online{others}"
         else:
-            nobody = f"Nobody else{tagged} is online{others}" if others else f"Nobody{tagged} is online"
+            nobody = f"Nobody{' else' if turn.pool.working else ''}{tagged} is online{others}"
+            if turn.pool.left_out and not turn.pool.working:
+                nobody = f"Nobody{tagged} who can take part is online{others}"
         return [_because("no_clients", f"{nobody}.", soon)]
     if online < needed:
         are = f"{phrases.clients_are(needed)} needed and {phrases.are(online)} online{tagged}"

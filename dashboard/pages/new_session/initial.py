@@ -29,7 +29,8 @@ def initial_of(spec: Spec) -> dict[str, Any]:
 def of_workload(spec: Spec, workload: str) -> Spec | None:
     """The same for another workload: with a name that says so, and without what only the other one has.
 
-    None if neither the server nor a site has it. Of what only sites have it is the version of most of them.
+    None if neither the server nor a site has it. Of what only sites have it is the version of most of them, and half of
+    these sites are its quorum.
     """
     told = None if workload in WORKLOADS else catalogue.find(workload)
     if told is None and workload not in WORKLOADS:
@@ -43,4 +44,5 @@ def of_workload(spec: Spec, workload: str) -> Spec | None:
         workload_options={},
         train={},
         main_measure="",
+        quorum=max(1, len(told.clients) // 2) if told else spec.quorum,
     )

@@ -170,6 +170,8 @@ def _who(spec: Spec) -> dict[str, object]:
         "places": client_states.places(clients[:MOST_NAMED], now=now),
         "unnamed": max(0, len(clients) - MOST_NAMED),
         "enrolled": len(clients),
+        "of_sites": spec.is_of_sites,
+        "have": _have(spec, len(clients)),
         "tags": wanted.client_tags,
         "online": pool.online,
         "left_out": waiting.named(pool.left_out),
@@ -180,6 +182,13 @@ def _who(spec: Spec) -> dict[str, object]:
         "missing": max(0, needed - asked),
         "never": needed > len(clients) > 0,
     }
+
+
+def _have(spec: Spec, clients: int) -> str:
+    """What those may be asked for, behind their number."""
+    if spec.is_of_sites:
+        return "has this workload" if clients == 1 else "have this workload"
+    return "is enrolled" if clients == 1 else "are enrolled"
 
 
 def _wanted(spec: Spec) -> TrainingSession:

@@ -65,6 +65,19 @@ def test_silence_means_that_it_can(enrol, running, now, info):
     assert left_out(session, now) == []
 
 
+def test_those_of_one_reason_are_named_together(enrol, running, now):
+    enrol("anna", "ben", "carl", "dora", "emil", **OTHER)
+    enrol("finn", examples={"synthetic": 0})
+    session = settle(running(), now=now)
+    assert left_out(session, now) == [
+        "Not asked: anna, ben, carl and 2 more (they reported another version of the workload); finn (it reported no "
+        "example for the workload)."
+    ]
+    said = " ".join(one["detail"] for one in waiting.reasons(session, now=now))
+    assert "Nobody who can take part is online; 6 are left out." in said
+    assert set(waiting.LEFT_OUT) == set(waiting.SEVERAL_LEFT_OUT) == set(rounds.Why)
+
+
 def test_what_a_client_tells_later_replaces_what_it_told(enrol, running, now):
     (anna,) = enrol("anna", **OTHER)
     session = settle(running(), now=now)
@@ -108,8 +121,7 @@ def test_before_another_try_it_says_who_is_asked_last(enrol, running, now):
         seats.fail(seat_of(names(session)[0]), reason="out of memory")
         settle(session, now=now)
     assert session.active_round() is None
-    why = "it gave up in an earlier try of this round"
-    assert left_out(session, now) == [f"Asked last: anna ({why}); ben ({why})."]
+    assert left_out(session, now) == ["Asked last: anna, ben (they gave up in an earlier try of this round)."]
 
 
 def test_opening_a_round_asks_as_much_for_many_clients_as_for_few(enrol, running, now, django_assert_max_num_queries):

@@ -101,6 +101,32 @@ def test_who_would_take_part_are_the_sites_that_have_it(browser: Browser, sites:
     assert "3 of 3" in answer and "Not asked: west (it did not report this workload)." in answer
 
 
+def test_who_would_take_part_depends_on_the_switch_for_equal_digests(browser: Browser, sites: list[Client]) -> None:
+    clients.tell(sites[0], telling(entry(digest="e" * 64)), now=timezone.now())
+    assert "#id_equal_digests" in re.search(r'hx-include="([^"]*schedule[^"]*)"', page_of(browser))[1]  # type: ignore[index]
+    assert "Not asked: west (" in page_of_who(browser, typed())
+    told = page_of_who(browser, typed(equal_digests="on"))
+    assert "Not asked: north (its source of the workload has another digest)" in told
+
+
+def test_the_first_quorum_is_half_of_the_sites_that_have_it(
+    browser: Browser, sites: list[Client], enrol: Enrol
+) -> None:
+    enrol(*(f"w-{n}" for n in range(9)))
+    answer = browser.get(reverse("session_new"), {"workload": NAME})
+    assert answer.context["form"]["quorum"].value() == 1
+    told = page_of_who(browser, typed(quorum="9"))
+    assert "The quorum of 9 cannot be reached: 3 clients have this workload. Lower it" in told
+    Client.objects.filter(pk__in=[one.pk for one in sites]).update(tags=["gpu"])
+    told = page_of_who(browser, typed(client_tags="tpu"))
+    assert "No client that may be asked has this workload now." in told and "enrolled" not in told
+
+
+def page_of_who(browser: Browser, query: dict[str, str]) -> str:
+    answer = html.unescape(browser.get(reverse("session_who"), query).content.decode())
+    return re.sub(r"\s+", " ", answer)
+
+
 def test_the_same_again_fills_the_form_and_says_when_no_site_has_it(browser: Browser, sites: list[Client]) -> None:
     post(browser)
     session = TrainingSession.objects.get()
