@@ -105,8 +105,8 @@ class Host:
 
     def _numbers(self, reply: Reply) -> dict[str, float]:
         found, others = records.numbers(reply.metrics)
-        for name in others:
-            self._say_once(f"The app's metric {name!r} is no number. It stays here.")
+        for name, why in others.items():
+            self._say_once(f"The app's metric {name!r} {why}. It stays here.")
         return found
 
     def _say_once(self, sentence: str) -> None:

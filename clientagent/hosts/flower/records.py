@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from federation.fl.weights import Array, shown
 
 EMPTY = "_empty"  # stands in a record of Flower's older API that has no array
 MOST_NUMBERS = 100  # of one list among the metrics
+LONGEST_METRIC = 50  # what it may grow by stays within the 64 that a server takes
 EXAMPLES = ("num-examples", "num_examples")
 OF_EVALUATION = ("eval", "test", "val")  # how apps begin the names of what they measure
 LONG_NAMES = {"acc": "accuracy"}
@@ -70,20 +72,29 @@ def _rule(base: Mapping[str, Array]) -> str:
 # ---- numbers
 
 
-def numbers(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
-    """The numbers among an app's metrics, and the names of what is none. A list becomes name_0, name_1 and so on."""
+def numbers(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """The numbers among an app's metrics, and why others are none. A list becomes name_0, name_1 and so on."""
     found: dict[str, float] = {}
-    others: list[str] = []
+    others: dict[str, str] = {}
     for name, value in metrics.items():
         each = {name: value}
         if isinstance(value, list):
             each = {f"{name}_{place}": one for place, one in enumerate(value[:MOST_NUMBERS])}
         for one, number in each.items():
-            if isinstance(number, int | float):
-                found[one] = float(number)
-            elif name not in others:
-                others.append(name)
+            if not isinstance(number, int | float):
+                others[name] = "is no number"
+            elif not one.strip() or len(one) > LONGEST_METRIC or not one.isprintable():
+                others[name] = f"has a name that is not 1 to {LONGEST_METRIC} printable characters"
+            else:
+                found[one] = _float(number)
     return found, others
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number beyond every float
+        return math.inf
 
 
 def trained(name: str) -> str:

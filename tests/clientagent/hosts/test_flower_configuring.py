@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from clientagent.errors import Misconfigured
@@ -86,9 +88,11 @@ def test_metrics_get_the_names_that_curves_and_measures_have(name: str, of_train
 
 
 def test_metrics_that_are_no_numbers_are_named_and_lists_are_numbered():
-    found, others = records.numbers({"loss": 0.5, "ok": True, "each": [1, 2.5], "note": "good", "raw": b"x"})
-    assert found == {"loss": 0.5, "ok": 1.0, "each_0": 1.0, "each_1": 2.5}
-    assert others == ["note", "raw"]
+    told = {"loss": 0.5, "ok": True, "each": [1, 2.5], "huge": 10**400, "note": "good", "raw": b"x", "m" * 60: 1, "": 2}
+    found, others = records.numbers(told)
+    assert found == {"loss": 0.5, "ok": 1.0, "each_0": 1.0, "each_1": 2.5, "huge": math.inf}
+    unprintable = "has a name that is not 1 to 50 printable characters"
+    assert others == {"note": "is no number", "raw": "is no number", "m" * 60: unprintable, "": unprintable}
 
 
 def test_numbered_arrays_come_in_their_order():

@@ -34,7 +34,7 @@ def write(folder: Path, kind: str, name: str) -> None:
     files = {
         "pyproject.toml": code / f"pyproject.{kind}.toml.tpl",
         f"{name}/client_app.py": code / "code" / f"client.{kind}.py.tpl",
-        f"{name}/task.py": code / "code" / f"task.{kind.partition('_')[0]}.py.tpl",
+        f"{name}/task.py": code / "code" / f"task.{kind}.py.tpl",
     }
     for file, template in files.items():
         text = Template(template.read_text()).safe_substitute(names)

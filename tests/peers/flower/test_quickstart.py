@@ -8,24 +8,22 @@ import pytest
 
 from federation.killpoints import Point
 from tests.e2e.outcome import Outcome, outcome
-from tests.e2e.stack import Stack, running
+from tests.e2e.stack import Stack, running, until
 from tests.peers.flower import quickstarts
 
 ROUNDS = 10
 SITES = ("north", "south", "west")
+INITIAL = ("--flower-initial", "quickstart.task:Net")
 TRAIN = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01}
-# The app, what makes its first model, and how many arrays that has.
-APPS = [("pytorch", ["--flower-initial", "quickstart.task:Net"], 10)]
+KINDS = ["pytorch", "pytorch_legacy_api"]  # functions for messages, and a client_fn
 
 
-@pytest.fixture(scope="module", params=APPS, ids=lambda app: app[0])
+@pytest.fixture(scope="module", params=KINDS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    kind, more, _ = request.param
-    folder = tmp_path_factory.mktemp(kind)
-    quickstarts.write(folder / "app", kind, "quickstart")
+    folder = tmp_path_factory.mktemp(request.param)
+    quickstarts.write(folder / "app", request.param, "quickstart")
     with running(folder / "data", env={"PYTHONWARNINGS": "default"}, killable=True) as stack:
         stack.app = folder / "app"
-        stack.more = more
         for name in SITES:
             start(stack, name)
         stack.online(len(SITES))
@@ -34,7 +32,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def start(stack: Stack, name: str) -> None:
     part = f"partition-id={SITES.index(name)} num-partitions={len(SITES)}"
-    stack.agent(name, "--flower-app", str(stack.app), "--flower-node-config", part, *stack.more)
+    stack.agent(name, "--flower-app", str(stack.app), "--flower-node-config", part, *INITIAL)
 
 
 def session(stack: Stack, **change: object) -> str:
@@ -70,6 +68,7 @@ def test_a_site_that_is_killed_in_the_middle_changes_no_model(
     shaken = session(site, start=False)
     site.kill_at("south", point, time=time)
     assert site.post(f"/sessions/{shaken}/start").status_code == 200
+    until(lambda: site.agents["south"].poll() is not None, seconds=240)
     site.died("south")
     start(site, "south")
     site.ended(shaken, seconds=240)
