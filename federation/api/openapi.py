@@ -114,8 +114,8 @@ def _answers(good: dict[str, Any], *refusals: str) -> dict[str, Any]:
     return answers | dict.fromkeys(refusals)
 
 
-def _json(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": {"type": "object"}}}}
+def _json(description: str, schema: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": {"$ref": SCHEMAS + schema}}}}
 
 
 def _operation(name: str, summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -127,11 +127,11 @@ def _header(name: str, kind: str = "string") -> dict[str, Any]:
 
 
 def raw_schemas() -> dict[str, Any]:
-    """What the raw routes' JSON bodies look like, and an entry of a catalogue, by name."""
+    """What the raw routes' JSON looks like, and an entry of a catalogue, by name."""
     found: dict[str, Any] = {}
-    for model in (schemas.Progress, schemas.Entry):
+    for model in (schemas.Progress, schemas.ProgressAnswer, schemas.Work, schemas.ModelFile, schemas.Entry):
         schema = model.model_json_schema(ref_template=SCHEMAS + "{model}")
-        found |= schema.pop("$defs") | {model.__name__: schema}
+        found |= schema.pop("$defs", {}) | {model.__name__: schema}
     return found
 
 
@@ -199,7 +199,7 @@ def raw_paths() -> dict[str, Any]:
         "get": _operation(
             "get_work",
             "Ask for work; held until there is some, for `wait` seconds at most",
-            _answers({"200": _json("Work"), "204": "None now"}),
+            _answers({"200": _json("Work", "Work"), "204": "None now"}),
             parameters=[wait],
         )
     }
@@ -207,9 +207,7 @@ def raw_paths() -> dict[str, Any]:
         "post": _operation(
             "progress",
             "Say how far this work is, with points of its curves",
-            _answers(
-                {"200": _json('An object; "continue": false means: drop this work; "left_out": points beyond a quota')}
-            ),
+            _answers({"200": _json("Whether to go on", "ProgressAnswer")}),
             requestBody={"required": True, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Progress"}}}},
         ),
         "parameters": [SEAT],
@@ -232,7 +230,7 @@ def _upload_paths() -> dict[str, Any]:
         "get": _operation(
             "get_model_upload",
             "What became of an uploaded file: its digest, or why it cannot be used",
-            _answers({"200": _json("The upload")}),
+            _answers({"200": _json("The upload", "ModelFile")}),
         )
         | whose,
         "patch": _operation(

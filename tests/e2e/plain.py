@@ -12,13 +12,13 @@ import requests
 from tests.e2e.stack import Stack
 
 
-def read(blob: bytes) -> dict[str, np.ndarray]:
+def read(blob: bytes, dtype: type[np.generic] = np.float32) -> dict[str, np.ndarray]:
     (size,) = struct.unpack("<Q", blob[:8])
     header = json.loads(blob[8 : 8 + size])
     header.pop("__metadata__", None)
     body = blob[8 + size :]
     return {
-        name: np.frombuffer(body[slice(*spec["data_offsets"])], np.float32).reshape(spec["shape"])
+        name: np.frombuffer(body[slice(*spec["data_offsets"])], dtype).reshape(spec["shape"])
         for name, spec in header.items()
     }
 

@@ -21,6 +21,7 @@ from federation.api.schemas.operators import (
     SessionOut,
     Skip,
 )
+from federation.api.schemas.work import ModelFile, ProgressAnswer, Work
 from federation.api.schemas.workloads import Entry, Workloads
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "LogLines",
     "MetricOut",
     "MetricPaging",
+    "ModelFile",
     "ModelOut",
     "NewInvitation",
     "NewEvaluation",
@@ -45,6 +47,7 @@ __all__ = [
     "Page",
     "Paging",
     "Progress",
+    "ProgressAnswer",
     "Reissue",
     "Result",
     "RoundOut",
@@ -53,5 +56,6 @@ __all__ = [
     "Skip",
     "Telling",
     "Told",
+    "Work",
     "Workloads",
 ]

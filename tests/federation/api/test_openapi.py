@@ -129,6 +129,19 @@ def test_limits_are_in_the_document(document):
     assert document["components"]["schemas"]["NewInvitation"]["properties"]["uses"]["maximum"] == invitations.MAX_USES
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "schema"),
+    [
+        ("/work", "get", "Work"),
+        ("/participations/{seat_id}/progress", "post", "ProgressAnswer"),
+        ("/models/uploads/{upload_id}", "get", "ModelFile"),
+    ],
+)
+def test_the_answers_of_raw_routes_are_in_the_document(document, path, method, schema):
+    answer = document["paths"][f"/api/v1{path}"][method]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer == {"$ref": f"#/components/schemas/{schema}"}
+
+
 def test_the_table_of_points_is_in_the_document(document):
     answer = document["paths"]["/api/v1/sessions/{session_id}/metrics"]["get"]["responses"]["200"]
     assert answer["content"].keys() == {"application/json", "text/csv"}
