@@ -2,8 +2,8 @@
 PYTHON ?= python3
 ARGS ?=
 BIN = .venv/bin
-# Modules are compiled when they are first used; most never are.
-PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+# Names what it fetches. Modules are compiled when they are first used; most never are.
+PIP = @$(BIN)/python distribution/install.py
 PIP_WHEEL = $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation
 BIOME = $(BIN)/node node_modules/@biomejs/biome/bin/biome
 
