@@ -20,6 +20,14 @@ FLAGS = [
     "--disable-component-update", "--disable-sync", "--process-per-site",
 ]  # fmt: skip
 REFUSED = re.compile(r"status of (409|422)|Status Error Code (409|422)")  # told by the browser, and on the page
+WAYS = (  # to join, by their tabs, and what the command of each says; of an invitation for three
+    ("docker", "docker run"),
+    ("several", "laptop-$n"),
+    ("file", "--workloads workloads"),
+    ("script", "-- .venv/bin/python train.py"),
+    ("many", "--clients 3"),
+    ("one", "--name my-site"),
+)
 needs_browser = [pytest.mark.browser, pytest.mark.skipif(CHROME is None, reason="no Chrome or Chromium is installed")]
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.browser import agree, needs_browser, press, refreshed, told
+from tests.e2e.browser import WAYS, agree, needs_browser, press, refreshed, told
 from tests.e2e.sessions import run_a_short_one
 from tests.e2e.stack import Stack, until
 
@@ -41,7 +41,7 @@ def test_an_invitation_is_made_copied_and_revoked(stack: Stack, done: dict[str, 
     page.fill("#id_uses", "3")
     page.select_option("#id_expires", label="never")
     page.click("#dialog button.btn--primary")
-    for key, word in (("docker", "docker run"), ("several", "laptop-$n"), ("one", "--name my-site")):
+    for key, word in WAYS:
         page.click(f"#dialog #tab-{key}")
         page.click(f"#panel-{key} [data-copy]")
         told(page, "Copied.")

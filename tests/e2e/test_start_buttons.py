@@ -8,7 +8,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import agree, needs_browser, pressing, told
+from tests.e2e.browser import WAYS, agree, needs_browser, pressing, told
 from tests.e2e.stack import Stack, running, until
 from tests.e2e.test_browser import DIGITS
 
@@ -193,7 +193,7 @@ def test_an_invitation_is_made_on_the_overview_and_revoked(stack: Stack, done: s
     page.click("#dialog button.btn--primary")
     expect(page.locator("#dialog")).to_contain_text("It works 3 times, until ")
     code = re.findall(r"--join (\S+)", page.inner_text("#panel-one code"))[0]
-    for key, said in (("docker", "docker run"), ("several", "laptop-$n"), ("one", "--name my-site")):
+    for key, said in WAYS:
         page.click(f"#tab-{key}")
         expect(page.locator("#dialog [role=tabpanel]:visible")).to_have_count(1)
         page.click(f"#panel-{key} [data-copy]")

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from dashboard.kit import client_states, formats, parameters, responses
 from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request
-from dashboard.pages.clients import client_list, invitations
+from dashboard.pages.clients import client_list, invitations, meant
 from dashboard.pages.clients.forms import InviteForm
 from federation.errors import Conflict, Invalid
 from federation.lifecycle import ACTIVE, OPEN, WorkKind
@@ -84,7 +84,8 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
 @require_http_methods(["GET", "POST"])
 def invite(request: Request) -> HttpResponse:
     """Make a join code. It is shown in this answer and never again."""
-    form = InviteForm(request.POST if request.method == "POST" else None)
+    wanted = {"workload": parameters.of(request).text("workload")}
+    form = InviteForm(request.POST if request.method == "POST" else None, initial=wanted)
     if request.method == "POST" and form.is_valid():
         try:
             return _invited(request, form)
@@ -105,7 +106,7 @@ def _invited(request: Request, form: InviteForm) -> HttpResponse:
     )
     context = {
         "invitation": invitation,
-        "commands": invitations.commands(request, code),
+        "commands": invitations.commands(request, code, meant.of(form.cleaned_data["workload"]), invitation.uses),
         "insecure": invitations.is_insecure(request),
     }
     template = "clients/_invited.html" if request.htmx else "clients/invited.html"

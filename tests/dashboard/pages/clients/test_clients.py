@@ -1,7 +1,10 @@
+import html
 import re
 import shlex
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -14,15 +17,19 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
+from clientagent import cli
 from dashboard.kit import client_states
-from dashboard.pages.clients import client_history, client_list
+from dashboard.pages.clients import client_history, client_list, meant
 from dashboard.pages.clients import invitations as commands
 from federation import tasks
+from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads.foreign import Place
 from federation.models import Client, Invitation, Participation, ServerEvent, TrainingSession
 from federation.services import clients, rounds, sessions
 from federation.services.clients import invitations
 from tests.dashboard.cast import HTMX, finish_round, report, seat_of, stream
 from tests.dashboard.markup import compact
+from tests.federation.services.declaring import telling
 
 Enrol = Callable[..., list[Client]]
 Create = Callable[..., TrainingSession]
@@ -477,6 +484,75 @@ def test_the_page_of_a_client_takes_as_many_queries_whatever_it_is_in(
     for number in range(6):
         create(name=f"later {number}", start_from=(running.pk, 1))
     assert queries() == before
+
+
+def said_for(browser: Browser, workload: str, uses: str = "3") -> dict[str, str]:
+    """The commands of a new invitation that is meant for a workload, by their tabs."""
+    given = {"uses": uses, "expires": "3600", "workload": workload}
+    page = browser.post(reverse("invite"), given, headers=HTMX).content.decode()
+    found = re.findall(r'id="panel-(\w+)".*?<code>(.*?)</code>', page, re.DOTALL)
+    return {key: html.unescape(text) for key, text in found}
+
+
+def test_without_a_workload_there_is_a_command_for_each_kind(browser: Browser) -> None:
+    said = said_for(browser, "")
+    assert list(said) == ["one", "file", "script", "many", "docker", "several"]
+    assert "--workload" not in said["one"] and said["one"].endswith("--name my-site")
+    assert "--workloads workloads \\\n  --allow my-workload" in said["file"]
+    assert said["script"].endswith("--name my-site \\\n  -- .venv/bin/python train.py")
+    assert said["many"].endswith("--name laptop \\\n  --clients 3")
+    assert "many" not in said_for(browser, "", uses="1")
+
+
+def test_the_commands_fit_a_built_in_workload(browser: Browser) -> None:
+    said = said_for(browser, "synthetic")
+    assert list(said) == ["one", "many", "docker", "several"]
+    assert all("--workload synthetic" in text and "--allow" not in text for text in said.values())
+
+
+def test_the_commands_fit_a_workload_that_only_sites_have(browser: Browser, enrol: Enrol) -> None:
+    enrol("anna", **telling())
+    said = said_for(browser, "chest-xray")
+    assert list(said) == ["one", "script", "many", "docker", "several"]
+    flags = ("--workloads workloads", "--allow chest-xray", "--workload chest-xray")
+    assert all(flag in text for flag in flags for key, text in said.items() if key != "script")
+    assert "train.py" in said["script"]
+
+
+def test_the_commands_fit_a_workload_of_the_servers_own_folder_or_package(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: Any = {"lines": SimpleNamespace(title="Lines"), "ward": SimpleNamespace(title="")}
+    places = {"lines": Place("/srv/own/lines.py"), "ward": Place("ward_models:W", "ward-models")}
+    monkeypatch.setattr(meant.foreign, "place_of", places.get)
+    source = known.copy
+    WORKLOADS.plug(source)
+    try:
+        lines, ward = said_for(browser, "lines"), said_for(browser, "ward")
+        page = browser.get(f"{reverse('invite')}?workload=lines", headers=HTMX).content.decode()
+    finally:
+        WORKLOADS.unplug(source)
+    assert "--workloads workloads \\\n  --allow lines" in lines["one"] and "script" not in lines
+    assert ".venv/bin/pip install ward-models\n" in ward["one"] and "--allow ward" in ward["one"]
+    assert "pip install ward-models && \\" in ward["docker"] and "--workloads" not in ward["docker"]
+    assert '<option value="lines" selected>Lines</option>' in page
+
+
+def test_every_command_is_read_by_the_agent(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "workloads").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for key, text in [*said_for(browser, "").items(), *said_for(browser, "synthetic").items()]:
+        if key in ("one", "file", "script", "many"):
+            words = shlex.split(text.replace("\\\n", " ").splitlines()[-1])
+            flags = words[words.index("clientagent/run.py") + 1 :]
+            read = cli.read(flags[: flags.index("--")] if "--" in flags else flags, {})
+            assert read.join_code and read.server == "http://testserver" and read.insecure
+
+
+def test_a_workload_that_nobody_has_is_refused_beside_the_field(browser: Browser) -> None:
+    given = {"uses": "3", "expires": "3600", "workload": "nope"}
+    page = browser.post(reverse("invite"), given, headers=HTMX).content.decode()
+    assert "field is-bad" in page and not Invitation.objects.exists()
 
 
 def test_the_docker_command_mounts_the_data_of_the_site(browser: Browser) -> None:

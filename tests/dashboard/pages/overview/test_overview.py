@@ -43,7 +43,7 @@ def test_the_first_invitation_is_one_button(browser: Browser) -> None:
     assert form
     fields = dict(re.findall(r'name="(uses|expires)" value="(\d+)"', form[0]))
     answer = browser.post(reverse("invite"), fields, headers=HTMX | {"HX-Target": "invite-panel"}).content.decode()
-    assert answer.count("--server http://testserver") == 3, "for pip, for Docker and for several"
+    assert answer.count("--server http://testserver") == 6, "a file, a script, many, Docker, several, or only one"
     assert "docker run" in answer and "--network host" not in answer
     assert "dialog-title" not in answer
     assert re.search(r"A code that begins with <code>[A-Z0-9]{4}</code> is open", browser.get("/").content.decode())
