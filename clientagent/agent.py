@@ -179,12 +179,19 @@ class Agent:
     def _work(self) -> None:
         while not self._leaving.is_set():
             self._display.waiting()
+            self._look_at_workloads()
             body = self._ask()
             if body is not None:
                 self._take(body)
                 self._tell_change()
                 if self._settings.once:
                     break
+
+    def _look_at_workloads(self) -> None:
+        """Serve the files of --workloads as they are now. Not in the middle of work, which is of what was told."""
+        if site_workloads.look(self._display.say):
+            self._display.say(f"The files in {self._settings.workloads} changed and were read again.")
+            self._membership.tell()
 
     def _tell_change(self) -> None:
         """Report data that changed since they were read, to the site's owner and to the operators."""

@@ -109,10 +109,15 @@ class Api(Persisting):
         self.server_version = answer.headers.get(calls.VERSION, "")
 
     def tell(self, info: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Report what this machine and its data are now. Returns what changed since the last report."""
+        """Report what this machine and its data are now. Returns what changed since the last report.
+
+        Raises Failed with the server's sentence if it does not accept a value.
+        """
         answer = self.ask(calls.INFO, _json_request("/api/v1/clients/me/info", {"info": info}, self._headers))
         check_token(answer)
         self.server_version = answer.headers.get(calls.VERSION, self.server_version)  # older ones do not say it here
+        if answer.status in (413, 422):
+            raise Failed(answer.sentences)
         if answer.status != 200:  # an older server, or the client is disabled, which the next call reports
             return []
         found = answer.json().get("changed")

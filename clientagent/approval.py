@@ -5,27 +5,37 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from clientagent import policy
 from clientagent.policy import Allowance, Policy
-from federation.fl.workloads import Workload
 
 Ask = Callable[[str], bool]
 
 
-def decide(folder: Path, found: Policy, workloads: Iterable[Workload], ask: Ask | None) -> Policy:
+class Named(Protocol):
+    """A workload, or what is known of one before its code runs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    def digest(self) -> str: ...
+
+
+def decide(folder: Path, found: Policy, workloads: Iterable[Named], ask: Ask | None) -> Policy:
     """The policy with what the owner allows now, which is kept. What stays refused is said, with the flag that helps.
 
     ask: whether the owner agrees; None: there is no terminal to ask at.
     """
     for workload in workloads:
-        name, digest = workload.name, workload.digest()
+        name, digest, title = workload.name, workload.digest(), workload.title
         if found.allows(name, digest):
             continue
-        if ask is not None and ask(f"{workload.title or name} ({name}), digest {digest}"):
+        if ask is not None and ask(f"{title or name} ({name}), digest {digest}"):
             found = policy.keep(folder, found, [Allowance(name, digest)])
         else:
-            print(f"run.py: left out: {found.refusal(name, digest)}", file=sys.stderr)
+            print(f"run.py: left out: {title or name}: {found.refusal(name, digest)}", file=sys.stderr)
     return found
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from clientagent import commands, policy, supervising
 from clientagent.display import Lines
@@ -14,9 +13,6 @@ from clientagent.flags import FLAGS, parser, read
 from clientagent.identity import folder_of
 from clientagent.policy import Policy
 from clientagent.settings import Settings
-
-if TYPE_CHECKING:
-    from federation.fl.workloads import Workload
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -90,25 +86,29 @@ def _run(settings: Settings, arguments: Sequence[str] = ()) -> int:
 
 
 def _be_agent(settings: Settings) -> int:
-    from clientagent import site_workloads
-
-    site_workloads.load(settings.workloads)
     if settings.clients is None:
         from clientagent.agent import run
     else:
         from clientagent.crowd.running import run
-    with policy.enforced(_policy(settings, site_workloads.loaded())):
+    with policy.enforced(_policy(settings)):
         return run(settings)
 
 
-def _policy(settings: Settings, own: Iterable[Workload]) -> Policy:
-    """What this site serves, after its owner was asked about what is new. Raises Misconfigured."""
-    from clientagent import approval
+def _policy(settings: Settings) -> Policy:
+    """What this site serves, after its owner was asked about what is new. Raises Misconfigured.
+
+    Workloads of its own are loaded, each once it is allowed: no code of another one runs.
+    """
+    from clientagent import approval, site_workloads
     from federation.fl.workloads import WORKLOADS
 
-    folder = folder_of(settings)
+    folder, ask = folder_of(settings), approval.at_terminal()
+    claims = site_workloads.claims(settings.workloads)
     kept = policy.keep(folder, policy.read(folder, WORKLOADS.built_in), settings.allow)
-    return approval.decide(folder, kept, own, approval.at_terminal())
+    undecided = [claim for claim in claims if not kept.lets_run(claim.name, claim.source)]
+    kept = approval.decide(folder, kept, undecided, ask)
+    site_workloads.load(settings.workloads, allows=kept.lets_run)
+    return approval.decide(folder, kept, site_workloads.loaded(), ask)
 
 
 def fix_threads(count: int) -> None:

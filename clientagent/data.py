@@ -38,13 +38,14 @@ class SiteData:
         try:
             self._partition = settings.partition and partition.parse(settings.partition)
             self._shard = settings.shard and partition.parse_shard(settings.shard)
-            self._counted = workloads.get(settings.workload)
+            workloads.get(settings.workload)
         except (partition.PartitionError, OptionError) as error:
             raise Misconfigured(f"--partition, --shard or --workload: {error}") from error
 
     def census(self, name: str) -> dict[str, Any]:
         """How many examples this site has, and of what, for the operator. name: the client's, salts the fingerprint."""
-        return counted(self.of(self._counted, {}), self._counted, name, in_full=self.shares_counts)
+        workload = workloads.get(self._settings.workload)  # as it is now: a file may have changed
+        return counted(self.of(workload, {}), workload, name, in_full=self.shares_counts)
 
     @property
     def shares_counts(self) -> bool:
@@ -55,7 +56,7 @@ class SiteData:
         """What this site has for a workload. Raises PartitionError or the workload's own errors."""
         self._forget_if_changed()
         self._asked = True
-        key = json.dumps([workload.name, options], sort_keys=True)
+        key = json.dumps([workload.name, workload.digest(), options], sort_keys=True)
         if key not in self._read:
             while len(self._read) >= MOST_READ:
                 del self._read[next(iter(self._read))]

@@ -20,7 +20,7 @@ from federation.fl.options import OptionError
 from federation.fl.partition import PartitionError
 from federation.fl.version import __version__
 from federation.fl.weights import WeightsError
-from federation.fl.workloads import DataError, Stopped
+from federation.fl.workloads import DataError, Stopped, foreign
 from federation.killpoints import Point
 
 WAIT_SECONDS = 30  # a long poll
@@ -64,12 +64,17 @@ class Membership:
 
     def begin(self) -> None:
         """Join, or come back. Raises Ends."""
+        told = False
         if self._identity.client_id:
+            self.api.server_version = self.api.server_version or self._state.server_version()
+            told = self._knows_catalogues
             self.tell()
         else:
             self._enroll()
-        if self._knows_catalogues and self._catalogue():
-            self.tell()  # which version the server is, only its first answer said
+        if self._catalogue() and self._knows_catalogues:
+            if not told:
+                self.tell()  # which version the server is, only its first answer said
+            self._state.keep_server_version(self.api.server_version)
 
     def _enroll(self) -> None:
         mine = self._identity
@@ -86,9 +91,21 @@ class Membership:
 
     def tell(self) -> None:
         """Report what this machine and its data are now. Operators and the site's owner learn what changed."""
-        told = self._catalogue() if self._knows_catalogues else []
-        for change in self.api.tell(self._describe() | ({"catalogue": told} if told else {})):
+        for change in self._tell():
             self._display.say(f"{_of_change(change)} The server's operators see this, too.")
+
+    def _tell(self) -> list[dict[str, Any]]:
+        info, told = self._describe(), self._catalogue() if self._knows_catalogues else []
+        try:
+            return self.api.tell(info | ({"catalogue": told} if told else {}))
+        except Failed as error:
+            self._display.say(f"The server does not accept what this site says of itself: {error}")
+            if not told:
+                return []
+        try:  # the rest counts without the workloads
+            return self.api.tell(info)
+        except Failed:
+            return []
 
     @property
     def _knows_catalogues(self) -> bool:
@@ -100,6 +117,8 @@ class Membership:
         body = self.api.work(wait)
         self._check_version()
         if before and self.api.server_version not in ("", before):
+            if self._catalogue():
+                self._state.keep_server_version(self.api.server_version)
             self.tell()  # another release may keep more of it
         return body
 
@@ -116,7 +135,7 @@ class Membership:
             self.give_up(seat, str(error))
         except Exception as error:  # a workload's, torch's, the disk's: the page shows it, and this site continues
             self._display.say(traceback.format_exc())
-            self.give_up(seat, f"{type(error).__name__}: {error}")
+            self.give_up(seat, foreign.fault(error))
 
     def give_up(self, seat: str, reason: str) -> None:
         self._display.say(f"The agent gives up this seat: {reason}")

@@ -20,9 +20,10 @@ from clientagent.errors import Misconfigured
 NAME = "policy.toml"
 ENTRY = re.compile(r"([a-z][a-z0-9_-]{0,63})(?:@([0-9a-f]{64}))?")
 SHAPE = "Write [[allow]] for each workload, with name = and, if you like, digest =."
-ALLOWED = "NAME, or NAME@ and 64 hexadecimal digits in lower case"
+ALLOWED = "a workload's name, of a-z, 0-9, - and _, or NAME@ and 64 hexadecimal digits in lower case"
 HEAD = """# The workloads that this agent serves beside scripts. Built-in ones are served as long as none of them is
-# listed here. An entry with a digest allows that source alone. The agent reads this file when it starts.
+# listed here. An entry with a digest allows that source alone. No code of another workload is run. The agent reads
+# this file when it starts.
 """
 
 
@@ -58,6 +59,11 @@ class Policy:
         if name in self.built_in and not any(one.name in self.built_in for one in self.listed):
             return True
         return any(one.name == name and one.digest in ("", digest) for one in self.listed)
+
+    def lets_run(self, name: str, digest: str) -> bool:
+        """Whether code from outside may run at all: by the name that it claims, or by its digest alone."""
+        own = any(one.digest == digest for one in self.listed)
+        return name not in self.built_in and (own or self.allows(name, digest))
 
     def refusal(self, name: str, digest: str) -> str:
         """Why a workload is not served, as a sentence; empty if it is."""

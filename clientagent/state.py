@@ -17,6 +17,7 @@ from clientagent.lock import try_lock
 from clientagent.residuals import Residuals
 
 IDENTITY = "identity.json"
+SERVER = "server.json"
 TENSORS, NUMBERS = ".safetensors", ".json"  # what a result may be
 
 
@@ -83,6 +84,17 @@ class State:
     def save(self, identity: Identity) -> None:
         """Keep it, whole or not at all. Raises Misconfigured if nothing can be written."""
         replace_file(self._identity, asdict(identity))  # losing the token would lose the client's name with it
+
+    def server_version(self) -> str:
+        """The version that the server was of at last, as far as it was kept; empty if not."""
+        try:
+            return str(json.loads((self.folder / SERVER).read_bytes())["version"])
+        except (OSError, ValueError, TypeError, KeyError):  # the next answer says it
+            return ""
+
+    def keep_server_version(self, version: str) -> None:
+        if version != self.server_version():
+            replace_file(self.folder / SERVER, {"version": version})
 
     # ---- finished results, named <key of the work>.<digest of the file>.<its type>, and the last one's points
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -172,6 +173,21 @@ def _remedy(name: str) -> str:
 
 def _short(digest: str) -> str:
     return f"{digest[:12]}…"
+
+
+def finite(what: str, metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Numbers by name, None for one that is not finite. Raises Failed naming one that is no number.
+
+    what: where they come from.
+    """
+    found: dict[str, float | None] = {}
+    for name, value in metrics.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise Failed(f"{what}: {name!r} must be a number, not {str(value)[:100]!r}.") from None
+        found[name] = number if math.isfinite(number) else None
+    return found
 
 
 def train_config(work: Work, device: str) -> TrainConfig:

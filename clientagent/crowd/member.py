@@ -74,6 +74,9 @@ class Member(Agent):
         with self._borrowing.within(self._shared.calls):
             return self._membership.ask(self._shared.wait_seconds)
 
+    def _look_at_workloads(self) -> None:
+        """They stay what they were at the start: the workers have them in memory."""
+
     def _take(self, body: Mapping[str, Any]) -> None:
         """Do it once there is a place, if the server still wants it then."""
         self._shown.be(IN_LINE)

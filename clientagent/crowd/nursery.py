@@ -15,12 +15,14 @@ import socket
 import sys
 from multiprocessing.connection import Connection
 
-from clientagent import site_workloads
+from clientagent import policy, site_workloads
 from clientagent.crowd import worker
 from clientagent.crowd.parts import Parts
 from clientagent.crowd.wire import Beginning, Forget, Fork, Load, Loaded, outlive_nobody
 from clientagent.device import Device, set_up_torch
+from clientagent.identity import folder_of
 from federation.fl import workloads
+from federation.fl.workloads import foreign
 
 
 def main(descriptor: int) -> None:
@@ -41,9 +43,9 @@ def main(descriptor: int) -> None:
 class Nursery:
     def __init__(self, beginning: Beginning, door: socket.socket, line: Connection) -> None:
         self._settings = beginning.settings
-        site_workloads.load(
-            self._settings.workloads, lambda sentence: None
-        )  # the process that started this one said it
+        kept = policy.read(folder_of(self._settings), workloads.WORKLOADS.built_in)
+        # What is left out was said by the process that started this one.
+        site_workloads.load(self._settings.workloads, lambda sentence: None, kept.lets_run)
         self._parts = Parts(beginning.settings, beginning.clients)
         self._door, self._line = door, line
         self._workers: set[int] = set()
@@ -70,7 +72,7 @@ class Nursery:
                 set_up_torch(1)  # one thread: a fork of several may wait for one that is not there
             self._parts.load(workload, message.options)
         except Exception as error:  # the worker that needs the data says what is wrong with them
-            return Loaded(f"{type(error).__name__}: {error}")
+            return Loaded(foreign.fault(error))
         return Loaded()
 
     def _fork(self) -> int:

@@ -19,7 +19,7 @@ from federation.fl import workloads
 from federation.fl.options import OptionError
 from federation.fl.partition import PartitionError
 from federation.fl.weights import WeightsError
-from federation.fl.workloads import DataError
+from federation.fl.workloads import DataError, foreign
 from federation.fl.workloads.workload import Phase
 
 EVERY_SECONDS = 0.2  # between two messages about steps
@@ -46,7 +46,7 @@ def _done(line: Connection, order: Order, parts: Parts, device: Device) -> Done 
     except FORESEEN as error:
         return Undone(str(error))
     except Exception as error:  # a workload's, torch's, the disk's
-        return Undone(f"{type(error).__name__}: {error}", traceback.format_exc())
+        return Undone(foreign.fault(error), traceback.format_exc())
     teller.flush()
     return Done(value)
 

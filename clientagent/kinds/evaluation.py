@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -103,7 +102,7 @@ def _evaluating(work: EvaluationWork) -> Evaluates:
 
 def as_json(found: LocalEvaluation, *, with_counts: bool) -> bytes:
     """The result as it is sent: the same bytes for the same numbers."""
-    metrics = {name: float(value) if math.isfinite(value) else None for name, value in found.metrics.items()}
+    metrics = works.finite("The evaluation", found.metrics)
     result: dict[str, Any] = {"num_examples": found.num_examples, "metrics": metrics}
     if with_counts and found.counts:
         result["counts"] = found.counts

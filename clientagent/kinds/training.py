@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +161,7 @@ def _check_finite(delta: weights.Weights) -> None:
 
 def metadata_of(num_examples: int, metrics: Mapping[str, float], base_digest: str) -> dict[str, str]:
     """What an update's file says beside its tensors."""
-    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    finite = works.finite("The metrics of the update", metrics)
     return {
         "num_examples": str(num_examples),
         "base_digest": base_digest,

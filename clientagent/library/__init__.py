@@ -60,6 +60,8 @@ def works(
     """
     if os.environ.get("RANK", "0") != "0":
         raise ScriptError("Of the processes that torchrun starts, only the one with rank 0 may call works().")
+    if evaluate is not None and not callable(evaluate):
+        raise ScriptError(f"evaluate= must be a function of a model, not {type(evaluate).__name__}.")
     caller = sys._getframe(1).f_code.co_filename
     declaration = declare(
         name,

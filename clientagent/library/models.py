@@ -10,7 +10,7 @@ import fnmatch
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,7 +108,9 @@ def _chosen(model: Model, tensors: Mapping[str, Any], only: Only) -> set[str]:
         raise ModelError(f'only="{only}" is not known. Use a list of names with * and ?, a function, or "trainable".')
     if callable(only):
         return {name for name in tensors if only(name)}
-    globs = [str(one).replace("[", "[[]") for one in only or ()]  # JAX has names such as ['layer']['kernel']
+    if not isinstance(only, Iterable) or not all(isinstance(one, str) for one in only):
+        raise ModelError(f'only={only!r} is not known. Use a list of names with * and ?, a function, or "trainable".')
+    globs = [one.replace("[", "[[]") for one in only]  # JAX has names such as ['layer']['kernel']
     return {name for name in tensors if any(fnmatch.fnmatchcase(name, one) for one in globs)}
 
 

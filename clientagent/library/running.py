@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
+import operator
 import os
 import random
 import shutil
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -198,7 +201,7 @@ class Running:
         return device.describe(self._settings.device) | {
             "kinds": list(self._script.declaration.kinds),
             "understands": UNDERSTANDS,
-            "examples": dict.fromkeys(WORKLOADS, 0),
+            "examples": dict.fromkeys(WORKLOADS.built_in, 0),
         }
 
     def _catalogue(self) -> list[dict[str, Any]]:
@@ -298,7 +301,9 @@ class Running:
                 Measuring(work.session, work.base.version, options, dict(work.config), path, kept)
             )
         assert self._script.evaluate is not None
-        return self._script.evaluate(self._loaded(path, options))
+        model = self._loaded(path, options)
+        with self._calling("evaluate="):
+            return self._script.evaluate(model)
 
     def _loaded(self, path: Path, options: Mapping[str, Any]) -> Any:
         """The model to measure, in the form in which the script gives its own."""
@@ -335,7 +340,19 @@ class Running:
     def _made(self, options: Mapping[str, Any]) -> Any:
         """The script's model: as it is, or what its function makes of the options."""
         initial = self._script.initial
-        return initial(options) if callable(initial) and not models.is_module(initial) else initial
+        if not callable(initial) or models.is_module(initial):
+            return initial
+        with self._calling("initial="):
+            return initial(options)
+
+    @contextlib.contextmanager
+    def _calling(self, what: str) -> Iterator[None]:
+        """Within the block a function of the script's runs: what it raises gives the seat up with its line."""
+        try:
+            yield
+        except Exception as error:
+            self._terminal.say("".join(traceback.format_exception(error)))
+            raise Failed(f"{what}: {sentence(error, self._file)}") from error
 
     def _keep_initial(self) -> None:
         """Write the initial model down before the script, or work, changes it."""
@@ -356,11 +373,18 @@ def _as_evaluation(found: object, num_examples: int) -> LocalEvaluation:
     """What a script measured. num_examples: what counts if it does not say on how many."""
     if not isinstance(found, Mapping):
         raise Failed(f"evaluate= must return a dict of numbers by name, not {type(found).__name__}.")
-    numbers = dict(found)
+    numbers = {str(name): value for name, value in found.items()}
     examples = numbers.pop("num_examples", num_examples)
-    counts = {str(name): _plain(value) for name, value in numbers.items() if np.ndim(value)}
-    metrics = {str(name): float(value) for name, value in numbers.items() if not np.ndim(value)}
-    return LocalEvaluation(int(examples), metrics, counts)
+    try:
+        count = operator.index(examples)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise Failed(f"evaluate=: num_examples must be a whole number from 1 to 10^12, not {examples!r}.")
+    counts = {name: _plain(value) for name, value in numbers.items() if np.ndim(value)}
+    bare = {name: value for name, value in numbers.items() if name not in counts}
+    metrics = {name: math.nan if value is None else value for name, value in works.finite("evaluate=", bare).items()}
+    return LocalEvaluation(count, metrics, counts)
 
 
 def _plain(value: Any) -> Any:

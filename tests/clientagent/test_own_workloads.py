@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from clientagent import cli, commands, site_workloads
+from clientagent import cli, commands, policy, site_workloads
 from clientagent.commands import new
 from clientagent.errors import Failed, Misconfigured
 from clientagent.kinds import training
+from clientagent.policy import Policy
 from clientagent.work import workload_of
 from federation.fl.workloads import WORKLOADS, declaration, foreign
-from tests.clientagent.fake_server import FakeServer
+from tests.clientagent.fake_server import FakeServer, status
 from tests.clientagent.sites import Site
 from tests.fl.workloads.own_files import write_numpy
 
@@ -23,7 +24,7 @@ def _nothing_stays(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(foreign, "entry_points", lambda group: ())
     monkeypatch.setattr(cli, "fix_threads", lambda count: None)
     yield
-    site_workloads._loaded.clear()
+    site_workloads.load(None)
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -289,7 +290,178 @@ def test_a_server_of_0_2_0_hears_of_a_sites_own_workloads_at_each_start(site: Si
         (told,) = info["catalogue"]
         assert (told["name"], told["version"], told["num_examples"]) == ("means", "1.4", None)
         assert told["kinds"] == ["initialise", "train"] and told["digest"] == info["workloads"]["means"]
-    assert [len(info.get("catalogue", [])) for info in server.infos] == [0, 1, 0, 1]
+    assert [len(info.get("catalogue", [])) for info in server.infos] == [0, 1, 1], "at a return at once"
+
+
+def test_a_server_that_was_replaced_by_an_older_one_hears_of_them_no_more(site: Site, server: FakeServer, means):
+    server.marks_all, server.version = True, "0.2.0"
+    for version in ("0.2.0", "0.1.0", "0.1.0"):
+        server.version, server.marks_all = version, version == "0.2.0"
+        server.offer()
+        site.run()
+    assert [len(info.get("catalogue", [])) for info in server.infos] == [0, 1, 1, 0, 0]
+
+
+def test_a_catalogue_that_the_server_refuses_is_said_and_the_rest_is_told(site: Site, server: FakeServer, means):
+    server.marks_all, server.version = True, "0.2.0"
+    server.offer()
+    site.run()
+    server.script("POST", "/clients/me/info", status(422, "Workload 'means': title must be shorter."))
+    server.offer()
+    assert "does not accept what this site says of itself: Workload 'means': title must be shorter." in site.run()
+    assert "catalogue" not in server.infos[-1] and server.infos[-1]["workloads"]["means"]
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("def local_update(self, *given):\n    return {}['scan']", r"KeyError: 'scan' \(means\.py, line \d+\)"),
+        (
+            UPDATE.format("base, data, options, config, report") + "made.metrics['auc'] = 'high'\n    return made",
+            r"The metrics of the update: 'auc' must be a number, not 'high'\.",
+        ),
+    ],
+)
+def test_a_fault_of_the_code_is_reported_with_file_and_line_or_name(
+    tmp_path, site: Site, server: FakeServer, method: str, reason: str
+):
+    folder = tmp_path / "workloads"
+    folder.mkdir()
+    with_method(folder, method)
+    site_workloads.load(folder)
+    seat = server.offer("means", {"num_parameters": 5})
+    site.run()
+    assert seat.status == "failed" and re.fullmatch(reason, seat.reason), seat.reason
+
+
+# ---- files that change while the agent runs
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    made = tmp_path / "workloads"
+    made.mkdir()
+    return made
+
+
+def test_a_file_that_is_added_changed_or_removed_is_noticed(folder):
+    said: list[str] = []
+    site_workloads.load(folder, said.append)
+    assert not site_workloads.look(said.append) and "means" not in WORKLOADS
+    path = write_numpy(folder)
+    assert site_workloads.look(said.append) and WORKLOADS["means"].version == "1"
+    first = WORKLOADS["means"]
+    write_numpy(folder, "others", "others.py")
+    assert site_workloads.look(said.append) and WORKLOADS["means"] is first, "what did not change is not loaded again"
+    write_numpy(folder, version="2.0")
+    assert site_workloads.look(said.append) and WORKLOADS["means"].version == "2.0"
+    path.unlink()
+    assert site_workloads.look(said.append) and "means" not in WORKLOADS and "others" in WORKLOADS
+    assert not site_workloads.look(said.append) and said == []
+
+
+def test_a_file_that_breaks_is_said_with_its_line_and_the_others_stay(folder):
+    said: list[str] = []
+    write_numpy(folder)
+    site_workloads.load(folder, said.append)
+    (folder / "broken.py").write_text("x = 1\nx.y\n")
+    assert not site_workloads.look(said.append) and "means" in WORKLOADS
+    assert len(said) == 1 and said[0].startswith("broken.py, line 2: AttributeError")
+
+
+def test_a_folder_that_is_away_for_a_moment_ends_nothing(folder):
+    said: list[str] = []
+    write_numpy(folder)
+    site_workloads.load(folder, said.append)
+    folder.rename(folder.with_name("away"))
+    assert [site_workloads.look(said.append) for _ in range(2)] == [False, False]
+    assert len(said) == 1 and "cannot be read: No such file or directory. What was loaded stays." in said[0]
+    folder.with_name("away").rename(folder)
+    assert not site_workloads.look(said.append) and "means" in WORKLOADS
+
+
+def test_a_running_agent_tells_the_server_of_a_new_file(site: Site, server: FakeServer, folder, until):
+    server.marks_all, server.version = True, "0.2.0"
+    site_workloads.load(folder)
+    with site.running():
+        until(lambda: server.requests("GET", "/work"))
+        write_numpy(folder, version="1.4")
+        server.offer()
+        until(lambda: any("catalogue" in info for info in server.infos))
+    (told,) = server.infos[-1]["catalogue"]
+    assert (told["name"], told["version"]) == ("means", "1.4")
+    assert "changed and were read again." in site.said
+
+
+# ---- what is not allowed does not run
+
+
+def mined(folder: Path, name: str = "means", file: str = "means.py") -> Path:
+    """A workload whose code leaves a mark when it runs."""
+    path = write_numpy(folder, name, file)
+    path.write_text(path.read_text() + f"\nopen({str(folder / 'ran')!r}, 'w').close()\n")
+    return path
+
+
+def digest_of(path: Path) -> str:
+    return foreign.source_now(foreign.Place(str(path)))
+
+
+def served(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> list[str]:
+    """The workloads of its own that the program serves with these flags."""
+    found: list[str] = []
+
+    def run(settings: object) -> int:
+        found.extend(one.name for one in site_workloads.loaded() if not policy.refusal(one.name, one.digest()))
+        return 0
+
+    monkeypatch.setattr("clientagent.agent.run", run)
+    state = str(folder.parent / "state")
+    assert cli.main(["--workloads", str(folder), "--state", state, *words]) == 0
+    return found
+
+
+def test_no_code_runs_that_nobody_allowed(folder, monkeypatch, capsys):
+    path = mined(folder, "heart-rate", "ward.py")
+    assert served(monkeypatch, folder) == [] and not (folder / "ran").exists()
+    said = capsys.readouterr().err
+    assert "left out: ward.py: This site does not serve the workload 'heart-rate'." in said
+    assert served(monkeypatch, folder, "--allow", f"heart-rate@{'0' * 64}") == [] and not (folder / "ran").exists()
+    assert f"--allow heart-rate@{digest_of(path)}" in capsys.readouterr().err
+    assert served(monkeypatch, folder, "--allow", "heart-rate") == ["heart-rate"] and (folder / "ran").exists()
+
+
+def test_a_digest_lets_a_file_run_whatever_it_claims_and_the_name_decides_what_is_served(folder, monkeypatch, capsys):
+    path = mined(folder)
+    path.write_text(path.read_text().replace('name = "means"', 'name = "".join(["me", "ans"])'))
+    assert served(monkeypatch, folder, "--allow", f"other@{digest_of(path)}") == []
+    assert (folder / "ran").exists() and "does not serve the workload 'means'" in capsys.readouterr().err
+    assert served(monkeypatch, folder, "--allow", "means") == ["means"]
+
+
+def test_a_file_with_the_name_of_a_built_in_workload_does_not_run(folder, monkeypatch, capsys):
+    mined(folder, "digits")
+    assert served(monkeypatch, folder, "--allow", "digits") == [] and not (folder / "ran").exists()
+    assert "means.py: 'digits' is the name of a built-in workload." in capsys.readouterr().err
+
+
+def test_a_new_file_that_is_not_allowed_does_not_run_either(folder):
+    said: list[str] = []
+    mine = Policy(built_in=frozenset(WORKLOADS.built_in))
+    with policy.enforced(mine):
+        site_workloads.load(folder, said.append, mine.lets_run)
+        mined(folder)
+        assert not site_workloads.look(said.append) and not (folder / "ran").exists()
+    assert said == [f"means.py is left out: {mine.refusal('means', '')}"]
+
+
+def test_a_file_that_changes_after_it_was_allowed_does_not_run(folder):
+    path = mined(folder)
+    before = digest_of(path)
+    path.write_text(path.read_text() + "# more\n")
+    with pytest.raises(foreign.Unusable, match="changed at this moment"):
+        foreign.load(foreign.Place(str(path)), only=before)
+    assert not (folder / "ran").exists()
 
 
 def test_an_older_server_does_not_hear_of_them(site: Site, server: FakeServer, means):

@@ -13,8 +13,8 @@ import os
 import sys
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -36,11 +36,12 @@ MEMBERS = ("name", "title", "summary", "options", "needs_torch", "version", "rev
 class Place:
     """Where the code of a workload is. where: a file's path, or what an entry point names, `module:object`.
 
-    package: the name of the distribution; empty for a file.
+    package: the name of the distribution; empty for a file. called: the entry point's own name, where it is known.
     """
 
     where: str
     package: str = ""
+    called: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         name = f"{self.where} of the package {self.package}" if self.package else Path(self.where).name
@@ -82,7 +83,7 @@ def files_in(folder: Path | None) -> list[Place]:
 
 
 def _place_of(point: EntryPoint) -> Place:
-    return Place(point.value, point.dist.name if point.dist else "?")
+    return Place(point.value, point.dist.name if point.dist else "?", point.name)
 
 
 def _is_workload(path: Path) -> bool:
@@ -99,6 +100,13 @@ def load_all(
             loaded.append(load(place))
         except Unusable as error:
             unusable(error)
+    return by_name(loaded, built_in, unusable)
+
+
+def by_name(
+    loaded: Sequence[Loaded], built_in: Collection[str], unusable: Callable[[Unusable], None]
+) -> dict[str, Workload]:
+    """Those whose names are not taken. unusable: called for each of the others."""
     taken = dict(clashes(((one.name, one.place) for one in loaded), built_in))
     for place, sentence in taken.items():
         unusable(Unusable(place, sentence))
@@ -118,9 +126,12 @@ def clashes(named: Iterable[tuple[str, Place]], built_in: Collection[str]) -> It
             yield from ((place, f"{place}: the name {name!r} is that of {both}. Rename one.") for place in several)
 
 
-def load(place: Place) -> Loaded:
-    """Run the code of a place, and have its workload. Raises Unusable."""
-    offered, digest = _from_package(place) if place.package else _from_file(place)
+def load(place: Place, only: str = "") -> Loaded:
+    """Run the code of a place, and have its workload. Raises Unusable.
+
+    only: the digest of the source that may run; empty for any.
+    """
+    offered, digest = _from_package(place, only) if place.package else _from_file(place, only)
     if isinstance(offered, type):
         offered = _run(place, offered)
     _run(place, partial(_require_members, place, offered))  # a member may be a property, whose code fails
@@ -129,6 +140,7 @@ def load(place: Place) -> Loaded:
     except AttributeError as error:
         raise Unusable(place, f"{place}: {OFFERED} must let its digest be set ({error}).") from error
     _run(place, partial(_require_declared, place, offered))
+    _ran[place.where] = place
     return Loaded(offered, place)
 
 
@@ -159,19 +171,26 @@ def source_now(place: Place) -> str:
 # ---- a file
 
 
-def _from_file(place: Place) -> tuple[Any, str]:
+def _from_file(place: Place, only: str) -> tuple[Any, str]:
     path = Path(place.where)
     try:
         source = path.read_bytes()
     except OSError as error:
         raise Unusable(place, f"{place} cannot be read: {error.strerror}.") from error
+    digest = _the_only_one(place, _digest(source), only)
     module = ModuleType(f"fl_workload_{hashlib.sha256(os.fsencode(place.where)).hexdigest()[:12]}")
     module.__file__ = place.where
     sys.modules[module.__name__] = module  # where dataclasses and pickle look for it
     _run(place, lambda: exec(compile(source, place.where, "exec"), vars(module)))
     if not hasattr(module, OFFERED):
         raise Unusable(place, f"{place} has no {OFFERED}. End it with {OFFERED} = and the workload's class.")
-    return getattr(module, OFFERED), _digest(source)
+    return getattr(module, OFFERED), digest
+
+
+def _the_only_one(place: Place, digest: str, only: str) -> str:
+    if only not in ("", digest):
+        raise Unusable(place, f"{place} changed at this moment: its digest is {digest[:12]}… and not {only[:12]}….")
+    return digest
 
 
 def _digest(source: bytes) -> str:
@@ -182,8 +201,8 @@ def _digest(source: bytes) -> str:
 # ---- a package
 
 
-def _from_package(place: Place) -> tuple[Any, str]:
-    digest = source_now(place)
+def _from_package(place: Place, only: str) -> tuple[Any, str]:
+    digest = _the_only_one(place, source_now(place), only)
     point = EntryPoint(name="", value=place.where, group=GROUP)
     return _run(place, point.load), digest
 
@@ -238,6 +257,17 @@ def sentence_of(error: BaseException, place: Place) -> str:
         return f"{place}: {what}"
     shown = f"{Path(frames[-1].filename).name} of the package {place.package}" if place.package else str(place)
     return f"{shown}, line {frames[-1].lineno}: {what}"
+
+
+_ran: dict[str, Place] = {}  # whose code was loaded in this process
+
+
+def fault(error: BaseException) -> str:
+    """What was raised, and the innermost line of a loaded workload that it came from, if it came from one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if any(_is_of(frame.filename, place) for place in _ran.values())]
+    where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def _is_of(filename: str, place: Place) -> bool:

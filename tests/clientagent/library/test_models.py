@@ -68,6 +68,8 @@ def test_a_choice_of_nothing_is_refused():
         models.shared(torch.nn.Linear(1, 1), ["head.*"])
     with pytest.raises(ModelError, match='only="lora" is not known'):
         models.shared(torch.nn.Linear(1, 1), "lora")
+    with pytest.raises(ModelError, match=r"only=\[1\] is not known"):
+        models.shared(torch.nn.Linear(1, 1), [1])  # type: ignore[list-item]
 
 
 def test_a_name_chooses_itself_whatever_signs_it_has():

@@ -314,6 +314,36 @@ def test_what_measures_wrongly_gives_the_seat_up(run: Run, server: FakeServer):
     assert seat.reason == "evaluate= must return a dict of numbers by name, not float."
 
 
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({"auc": "high"}, "evaluate=: 'auc' must be a number, not 'high'."),
+        ({"auc": 0.5, "num_examples": 0}, "evaluate=: num_examples must be a whole number from 1 to 10^12, not 0."),
+        (
+            {"auc": 0.5, "num_examples": "all"},
+            "evaluate=: num_examples must be a whole number from 1 to 10^12, not 'all'.",
+        ),
+    ],
+)
+def test_a_number_that_is_none_is_named(run: Run, server: FakeServer, found, reason):
+    seat = offer(server, kind="evaluate")
+    assert list(run(evaluate=lambda model: found)) == []
+    assert seat.reason == reason
+
+
+def test_what_a_function_of_the_script_raises_is_said_with_its_line(run: Run, server: FakeServer):
+    def broken(given: object) -> dict[str, Any]:
+        return {}["scan"]
+
+    measured = offer(server, kind="evaluate")
+    assert list(run(evaluate=broken)) == []
+    begun = offer(server, kind="initialise")
+    assert list(run(initial=broken)) == []
+    line = broken.__code__.co_firstlineno + 1
+    assert measured.reason == f"evaluate=: KeyError: 'scan' (test_works.py, line {line})"
+    assert begun.reason == f"initial=: KeyError: 'scan' (test_works.py, line {line})"
+
+
 def test_a_kind_that_the_script_does_not_do_is_given_up(run: Run, server: FakeServer):
     seat = offer(server, kind="evaluate")
     assert list(run()) == []
@@ -359,6 +389,7 @@ def test_what_was_kept_comes_with_the_last_update_that_counted(run: Run, server:
         ("toy", {"measures": [1]}, "measures: 1 is neither a name nor a clientagent.Measure."),
         ("toy", {"train_defaults": [3]}, r"train_defaults must be a dict, not \[3\]."),
         ("toy", {"version": 1.0}, "version must be at most 64 printable characters, not 1.0."),
+        ("toy", {"evaluate": {"accuracy": 1}}, "evaluate= must be a function of a model, not dict"),
     ],
 )
 def test_what_cannot_be_declared_is_said_at_once(name: str, more: dict[str, Any], message: str):
