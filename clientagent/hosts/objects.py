@@ -1,14 +1,17 @@
-"""MODULE:NAME in a folder of the site's own, and what went wrong in its lines."""
+"""MODULE:NAME in a folder of the site's own, and what went wrong in the folder's lines."""
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from clientagent.errors import Misconfigured
-from clientagent.library.work import sentence
+
+OURS = str(Path(__file__).resolve().parents[1])  # lines of which tell its owner nothing
 
 
 def look_in(folder: Path) -> None:
@@ -40,4 +43,18 @@ def _module(name: str, folder: Path, flag: str) -> Any:
             ) from error
         raise Misconfigured(f"{flag}: {name} needs the module {missing!r}, which is not installed.") from error
     except Exception as error:  # whatever its own code raises
-        raise Misconfigured(f"{flag}: {name} cannot be imported: {sentence(error)}.") from error
+        raise Misconfigured(f"{flag}: {name} cannot be imported: {sentence(error, folder)}") from error
+
+
+def sentence(error: BaseException, folder: Path) -> str:
+    """What went wrong in the code of a folder, and in which of its lines."""
+    if isinstance(error, SyntaxError):
+        where: list[tuple[str, int | None]] = [(error.filename or "", error.lineno)]
+        text = error.msg
+    else:
+        frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(OURS)]
+        theirs = [one for one in frames if one.filename.startswith(f"{folder}{os.sep}")] or frames[-1:]
+        where = [(one.filename, one.lineno) for one in theirs]
+        text = str(error)
+    place = f" ({os.path.basename(where[-1][0])}, line {where[-1][1]})" if where else ""
+    return f"{type(error).__name__}: {text}{place}"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import tomllib
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from clientagent.errors import Misconfigured
+from clientagent.hosts import objects
 
 Scalar = bool | int | float | str
 FILE = "pyproject.toml"
-OURS = os.path.dirname(os.path.abspath(__file__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,41 +30,11 @@ class Project:
 
     def load(self, reference: str, flag: str) -> Any:
         """What MODULE:NAME is. flag: which asked for it. Raises Misconfigured naming module, name or line."""
-        module_name, _, path = reference.partition(":")
-        if str(self.folder) not in sys.path:
-            sys.path.insert(0, str(self.folder))
-        found: Any = self._module(module_name, flag)
-        for name in path.split("."):
-            if not hasattr(found, name):
-                raise Misconfigured(f"{flag} {reference}: the module {module_name} has no {name!r}.")
-            found = getattr(found, name)
-        return found
-
-    def _module(self, name: str, flag: str) -> Any:
-        try:
-            return import_module(name)
-        except ModuleNotFoundError as error:
-            missing = error.name or ""
-            if name == missing or name.startswith(f"{missing}."):
-                raise Misconfigured(
-                    f"{flag}: there is no module {missing!r} in {self.folder}, nor among the installed packages."
-                ) from error
-            raise Misconfigured(f"{flag}: {name} needs the module {missing!r}, which is not installed.") from error
-        except Exception as error:  # whatever the app's own code raises
-            raise Misconfigured(f"{flag}: {name} cannot be imported: {self.sentence(error)}") from error
+        return objects.load(reference, self.folder, flag)
 
     def sentence(self, error: BaseException) -> str:
         """What went wrong in the app, and in which of its lines."""
-        if isinstance(error, SyntaxError):
-            where: list[tuple[str, int | None]] = [(error.filename or "", error.lineno)]
-            text = error.msg
-        else:
-            frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(OURS)]
-            theirs = [one for one in frames if one.filename.startswith(f"{self.folder}{os.sep}")] or frames[-1:]
-            where = [(one.filename, one.lineno) for one in theirs]
-            text = str(error)
-        place = f" ({os.path.basename(where[-1][0])}, line {where[-1][1]})" if where else ""
-        return f"{type(error).__name__}: {text}{place}"
+        return objects.sentence(error, self.folder)
 
     def sources(self, reference: str) -> list[Path]:
         """The files whose content tells what runs: those of the package of a module that was loaded, or its own."""

@@ -20,7 +20,6 @@ from clientagent.library import models
 from clientagent.library.leaving import Left
 from clientagent.library.running import Running, seed
 from clientagent.library.script import Script, ScriptError, declare
-from clientagent.library.work import sentence
 from clientagent.link import duration
 from clientagent.settings import Settings
 from clientagent.supervising import FIRST_SECONDS, MOST_SECONDS
@@ -123,7 +122,7 @@ class Host:
             return "" if error.code in (None, 0) else f"The script ended with the exit status {error.code}."
         except Exception as error:
             self._running.say("".join(traceback.format_exception(error)))
-            return sentence(error, path)
+            return objects.sentence(error, self._source.path.parent)
         return ""
 
     def _went_wrong(self, slot: Slot, failure: str) -> bool:
