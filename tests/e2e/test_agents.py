@@ -3,11 +3,11 @@
 import json
 import os
 import signal
+from typing import Any
 
 from tests.e2e.stack import Stack, assert_nothing_counted_twice, until
 
 DIGITS = {"name": "digits", "options": {}}
-SOME = ("--samples", "500")  # of its digits: what is trained is enough to be interrupted
 
 
 def test_agents_learn_digits_and_stream_their_loss(stack: Stack):
@@ -69,19 +69,27 @@ def test_the_session_ends_with_the_same_model_whatever_was_killed(stack: Stack):
 
 
 def test_an_agent_killed_mid_training_takes_the_same_work_up_again(stack: Stack):
-    stack.agent("site-1", *SOME)
+    go = stack.slow_agents()
+    stack.agent("site-1")
     stack.online(1)
-    session = stack.session(workload=DIGITS, rounds=1, quorum=1, train={"epochs": 20})
+    session = stack.session(rounds=1, quorum=1)
     seat = until(lambda: _seat(stack, session, "training"), why="site-1 training")
-    until(lambda: stack.get(f"/sessions/{session}/metrics")["items"], why="a first point")
+    before = until(lambda: _metrics(stack, session), why="a first point")
     os.killpg(stack.agents["site-1"].pid, signal.SIGKILL)
     stack.agents.pop("site-1").wait()
-    stack.agent("site-1", *SOME)
+    stack.agent("site-1")
+    until(lambda: _metrics(stack, session)[-1]["step"] > before[-1]["step"], why="the same training once more")
+    go.touch()
     assert stack.ended(session)["status"] == "completed"
     assert _seat(stack, session, "aggregated")["id"] == seat["id"]
     assert_nothing_counted_twice(stack, session)
-    points = stack.get(f"/sessions/{session}/metrics", limit=1000)["items"]
+    points = _metrics(stack, session)
     assert len({(p["name"], p["step"]) for p in points}) == len(points)
+
+
+def _metrics(stack: Stack, session: str) -> list[dict[str, Any]]:
+    points: list[dict[str, Any]] = stack.get(f"/sessions/{session}/metrics", limit=1000)["items"]
+    return points
 
 
 def _seat(stack: Stack, session: str, status: str):
@@ -91,13 +99,15 @@ def _seat(stack: Stack, session: str, status: str):
 
 
 def test_ctrl_c_leaves_politely_and_the_round_goes_on_without(stack: Stack):
-    stack.agent("site-1", *SOME)
-    stack.agent("site-2", *SOME)
+    go = stack.slow_agents()
+    stack.agent("site-1")
+    stack.agent("site-2")
     stack.online(2)
-    session = stack.session(workload=DIGITS, rounds=1, quorum=1, cohort_size=2, train={"epochs": 15})
-    until(lambda: len(stack.get(f"/sessions/{session}/metrics")["items"]) > 5, why="training under way")
+    session = stack.session(rounds=1, quorum=1, cohort_size=2)
+    until(lambda: len(_metrics(stack, session)) > 5, why="training under way")
     stack.agents["site-2"].send_signal(signal.SIGINT)
     assert stack.agents["site-2"].wait(20) is not None
+    go.touch()
     assert stack.ended(session)["status"] == "completed"
     (round_,) = stack.get(f"/sessions/{session}/rounds")["items"]
     assert {p["client"]["name"]: p["status"] for p in round_["participations"]} == {
@@ -107,7 +117,7 @@ def test_ctrl_c_leaves_politely_and_the_round_goes_on_without(stack: Stack):
 
 
 def test_the_token_is_kept_where_only_its_owner_can_read_it(stack: Stack):
-    stack.agent("site-1", *SOME)
+    stack.agent("site-1")
     stack.online(1)
     state = stack.folder / "agents" / "site-1"
     assert state.stat().st_mode & 0o077 == 0

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -45,11 +46,18 @@ def reported(stack: Stack, session: str) -> dict[str, int]:
     return counts
 
 
-def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack, page: Page, wire: Wire):
+def slow_sites(stack: Stack) -> Path:
+    """Two agents, each of which trains until the file that is returned is there."""
+    go = stack.slow_agents()
     for n in (1, 2):
-        stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2")
+        stack.agent(f"site-{n}")
     stack.online(2)
-    session = stack.session(workload=DIGITS, rounds=8, cohort_size=2, train={"epochs": 6})
+    return go
+
+
+def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack, page: Page, wire: Wire):
+    go = slow_sites(stack)
+    session = stack.session(rounds=3, cohort_size=2)
     page.goto(f"http://127.0.0.1:{wire.port}/sessions/{session}/")
     until(lambda: set(drawn(page)) == {"site-1", "site-2"}, why="a curve for each client")
     before = drawn(page)
@@ -65,6 +73,7 @@ def test_curves_grow_live_and_survive_a_reload_a_cut_and_a_restart(stack: Stack,
     )
     stack.kill("web")
     stack.start("web")
+    go.touch()
     assert stack.ended(session)["status"] == "completed"
     expected = reported(stack, session)
     until(lambda: drawn(page) == expected, seconds=30, why=f"all points of {expected}; drawn: {drawn(page)}")

@@ -9,17 +9,16 @@ import contextlib
 import os
 import signal
 import sqlite3
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from federation.killpoints import Point
-from flsite import processes
 from tests.clientagent.test_process import OF_KINDS
+from tests.e2e import warm
 from tests.e2e.outcome import ENV, LARGE, NAMES, SMALL, Outcome, outcome, settings, start
-from tests.e2e.stack import ROOT, Stack, running, until
+from tests.e2e.stack import Stack, running, until
 
 # The point, which time it is reached, and how large the model is.
 SERVER = [
@@ -163,22 +162,21 @@ def dies(site: Stack, point: Point, *words: str, **env: str) -> None:
     """`manage.py` with these words kills itself at the point."""
     file = site.folder / "command.kill"
     file.write_text(point)
-    command = [sys.executable, "manage.py", *words]
     env = site.env | env | {"FL_KILL_FILE": str(file)}
-    process = processes.start(command, log=site.folder / "command.log", cwd=ROOT, env=env)
+    process = warm.start(["manage.py", *words], log=site.folder / "command.log", env=env)
     assert process.wait(60) == -signal.SIGKILL
 
 
 def test_the_making_of_the_database_is_killed_again_and_again(tmp_path: Path):
-    env = {"FL_DATA_DIR": str(tmp_path), "DATABASE_URL": ""}
-    migrate = [sys.executable, "manage.py", "migrate"]
+    env = os.environ | {"FL_DATA_DIR": str(tmp_path), "DATABASE_URL": ""}
+    migrate = ["manage.py", "migrate"]
     for applied in (1, 8, 15):
-        process = processes.start(migrate, log=tmp_path / "log", cwd=ROOT, env=env)
+        process = warm.start(migrate, log=tmp_path / "log", env=env)
         until(lambda least=applied: migrations(tmp_path) >= least, every=0.002)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    for arguments in (migrate, [*migrate, "--check"], [sys.executable, "manage.py", "createinvitation"]):
-        assert processes.start(arguments, log=tmp_path / "log", cwd=ROOT, env=env).wait(60) == 0
+    for arguments in (migrate, [*migrate, "--check"], ["manage.py", "createinvitation"]):
+        assert warm.start(arguments, log=tmp_path / "log", env=env).wait(60) == 0
 
 
 def migrations(folder: Path) -> int:
