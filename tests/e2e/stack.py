@@ -171,8 +171,8 @@ class Stack:
     def start_only(self, name: str) -> None:
         self.running[name] = self._process(name, self.commands[name])
 
-    def _process(self, name: str, arguments: Sequence[str]) -> Process:
-        env = self.env | ({"FL_KILL_FILE": str(self._kill_file(name))} if self.killable else {})
+    def _process(self, name: str, arguments: Sequence[str], **more: str) -> Process:
+        env = self.env | more | ({"FL_KILL_FILE": str(self._kill_file(name))} if self.killable else {})
         log = self.folder / f"{name}.log"
         if self.warm:
             return warm.start(arguments, log=log, env=env)
@@ -223,6 +223,17 @@ class Stack:
         go = self.folder / "go"
         self.agent_command, self.env["GO"] = ("tests/e2e/slow_agent.py",), str(go)
         return go
+
+    def script(self, name: str, file: Path, *more: str, by: Sequence[str] = (), path: Sequence[Path] = ()) -> Process:
+        """A script that takes part by the library, as this client.
+
+        by: a launcher, as arguments of `python`. path: where it finds further modules.
+        """
+        flags = ["--server", self.url, "--join", self.join_code, "--name", name]
+        state = ["--state", str(self.folder / "agents" / name)]
+        modules = os.pathsep.join(map(str, [*path, ROOT]))
+        self.agents[name] = self._process(name, [*by, str(file), *more, *flags, *state], PYTHONPATH=modules)
+        return self.agents[name]
 
     def crowd(self, name: str, *more: str) -> Process:
         """A process of many clients. --clients is among the arguments."""

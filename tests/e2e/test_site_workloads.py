@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.plain import PlainClient, write
-from tests.e2e.stack import ROOT, Stack, until
+from tests.e2e.stack import Stack, until
 from tests.federation.services.declaring import entry, telling
 
 NORTH, SOUTH = "a" * 64, "b" * 64
@@ -88,10 +88,8 @@ for work in clientagent.works("pull", initial=first, evaluate=distance, num_exam
 def test_scripts_that_the_server_never_saw_train_it(stack: Stack, tmp_path: Path):
     script = tmp_path / "pull.py"
     script.write_text(SCRIPT)
-    stack.warm, stack.env["PYTHONPATH"] = False, str(ROOT)
     for name in ("north", "south"):
-        where = ["--server", stack.url, "--join", stack.join_code, "--state", str(tmp_path / "states" / name)]
-        stack.agents[name] = stack._process(name, [str(script), *where, "--name", name])
+        stack.script(name, script)
     until(lambda: [len(one["clients"]) for one in stack.get("/workloads")["items"] if one["origin"] == "sites"] == [2])
     wish = {"name": "pull", "workload": {"name": "pull", "options": {"width": 8}}, "rounds": 3, "quorum": 2}
     answer = stack.post("/sessions", wish | {"equal_digests": True})

@@ -42,7 +42,7 @@ SERVER = """
     uvicorn whitenoise tests.e2e.loaded
 """
 OURS = "tests.e2e.loaded"
-AGENT = "numpy requests sklearn.datasets torch torch.utils.data"
+AGENT = "numpy requests sklearn.datasets torch torch.utils.data tests.e2e.seeing"
 EVALUATOR = ("-m", "federation.fl.evaluation")
 
 
@@ -159,7 +159,7 @@ def _parent(modules: str) -> Parent:
 def start(arguments: Sequence[str], *, log: Path, env: Mapping[str, str], errors: Path | None = None) -> Process:
     """`python ARGUMENTS` in the project's folder: in a group of its own, its output and errors in files."""
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    parent = _parent(AGENT if _is_agent(Path(arguments[0])) else SERVER)
+    parent = _parent(SERVER if arguments[0] in ("manage.py", "-m") else AGENT)
     files = {"log": str(log), "errors": str(errors or log), "evaluators": _address(AGENT)}
     return Process(parent, parent.ask({"arguments": list(arguments), "env": dict(env)} | files))
 
@@ -170,11 +170,6 @@ def run(arguments: Sequence[str], *, env: Mapping[str, str], timeout: float = 12
         out, errors = Path(folder, "out"), Path(folder, "errors")
         status = start(arguments, log=out, errors=errors, env=env).wait(timeout)
         return subprocess.CompletedProcess(arguments, status, out.read_text(), errors.read_text())
-
-
-def _is_agent(program: Path) -> bool:
-    """Of this version or an earlier one."""
-    return program.parent.name == "clientagent" or program.name == "slow_agent.py"
 
 
 # ---- the process that forks
@@ -288,8 +283,13 @@ def _become(question: dict[str, Any]) -> None:
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = list(arguments)
-        sys.path[0] = str((ROOT / arguments[0]).parent)
+        sys.path[:1] = [str((ROOT / arguments[0]).parent), *_given_path()]
         runpy.run_path(arguments[0], run_name="__main__")
+
+
+def _given_path() -> list[str]:
+    """Where the environment has Python look for modules."""
+    return list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
 
 
 def _popen(address: str) -> type[subprocess.Popen[Any]]:
