@@ -1,0 +1,60 @@
+"""Each example of docs/examples takes part: in one server that knows none of them and never starts again."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import example_data as data
+from tests.e2e.examples import EXAMPLES, Example, take_part
+from tests.e2e.stack import ROOT, Stack, running
+
+TEXT = (ROOT / "docs" / "examples.md").read_text()
+
+
+HERE = [
+    Example("arrays", "digits-in-numpy", data.numbers, least=0.2, travels=2),
+    Example("scikit_learn", "digits-in-sklearn", data.numbers, least=0.2, travels=2),
+    Example("images", "chest-images", data.images, travels=122),  # 62 parameters, 60 statistics of 20 BatchNorms
+    Example("readmission", "readmission", data.tables, "auc", least=0.5),
+    Example("length_of_stay", "length-of-stay", data.tables, "mae", most=4.0),
+    Example("lora", "lora", data.numbers, travels=10),
+    Example("mnist", "mnist", data.mnist, least=0.2),
+]
+ALL = sorted(path.name for path in EXAMPLES.iterdir() if (path / "plain.py").exists())
+MOST_LINES = 5
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("examples") / "data") as stack:
+        server = stack.running["web"]
+        yield stack
+        assert stack.running["web"] is server and server.poll() is None, "it was never started again"
+
+
+@pytest.mark.parametrize("example", HERE, ids=str)
+def test_an_example_takes_part(stack: Stack, example: Example, tmp_path: Path):
+    take_part(stack, example, tmp_path)
+
+
+@pytest.mark.parametrize("example", ALL)
+def test_few_lines_differ_from_the_plain_script(example: str):
+    lines = difference(example)
+    assert sum(line.startswith("+") for line in lines) <= MOST_LINES, lines
+
+
+@pytest.mark.parametrize("example", ALL)
+def test_the_documents_show_what_differs(example: str):
+    shown = "\n".join(["```diff", *difference(example), "```"])
+    assert f"[examples/{example}](examples/{example})" in TEXT and shown in TEXT, f"docs/examples.md lacks:\n{shown}"
+
+
+def difference(example: str) -> list[str]:
+    """The lines that an example changes, as a diff has them, without those that are empty."""
+    plain, federated = ((EXAMPLES / example / name).read_text().splitlines() for name in ("plain.py", "federated.py"))
+    changed = difflib.unified_diff(plain, federated, n=0, lineterm="")
+    return [line for line in list(changed)[2:] if not line.startswith("@@") and line.strip("+- ")]
