@@ -3,9 +3,10 @@
     python benchmarks/batchnorm.py [--rounds 20] [--width 16] [--strategies fedavg ...] [--encodings none ...]
 
 Each site trains in a process of its own with its version's code; this process does what the server does. Prints the
-accuracy after 10 and 20 rounds, the smallest running variance that any model had, and whether the counter of batches
-was always the one that the clients' own give. Ends with status 1 if a variance was negative, a counter wrong or an
-evaluation not finite.
+accuracy after 10 and 20 rounds, how many points it is from that without an encoding, the smallest running variance that
+any model had, and whether the counter of batches was always the one that the clients' own give. float16 and int8 are
+compared after 10 rounds and train no more; topk after 20. Ends with status 1 if a variance was negative, a counter
+wrong, an evaluation not finite, or an encoding further from plain than `MOST_POINTS`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,9 @@ FIRST_VERSION = ROOT / "tests/fixtures/0.1.0/agent.zip"
 SITES = (ROOT, ROOT, FIRST_VERSION)  # whose code each of them runs
 OPTIONS: Mapping[str, Mapping[str, float]] = {"fedadam": {"server_lr": 0.03}}
 CONFIG = {"epochs": 2, "batch_size": 16, "learning_rate": 0.05}
+ENOUGH = {"float16": 10, "int8": 10}  # rounds, where the first ones show whether an encoding harms; else all
+MOST_POINTS = {"float16": 2.0, "int8": 2.0, "topk": 5.0}  # of accuracy below plain, after an encoding's last round
+MEASURED = (10, 20)  # rounds after which models are measured
 
 
 class Site:
@@ -75,12 +80,12 @@ def sites(folder: Path, width: int) -> Iterator[list[Site]]:
             one.process.kill()
 
 
-def work(round_: int, number: int, base: Path, buffers: list[str], encoding: str) -> dict[str, Any]:
+def work(session: str, round_: int, number: int, base: Path, buffers: list[str], encoding: str) -> dict[str, Any]:
     digest = hashlib.sha256(base.read_bytes()).hexdigest()
     return {
         "participation": f"{round_}-{number}",
         "kind": "train",
-        "session": {"id": "1", "name": "batchnorm"},
+        "session": {"id": session, "name": session},
         "round": round_,
         "workload": {"name": site.ResNet18.name, "digest": site.DIGEST, "options": {}},
         "config": CONFIG | {"seed": sampling.client_seed(1, round_, f"site-{number}")},
@@ -98,7 +103,7 @@ class Run:
     """One session: its models in order, and what was wrong with them."""
 
     def __init__(self, folder: Path, strategy: str, encoding: str, workload: site.ResNet18) -> None:
-        self.folder, self.workload = folder, workload
+        self.folder, self.workload, self.session = folder, workload, f"{strategy}-{encoding}"
         self.strategy = strategies.build(strategy, OPTIONS.get(strategy, {}))
         self.encoding = encodings.build(encoding, {})
         self.model, self.slots = folder / "model-0", None
@@ -110,7 +115,7 @@ class Run:
         for place, one in enumerate(everyone, start=1):
             plain = one.is_of_before or self.encoding.name == encodings.NONE.name
             offered = encodings.PLAIN if plain else self.encoding.name
-            one.ask(work(number, place, self.model, self.buffers, offered), self.model)
+            one.ask(work(self.session, number, place, self.model, self.buffers, offered), self.model)
         files = [self.taken(one.answer()) for one in everyone]
         out, out_slots = self.folder / f"model-{number}", self.folder / f"slots-{number}"
         aggregation.aggregate(
@@ -157,6 +162,42 @@ def _steps(update: Path, name: str) -> int:
     return int(tensors[name] if name in tensors else tensors[f"values/{name}"])
 
 
+def trained(
+    strategy: str, encoding: str, rounds: int, workload: site.ResNet18, everyone: list[Site]
+) -> tuple[Run, dict[int, float]]:
+    """One session. Returns it with the accuracy after some rounds, and after the last one."""
+    measured = {}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), strategy, encoding, workload)
+        for number in range(1, rounds + 1):
+            run.round(number, everyone)
+            if number in (*MEASURED, rounds):
+                measured[number] = run.accuracy()
+    return run, measured
+
+
+def beside(plain: Mapping[int, float], measured: Mapping[int, float]) -> float | None:
+    """Points of accuracy after the last round, beside the session without an encoding; None without that."""
+    last = max(measured)
+    return 100 * (measured[last] - plain[last]) if last in plain else None
+
+
+def line(run: Run, measured: Mapping[int, float], points: float | None, seconds: float) -> str:
+    strategy, _, encoding = run.session.partition("-")
+    shown = [f"{measured[number]:9.3f}" if number in measured else f"{'-':>9}" for number in MEASURED]
+    difference = f"{'-':>12}" if points is None else f"{points:+12.1f}"
+    counter = "right" if not run.wrong else f"wrong {run.wrong} times"
+    return (
+        f"{strategy:10} {encoding:9} {' '.join(shown)} {difference} {run.lowest:16.3g}  {counter:15} {seconds:7.0f} s"
+    )
+
+
+def is_bad(run: Run, measured: Mapping[int, float], points: float | None) -> bool:
+    if run.wrong or run.lowest < 0 or not all(math.isfinite(value) for value in measured.values()):
+        return True
+    return points is not None and points < -MOST_POINTS.get(run.encoding.name, math.inf)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
@@ -164,23 +205,19 @@ def main() -> int:
     parser.add_argument("--strategies", nargs="+", default=list(strategies.STRATEGIES))
     parser.add_argument("--encodings", nargs="+", default=list(encodings.ENCODINGS))
     asked = parser.parse_args()
-    workload = site.ResNet18(asked.width)
-    bad = 0
-    print(f"{'strategy':10} {'encoding':9} {'10 rounds':>9} {'20 rounds':>9} {'lowest variance':>16}  counter")
-    for strategy in asked.strategies:
-        for encoding in asked.encodings:
-            with ExitStack() as stack:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                everyone = stack.enter_context(sites(folder, asked.width))
-                run, measured = Run(folder, strategy, encoding, workload), {}
-                for number in range(1, asked.rounds + 1):
-                    run.round(number, everyone)
-                    if number in (10, 20, asked.rounds):
-                        measured[number] = run.accuracy()
-            shown = [f"{measured[number]:9.3f}" if number in measured else f"{'-':>9}" for number in (10, 20)]
-            counter = "right" if not run.wrong else f"wrong {run.wrong} times"
-            print(f"{strategy:10} {encoding:9} {' '.join(shown)} {run.lowest:16.3g}  {counter}", flush=True)
-            bad += run.wrong > 0 or run.lowest < 0 or not all(math.isfinite(value) for value in measured.values())
+    workload, bad = site.ResNet18(asked.width), 0
+    heads = f"{'10 rounds':>9} {'20 rounds':>9} {'beside plain':>12} {'lowest variance':>16}  counter"
+    print(f"{'strategy':10} {'encoding':9} {heads}")
+    with tempfile.TemporaryDirectory() as folder, sites(Path(folder), asked.width) as everyone:
+        for strategy in asked.strategies:
+            plain: dict[int, float] = {}
+            for encoding in sorted(asked.encodings, key=lambda name: name != encodings.NONE.name):
+                began, rounds = time.monotonic(), min(asked.rounds, ENOUGH.get(encoding, asked.rounds))
+                run, measured = trained(strategy, encoding, rounds, workload, everyone)
+                plain = measured if encoding == encodings.NONE.name else plain
+                points = beside(plain, measured) if plain is not measured else None
+                print(line(run, measured, points, time.monotonic() - began), flush=True)
+                bad += is_bad(run, measured, points)
     return int(bad > 0)
 
 

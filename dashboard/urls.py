@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 
 from dashboard import asked_logs
 from dashboard.kit import banner
+from dashboard.kit.moments import of_one_moment
 from dashboard.kit.signin import ActOf, View, guarded
 from dashboard.pages.account import first_account, keys
 from dashboard.pages.account import views as account
@@ -28,7 +29,7 @@ from federation.access import Act
 
 def page(route: str, view: View, name: str, act: ActOf = Act.SEE) -> URLPattern:
     """act: what the user must be allowed to do, for the question as for the act itself."""
-    return path(route, guarded(view, act), name=name)
+    return path(route, guarded(of_one_moment(view), act), name=name)
 
 
 urlpatterns = [

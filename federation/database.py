@@ -1,14 +1,15 @@
-"""A database that is locked or restarting is waited for: by whoever may wait, and told to whoever may not."""
+"""Waits for a database that is locked or restarting, or says so to whoever may not wait; reads of one moment."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
 log = logging.getLogger(__name__)
 
@@ -46,3 +47,36 @@ def patiently(what: Callable[[], T], doing: str) -> T:
 def wait(doing: str) -> None:
     """Until it answers."""
     patiently(connection.ensure_connection, doing)
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """Within the block all reads see the database of one moment, that of the first one. Only read in it.
+
+    So two queries never find the same row in two states. It waits for nobody and holds nobody up. Within a transaction
+    it does nothing.
+    """
+    with ExitStack() as stack:
+        if not connection.in_atomic_block:
+            _begin(stack)
+        yield
+
+
+def _begin(stack: ExitStack) -> None:
+    if connection.vendor == "sqlite":
+        _begin_without_lock(stack)
+        return
+    stack.enter_context(transaction.atomic())
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def _begin_without_lock(stack: ExitStack) -> None:
+    """SQLite's deferred transactions see one moment. The others here take the write lock when they begin."""
+    wrapper: Any = connections[connection.alias]
+    wrapper.ensure_connection()
+    mode, wrapper.transaction_mode = wrapper.transaction_mode, "DEFERRED"
+    try:
+        stack.enter_context(transaction.atomic())
+    finally:
+        wrapper.transaction_mode = mode

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -119,6 +120,45 @@ class Evaluation:
     @property
     def hidden(self) -> int:
         return len(self.sites) - len(self.shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one client was asked to measure. main: the measure that leads; None where it sent no number."""
+
+    seat: Participation
+    word: Word
+    main: Measure | None
+    told: str  # the number, as a page shows it
+
+    @property
+    def session(self) -> TrainingSession:
+        """The one that asked for it."""
+        return self.seat.round.session
+
+    @property
+    def model(self) -> GlobalModel:
+        """The model that has a page: an evaluation session holds it once more."""
+        base = self.seat.round.base
+        return base.parent if self.session.kind != WorkKind.TRAIN and base.parent is not None else base
+
+    @property
+    def when(self) -> datetime:
+        """When it reported; of one that has not, when it was asked."""
+        return self.seat.reported_at or self.seat.invited_at or self.seat.round.opened_at
+
+
+def seats_of(client: Client) -> QuerySet[Participation]:
+    """A client's seats in evaluations, the newest first."""
+    mine = client.seats.filter(round__kind=WorkKind.EVALUATE).order_by("-pk").defer("counts")
+    return mine.select_related("round__session", "round__base_model__session", "round__base_model__parent__session")
+
+
+def result(seat: Participation) -> Result:
+    """What came of a seat in an evaluation."""
+    shown = _measures(seat.round.session, [seat])
+    main = next((one for one in shown if one.direction != Direction.NONE), shown[0] if shown else None)
+    return Result(seat, _word(seat), main, _told(seat, main.name) if main else "–")
 
 
 def of_session(session: TrainingSession) -> list[Evaluation]:

@@ -42,7 +42,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._has_turn = False
 
     def _start_transaction_under_autocommit(self) -> None:
-        if self.settings_dict["OPTIONS"].get("transaction_mode") == "IMMEDIATE":
+        if self.transaction_mode == "IMMEDIATE":
             self._take_turn()
         try:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]

@@ -1,4 +1,5 @@
 // A session's page: the live curves and the global model's chart. The rest of the page is fragments.
+import { startCounts } from "./counts.js";
 import { Curves } from "./curves.js";
 import { all, one } from "./dom.js";
 import { onEvents, seen } from "./live.js";
@@ -44,5 +45,6 @@ startFragments((id) => {
   showPhases(legend);
 });
 
+startCounts();
 globalModel.drawNew();
 loading.load();

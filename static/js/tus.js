@@ -5,6 +5,7 @@ const PART_TYPE = "application/offset+octet-stream";
 const TRIES = 6; // in a row without a byte more
 const LONGEST = 15_000; // ms between two tries
 const ASKS = 1000; // ms between two questions while a file is converted
+const GONE = [404, 410];
 const PASSING = [408, 409, 423, 425, 429]; // refusals that another try may not meet
 
 /**
@@ -17,19 +18,32 @@ const PASSING = [408, 409, 423, 425, 429]; // refusals that another try may not 
  * @property {string | null} error
  */
 
+/** @typedef {Pick<File, "name" | "size" | "slice">} Content of a file, or of one that a reload has lost */
+
 /**
  * @typedef {object} Sending
  * @property {string} url where uploads are made
- * @property {File} file
+ * @property {string} [at] where an upload of this file was begun before
+ * @property {Content} file
  * @property {string} token against forged requests
  * @property {number} partBytes
+ * @property {(location: string) => void} onPlace the server has made a place for it
  * @property {(bytes: number) => void} onProgress how many bytes the server has
  * @property {() => void} onConversion everything was sent, and is converted now
  * @property {(ms: number) => Promise<void>} pause
  */
 
 /** The server does not take the file. Its message is the server's sentence. */
-export class Refused extends Error {}
+export class Refused extends Error {
+  /**
+   * @param {string} message
+   * @param {number} [status]
+   */
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
 
 /** @param {number} ms */
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -38,7 +52,7 @@ export class Upload {
   /** @param {Sending} sending */
   constructor(sending) {
     this.sending = sending;
-    this.location = ""; // of the upload, once there is one
+    this.location = sending.at ?? ""; // of the upload, once there is one
     this.offset = 0;
     this.isSure = false; // the server's offset is known
   }
@@ -91,12 +105,22 @@ export class Upload {
     const headers = { "Upload-Length": String(file.size), "Upload-Metadata": `filename ${base64(file.name)}` };
     const answer = await this.ask("POST", url, { headers, signal });
     this.location = answer.headers.get("Location") ?? "";
+    this.sending.onPlace(this.location);
     this.stand(answer);
   }
 
-  /** @param {AbortSignal} signal */
+  /**
+   * Ask where it stands. One that the server has no more begins anew.
+   * @param {AbortSignal} signal
+   */
   async look(signal) {
-    this.stand(await this.ask("HEAD", this.location, { signal }));
+    try {
+      this.stand(await this.ask("HEAD", this.location, { signal }));
+    } catch (error) {
+      if (!(error instanceof Refused) || !GONE.includes(error.status)) throw error;
+      this.location = "";
+      this.offset = 0;
+    }
   }
 
   /** @param {AbortSignal} signal */
@@ -146,7 +170,7 @@ export class Upload {
     if (answer.ok) return answer;
     const why = await sentence(answer);
     const isPassing = answer.status >= 500 || PASSING.includes(answer.status);
-    throw isPassing ? new Error(why) : new Refused(why);
+    throw isPassing ? new Error(why) : new Refused(why, answer.status);
   }
 }
 

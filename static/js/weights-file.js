@@ -2,9 +2,20 @@
 import { around, first, one } from "./dom.js";
 import { toast } from "./toasts.js";
 import { pause, Refused, Upload } from "./tus.js";
+import { forget, isOf, recalled, remember } from "./unfinished.js";
 import { sent, size } from "./wording.js";
 
 const PART_BYTES = 4 << 20; // of a slow line, half a minute
+
+const FILE = "file"; // the choice to begin with one
+
+/** A reload has lost the file. @returns {Blob} */
+const lost = () => {
+  throw new Error("The server has lost a part of the file. Choose it again.");
+};
+
+const isReloaded = () =>
+  performance.getEntriesByType("navigation").some((entry) => "type" in entry && entry.type === "reload");
 
 class WeightsFile {
   /**
@@ -21,8 +32,10 @@ class WeightsFile {
     this.goOn = one("[data-go-on]", box);
     /** @type {Upload | null} */
     this.upload = null;
+    this.unfinished = recalled(sessionStorage);
     this.running = new AbortController();
     this.listen();
+    this.recall();
   }
 
   listen() {
@@ -53,21 +66,69 @@ class WeightsFile {
     toast("The file is being uploaded. Wait until it is here, or cancel it.", "upload", "wait");
   }
 
+  /** An upload that a reload has interrupted: without its file it can only go on if everything was sent. */
+  async recall() {
+    const left = this.unfinished;
+    if (!left) return;
+    const upload = this.uploadOf({ ...left, slice: lost }, left.location);
+    this.upload = upload;
+    const why = await upload.look(this.running.signal).catch((/** @type {Error} */ error) => error.message);
+    if (this.upload !== upload) return; // somebody chose a file meanwhile
+    if (isReloaded()) this.open();
+    if (upload.location && upload.offset === left.size) this.send();
+    else this.ask(left, upload, why ?? "");
+  }
+
+  /**
+   * Say what to do.
+   * @param {import("./unfinished.js").Unfinished} left
+   * @param {Upload} upload
+   * @param {string} why the server does not say how far it is; empty if it does
+   */
+  ask({ name, size: whole }, upload, why) {
+    const known = upload.location ? sent(upload.offset, whole) : "The server has kept nothing of it.";
+    this.sending.hidden = false;
+    this.show(
+      `The upload of ${name} was interrupted. ${why || known} Choose the same file again to continue, or cancel it.`,
+      upload.offset / whole,
+    );
+  }
+
+  /** Begin with a file, as before the reload. */
+  open() {
+    const menu = /** @type {HTMLSelectElement | null} */ (first("[name=start_from]", this.form));
+    if (!menu || menu.value === FILE) return;
+    menu.value = FILE;
+    menu.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
   begin() {
     const file = this.input.files?.[0];
     if (!file) return;
+    const at = isOf(this.unfinished, file) ? this.unfinished?.location : "";
+    if (at) this.upload = null; // it stays on the server
     this.stop();
     this.clear();
-    this.upload = new Upload({
+    this.upload = this.uploadOf(file, at);
+    this.send();
+  }
+
+  /**
+   * @param {import("./tus.js").Content & { lastModified: number }} file
+   * @param {string} [at] where it was begun
+   */
+  uploadOf(file, at) {
+    return new Upload({
       url: this.box.dataset.uploads ?? "",
+      at,
       file,
       token: /** @type {HTMLInputElement} */ (one("[name=csrfmiddlewaretoken]", this.form)).value,
       partBytes: PART_BYTES,
+      onPlace: (location) => remember(sessionStorage, location, file),
       onProgress: (bytes) => this.show(sent(bytes, file.size), bytes / file.size),
       onConversion: () => this.show("Everything is sent. The server converts the file.", 1),
       pause,
     });
-    this.send();
   }
 
   async send() {
@@ -103,12 +164,19 @@ class WeightsFile {
     this.running = new AbortController();
     this.setBusy(false);
     this.upload?.cancel();
+    this.leave();
+  }
+
+  /** There is no upload of this page any more that could go on. */
+  leave() {
     this.upload = null;
+    this.unfinished = null;
+    forget(sessionStorage);
   }
 
   /** @param {string} said */
   end(said) {
-    this.upload = null; // it stays on the server
+    this.leave(); // it stays on the server
     this.show(said, 1);
     one("[data-cancel]", this.box).hidden = true;
   }

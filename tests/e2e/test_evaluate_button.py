@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import needs_browser, told
@@ -13,13 +15,17 @@ SITES = ("site-1", "site-2")
 
 
 def test_a_model_is_evaluated_from_its_page(stack: Stack, page: Page) -> None:
-    stack.two_sites()
+    for n, more in enumerate((["--share-histogram"], []), start=1):
+        stack.agent(f"site-{n}", "--partition", "iid", "--shard", f"{n}/2", "--samples", "100", *more)
+    stack.online(2)
     session = stack.session(name="measured", workload=DIGITS, rounds=1, quorum=2, train={"epochs": 1})
     assert stack.ended(session)["status"] == "completed"
     page.goto(f"{stack.url}/sessions/{session}/")
     for name in SITES:  # before it completed, the sites measured its last model
         expect(page.locator(f'#evaluated [data-site="{name}"] .status')).to_contain_text("Reported")
+    sees_counts(page, "#evaluated")
     page.locator("#evaluated h2 a").click()
+    sees_counts(page, "#evaluations")
     page.click("#evaluate-model")
     for name in SITES:
         expect(page.locator(".chosen-site", has_text=name).locator("input")).to_be_checked()
@@ -29,3 +35,25 @@ def test_a_model_is_evaluated_from_its_page(stack: Stack, page: Page) -> None:
     expect(page.locator('tr[data-measure="accuracy"]')).to_be_visible()
     for name in SITES:
         expect(page.locator(f'tr[data-site="{name}"] .status')).to_contain_text("Reported")
+    sees_counts(page, "#evaluation-session")
+    page.click("[data-counts-table]")
+    expect(page.locator("#dialog tbody tr")).to_have_count(10)
+    page.click("#dialog [data-close]")
+    page.reload()
+    expect(page.locator("#counts-site")).to_have_value("")
+
+
+def sees_counts(page: Page, part: str) -> None:
+    """The confusion matrix of the one site that sends it, as a sum and by itself."""
+    plot = page.locator(f"{part} #counts-plot")
+    expect(plot).to_have_attribute("data-drawn", "matrix", timeout=20_000)
+    expect(plot.locator(".heatmaplayer image")).to_have_count(1)
+    expect(plot.locator(".textpoint")).to_have_count(100)
+    counts = page.locator(f"{part} [data-counts]")
+    expect(counts).to_contain_text("The sum is of 1 site. site-2 sent none.")
+    expect(page.locator("#counts-site option")).to_have_text(["All sites", "site-1"])
+    page.select_option("#counts-site", label="site-1")
+    expect(plot).to_have_attribute("aria-label", re.compile("^Confusion matrix of site-1"))
+    expect(plot.locator(".heatmaplayer image")).to_have_count(1)
+    page.select_option("#counts-site", label="All sites")
+    expect(plot).to_have_attribute("aria-label", re.compile("^Confusion matrix of all sites"))

@@ -90,6 +90,45 @@ def test_a_file_of_another_model_is_refused_while_one_fills_in_the_form(stack: S
     told(page, "too small is kept as a draft.")
 
 
+def interrupted(page: Page, stack: Stack, name: str, file: Path) -> None:
+    """The page is reloaded after the first part of the file."""
+    filled(page, stack, name)
+    page.route("**/api/v1/models/uploads/*", hold_back_the_second)
+    page.set_input_files("#id_initial_model", file)
+    expect(page.locator("[data-said]")).to_have_text("41 %, 4.19 MB of 10.0 MB sent.", timeout=30_000)
+    page.unroute("**/api/v1/models/uploads/*")
+    page.reload()
+
+
+def hold_back_the_second(route: Route) -> None:
+    if route.request.headers.get("upload-offset", "0") == "0":
+        route.continue_()
+
+
+def test_an_upload_that_a_reload_interrupts_goes_on_with_the_same_file(
+    stack: Stack, file: Path, page: Page, tmp_path: Path
+):
+    interrupted(page, stack, "interrupted", file)
+    said = page.locator("[data-said]")
+    expect(said).to_contain_text("The upload of mine.safetensors was interrupted. 41 %, 4.19 MB of 10.0 MB sent.")
+    expect(said).to_contain_text("Choose the same file again to continue, or cancel it.")
+    expect(page.locator("#id_start_from")).to_have_value("file")
+    with page.expect_request(lambda request: request.method == "PATCH") as sent:
+        page.set_input_files("#id_initial_model", file)
+    assert sent.value.headers["upload-offset"] == "4194304"
+    expect(said).to_have_text(re.compile(r"mine.safetensors is here, 10.0 MB"), timeout=30_000)
+    page.reload()
+    expect(page.locator("[data-sending]")).to_be_hidden()
+    interrupted(page, stack, "cancelled", file)
+    expect(said).to_contain_text("was interrupted")
+    with page.expect_response(lambda answer: answer.request.method == "DELETE") as removed:
+        page.click("[data-cancel]")
+    assert removed.value.status == 204
+    page.reload()
+    expect(page.locator("[data-sending]")).to_be_hidden()
+    page.said.clear()  # type: ignore[attr-defined]  # the browser tells of the calls that the reloads cut off
+
+
 def refuse_parts_for_now(route: Route) -> None:
     if route.request.method == "PATCH":
         route.fulfill(status=503)

@@ -58,19 +58,22 @@ let server;
 let paused;
 let seen;
 let conversions;
+let places;
 
 beforeEach(() => {
   server = new Server();
-  [paused, seen, conversions] = [[], [], 0];
+  [paused, seen, conversions, places] = [[], [], 0, []];
   globalThis.fetch = (url, init) => server.fetch(url, init);
 });
 
-function upload() {
+function upload(at) {
   return new Upload({
     url: "/api/v1/models/uploads",
+    at,
     file,
     token: "token",
     partBytes: 4,
+    onPlace: (location) => places.push(location),
     onProgress: (bytes) => seen.push(bytes),
     onConversion: () => {
       conversions += 1;
@@ -88,6 +91,21 @@ test("a file goes in parts, and the server says what became of it", async () => 
   assert.equal(server.kept, "0123456789");
   assert.deepEqual(server.asked, ["POST", "PATCH", "PATCH", "PATCH", "GET"]);
   assert.deepEqual(seen, [0, 4, 8, 10]);
+});
+
+test("an upload that was begun before goes on from where the server stands", async () => {
+  server.kept = "01234";
+  await send(upload(URL_OF_IT));
+  assert.equal(server.kept, "0123456789");
+  assert.deepEqual(server.asked, ["HEAD", "PATCH", "PATCH", "GET"]);
+  assert.deepEqual([seen, places], [[5, 9, 10], []]);
+});
+
+test("one that the server has no more begins anew, and says where", async () => {
+  server.failing = [{ on: "HEAD", status: 404, detail: "There is no upload 7." }];
+  assert.equal((await send(upload(URL_OF_IT))).digest, "abc");
+  assert.deepEqual(server.asked.slice(0, 3), ["HEAD", "POST", "PATCH"]);
+  assert.deepEqual(places, [URL_OF_IT]);
 });
 
 test("after a failure it goes on from where the server stands", async () => {

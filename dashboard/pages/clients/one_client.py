@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard.kit import client_states, event_sentences, parameters, responses
+from dashboard.kit import client_states, evaluations, event_sentences, parameters, responses
 from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request
 from dashboard.pages.clients import client_history, client_list, invitations
@@ -61,18 +61,25 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
     follow, now = follow_live(), timezone.now()
     (place,) = client_list.with_numbers([client], now=now)
     seat = client_history.open_seat(client)
-    page = Paginator(client_history.turns(client), PER_PAGE).get_page(parameters.of(request).page())
+    address = parameters.of(request)
+    page = Paginator(client_history.turns(client), PER_PAGE).get_page(address.page())
+    measured = Paginator(evaluations.seats_of(client), PER_PAGE).get_page(
+        address.clamped("evaluations", least=1, most=parameters.MOST_PAGE)
+    )
     return {
         "follow": follow,
         "client": client,
         "place": place,
         "page": page,
+        "query": f"evaluations={measured.number}",
         "turns": client_history.described(list(page)),
+        "evaluations": measured,
+        "evaluations_query": f"page={page.number}",
+        "results": [evaluations.result(seat) for seat in measured],
         "times": client_history.times(list(client_history.turns(client)[:RECENT])),
         "seat": seat,
         "act": client_states.act(seat, now) if seat else "",
         "changes": event_sentences.changes(client.changes),
-        "query": "",
         "influence": influence.of(client, most=MOST_SESSIONS),
     }
 

@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard.kit import evaluations, parameters, responses, session_settings
+from dashboard.kit import counts, evaluations, parameters, responses, session_settings
 from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request, caller
-from dashboard.pages.models import files, finding, ingredients, lineage, measures
+from dashboard.pages.models import files, finding, ingredients, kept, lineage, measures
 from federation import access
 from federation.access import Act
 from federation.lifecycle import WorkKind
@@ -86,13 +86,17 @@ def get(model_id: int) -> GlobalModel:
 
 def _details(request: HttpRequest, model: GlobalModel) -> dict[str, Any]:
     carried = {tag.name for tag in model.tags.all()}
+    evaluated = _evaluations(request, model)
+    numbers = kept.of(model, evaluated["evaluation"])
     held = ModelTag.objects.filter(workload=model.session.workload, name=ModelTag.PRODUCTION)
     return {
         "model": model,
         "session": model.session,
         "ingredients": ingredients.of(model),
         "lineage": lineage.of(model),
-        **_evaluations(model),
+        **evaluated,
+        "numbers": numbers[: kept.MOST_SHOWN],
+        "more_numbers": numbers[kept.MOST_SHOWN :],
         "is_stored": files.is_stored(model),
         "tags": [(tag.name, _may_tag(request, tag.name)) for tag in model.tags.all()],
         "offered_tags": [name for name in USUAL_TAGS if name not in carried and _may_tag(request, name)],
@@ -104,14 +108,15 @@ def _details(request: HttpRequest, model: GlobalModel) -> dict[str, Any]:
 @require_GET
 def evaluated(request: HttpRequest, model_id: int) -> HttpResponse:
     model = get(model_id)
-    return render(request, "models/_evaluations.html", {"model": model, **_evaluations(model)})
+    return render(request, "models/_evaluations.html", {"model": model, **_evaluations(request, model)})
 
 
-def _evaluations(model: GlobalModel) -> dict[str, Any]:
+def _evaluations(request: HttpRequest, model: GlobalModel) -> dict[str, Any]:
     """The newest one that found something, else the newest; and the others."""
     found = evaluations.of_model(model.digest)
     shown = next((one for one in found if one.columns), found[0] if found else None)
-    return {"evaluation": shown, "others_of_it": [one for one in found if one is not shown]}
+    picture = counts.of(shown, counts.asked(parameters.of(request)))
+    return {"evaluation": shown, "picture": picture, "others_of_it": [one for one in found if one is not shown]}
 
 
 @require_GET

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from dashboard.kit import evaluations, statuses
+from dashboard.kit import counts, evaluations, statuses
+from dashboard.kit.counts import Choice
 from dashboard.kit.statuses import Word
 from dashboard.pages.session import round_now
 from dashboard.pages.session.why import why_it_waits
@@ -13,14 +14,15 @@ from federation.lifecycle import SessionStatus
 from federation.models import Client, TrainingSession
 
 
-def of(session: TrainingSession) -> dict[str, Any]:
-    """The newest evaluation of the session's model; None where there is none."""
-    return {"session": session, "evaluation": next(iter(evaluations.of_session(session)), None)}
+def of(session: TrainingSession, chosen: Choice) -> dict[str, Any]:
+    """The newest evaluation of the session's model; None where there is none. chosen: which counts are drawn."""
+    newest = next(iter(evaluations.of_session(session)), None)
+    return {"session": session, "evaluation": newest, "picture": counts.of(newest, chosen)}
 
 
-def whole(session: TrainingSession, *, now: datetime) -> dict[str, Any]:
+def whole(session: TrainingSession, chosen: Choice, *, now: datetime) -> dict[str, Any]:
     """Everything of a session that only measures a model."""
-    at, shown = round_now.of(session, now=now), of(session)
+    at, shown = round_now.of(session, now=now), of(session, chosen)
     return shown | {
         "word": _word(session, at),
         "model": session.models.select_related("parent__session").order_by("version").last(),

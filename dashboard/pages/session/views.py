@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dashboard.kit import formats, parameters, results, session_settings, statuses
+from dashboard.kit import counts, formats, parameters, results, session_settings, statuses
 from dashboard.kit.frame import follow_live, following
 from dashboard.pages.models import ingredients
 from dashboard.pages.session import actions, contribution, curves, evaluated, history, log, round_now, summary, timeline
@@ -55,12 +55,14 @@ def _list(request: HttpRequest) -> dict[str, Any]:
 def page(request: HttpRequest, session_id: int) -> HttpResponse:
     session = get(session_id)
     frame = following("sessions", session)  # joined before the rest is read
+    chosen = counts.asked(parameters.of(request))
     if session.kind != WorkKind.TRAIN:
-        context = evaluated.whole(session, now=timezone.now()) | _log(request, session)
+        context = evaluated.whole(session, chosen, now=timezone.now()) | _log(request, session)
         return render(request, "sessions/evaluation.html", context | frame)
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
     context |= _timeline(request, session) | _data(request, session) | _settings(session)
-    context |= {"left_out": curves.left_out(session), "quotas": quotas.told()} | evaluated.of(session)
+    context |= {"left_out": curves.left_out(session), "quotas": quotas.told()}
+    context |= evaluated.of(session, chosen)
     return render(request, "sessions/session.html", context | frame)
 
 
@@ -113,9 +115,10 @@ def evaluation(request: HttpRequest, session_id: int) -> HttpResponse:
     """What the sites measured; of a session that does nothing else all of it."""
     session = get(session_id)
     if session.kind != WorkKind.TRAIN:
-        context = evaluated.whole(session, now=timezone.now())
+        context = evaluated.whole(session, counts.asked(parameters.of(request)), now=timezone.now())
         return render(request, "sessions/_evaluation_session.html", context)
-    return render(request, "sessions/_evaluated.html", evaluated.of(session))
+    context = evaluated.of(session, counts.asked(parameters.of(request)))
+    return render(request, "sessions/_evaluated.html", context)
 
 
 @require_GET

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
+from dashboard.pages.clients import one_client
 from federation.models import Client, TrainingSession
-from federation.services import clients, rounds
+from federation.services import clients, rounds, sessions
 from federation.services.clients import agent_log
-from tests.dashboard.cast import HTMX, Create, report
+from tests.dashboard.cast import HTMX, Create, Enrol, report
 from tests.dashboard.markup import compact
+from tests.federation.cast import settle
+from tests.federation.services.evaluating import declare, measure, take
 
 
 def test_a_clients_page_shows_its_rounds_and_curves(trained: TrainingSession, browser: Browser) -> None:
@@ -68,3 +72,51 @@ def test_a_session_whose_clients_are_busy_does_not_hold_up_others(running: Train
     report(running, "carl")
     assert rounds.open_next(now=timezone.now())
     assert free.active_round() is not None and blocked.active_round() is None
+
+
+def evaluations_of(browser: Browser, name: str, query: str = "") -> str:
+    """That part of a client's page."""
+    address = reverse("client", args=[Client.objects.get(name=name).pk])
+    page = compact(browser.get(f"{address}{query}").content.decode())
+    return page.partition('id="evaluations"')[2].partition("</section>")[0]
+
+
+def test_a_clients_page_lists_its_evaluations(trained: TrainingSession, browser: Browser, enrol: Enrol) -> None:
+    assert "It was asked to measure no model yet." in evaluations_of(browser, "anna")
+    declare(trained)
+    sessions.cancel(trained, by=None, now=timezone.now())
+    enrol("dora", "emil", kinds=["train", "evaluate"])
+    model, now = trained.models.get(version=2), timezone.now()
+    measuring = settle(sessions.evaluate(model, by=None, now=now), now=now)
+    take("dora", now)
+    assert ">Evaluating<" in evaluations_of(browser, "dora") and ">Offered<" in evaluations_of(browser, "emil")
+    measure("dora", now, num_examples=30, accuracy=0.9, gap=2.0)
+    take("emil", now)
+    measure("emil", now, accuracy=None)
+    settle(measuring, now=now)
+    of_dora, of_emil = evaluations_of(browser, "dora"), evaluations_of(browser, "emil")
+    assert f'<a href="{reverse("model", args=[model.pk])}">first, v2</a>' in of_dora, "not the copy that was measured"
+    assert f'<a href="{reverse("session", args=[measuring.pk])}">{measuring.name}</a>' in of_dora
+    assert ">Reported<" in of_dora and '0.900<span class="faint small">accuracy</span>' in of_dora
+    assert 'data-label="Examples">30<' in of_dora
+    assert "not finite" in of_emil and "It was asked to measure no model yet." in evaluations_of(browser, "anna")
+
+
+def test_a_long_list_of_evaluations_has_pages_of_its_own(
+    trained: TrainingSession, browser: Browser, enrol: Enrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_client, "PER_PAGE", 1)
+    declare(trained)
+    sessions.cancel(trained, by=None, now=timezone.now())
+    enrol("dora", kinds=["train", "evaluate"])
+    for accuracy in (0.25, 0.75):
+        now = timezone.now()
+        measuring = settle(sessions.evaluate(trained.models.get(version=2), by=None, now=now), now=now)
+        take("dora", now)
+        measure("dora", now, accuracy=accuracy)
+        settle(measuring, now=now)
+    assert "0.750" in evaluations_of(browser, "dora") and "0.250" not in evaluations_of(browser, "dora")
+    assert "0.250" in evaluations_of(browser, "dora", "?evaluations=2")
+    assert "0.250" in evaluations_of(browser, "dora", "?evaluations=99")
+    page = browser.get(reverse("client", args=[Client.objects.get(name="dora").pk])).content.decode()
+    assert 'href="?page=1&evaluations=2"' in page

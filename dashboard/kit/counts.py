@@ -1,0 +1,224 @@
+"""Counts that sites sent with an evaluation, as pictures: a matrix as a heat map, a row of numbers as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import Any
+from urllib.parse import urlencode
+
+from dashboard.kit import formats
+from dashboard.kit.evaluations import Evaluation, Site
+from dashboard.kit.parameters import Parameters
+from federation.fl import measures
+from federation.fl.measures.combining import Counts, Why
+from federation.models import Client
+from federation.services.models import choosing
+
+CONFUSION = "confusion"  # rows are labels, columns are predictions: what the agents' classifiers send
+CONFUSION_TITLE = "Confusion matrix"
+MOST_NAMES = 100  # of counts in one evaluation, as one result has at most
+
+
+class Kind(StrEnum):
+    """How counts are shown, by how deep they are nested."""
+
+    NUMBER = "number"
+    BARS = "bars"
+    MATRIX = "matrix"
+    NONE = "none"  # deeper, or of no regular shape
+
+
+KINDS = {0: Kind.NUMBER, 1: Kind.BARS, 2: Kind.MATRIX}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which counts somebody wants to see. site: of which client; None for all sites together."""
+
+    name: str = ""
+    site: int | None = None
+
+
+def asked(address: Parameters) -> Choice:
+    return Choice(address.text("counts"), address.whole("site"))
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The counts of one name: of all sites together, or of one (site).
+
+    names: what can be chosen, as (name, title). sites: those that sent these counts. has_sum: they were added.
+    finding: what the picture shows, in words. said: whose counts these are, and who sent none.
+    """
+
+    name: str
+    names: Sequence[tuple[str, str]]
+    sites: Sequence[Client]
+    site: Client | None
+    has_sum: bool
+    counts: Counts | None
+    finding: str
+    said: Sequence[str]
+
+    @property
+    def title(self) -> str:
+        return dict(self.names)[self.name]
+
+    @property
+    def kind(self) -> Kind:
+        return _kind(self.counts)
+
+    @property
+    def is_drawn(self) -> bool:
+        return self.kind in (Kind.BARS, Kind.MATRIX)
+
+    @property
+    def whose(self) -> str:
+        return self.site.name if self.site else "all sites"
+
+    @property
+    def label(self) -> str:
+        """For who does not see it."""
+        return f"{self.title} of {self.whose}. {self.finding}"
+
+    @property
+    def figure(self) -> dict[str, Any]:
+        """What static/js/counts.js draws."""
+        is_confusion = _is_confusion(self.name, self.counts)
+        rows, columns = ("Label", "Predicted") if is_confusion else ("Row", "Column")
+        return {
+            "kind": self.kind.value,
+            "title": self.title,
+            "counts": self.counts,
+            "rows": rows,
+            "columns": columns,
+            "by_row": is_confusion,
+        }
+
+    @property
+    def query(self) -> str:
+        """What brings it back, beside what is usual."""
+        usual = {"counts": self.name if self.name != self.names[0][0] else ""}
+        usual |= {"site": str(self.site.pk) if self.site and self.has_sum else ""}
+        return urlencode({name: value for name, value in usual.items() if value})
+
+
+def of(evaluation: Evaluation | None, choice: Choice = Choice()) -> Picture | None:
+    """The chosen counts of an evaluation, else the first ones. None where no site sent any."""
+    reported = [site for site in evaluation.sites if site.seat.is_accepted] if evaluation else []
+    names = sorted({name for site in reported for name in _sent(site)})[:MOST_NAMES]
+    if evaluation is None or not names:
+        return None
+    name = choice.name if choice.name in names else names[0]
+    told = {site.client.pk: site for site in reported if name in _sent(site)}
+    found = _object(evaluation.round.metrics).get(name)
+    has_sum = shape(found) is not None and name not in _object(evaluation.round.errors)
+    site = told.get(choice.site or 0) or (None if has_sum else next(iter(told.values())))
+    counts = _sent(site)[name] if site else found
+    known = choosing.declared(evaluation.session)
+    return Picture(
+        name=name,
+        names=[(one, _title(one, measures.of(one, known).title)) for one in names],
+        sites=[one.client for one in told.values()],
+        site=site.client if site else None,
+        has_sum=has_sum,
+        counts=counts if shape(counts) is not None else None,
+        finding=_finding(name, counts),
+        said=_said(evaluation, name, list(told.values()), reported, has_sum=has_sum),
+    )
+
+
+def _title(name: str, declared: str) -> str:
+    return declared or (CONFUSION_TITLE if name == CONFUSION else formats.spaced(name))
+
+
+def _sent(site: Site) -> Mapping[str, Any]:
+    return _object(site.seat.counts)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def shape(counts: object) -> tuple[int, ...] | None:
+    """(10, 10) of a matrix of ten rows and columns, () of a number; None where parts differ, or of anything else."""
+    if isinstance(counts, bool) or not isinstance(counts, (int, list)):
+        return None
+    if isinstance(counts, int):
+        return ()
+    parts = {shape(part) for part in counts}
+    inner = parts.pop() if len(parts) == 1 else None
+    return None if inner is None else (len(counts), *inner)
+
+
+def _kind(counts: object) -> Kind:
+    found = shape(counts)
+    return Kind.NONE if found is None else KINDS.get(len(found), Kind.NONE)
+
+
+def _is_confusion(name: str, counts: object) -> bool:
+    found = shape(counts)
+    return name == CONFUSION and found is not None and len(found) == 2 and found[0] == found[1]
+
+
+# ---- in words
+
+
+def _finding(name: str, counts: Any) -> str:
+    """What one sees in the picture."""
+    match _kind(counts):
+        case Kind.MATRIX if _is_confusion(name, counts):
+            return _of_confusion(counts)
+        case Kind.MATRIX:
+            return f"{formats.number(sum(chain.from_iterable(counts)))} in all."
+        case Kind.BARS:
+            top = counts.index(max(counts))
+            return f"{formats.number(sum(counts))} in all; the most, {formats.number(counts[top])}, at {top}."
+        case Kind.NUMBER:
+            return f"{formats.number(counts)}."
+    return "These counts are not drawn: only numbers, rows and tables of numbers are."
+
+
+def _of_confusion(counts: Sequence[Sequence[int]]) -> str:
+    whole = sum(chain.from_iterable(counts))
+    right = sum(row[label] for label, row in enumerate(counts))
+    wrong = [(count, a, b) for a, row in enumerate(counts) for b, count in enumerate(row) if a != b and count]
+    share = f" ({formats.share(right / whole)})" if whole else ""
+    found = f"{formats.number(right)} of {formats.number(whole)} examples are right{share}."
+    if not wrong:
+        return found
+    most, label, taken = max(wrong, key=lambda one: (one[0], -one[1], -one[2]))
+    return f"{found} The most frequent mistake: {label} taken for {taken}, {formats.count(most, 'time')}."
+
+
+def _said(
+    evaluation: Evaluation, name: str, told: Sequence[Site], reported: Sequence[Site], *, has_sum: bool
+) -> list[str]:
+    without = [site.client.name for site in reported if site not in told]
+    said = [_of_sum(evaluation, name, told) if not has_sum else f"The sum is of {formats.count(len(told), 'site')}."]
+    if without:
+        said.append(f"{formats.listed(without)} sent none.")
+    if without and name == CONFUSION:
+        said.append("An agent sends its confusion matrix if it was started with --share-histogram.")
+    return said
+
+
+def _of_sum(evaluation: Evaluation, name: str, told: Sequence[Site]) -> str:
+    """Why the sites' counts were not added."""
+    if evaluation.is_open:
+        return "They are added when the evaluation ends."
+    code = _object(_object(evaluation.round.errors).get(name)).get("code")
+    if code == Why.NAMESAKE:
+        return "They were not added: a number has the same name."
+    if code == Why.SHAPES:
+        shapes = [f"{site.client.name} {_size(_sent(site)[name])}" for site in told]
+        return f"They were not added, because their shapes differ: {formats.listed(shapes)}."
+    return "They were not added."
+
+
+def _size(counts: object) -> str:
+    found = shape(counts)
+    return "irregular" if found is None else " × ".join(map(str, found)) or "a number"
