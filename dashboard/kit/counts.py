@@ -19,6 +19,7 @@ from federation.services.models import choosing
 
 CONFUSION = "confusion"  # rows are labels, columns are predictions: what the agents' classifiers send
 CONFUSION_TITLE = "Confusion matrix"
+FEW_ROWS = 4  # of a matrix that needs little room
 MOST_NAMES = 100  # of counts in one evaluation, as one result has at most
 
 
@@ -74,6 +75,10 @@ class Picture:
     @property
     def is_drawn(self) -> bool:
         return self.kind in (Kind.BARS, Kind.MATRIX)
+
+    @property
+    def has_few_rows(self) -> bool:
+        return self.kind == Kind.MATRIX and isinstance(self.counts, list) and len(self.counts) <= FEW_ROWS
 
     @property
     def whose(self) -> str:
