@@ -68,13 +68,13 @@ def _hint(what: Meant) -> str:
 def _of_file(request: HttpRequest, code: str) -> dict[str, str]:
     text = _agent(request, code, "my-site", meant.of_file(NAME))
     hint = f"Put the workload's file into the folder {FOLDER} first. {NAME} is the name that it gives the workload."
-    return {"key": "file", "title": "A workload file", "text": text, "hint": f"{hint} docs/workloads.md explains it."}
+    return {"key": "file", "title": "A file", "text": text, "hint": f"{hint} docs/workloads.md explains it."}
 
 
 def _of_script(request: HttpRequest, code: str) -> dict[str, str]:
     text = _agent(request, code, "my-site", ["-- .venv/bin/python train.py"])
     hint = "train.py is your training script with five more lines, and whatever it needs is installed beside the agent."
-    return {"key": "script", "title": "Your script", "text": text, "hint": f"{hint} docs/scripts.md explains it."}
+    return {"key": "script", "title": "A script", "text": text, "hint": f"{hint} docs/scripts.md explains it."}
 
 
 def _many(request: HttpRequest, code: str, what: Meant, count: int) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _several(request: HttpRequest, code: str, what: Meant) -> dict[str, str]:
         f'(trap "kill 0" INT; for n in 1 2 3 4; do\n  .venv/bin/python clientagent/run.py \\\n{lines} &\ndone; wait)'
     )
     text = "\n".join(filter(None, (INSTALL, what.install, agents)))
-    return {"key": "several", "title": "Several on one machine", "text": text, "hint": _hint(what)}
+    return {"key": "several", "title": "Several", "text": text, "hint": _hint(what)}
 
 
 # ---- what they consist of
