@@ -45,6 +45,8 @@ def run(settings: Settings) -> int:
         terminal = LogTail(terminal)
     try:
         identity = identify(settings, state)
+        if own := data.limits.described:
+            terminal.say(own)
         means = means_of_its_own(settings, state, identity, data, terminal)
         Agent(settings, state, identity, data, terminal, leaving, means).run()
     finally:

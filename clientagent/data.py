@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from clientagent.errors import Misconfigured
+from clientagent.limits import Limits, limits_of
 from clientagent.settings import Settings
 from federation.fl import partition, workloads
 from federation.fl.options import OptionError
@@ -52,6 +53,11 @@ class SiteData:
         """Whether the site's owner lets the server know how many examples each label has."""
         return self._settings.share_histogram
 
+    @property
+    def limits(self) -> Limits:
+        """What the site's owner allows its training to take."""
+        return limits_of(self._settings)
+
     def of(self, workload: Workload, options: Mapping[str, Any]) -> Data:
         """What this site has for a workload. Raises PartitionError or the workload's own errors."""
         self._forget_if_changed()
@@ -88,7 +94,10 @@ class SiteData:
 
 
 def labels_of(data: Data) -> Array:
-    """(n,) int64, what a data set is split by: one label for all where there are none."""
+    """(n,) int64, what a data set is split by: one label for all where there are none, the first of several."""
+    if data.labels.ndim > 1:
+        first: Array = data.labels.argmax(axis=1)
+        return first
     return data.labels if len(data.labels) else np.zeros(len(data), np.int64)
 
 

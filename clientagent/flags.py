@@ -173,9 +173,17 @@ FLAGS = (
          "long as none of them is listed", "NAME[@DIGEST]"),
     Flag("model-cache", "FL_CLIENT_MODEL_CACHE", folder, "models shared by agents on one machine", "DIR"),
     Flag("samples", "FL_CLIENT_SAMPLES", whole(1, 10**12), "use at most N of the examples", "N"),
-    Flag("partition", "FL_CLIENT_PARTITION", line, "use a part of a shared data set: iid or dirichlet:0.5", "HOW"),
+    Flag("partition", "FL_CLIENT_PARTITION", line, "use a part of a shared data set: iid, "
+         "dirichlet:0.5, quantity:0.5, shards:2 or slices", "HOW"),
     Flag("shard", "FL_CLIENT_SHARD", line, "which part, 2/4 is the second of four", "I/N"),
     Flag("partition-seed", "FL_CLIENT_PARTITION_SEED", whole(0, MAX_SEED), "the partition's seed (default 0)", "N"),
+    Flag("validation-samples", "FL_CLIENT_VALIDATION_SAMPLES", whole(0, 10**12), "hold out N examples, to measure "
+         "models on, instead of a fifth", "N"),
+    Flag("max-epochs", "FL_CLIENT_MAX_EPOCHS", whole(1, 1000), "train at most N epochs a round", "N"),
+    Flag("max-seconds", "FL_CLIENT_MAX_SECONDS", whole(1, 10**7), "train at most N seconds a round; the same work then "
+         "no longer gives the same update", "N"),
+    Flag("batch-size", "FL_CLIENT_BATCH_SIZE", whole(1, 1_000_000), "train with batches of N, whatever a session asks "
+         "for", "N"),
     Flag("device", "FL_CLIENT_DEVICE", choice(*DEVICES), f"{', '.join(DEVICES)} (default auto)", "DEVICE"),
     Flag("threads", "FL_CLIENT_THREADS", whole(1, MAX_THREADS), "threads to train with (default 1)", "N"),
     Flag("workload", "FL_CLIENT_WORKLOAD", line, "count the data of this workload (default digits)", "NAME"),

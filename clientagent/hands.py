@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from clientagent.device import Device
+from clientagent.limits import Limits
 from federation.fl.workloads import Data, Report, Workload
 from federation.fl.workloads.workload import Phase
 
@@ -21,6 +22,10 @@ class Holdings(Protocol):
     @property
     def shares_counts(self) -> bool:
         """Whether the site's owner lets the server know how many examples each label has."""
+
+    @property
+    def limits(self) -> Limits:
+        """What the site's owner allows its training to take."""
 
     def of(self, workload: Workload, options: Mapping[str, Any]) -> Data:
         """What the client has for a workload. Raises PartitionError or the workload's own errors."""

@@ -26,6 +26,10 @@ class Settings:
     partition: str | None = None  # with `shard`: a part of a data set that several agents share
     shard: str | None = None  # 2/4: the second of four
     partition_seed: int = 0
+    validation_samples: int | None = None  # held out of training; None: a fifth
+    max_epochs: int | None = None
+    max_seconds: int | None = None  # of one piece of work
+    batch_size: int | None = None  # instead of a session's
     device: str = "auto"
     threads: int = 1
     workload: str = "digits"  # whose data are counted at enrolment

@@ -16,10 +16,12 @@ from typing import Any, ClassVar
 
 from clientagent import policy
 from clientagent.errors import Failed
-from federation.fl import workloads
+from federation.fl import optimizers, workloads
+from federation.fl.local_options import LocalOptions
 from federation.fl.workloads import TrainConfig, Workload
 
-DECLARED = ("epochs", "batch_size", "learning_rate", "seed")  # of a work's config; the rest is the strategy's
+DECLARED = ("epochs", "batch_size", "learning_rate", "seed", "optimizer", "local_options")
+"""Members of a work's config. The rest is the strategy's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ def train_config(work: Work, device: str) -> TrainConfig:
     """The work's config, for a device. Raises Failed if a member is missing or invalid."""
     config = work.config
     try:
+        optimizer = config.get("optimizer", {"name": optimizers.PLAIN.name, "options": {}})
         return TrainConfig(
             epochs=int(config["epochs"]),
             batch_size=int(config["batch_size"]),
@@ -201,6 +204,8 @@ def train_config(work: Work, device: str) -> TrainConfig:
             seed=int(config["seed"]),
             device=device,
             extra={name: float(value) for name, value in config.items() if name not in DECLARED},
+            optimizer=optimizers.build(optimizer["name"], optimizer["options"]),
+            local=LocalOptions.read(config.get("local_options", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Failed(f"The server's config cannot be used ({type(error).__name__}: {error}).") from error

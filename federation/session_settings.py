@@ -12,11 +12,13 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from federation.fl import early_stop, encodings
+from federation.fl import early_stop, encodings, local_options, optimizers, workloads
 from federation.fl.defences import MOST_MEDIANS, Defence
 from federation.fl.encodings import ENCODINGS
 from federation.fl.measures import Measure
+from federation.fl.optimizers import OPTIMIZERS
 from federation.fl.options import Kind, Option
+from federation.fl.rates import RATES
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS, declaration
 from federation.fl.workloads.declaration import Declaration
@@ -47,6 +49,8 @@ class Group(StrEnum):
     WHAT = "What to train"
     ROUNDS = "Rounds"
     TRAINING = "Training at each client"
+    OPTIMIZER = "Optimizer"
+    STEPS = "More about each client's training"
     STRATEGY = "Strategy and compression"
     QUALITY = "What a good model is"
     FAILURES = "When something goes wrong"
@@ -191,6 +195,21 @@ class Spec:
         Together(TRAIN, trained_well), make=dict,
         label="Training at each client", help="What each client does in a round.", group=Group.TRAINING,
     )  # fmt: skip
+    optimizer: str = setting(
+        Named(OPTIMIZERS, "optimizer"), default=optimizers.PLAIN.name,
+        label="Optimizer", help="How a client turns gradients into steps. It begins anew in each round.",
+        group=Group.OPTIMIZER,
+    )  # fmt: skip
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    rate_schedule: str = setting(
+        Named(RATES, "learning rate schedule"), default=next(iter(RATES)),
+        label="Learning rate over the rounds", help="The learning rate above is the highest.", group=Group.OPTIMIZER,
+    )  # fmt: skip
+    rate_schedule_options: Mapping[str, Any] = field(default_factory=dict)
+    local_options: Mapping[str, Any] | None = setting(
+        Together(local_options.OPTIONS, is_nothing=local_options.is_usual), default=None, empty="as usual",
+        label="More about training", help="What else a client does at each step.", group=Group.STEPS,
+    )  # fmt: skip
     seed: int = setting(
         Whole(), default=1, minimum=0, maximum=2**53 - 1,
         label="Seed", help="The same seed and the same updates give the same model.", group=Group.TRAINING,
@@ -221,6 +240,11 @@ class Spec:
     def is_of_sites(self) -> bool:
         return self.told is not None
 
+    @property
+    def follows_settings(self) -> bool:
+        """Whether its workload trains with the optimizer and the other settings that are given here."""
+        return self.told.follows_settings if self.told else workloads.follows_settings(self.workload)
+
 
 def _declared() -> Mapping[str, Option]:
     found = (replace(one.metadata["declared"], name=one.name) for one in fields(Spec) if one.metadata)
@@ -230,6 +254,7 @@ def _declared() -> Mapping[str, Option]:
 SETTINGS: Mapping[str, Option] = _declared()
 
 
+FOLLOWED = ("optimizer", "local_options")  # what has an effect only where the workload follows it
 OF_SITES = ("equal_digests",)  # what has an effect only for a workload that only sites have
 MEASURING = (
     "name",
@@ -245,7 +270,7 @@ def holds(option: Option, of: Any) -> bool:
     """Whether a setting has an effect, beside the other settings. of: a specification, or a session."""
     if getattr(of, "kind", WorkKind.TRAIN) != WorkKind.TRAIN and option.name not in MEASURING:
         return False
-    if option.name in OF_SITES and not of.is_of_sites:
+    if (option.name in OF_SITES and not of.is_of_sites) or (option.name in FOLLOWED and not of.follows_settings):
         return False
     return option.shown_with is None or getattr(of, option.shown_with[0]) in option.shown_with[1]
 

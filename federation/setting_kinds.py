@@ -56,6 +56,10 @@ class SettingKind(Kind):
         """The columns of a session that hold it."""
         return (name,)
 
+    def unset(self, option: Option) -> dict[str, Any]:
+        """The values of its columns where it has no effect."""
+        return {option.name: option.default}
+
     def check(self, option: Option, spec: Any) -> Iterator[Problem]:
         """Everything that is wrong with the value."""
         yield from ()
@@ -164,6 +168,9 @@ class Named(SettingKind):
     def columns(self, name: str) -> tuple[str, ...]:
         return (name, f"{name}_options")
 
+    def unset(self, option: Option) -> dict[str, Any]:
+        return {option.name: option.default, f"{option.name}_options": {}}
+
     def chosen(self, option: Option, spec: Any) -> Declared | None:
         return self.known.get(getattr(spec, option.name))
 
@@ -175,13 +182,24 @@ class Named(SettingKind):
             yield Problem(f"{option.name}.name", f"There is no {self.noun} {name!r}. Choose one of: {allowed}.")
         else:
             what = f"{option.name}.options"
-            yield from _faults(getattr(spec, f"{option.name}_options"), chosen.options, what)
+            given = getattr(spec, f"{option.name}_options")
+            faults = list(_faults(given, chosen.options, what))
+            yield from faults or _misfits(given, chosen, what)
 
     def filled(self, option: Option, spec: Any) -> dict[str, Any]:
         name, given = self.columns(option.name)[:2]
         chosen = self.chosen(option, spec)
         assert chosen is not None, f"{name} was checked"
         return {name: chosen.name, given: options.check(getattr(spec, given), chosen.options, f"{name}.options")}
+
+
+def _misfits(given: Mapping[str, Any], chosen: Declared, what: str) -> Iterator[Problem]:
+    """What a workload says of options that are allowed, but not together."""
+    ask = getattr(chosen, "problem", None)
+    found = ask(options.check(given, chosen.options, what)) if ask else None
+    if found:
+        name, sentence = found
+        yield Problem(f"{what}.{name}", sentence, sentence.removeprefix(f"{name} "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +223,13 @@ class NamedWorkload(Named):
 class Together(SettingKind):
     """Several options in one column. defaults: those that depend on other settings.
 
-    With an `empty` in its option the whole of it may be None.
+    With an `empty` in its option the whole of it may be None, which it becomes if it says nothing.
+    is_nothing: whether given values say nothing; without it they do not if everything that may be empty is.
     """
 
     options: tuple[Option, ...]
     defaults: Callable[[Any], Mapping[str, Any]] = lambda spec: {}
+    is_nothing: Callable[[Mapping[str, Any]], bool] | None = None
 
     def check(self, option: Option, spec: Any) -> Iterator[Problem]:
         given = getattr(spec, option.name)
@@ -225,7 +245,9 @@ class Together(SettingKind):
         return {option.name: None if option.empty and self.says_nothing(given) else given}
 
     def says_nothing(self, given: Mapping[str, Any] | None) -> bool:
-        """Whether everything in it that can be empty is."""
+        """Whether it is as if it were not given."""
+        if given is not None and self.is_nothing is not None:
+            return self.is_nothing(given)
         return given is None or all(given.get(one.name) is None for one in self.options if one.empty)
 
 

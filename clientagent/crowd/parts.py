@@ -9,6 +9,7 @@ from typing import Any
 
 from clientagent.data import MOST_READ, counted, labels_of, sample
 from clientagent.hands import Bench, Holdings
+from clientagent.limits import Limits, limits_of
 from clientagent.settings import Settings
 from federation.fl import partition, workloads
 from federation.fl.weights import Array
@@ -80,6 +81,10 @@ class Part(Holdings):
     @property
     def shares_counts(self) -> bool:
         return self.settings.share_histogram
+
+    @property
+    def limits(self) -> Limits:
+        return limits_of(self.settings)
 
     def of(self, workload: Workload, options: Mapping[str, Any]) -> Data:
         return self.parts.load(workload, options).part(self.index)

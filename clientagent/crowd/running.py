@@ -24,6 +24,7 @@ from clientagent.crowd.sharing import MemberLink, SharedModels, SharingApi
 from clientagent.data import SiteData
 from clientagent.errors import Ends, Misconfigured
 from clientagent.identity import identify, open_state
+from clientagent.limits import limits_of
 from clientagent.link import Link
 from clientagent.lock import try_lock
 from clientagent.membership import connect
@@ -117,6 +118,8 @@ class Crowd:
 
     def run(self, members: Sequence[Settings]) -> None:
         workers = naming.workers(self._settings)
+        if own := limits_of(self._settings).described:
+            self._board.say(own)
         self._board.say(
             f"fl-agent {__version__}: {len(members)} clients, {members[0].name} to {members[-1].name}, with {workers} "
             f"worker processes. State is kept in {self._folder}; {board.LOG} there has all that the clients say."

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from federation import schedules
+from federation.fl import optimizers, workloads
 from federation.fl.workloads import declaration
 from federation.fl.workloads.declaration import Declaration
 from federation.lifecycle import (
@@ -91,6 +92,15 @@ class TrainingSession(models.Model):
     late_policy = models.CharField(max_length=12, choices=LatePolicy.choices, default=LatePolicy.DROP)
     defences = models.JSONField(default=list, blank=True, help_text="Against single bad updates; see fl.defences.")
     train = models.JSONField(help_text="epochs, batch_size, learning_rate")
+    optimizer = models.CharField(
+        max_length=32, default="sgd", db_default="sgd", help_text="How clients turn gradients into steps."
+    )
+    optimizer_options = models.JSONField(default=dict, blank=True)
+    rate_schedule = models.CharField(
+        max_length=32, default="constant", db_default="constant", help_text="The learning rate over the rounds."
+    )
+    rate_schedule_options = models.JSONField(default=dict, blank=True)
+    local_options = models.JSONField(null=True, blank=True, help_text="See fl.local_options. Empty: as usual.")
     seed = models.BigIntegerField(default=1)
     main_measure = models.CharField(
         max_length=64, blank=True, default="", db_default="", help_text="What says which model is the best."
@@ -138,6 +148,19 @@ class TrainingSession(models.Model):
     def is_of_sites(self) -> bool:
         """Whether only sites have its workload, and declare it."""
         return isinstance(self.declaration, dict) and self.declaration.get("name") == self.workload
+
+    @property
+    def follows_settings(self) -> bool:
+        """Whether its workload trains with the optimizer and the other settings of the session."""
+        if self.is_of_sites:
+            return bool(self.told and self.told.follows_settings)
+        return workloads.follows_settings(self.workload)
+
+    @property
+    def trains_plainly(self) -> bool:
+        """Whether its clients use SGD and no other setting, which is all that some releases know."""
+        plain = self.optimizer == optimizers.PLAIN.name and not any((self.optimizer_options or {}).values())
+        return plain and not self.local_options
 
     @property
     def has_ended(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from federation.fl import sampling, strategies, workloads
+from federation.fl import rates, sampling, strategies, workloads
+from federation.fl.local_options import LocalOptions
 from federation.models import Client, GlobalModel, Participation, TrainingSession
 
 
@@ -43,7 +44,7 @@ def _digest(session: TrainingSession, client: Client) -> str:
     told = told_digest(client.info, session.workload)
     if session.is_of_sites:
         return told or session.workload_digest
-    alike = workloads.alike(session.workload, session.workload_digest)
+    alike = workloads.alike(session.workload, session.workload_digest, plainly=session.trains_plainly)
     return told if told in alike else session.workload_digest
 
 
@@ -60,7 +61,22 @@ def _config(seat: Participation) -> dict[str, Any]:
     round_, session = seat.round, seat.round.session
     strategy = strategies.build(session.strategy, session.strategy_options)
     seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
-    return {**session.train, **strategy.client_config(), "seed": seed}
+    return {**session.train, **_settings(session, round_.number), **strategy.client_config(), "seed": seed}
+
+
+def _settings(session: TrainingSession, round_number: int) -> dict[str, Any]:
+    """The settings of training that differ from plain SGD, and the learning rate of this round if it is a special one.
+
+    A round of plain SGD is described as it always was.
+    """
+    found: dict[str, Any] = {}
+    factor = rates.build(session.rate_schedule, session.rate_schedule_options).factor(round_number)
+    if factor != 1.0:
+        found["learning_rate"] = session.train["learning_rate"] * factor
+    if not session.trains_plainly:
+        found["optimizer"] = {"name": session.optimizer, "options": session.optimizer_options}
+        found["local_options"] = LocalOptions.read(session.local_options or {}).said()
+    return found
 
 
 def _model(base: GlobalModel) -> dict[str, Any]:

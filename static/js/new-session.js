@@ -96,12 +96,28 @@ form.addEventListener("input", ({ target }) => {
   }, WAITS);
 });
 
+/**
+ * Show or hide a field, with the options of what is chosen in it.
+ * @param {string} name
+ * @param {HTMLElement} box
+ * @param {boolean} fits
+ */
+function showOnly(name, box, fits) {
+  box.hidden = !fits;
+  const chosen = /** @type {Field} */ (one("input, select", box)).value;
+  for (const group of all(`[data-options="${name}"]`, form)) group.hidden = !fits || group.dataset.of !== chosen;
+}
+
 /** Show the fields that fit what is chosen. */
 function fit() {
   for (const [name, { field, values }] of Object.entries(shownWith)) {
     const box = first(`.field[data-field="${name}"]`, form);
     const other = /** @type {Field} */ (one(`[name="${field}"]`, form));
-    if (box) box.hidden = !values.includes(other.value);
+    if (box) showOnly(name, box, values.includes(other.value));
+  }
+  for (const section of all(".form-section", form)) {
+    const fields = all(".field", section);
+    section.hidden = fields.length > 0 && fields.every(({ hidden }) => hidden);
   }
 }
 fit();

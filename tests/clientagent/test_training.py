@@ -319,3 +319,70 @@ def test_more_parts_than_examples_is_a_sentence_at_the_seat(site: Site, server: 
     seat = server.offer("digits")
     said = site.run(workload="digits", partition="iid", shard="1/5000")
     assert seat.reason == "1438 examples are too few for 5000 shards." and "could not be counted" in said
+
+
+# ---- what the site's owner allows
+
+
+def test_a_site_trains_fewer_epochs_than_a_session_asks(digits: TrainingWork, tmp_path: Path):
+    seen: list[tuple[int, int]] = []
+
+    def report(phase: str, step: int, total: int, metrics: Any) -> bool:
+        if phase == "training":
+            seen.append((step, total))
+        return True
+
+    asked = replace(digits, config={**digits.config, "epochs": 3, "batch_size": 16})
+    update(replace(DIGITS, max_epochs=1, validation_samples=12), asked, tmp_path, report)
+    assert seen == [(1, 3), (2, 3), (3, 3)]  # 48 examples in batches of 16
+    seen.clear()
+    update(replace(DIGITS, max_epochs=9, batch_size=60, validation_samples=0), asked, tmp_path, report)
+    assert seen == [(1, 3), (2, 3), (3, 3)]  # 60 examples in one batch, three epochs
+
+
+def test_a_site_ends_training_after_its_time(digits: TrainingWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr("federation.fl.workloads.training.monotonic", lambda: next(clock))
+    seen: list[int] = []
+
+    def report(phase: str, step: int, total: int, metrics: Any) -> bool:
+        if phase == "training":
+            seen.append(step)
+        return True
+
+    update(replace(DIGITS, max_seconds=4), replace(digits, config={**digits.config, "epochs": 50}), tmp_path, report)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_what_a_site_limits_is_said_in_words():
+    assert SiteData(SYNTHETIC).limits.described == ""
+    said = SiteData(replace(SYNTHETIC, max_epochs=2, max_seconds=60, batch_size=8)).limits.described
+    assert "at most 2 epochs a round (--max-epochs)" in said and "at most 60 s a round (--max-seconds)" in said
+    assert "in batches of 8 (--batch-size)" in said
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_other_settings_reach_the_training_and_give_the_same_bytes(
+    digits: TrainingWork, tmp_path: Path, optimizer: str
+):
+    more = {"optimizer": {"name": optimizer, "options": {"weight_decay": 0.1}}, "local_options": {"clip_norm": 0.5}}
+    asked = replace(digits, config={**digits.config, **more})
+    first = update(DIGITS, asked, tmp_path)
+    assert first == update(DIGITS, asked, tmp_path) != update(DIGITS, digits, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"optimizer": {"name": "lion", "options": {}}},
+        {"optimizer": {"name": "adam", "options": {"beta1": 2}}},
+        {"optimizer": {"name": "adam"}},
+        {"optimizer": "adam"},
+        {"local_options": {"accumulate": 0}},
+        {"local_options": {"dropout": 0.5}},
+        {"local_options": 3},
+    ],
+)
+def test_settings_that_are_not_known_here_give_the_work_up(digits: TrainingWork, tmp_path: Path, more: dict[str, Any]):
+    with pytest.raises(Failed, match="The server's config cannot be used"):
+        update(DIGITS, replace(digits, config={**digits.config, **more}), tmp_path)

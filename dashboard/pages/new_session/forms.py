@@ -12,13 +12,14 @@ from dashboard.pages.new_session import inputs, site_workloads
 from dashboard.pages.new_session.inputs import Input, NamedInput, SomeOfInput
 from dashboard.pages.new_session.starting_models import FILE, offered
 from federation.errors import Invalid
-from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads import WORKLOADS, follows_settings
 from federation.models import ModelUpload
 from federation.services import sessions
 from federation.services.models import uploads
-from federation.session_settings import OF_SITES, SETTINGS, Group, Spec, holds
+from federation.session_settings import FOLLOWED, OF_SITES, SETTINGS, Group, Spec, holds
 from federation.setting_kinds import Problem, StoredModel
 
+FOLDED = (Group.STEPS,)  # what few sessions need
 ABOUT_FILES = "safetensors, or what torch.save(model.state_dict(), path) wrote. Its tensors are those of the workload."
 
 
@@ -48,9 +49,25 @@ class Section:
         return any(cell.shape != "switches" for cell in self.cells)
 
     @property
+    def is_folded(self) -> bool:
+        """Whether it is closed at first: nothing in it is other than usual, or refused."""
+        return self.group in FOLDED and not any(
+            field.errors or _is_changed(field) for cell in self.cells for field in cell.fields
+        )
+
+    @property
+    def can_fold(self) -> bool:
+        return self.group in FOLDED
+
+    @property
     def is_halved(self) -> bool:
         """Whether its choices stand side by side, each above its own options."""
         return sum(cell.shape == "named" for cell in self.cells) > 1
+
+
+def _is_changed(field: forms.BoundField) -> bool:
+    usual = field.field.initial
+    return str(field.value() or "") not in ("", str(usual), "False")
 
 
 class NewSessionForm(forms.Form):
@@ -122,7 +139,15 @@ class NewSessionForm(forms.Form):
                 told = {"field": other, "values": list(values)}
                 found |= dict.fromkeys(self.inputs[name].fields(), told)
         found |= dict.fromkeys(OF_SITES, {"field": "workload", "values": list(self.offered)})
+        follow = {"field": "workload", "values": self._following()}
+        for name in FOLLOWED:
+            found |= dict.fromkeys(self.inputs[name].fields(), follow)
         return found
+
+    def _following(self) -> list[str]:
+        """The workloads that train with the optimizer and the settings of a session."""
+        ours = [name for name in WORKLOADS if follows_settings(name)]
+        return ours + [name for name, offer in self.offered.items() if offer.workload.declared.follows_settings]
 
     @property
     def train_defaults(self) -> dict[str, dict[str, float]]:

@@ -70,6 +70,7 @@ class Declaration:
     """A workload as it is told. digest: of what runs there, 64 hex digits. version, title, summary: empty if missing.
 
     num_examples: how many the site has, None if they are not counted. kinds: the kinds of work that it does with it.
+    follows_settings: whether it trains with the optimizer and the other settings that a session has for all.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Declaration:
     train_defaults: Mapping[str, float] = field(default_factory=dict)
     num_examples: int | None = None
     kinds: tuple[str, ...] = ()
+    follows_settings: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As it is sent. `from_json` gives the same declaration again."""
@@ -96,6 +98,7 @@ class Declaration:
             "train_defaults": dict(self.train_defaults),
             "num_examples": self.num_examples,
             "kinds": list(self.kinds),
+            "follows_settings": self.follows_settings,
         }
 
 
@@ -112,6 +115,7 @@ def of(workload: Workload, *, num_examples: int | None = None, kinds: Iterable[s
         train_defaults=_mapping(workload.train_defaults),
         num_examples=num_examples,
         kinds=tuple(kinds),
+        follows_settings=getattr(workload, "follows_settings", False) is True,
     )
     return _from_json(told.to_json(), "A workload", OUR_NAME)
 
@@ -155,6 +159,7 @@ def _from_json(given: object, entry: str, names: re.Pattern[str]) -> Declaration
             train_defaults=_train_defaults(given.get("train_defaults")),
             num_examples=_count(given.get("num_examples")),
             kinds=_words(given.get("kinds")),
+            follows_settings=given.get("follows_settings") is True,
         )
     except _Wrong as error:
         raise DeclarationError(f"Workload {name!r}", error.member, error.why) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from federation.fl.measures import Measure, classification
+from federation.fl.options import OptionError
 from federation.fl.weights import Array, Weights
 from federation.fl.workloads import training
 from federation.fl.workloads.training import TorchWorkload
@@ -44,6 +45,13 @@ class OwnWorkload(TorchWorkload):
     train_defaults: Mapping[str, float] = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01}
     _chosen: Mapping[str, Any] = {}
 
+    def problem(self, options: Mapping[str, Any]) -> tuple[str, str] | None:
+        """An option that does not fit the others, and a sentence that begins with its name. None if all fit.
+
+        options: all of them, each of which is allowed by itself.
+        """
+        return None
+
     @abstractmethod
     def model(self, options: Mapping[str, Any]) -> torch.nn.Module:
         """A new network, with weights drawn from torch's generator."""
@@ -73,6 +81,12 @@ class OwnWorkload(TorchWorkload):
         return None
 
     # ---- what runs it
+
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        found = TorchWorkload.checked(self, options)
+        if problem := self.problem(found):
+            raise OptionError(*problem)
+        return found
 
     def digest(self) -> str:
         """Of its module; where a file or package is loaded as a workload, this is replaced."""
@@ -121,7 +135,7 @@ class OwnWorkload(TorchWorkload):
     ) -> LocalEvaluation:
         """Measure a model on the held-out examples; with named labels count which label got which prediction."""
         chosen = self._with(options)
-        _, held_out = training.split(data, config.validation_fraction)
+        _, held_out = training.split(data, config.validation_fraction, config.validation_samples)
         total = len(held_out)
         if not total:
             raise DataError(f"There is no held-out example to evaluate on: this site has {len(data)} in all.")
@@ -147,7 +161,7 @@ class OwnWorkload(TorchWorkload):
             return {}
         try:
             numbers, _ = self._numbers(network, data, device)
-        except DataError:  # a single example, of a network that measures several together
+        except training.TooFew:
             return {}
         metrics = {f"{prefix}{name}": value for name, value in numbers.items()}
         if not report("evaluating", step, total, metrics):
@@ -160,16 +174,16 @@ class OwnWorkload(TorchWorkload):
         """Mean loss and measures, and the outputs. measured: called after each batch, with the examples so far."""
         import torch
 
-        features, labels = torch.from_numpy(data.features), torch.from_numpy(data.labels)
         network.eval()
-        loss_sum, found, start = 0.0, [], 0
+        loss_sum, found, done = 0.0, [], 0
         with torch.inference_mode():
-            for size in training._evaluation_sizes(len(data), alone=not training._needs_company(network)):
-                outputs = training._outputs(network, features[start : start + size].to(device))
-                loss_sum += self.losses(outputs, labels[start : start + size].to(device)).double().sum().item()
+            for features, expected in self.to_measure(network, data, device):
+                outputs = training._outputs(network, features)
+                loss_sum += self.losses(outputs, expected).double().sum().item()
                 found.append(outputs.cpu())
-                start += size
-                measured(start)
+                done += len(expected)
+                measured(done)
+            labels = torch.from_numpy(data.labels)
             whole = torch.cat(found)
             measures = {name: float(value) for name, value in self.measure(whole, labels).items()}
         return {"loss": loss_sum / len(data), **measures}, whole

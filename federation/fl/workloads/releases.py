@@ -14,6 +14,11 @@ ACCEPTED: Mapping[str, Mapping[int, tuple[str, ...]]] = {  # by workload and rev
 }
 
 
+PLAIN_ONLY = frozenset(  # digests of releases that know plain SGD and no other setting of training
+    digest for name in ("digits", "threes_and_sevens") for digest in ACCEPTED[name][1]
+)
+
+
 def accepted(name: str, revision: int) -> tuple[str, ...]:
     """The digests of earlier releases of this revision."""
     return ACCEPTED.get(name, {}).get(revision, ())

@@ -15,7 +15,7 @@ import numpy as np
 
 from federation.fl.options import Option
 from federation.fl.weights import Array
-from federation.fl.workloads import digit_images, releases, training, vision, workload
+from federation.fl.workloads import digit_images, releases, training, vision
 from federation.fl.workloads.digit_images import Split
 from federation.fl.workloads.training import TorchWorkload
 from federation.fl.workloads.workload import Data, source_digest
@@ -23,7 +23,7 @@ from federation.fl.workloads.workload import Data, source_digest
 if TYPE_CHECKING:
     import torch
 
-SOURCE = source_digest(__file__, workload.__file__, training.__file__, digit_images.__file__, vision.__file__)
+SOURCE = source_digest(__file__, *training.SOURCES, digit_images.__file__, vision.__file__)
 LABEL_NAMES = ("7", "3")  # label 1 is a three
 
 

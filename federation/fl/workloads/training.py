@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from federation.fl import weights
+from federation.fl import local_options, optimizers, weights
 from federation.fl.measures import classification
 from federation.fl.options import Option, check
 from federation.fl.torch_arrays import to_array, to_torch
 from federation.fl.weights import Array, Weights
+from federation.fl.workloads import loading, stepping, workload
+from federation.fl.workloads.loading import InMemory, Loader
+from federation.fl.workloads.stepping import Stepper
 from federation.fl.workloads.workload import Data, DataError, LocalEvaluation, LocalUpdate, Report, Stopped, TrainConfig
 
 if TYPE_CHECKING:
     import torch
 
+
+class TooFew(DataError):
+    """A network cannot be measured on so few examples."""
+
+
 EVALUATION_BATCH = 1024  # examples
+SOURCES = (
+    __file__,
+    workload.__file__,
+    loading.__file__,
+    stepping.__file__,
+    local_options.__file__,
+    *optimizers.SOURCES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +53,7 @@ class _Measured:
 class TorchWorkload(ABC):
     """A workload with a torch network: what it declares is filled in by the one file that inherits from this.
 
-    Training is plain SGD. Weights are named as in the network's state_dict.
+    Training follows all settings of a session. Weights are named as in the network's state_dict.
     """
 
     name: str
@@ -43,6 +61,8 @@ class TorchWorkload(ABC):
     summary: str
     options: tuple[Option, ...] = ()
     needs_torch = True
+    follows_settings = True
+    evaluation_batch: int | None = None  # examples; None: EVALUATION_BATCH
     version = "1"
     revision = 1
     accepts: tuple[str, ...] = ()
@@ -69,6 +89,21 @@ class TorchWorkload(ABC):
     @abstractmethod
     def predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         """The label that is predicted for each example, (n,) int64."""
+
+    def loader(self, data: Data, device: str) -> Loader:
+        """What hands out batches of the data."""
+        return InMemory(data, device)
+
+    def to_measure(
+        self, network: torch.nn.Module, data: Data, device: str
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All examples in their order, in batches that fit the network."""
+        sizes = _evaluation_sizes(
+            len(data), self.evaluation_batch or EVALUATION_BATCH, alone=not _needs_company(network)
+        )
+        ends = np.cumsum(sizes)
+        slices = [slice(int(end) - size, int(end)) for size, end in zip(sizes, ends, strict=True)]
+        return self.loader(data, device).each(slices)
 
     def buffers(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         import torch
@@ -104,7 +139,7 @@ class TorchWorkload(ABC):
     ) -> LocalEvaluation:
         """Measure loss, accuracy and the confusion matrix. Reports after each batch."""
         self.checked(options)
-        _, held_out = split(data, config.validation_fraction)
+        _, held_out = split(data, config.validation_fraction, config.validation_samples)
         total = len(held_out)
         if not total:
             raise DataError(f"There is no held-out example to evaluate on: this site has {_examples(len(data))}.")
@@ -127,12 +162,12 @@ class TorchWorkload(ABC):
         import torch
 
         self.checked(options)
-        train, held_out = split(data, config.validation_fraction)
+        train, held_out = split(data, config.validation_fraction, config.validation_samples)
         if not len(train):
             raise DataError("There is no example to train on.")
         network = self._network_with(base, config.device)
         sizes = _batch_sizes(len(train), config.batch_size, alone=not _has_batch_norm(network))
-        total = config.epochs * len(sizes)
+        total = _steps(config, sizes)
         received = self._validate(network, held_out, config.device, "base_val_", 0, total, report)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # for layers that draw, such as dropout
@@ -145,25 +180,30 @@ class TorchWorkload(ABC):
     def _train(
         self, network: torch.nn.Module, data: Data, sizes: list[int], config: TrainConfig, report: Report
     ) -> float:
-        """Run the epochs, each in batches of these sizes, and return the mean loss of the last one's examples."""
+        """Run the epochs, each in batches of these sizes, and return the mean loss of the last one's examples.
+
+        Raises DataError where the settings do not fit the data.
+        """
         import torch
 
-        features, labels = _on(config.device, data)
-        optimizer = _descent(network, config)
+        loader = self.loader(data, config.device)
+        stepper = Stepper(network, self.losses, data, config)
         network.train()
-        step, loss_sum, used = 0, 0.0, sum(sizes)
-        for order in _orders(len(data), config):
-            loss_sum = 0.0
-            for batch in torch.split(order[:used].to(config.device), sizes):
-                optimizer.zero_grad()
-                loss = self.losses(network(features[batch]), labels[batch]).mean()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+        step, total = 0, _steps(config, sizes)
+        until = monotonic() + config.max_seconds if config.max_seconds is not None else math.inf
+        loss_sum, seen = 0.0, 0
+        for epoch, order in enumerate(_orders(len(data), config)):
+            loss_sum, seen = 0.0, 0
+            batches = torch.split(order[: sum(sizes)], sizes)[: total - step]
+            for features, labels in loader.each(batches, draw=(config.seed, epoch)):
                 step += 1
-                value = loss.item()
-                loss_sum += value * len(batch)
-                _go_on(report("training", step, config.epochs * len(sizes), {"train_loss": value}))
-        return loss_sum / used
+                is_last = step == total or monotonic() > until
+                loss = stepper.step(features, labels, is_last=is_last)
+                loss_sum, seen = loss_sum + loss * len(labels), seen + len(labels)
+                _go_on(report("training", step, total, {"train_loss": loss}))
+                if is_last:
+                    return loss_sum / seen
+        return loss_sum / seen
 
     def _validate(
         self, network: torch.nn.Module, data: Data, device: str, prefix: str, step: int, total: int, report: Report
@@ -173,7 +213,7 @@ class TorchWorkload(ABC):
             return {}
         try:
             found = self._measure(network, data, device)
-        except DataError:
+        except TooFew:
             return {}
         metrics = {f"{prefix}loss": found.loss, f"{prefix}accuracy": found.accuracy}
         _go_on(report("evaluating", step, total, metrics))
@@ -185,17 +225,15 @@ class TorchWorkload(ABC):
         """measured: called after each batch, with the number of examples so far. Raises as `_outputs` does."""
         import torch
 
-        features, labels = _on(device, data)
         network.eval()
-        loss_sum, predicted, start = 0.0, [], 0
+        loss_sum, predicted, done = 0.0, [], 0
         with torch.inference_mode():
-            for size in _evaluation_sizes(len(data), alone=not _needs_company(network)):
-                outputs = _outputs(network, features[start : start + size])
-                expected = labels[start : start + size]
+            for features, expected in self.to_measure(network, data, device):
+                outputs = _outputs(network, features)
                 loss_sum += self.losses(outputs, expected).double().sum().item()
                 predicted.append(self.predictions(outputs).cpu().numpy())
-                start += size
-                measured(start)
+                done += len(expected)
+                measured(done)
         found = np.concatenate(predicted)
         return _Measured(loss_sum / len(data), int((found == data.labels).sum()) / len(data), found)
 
@@ -209,49 +247,38 @@ class TorchWorkload(ABC):
         return network.to(device)
 
 
-class _Descent:
-    """Plain SGD to the same bytes as torch's, whose own work takes longer than the arithmetic of a small network."""
-
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], rate: float) -> None:
-        self._parameters, self._rate = list(parameters), rate
-
-    def zero_grad(self) -> None:
-        for parameter in self._parameters:
-            parameter.grad = None
-
-    def step(self) -> None:
-        import torch
-
-        with torch.no_grad():
-            for parameter in self._parameters:
-                if parameter.grad is not None:
-                    parameter.add_(parameter.grad, alpha=-self._rate)
-
-
-def _descent(network: torch.nn.Module, config: TrainConfig) -> _Descent | torch.optim.SGD:
-    """On a GPU torch's own, which takes all tensors in one step."""
-    import torch
-
-    if config.device == "cpu":
-        return _Descent(network.parameters(), config.learning_rate)
-    return torch.optim.SGD(network.parameters(), lr=config.learning_rate)
-
-
-def split(data: Data, fraction: float) -> tuple[Data, Data]:
+def split(data: Data, fraction: float, samples: int | None = None) -> tuple[Data, Data]:
     """The examples to train on, and the held-out ones.
 
     An example's own bytes decide, so that it is on the same side in every round, in whatever order
     the data come and however many are added, and a copy of it never is on the other. About
     ``fraction`` of the examples are held out; one at least where two differ and any is wanted. The training part is
-    never empty: what cannot be held out is not.
+    never empty: what cannot be held out is not. samples: how many are held out instead, and their copies.
     """
     ranks = data.ranks
-    held_out = ranks < fraction
-    if fraction > 0 and len(data) > 1:
-        held_out |= ranks == ranks.min()
+    if samples is None:
+        held_out = ranks < fraction
+        if fraction > 0 and len(data) > 1:
+            held_out |= ranks == ranks.min()
+    else:
+        held_out = ranks <= _smallest(ranks, samples)
     if held_out.all() and len(data):
         held_out = ranks < ranks.max()
     return data.subset(np.flatnonzero(~held_out)), data.subset(np.flatnonzero(held_out))
+
+
+def _smallest(ranks: Array, count: int) -> float:
+    """The largest of the `count` smallest ranks; below all of them if there are none."""
+    if not count or not len(ranks):
+        return -1.0
+    found: float = np.partition(ranks, min(count, len(ranks)) - 1)[min(count, len(ranks)) - 1]
+    return found
+
+
+def _steps(config: TrainConfig, sizes: list[int]) -> int:
+    """The batches of the whole training, whose epochs have batches of these sizes."""
+    total = config.epochs * len(sizes)
+    return total if config.local.max_steps is None else min(total, config.local.max_steps)
 
 
 def _has_batch_norm(network: torch.nn.Module) -> bool:
@@ -267,26 +294,26 @@ def _needs_company(network: torch.nn.Module) -> bool:
     return any(isinstance(module, _BatchNorm) and module.running_mean is None for module in network.modules())
 
 
-def _evaluation_sizes(num_examples: int, *, alone: bool) -> list[int]:
+def _evaluation_sizes(num_examples: int, batch: int, *, alone: bool) -> list[int]:
     """The sizes of the batches in which examples are measured. alone: whether the last one may hold a single example.
 
     If not, that example joins the batch before it.
     """
-    whole, rest = divmod(num_examples, EVALUATION_BATCH)
+    whole, rest = divmod(num_examples, batch)
     if rest == 1 and whole and not alone:
-        return [EVALUATION_BATCH] * (whole - 1) + [EVALUATION_BATCH + 1]
-    return [EVALUATION_BATCH] * whole + [rest] * (rest > 0)
+        return [batch] * (whole - 1) + [batch + 1]
+    return [batch] * whole + [rest] * (rest > 0)
 
 
 def _outputs(network: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
-    """Raises DataError for a single example of a network that can only measure several together."""
+    """Raises TooFew for a single example of a network that can only measure several together."""
     try:
         outputs: torch.Tensor = network(features)
     except ValueError as error:
         if len(features) > 1 or not _needs_company(network):
             raise
         message = "A network whose batch normalization keeps no statistics cannot be measured on one example"
-        raise DataError(f"{message}: it needs at least 2 held-out examples.") from error
+        raise TooFew(f"{message}: it needs at least 2 held-out examples.") from error
     return outputs
 
 
@@ -313,12 +340,6 @@ def _orders(num_examples: int, config: TrainConfig) -> Iterator[torch.Tensor]:
     rng = torch.Generator().manual_seed(config.seed)
     for _ in range(config.epochs):
         yield torch.randperm(num_examples, generator=rng)
-
-
-def _on(device: str, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    return torch.from_numpy(data.features).to(device), torch.from_numpy(data.labels).to(device)
 
 
 def _weights_of(network: torch.nn.Module) -> Weights:

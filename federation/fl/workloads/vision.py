@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,20 @@ def datasets() -> Any:
     "operator torchvision::nms does not exist". Declaring the missing ones is enough for data sets,
     transforms and classification models. Nothing is done where the native operators load.
     """
+    return _module("datasets")
+
+
+def models() -> Any:
+    """torchvision.models, in the same way."""
+    return _module("models")
+
+
+def _module(name: str) -> Any:
     try:
-        from torchvision import datasets
+        return importlib.import_module(f"torchvision.{name}")
     except RuntimeError:
         _declare_operators()
-        from torchvision import datasets
-    return datasets
+        return importlib.import_module(f"torchvision.{name}")
 
 
 def mnist(split: Split, folder: Path, *, download: bool) -> tuple[Array, Array] | None:

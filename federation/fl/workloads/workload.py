@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from federation.fl.local_options import LocalOptions
+from federation.fl.optimizers import PLAIN, Optimizer
 from federation.fl.options import Option
 from federation.fl.weights import Array, Weights
 
@@ -67,7 +69,9 @@ class TrainConfig:
     """How to train for one round. epochs: passes over the data; batch_size: examples.
 
     validation_fraction: the part of the client's data (0 to below 1) that is never trained on.
+    validation_samples: how many examples are not, instead. max_seconds: training ends with the first step after them.
     extra: what the strategy asks of clients; a workload ignores what it does not know.
+    optimizer, local: followed by torch workloads alone.
     """
 
     epochs: int
@@ -77,6 +81,10 @@ class TrainConfig:
     device: str = "cpu"
     validation_fraction: float = 0.2
     extra: Mapping[str, float] = field(default_factory=dict)
+    optimizer: Optimizer = PLAIN
+    local: LocalOptions = LocalOptions()
+    validation_samples: int | None = None
+    max_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +174,11 @@ class Evaluates(Protocol):
 
 def _rank(features: Array) -> float:
     return int.from_bytes(hashlib.sha256(features.tobytes()).digest()[:6]) / 2**48
+
+
+def digest_of_one(source: str, name: str) -> str:
+    """The digest of one of several workloads of the same source."""
+    return hashlib.sha256(f"{source} {name}".encode()).hexdigest()
 
 
 def source_digest(*files: str) -> str:

@@ -103,7 +103,7 @@ def _why_not(session: TrainingSession, kind: str, kinds: Sequence[str], told: To
     """Of a workload of the server. One that told nothing is taken to be able to train."""
     if KINDS[kind].is_told and kind not in kinds:
         return Why.KIND
-    alike = workloads.alike(session.workload, session.workload_digest)
+    alike = workloads.alike(session.workload, session.workload_digest, plainly=session.trains_plainly)
     return Why.WORKLOAD if told is not None and told.digest and told.digest not in alike else None
 
 

@@ -73,6 +73,7 @@ _SESSION = ("workload", "compression", "compression_options", "defences", "buffe
 _WORK = (
     *("name", "seed", "train", "strategy", "strategy_options"),
     *("workload_digest", "workload_version", "workload_options", "declaration"),
+    *("optimizer", "optimizer_options", "rate_schedule", "rate_schedule_options", "local_options"),
 )
 
 

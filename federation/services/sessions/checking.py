@@ -76,8 +76,8 @@ def filled(spec: Spec) -> Spec:
 
     A setting that has no effect beside the others gets its default.
     """
-    unused = {option.name: option.default for option in SETTINGS.values() if not holds(option, spec)}
-    spec = replace(spec, **unused)
+    unused = [option for option in SETTINGS.values() if not holds(option, spec)]
+    spec = replace(spec, **{name: value for o in unused for name, value in kind_of(o).unset(o).items()})
     return replace(
         spec, **{name: value for o in SETTINGS.values() for name, value in kind_of(o).filled(o, spec).items()}
     )

@@ -119,7 +119,12 @@ def test_a_session_keeps_what_the_sites_declare(sites, alice, now):
 @pytest.mark.parametrize(
     ("change", "field", "sentence"),
     [
-        ({"workload": "chess"}, "workload.name", "Choose one of: chest-xray, digits, synthetic, threes_and_sevens."),
+        (
+            {"workload": "chess"},
+            "workload.name",
+            "Choose one of: chest-xray, digits, fashion_mnist, images, mnist, "
+            "synthetic, table, table_regression, text, threes_and_sevens.",
+        ),
         (
             {"workload_version": "3"},
             "workload.version",

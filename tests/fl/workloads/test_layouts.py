@@ -13,6 +13,15 @@ from federation.fl.workloads.layouts import layout
     [
         ("digits", {}),
         ("threes_and_sevens", {"download": False}),
+        ("images", {"classes": "a,b,c"}),
+        ("table", {"numbers": "a,b", "categories": "c", "classes": "x,y,z"}),
+        ("table", {"network": "linear"}),
+        ("table_regression", {}),
+        ("text", {"vocabulary": 32}),
+        ("text", {"tokens": "bytes", "classes": "a,b,c"}),
+        ("mnist", {"network": "2nn"}),
+        ("mnist", {"network": "cnn"}),
+        ("fashion_mnist", {"network": "cnn"}),
         ("synthetic", {"num_parameters": 12}),
         ("synthetic", {"num_parameters": 1}),
     ],
@@ -22,7 +31,7 @@ def test_a_layout_is_that_of_the_model_that_its_workload_makes(name: str, option
     if workload.needs_torch:
         pytest.importorskip("torch")
     workload.write_initial(tmp_path / "model", options, 1)
-    expected = layout(name, options)
+    expected = layout(name, {option.name: option.default for option in workload.options} | options)
     assert expected is not None and misfit(expected, weights.read_header(tmp_path / "model")) == ""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from federation.fl import weights
-from federation.fl.workloads import LocalUpdate, TrainConfig, training
+from federation.fl.optimizers import sgd
+from federation.fl.workloads import LocalUpdate, TrainConfig
 from tests.fl.networks import Small, batch_norm, drawing, every_type, linear
 
 if TYPE_CHECKING:
@@ -39,16 +40,16 @@ def trained(network: Callable[[], torch.nn.Module]) -> LocalUpdate:
     return workload.local_update(base, data, {}, CONFIG, lambda *_: True)
 
 
-def with_torchs_own(network: torch.nn.Module, config: TrainConfig) -> torch.optim.SGD:
+def with_torchs_own(parameters: Sequence[torch.nn.Parameter], rate: float) -> torch.optim.SGD:
     import torch
 
-    return torch.optim.SGD(network.parameters(), lr=config.learning_rate)
+    return torch.optim.SGD(parameters, lr=rate)
 
 
 @pytest.mark.parametrize("network", [linear, batch_norm, drawing, every_type, frozen])
 def test_steps_are_those_of_torchs_optimizer_to_the_last_bit(network, monkeypatch: pytest.MonkeyPatch):
     ours = trained(network)
-    monkeypatch.setattr(training, "_descent", with_torchs_own)
+    monkeypatch.setattr(sgd, "_Descent", with_torchs_own)
     theirs = trained(network)
     assert weights.dump(ours.delta) == weights.dump(theirs.delta)
     assert ours.metrics == theirs.metrics and any(delta.any() for delta in ours.delta.values())

@@ -54,6 +54,8 @@ def test_everything_that_was_typed_becomes_the_session(browser: Browser) -> None
         on_round_failure="skip",
         late_policy="next_round",
         train={"epochs": 2, "batch_size": 16, "learning_rate": 0.05},
+        optimizer_options={"momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+        rate_schedule_options={"warmup_rounds": 0},
         seed=7,
     )
     assert session.status == "running"

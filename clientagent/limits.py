@@ -1,0 +1,42 @@
+"""What a site's owner allows its training to take, whatever a session asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from clientagent.settings import Settings
+from federation.fl.workloads import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """None: as the session asks. max_seconds: of one piece of work. validation_samples: examples that are held out."""
+
+    max_epochs: int | None = None
+    max_seconds: int | None = None
+    batch_size: int | None = None
+    validation_samples: int | None = None
+
+    def applied(self, config: TrainConfig) -> TrainConfig:
+        epochs = config.epochs if self.max_epochs is None else min(config.epochs, self.max_epochs)
+        return replace(
+            config,
+            epochs=epochs,
+            batch_size=self.batch_size or config.batch_size,
+            max_seconds=self.max_seconds,
+            validation_samples=self.validation_samples,
+        )
+
+    @property
+    def described(self) -> str:
+        """What is done otherwise than sessions ask; empty if nothing is."""
+        said = [
+            f"at most {self.max_epochs} epochs a round (--max-epochs)" if self.max_epochs else "",
+            f"at most {self.max_seconds} s a round (--max-seconds)" if self.max_seconds else "",
+            f"in batches of {self.batch_size} (--batch-size)" if self.batch_size else "",
+        ]
+        return f"Whatever a session asks, this site trains {', '.join(filter(None, said))}." if any(said) else ""
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(settings.max_epochs, settings.max_seconds, settings.batch_size, settings.validation_samples)

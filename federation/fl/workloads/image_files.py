@@ -1,0 +1,138 @@
+"""A site's images: which files there are, with their labels and groups, and what is in a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from federation.fl.weights import Array
+from federation.fl.workloads import site_files
+from federation.fl.workloads.marked import Marked, mark
+from federation.fl.workloads.workload import Data, DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+COLUMNS = ("path", "label")
+GROUP = "group"
+BETWEEN = ";"  # several labels of one image
+FULL_SCALE = {"I;16": 65_535.0, "I": 65_535.0, "I;16B": 65_535.0}  # by the mode of a grey image; others: 255
+
+
+@dataclass(frozen=True)
+class Images(Marked):
+    """features: (n,) paths as objects. labels: (n,) int64, or (n, classes) float32 where an image may have several.
+
+    digests: (n,) SHA-256 of the files. Equal files have equal marks, and so have all images of a group.
+    """
+
+    digests: Array = field(default_factory=lambda: np.empty(0, object))
+
+    def histogram(self) -> dict[str, int]:
+        if self.labels.ndim == 2:
+            return {name: int(count) for name, count in zip(self.label_names, self.labels.sum(axis=0), strict=True)}
+        return Data.histogram(self)
+
+    def fingerprint(self, salt: str) -> str:
+        sha = hashlib.sha256(salt.encode())
+        for digest in self.digests:
+            sha.update(digest.encode())
+        sha.update(np.ascontiguousarray(self.labels).data)
+        return sha.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image. labels: of the classes, at least one. group: whose images are held out together; empty: none."""
+
+    path: Path
+    labels: tuple[int, ...]
+    group: str = ""
+
+
+def find(folder: Path, classes: Sequence[str], *, several: bool) -> Images:
+    """All images of a folder: those of its CSV file, or those in folders that are called like the classes.
+
+    several: whether an image may have several labels. Raises DataError naming the file, and the line if there is one.
+    """
+    known = site_files.numbered(classes)
+    tables = sorted(folder.glob("*.csv"))
+    if len(tables) > 1:
+        raise DataError(f"{folder} has several CSV files: {', '.join(path.name for path in tables)}. Leave one there.")
+    if not tables and several:
+        raise DataError(f"Several labels for an image need a CSV file in {folder} with the columns path and label.")
+    entries = list(_of_table(tables[0], known, several) if tables else _of_folders(folder, known))
+    if not entries:
+        raise DataError(f"{folder} has no image: {', '.join(SUFFIXES)} in folders called like the classes, or a CSV.")
+    return _images(entries, classes, several)
+
+
+def _of_folders(folder: Path, known: Mapping[str, int]) -> Iterator[Entry]:
+    for one in site_files.of_folders(folder, known, SUFFIXES, "image"):
+        yield Entry(one.path, (one.label,), one.group)
+
+
+def _of_table(table: Path, known: Mapping[str, int], several: bool) -> Iterator[Entry]:
+    """A row an image, with paths from the table's folder on. A column `group` is optional."""
+    for where, row in site_files.rows_of(table, COLUMNS):
+        path = table.parent / row["path"]
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            raise DataError(f"{where}: there is no image {row['path']!r}.")
+        words = row["label"].split(BETWEEN) if several else [row["label"]]
+        labels = tuple(site_files.class_of(where, word, known) for word in words)
+        yield Entry(path, labels, row.get(GROUP, "").strip())
+
+
+def _images(entries: Sequence[Entry], classes: Sequence[str], several: bool) -> Images:
+    digests = np.array([_digest(one.path) for one in entries], object)
+    labels = _many_hot(entries, len(classes)) if several else np.array([one.labels[0] for one in entries], np.int64)
+    marks = [mark(one.group or digest) for one, digest in zip(entries, digests, strict=True)]
+    paths = np.array([str(one.path) for one in entries], object)
+    return Images(paths, labels, tuple(classes), np.array(marks), digests)
+
+
+def _many_hot(entries: Sequence[Entry], classes: int) -> Array:
+    labels = np.zeros((len(entries), classes), np.float32)
+    for number, one in enumerate(entries):
+        labels[number, list(one.labels)] = 1
+    return labels
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def pixels(path: str, size: int, *, grey: bool) -> Array:
+    """An image as (3, size, size) float32 from 0 to 1; a grey one three times the same. Raises DataError naming it."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+            found = _grey(image, size) if grey or image.mode in FULL_SCALE else _colour(image, size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as an image: {error}.") from error
+    return found if len(found) == 3 else np.broadcast_to(found, (3, size, size))
+
+
+def _grey(image: Any, size: int) -> Array:
+    from PIL import Image
+
+    scale = FULL_SCALE.get(image.mode, 255.0)
+    single = image.convert("F") if image.mode in FULL_SCALE else image.convert("L").convert("F")
+    resized = single.resize((size, size), Image.Resampling.BILINEAR)
+    return (np.asarray(resized, np.float32) / np.float32(scale))[np.newaxis].clip(0, 1)
+
+
+def _colour(image: Any, size: int) -> Array:
+    from PIL import Image
+
+    resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.float32).transpose(2, 0, 1) / np.float32(255)

@@ -1,0 +1,91 @@
+"""What workloads share that read a site's own files: folders called like classes, and CSV files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.fl.workloads.workload import DataError
+
+LARGEST_FIELD = 1 << 24  # characters
+LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file of a class. group: whose files are held out together; empty: none."""
+
+    path: Path
+    label: int
+    group: str
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def misfit_of_classes(classes: Sequence[str]) -> tuple[str, str] | None:
+    """The option `classes` and a sentence, if they are too few or not all different."""
+    if len(classes) >= 2 and len(set(classes)) == len(classes):
+        return None
+    return "classes", "classes must be at least two different names with commas between them."
+
+
+def folder_of(folder: Path | None, what: str) -> Path:
+    """Raises DataError, asking for what there should be, if the site named no folder."""
+    if folder is None:
+        raise DataError(f"Where {what}? Start the agent with --data DIR.")
+    return folder
+
+
+def of_folders(folder: Path, known: Mapping[str, int], suffixes: Collection[str], noun: str) -> Iterator[Found]:
+    """folder/<class>/<file> or folder/<class>/<group>/.../<file>, sorted. Raises DataError naming the folder.
+
+    known: the number of each class. suffixes: of the files, in lower case. noun: what a file is called.
+    """
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if inner.name not in known:
+            raise DataError(f"The folder {inner} is called like no class. The classes are {', '.join(known)}.")
+        paths = sorted(path for path in inner.rglob("*") if path.suffix.lower() in suffixes)
+        if not paths:
+            raise DataError(f"The folder {inner} has no {noun} ({', '.join(suffixes)}). Remove it or fill it.")
+        for path in paths:
+            yield Found(path, known[inner.name], path.relative_to(inner).parts[0] if path.parent != inner else "")
+
+
+def rows_of(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Each row of a CSV file with where it is, "file, line 3". A value that is missing is empty.
+
+    columns: that it must have. Raises DataError.
+    """
+    csv.field_size_limit(LARGEST_FIELD)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, restval="")
+            require_columns(table, rows.fieldnames or (), columns)
+            for row in rows:
+                yield f"{table}, line {rows.line_num}", row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} cannot be read: {error}.") from error
+
+
+def require_columns(table: Path, there: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises DataError naming the first column that a file lacks."""
+    if lacking := [name for name in columns if name not in there]:
+        raise DataError(f"{table} has no column {lacking[0]!r}. It has {', '.join(there)}.")
+
+
+def class_of(where: str, text: str, known: Mapping[str, int], what: str = "the label") -> int:
+    """The number of a class. Raises DataError naming the place."""
+    word = text.strip()
+    if word not in known:
+        shown = word[:LONGEST_SHOWN]
+        raise DataError(f"{where}: {what} {shown!r} is no class. The classes are {', '.join(known)}.")
+    return known[word]
+
+
+def numbered(classes: Sequence[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(classes)}

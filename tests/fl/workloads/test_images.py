@@ -1,0 +1,270 @@
+"""The workload `images`: what is read, what is refused, what is drawn, and that it learns."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from federation.fl import workloads
+from federation.fl.options import OptionError
+from federation.fl.workloads import DataError, TrainConfig, image_files, image_loading, training
+from federation.fl.workloads.image_loading import FromFiles, Look
+
+IMAGES = workloads.get("images")
+OPTIONS = {"classes": "dark,light", "size": 16}
+CONFIG = TrainConfig(epochs=2, batch_size=8, learning_rate=0.05, seed=1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    monkeypatch.setenv(image_loading.WORKERS, "0")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def image(seed, light, size=24, mode="RGB"):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 100, (size, size, 3), dtype=np.uint8) + np.uint8(150 * light)
+    return Image.fromarray(values).convert(mode)
+
+
+def write(folder, count=20, inner=""):
+    for number in range(count):
+        light = number % 2
+        place = folder / ("light" if light else "dark") / inner
+        place.mkdir(parents=True, exist_ok=True)
+        image(number, light).save(place / f"{number}.{'png' if number % 3 else 'jpg'}")
+    return folder
+
+
+def table(folder, text):
+    (folder / "list.csv").write_text(text)
+    return folder
+
+
+def look(size=16, grey=False, augmentation="none"):
+    return Look(size, grey, augmentation)
+
+
+def features(data, look_, draw=None):
+    ((found, _),) = FromFiles(data, look_, "cpu").each([slice(0, len(data))], draw)
+    return found.numpy()
+
+
+# ---- reading
+
+
+def test_folders_are_classes(tmp_path):
+    data = IMAGES.training_data(OPTIONS, write(tmp_path))
+    assert len(data) == 20 and data.histogram() == {"dark": 10, "light": 10}
+    assert features(data, look()).shape == (20, 3, 16, 16)
+
+
+def test_a_table_names_images_labels_and_groups(tmp_path):
+    write(tmp_path / "all", 4)
+    rows = ["path,label,group", "all/dark/0.jpg,dark,anna", "all/light/1.png,light,ben", "all/dark/2.png,dark,anna"]
+    data = IMAGES.training_data(OPTIONS, table(tmp_path, "\n".join(rows)))
+    assert data.labels.tolist() == [0, 1, 0] and data.ranks[0] == data.ranks[2] != data.ranks[1]
+
+
+def test_images_of_one_group_are_on_one_side(tmp_path):
+    for patient in range(8):
+        write(tmp_path, 6, inner=f"patient-{patient}")
+    data = IMAGES.training_data(OPTIONS, tmp_path)
+    train, held_out = training.split(data, 0.3)
+    groups = [{path.split("/")[-2] for path in side.features} for side in (train, held_out)]
+    assert groups[0] and groups[1] and not groups[0] & groups[1]
+
+
+def test_equal_files_are_on_one_side(tmp_path):
+    write(tmp_path, 12)
+    for path in list((tmp_path / "dark").iterdir()):
+        (path.parent / f"copy-{path.name}").write_bytes(path.read_bytes())
+    train, held_out = training.split(IMAGES.training_data(OPTIONS, tmp_path), 0.3)
+    assert len(held_out) and not set(train.digests) & set(held_out.digests)
+
+
+def test_an_image_may_have_several_labels(tmp_path):
+    write(tmp_path / "all", 4)
+    text = "path,label\nall/dark/0.jpg,dark; light\nall/light/1.png,light\nall/dark/2.png,dark\nall/light/3.jpg,light\n"
+    options = OPTIONS | {"multi_label": True}
+    data = IMAGES.training_data(options, table(tmp_path, text))
+    assert data.labels.tolist() == [[1, 1], [0, 1], [1, 0], [0, 1]] and data.histogram() == {"dark": 2, "light": 3}
+    update = IMAGES.local_update(IMAGES.initial_weights(options, 1), data, options, CONFIG, lambda *_: True)
+    assert {"val_accuracy", "val_loss"} <= update.metrics.keys()
+
+
+@pytest.mark.parametrize(("mode", "most"), [("L", 255), ("I;16", 65_535)])
+def test_grey_images_of_8_and_16_bits_are_scaled_alike(tmp_path, mode, most):
+    values = np.linspace(0, most, 256).reshape(16, 16)
+    path = tmp_path / "x.png"
+    Image.fromarray(values.astype(np.uint16 if most > 255 else np.uint8)).save(path)
+    found = image_files.pixels(str(path), 16, grey=True)
+    assert found.shape == (3, 16, 16) and np.allclose(found[0], values / most, atol=0.01)
+    assert np.array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "RGBA", "LA", "CMYK"])
+def test_other_kinds_of_images_are_read(tmp_path, mode):
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    image(1, 1, mode=mode).save(path)
+    for grey in (True, False):
+        found = image_files.pixels(str(path), 16, grey=grey)
+        assert found.shape == (3, 16, 16) and 0 <= found.min() <= found.max() <= 1
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,label\nx,dark\n", r"list\.csv has no column 'path'. It has file, label"),
+        ("path,label\nnone.png,dark\n", r"list\.csv, line 2: there is no image 'none\.png'"),
+        ("path,label\nall/dark/0.jpg,dark\nall/dark/2.png,grey\n", "line 3: the label 'grey' is no class"),
+        ("path,label\nlist.csv,dark\n", r"line 2: there is no image 'list\.csv'"),
+        ("path,label\n", "has no image"),
+        ("path,label\n\n,\n", "line 3: there is no image ''"),
+    ],
+)
+def test_a_wrong_table_is_named_with_the_line(tmp_path, text, words):
+    write(tmp_path / "all", 4)
+    with pytest.raises(DataError, match=words):
+        IMAGES.training_data(OPTIONS, table(tmp_path, text))
+
+
+def test_wrong_folders_are_named(tmp_path):
+    with pytest.raises(DataError, match="--data DIR"):
+        IMAGES.training_data(OPTIONS, None)
+    with pytest.raises(DataError, match="has no image"):
+        IMAGES.training_data(OPTIONS, tmp_path)
+    write(tmp_path)
+    (tmp_path / "grey").mkdir()
+    with pytest.raises(DataError, match="grey is called like no class. The classes are dark, light"):
+        IMAGES.training_data(OPTIONS, tmp_path)
+    with pytest.raises(DataError, match="grey has no image"):
+        IMAGES.training_data(OPTIONS | {"classes": "dark,light,grey"}, tmp_path)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"several CSV files: a\.csv, b\.csv"):
+        IMAGES.training_data(OPTIONS, tmp_path)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_a_file_that_is_no_image_is_named(tmp_path, monkeypatch, workers, content):
+    monkeypatch.setenv(image_loading.WORKERS, workers)
+    write(tmp_path, 6)
+    (tmp_path / "dark" / "broken.png").write_bytes(content)
+    data = IMAGES.training_data(OPTIONS, tmp_path)
+    with pytest.raises(DataError, match=r"broken\.png cannot be read as an image") as refused:
+        IMAGES.local_update(IMAGES.initial_weights(OPTIONS, 1), data, OPTIONS, CONFIG, lambda *_: True)
+    assert "Traceback" not in str(refused.value)
+
+
+def test_a_cut_off_image_is_named(tmp_path):
+    write(tmp_path, 6)
+    path = tmp_path / "light" / "1.png"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"1\.png cannot be read as an image"):
+        features(IMAGES.training_data(OPTIONS, tmp_path), look())
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "words"),
+    [
+        ({"classes": "cat"}, "classes", "must be at least two different names"),
+        ({"classes": "cat,cat"}, "classes", "must be at least two different names"),
+        ({"network": "vit_b_16", "size": 50}, "size", "must be a multiple of 16"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(options, field, words):
+    with pytest.raises(OptionError, match=words) as refused:
+        IMAGES.initial_weights(options, 1)
+    assert refused.value.field == field
+
+
+# ---- networks
+
+
+@pytest.mark.parametrize(
+    ("network", "normalization"),
+    [
+        ("small_cnn", "group"),
+        ("small_cnn", "batch"),
+        ("resnet18", "group"),
+        ("resnet18", "batch"),
+        ("mobilenet_v3_small", "group"),
+        ("efficientnet_b0", "batch"),
+    ],
+)
+def test_buffers_are_those_of_batch_normalization(network, normalization):
+    options = OPTIONS | {"network": network, "normalization": normalization, "size": 32}
+    names = IMAGES.buffers(options)
+    assert bool(names) == (normalization == "batch")
+    model = IMAGES.initial_weights(options, 1)
+    assert set(names) <= set(model) and all(name.rpartition(".")[2].startswith(("running", "num")) for name in names)
+
+
+def test_a_vision_transformer_is_made_for_the_size():
+    model = IMAGES.initial_weights(OPTIONS | {"network": "vit_b_16", "size": 32}, 1)
+    assert model["encoder.pos_embedding"].shape == (1, 5, 768)
+
+
+# ---- training
+
+
+def trained(data, workers, monkeypatch, **options):
+    monkeypatch.setenv(image_loading.WORKERS, str(workers))
+    chosen = OPTIONS | options
+    update = IMAGES.local_update(IMAGES.initial_weights(chosen, 1), data, chosen, CONFIG, lambda *_: True)
+    joined = b"".join(name.encode() + update.delta[name].tobytes() for name in sorted(update.delta))
+    return hashlib.sha256(joined + json.dumps(update.metrics, sort_keys=True).encode()).hexdigest()
+
+
+def test_the_same_work_gives_the_same_bytes_with_any_number_of_processes(tmp_path, monkeypatch):
+    data = IMAGES.training_data(OPTIONS, write(tmp_path))
+    plain = trained(data, 0, monkeypatch)
+    changed = trained(data, 0, monkeypatch, augmentation="flip_shift")
+    assert plain != changed
+    assert changed == trained(data, 2, monkeypatch, augmentation="flip_shift")
+
+
+def test_an_image_is_changed_otherwise_in_each_epoch_and_never_when_measured(tmp_path):
+    data = IMAGES.training_data(OPTIONS, write(tmp_path, 6))
+    moving = look(augmentation="flip_shift")
+    first, again, next_ = (features(data, moving, draw) for draw in ((1, 0), (1, 0), (1, 1)))
+    assert np.array_equal(first, again) and not np.array_equal(first, next_)
+    assert np.array_equal(features(data, moving), features(data, look()))
+    assert not np.array_equal(first, features(data, look()))
+
+
+def test_a_mirrored_image_has_the_same_columns():
+    picture = np.arange(3 * 4 * 4, dtype=np.float32).reshape(3, 4, 4)
+    found = [image_loading.changed(picture, np.random.RandomState(seed), shifts=False) for seed in range(20)]
+    assert {one.tobytes() for one in found} == {picture.tobytes(), picture[:, :, ::-1].tobytes()}
+
+
+def test_it_learns_and_counts_who_was_taken_for_what(tmp_path):
+    data = IMAGES.training_data(OPTIONS, write(tmp_path, 60))
+    model = IMAGES.initial_weights(OPTIONS, 1)
+    for seed in range(3):
+        update = IMAGES.local_update(model, data, OPTIONS, TrainConfig(4, 8, 0.05, seed), lambda *_: True)
+        model = {name: model[name] + update.delta[name] for name in model}
+    found = IMAGES.local_evaluation(model, data, OPTIONS, CONFIG, lambda *_: True)
+    assert found.metrics["accuracy"] > 0.9 and np.sum(found.counts["confusion"]) == found.num_examples
+
+
+def test_the_server_has_no_test_set():
+    assert IMAGES.evaluate(IMAGES.initial_weights(OPTIONS, 1), OPTIONS) == {}
+
+
+def test_the_fingerprint_follows_files_and_labels(tmp_path):
+    data = IMAGES.training_data(OPTIONS, write(tmp_path, 6))
+    assert data.fingerprint("a") == data.fingerprint("a") != data.fingerprint("b")
+    assert data.fingerprint("a") != data.subset(np.arange(5)).fingerprint("a")
