@@ -109,6 +109,8 @@ def _page(context: BrowserContext, base: str, width: int, at: str) -> Iterator[P
     page.on("pageerror", lambda error: page.said.append(str(error)))
     if not any(cookie["name"] == "fl_session" for cookie in context.cookies(base)):
         sign_in(page, base)
+        if not at:
+            page.goto("about:blank")  # the page of a first start would become another one in the middle of a test
     elif at:
         page.goto(base + at)
     try:
