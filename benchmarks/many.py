@@ -1,20 +1,20 @@
 """Many clients in one process: what a round costs beyond training, in time and memory, on the embedded server.
 
     .venv/bin/python benchmarks/many.py [--clients 100] [--cohort 100] [--rounds 5] [--workers N] [--epochs 5]
-                                        [--pfl] [--watch]
+                                        [--pfl] [--flower] [--watch]
 
 The network has two hidden layers, and the data are shared out as in McMahan et al. 2017 (benchmarks/workloads): 600
 examples a client, of which a fifth is held out, five epochs in batches of ten. First a bare loop does what each client
 does on the same parts of the data, in a process that does nothing else: it takes the examples from the whole, measures
 the model on those that are held out, trains, and measures again. It writes no files and knows no server. Then a server
 and a process of many clients do the rounds, on this machine; then the loop again, because machines get faster and
-slower. With --pfl, pfl-research 0.6 does as many rounds of as many steps in one process, in an environment of its own,
-and measures no model. With --watch, Chromium has the page of a second session open meanwhile. Prints a table, and the
-same as JSON in the last line.
+slower. With --pfl and --flower, pfl-research 0.6 and Flower's simulation do as many rounds of as many steps, each in an
+environment of its own, and measure no model. With --watch, Chromium has the page of a second session open meanwhile.
+Prints a table, and the same as JSON in the last line.
 
 By default there is a worker less than cores, because the server needs one. `beyond training` is the time that a worker
-spends on a client and round that the bare loop does not need; `speed` is the bare loop's time as a part of it. Work and
-idle time of the workers, and CPU of the process of the clients and of the server, say where the time goes.
+spends on a client and round that the bare loop does not need; `speed` is the bare loop's time as a part of it. The CPU
+of the workers, of the process of the clients and of the server says where the time goes.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ HELD_OUT = 0.2  # of a client's examples
 MOST_BARE = 20  # clients that the bare loop trains
 BARE = "--bare"
 PFL = "pfl==0.6.0"
+FLOWER = "flwr[simulation]"
 
 
 @dataclass
@@ -118,6 +119,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=60_000, help="of all clients together")
     parser.add_argument("--connections", type=int, default=500)
     parser.add_argument("--pfl", action="store_true", help="measure pfl-research beside")
+    parser.add_argument("--flower", action="store_true", help="measure Flower's simulation beside")
     parser.add_argument("--watch", action="store_true", help="watch another session in Chromium")
     options = parser.parse_args()
     options.cohort = min(options.cohort or options.clients, options.clients)
@@ -197,15 +199,19 @@ def beside(options: argparse.Namespace) -> dict[str, float]:
     found = {}
     if options.pfl:
         found["pfl-research 0.6"] = rounds_in(others.environment("pfl", PFL), "pfl_rounds.py", options)
+    if options.flower:
+        bin_ = others.environment("flwr", FLOWER)
+        name = f"Flower {others.version(bin_, 'flwr')}, simulation"
+        found[name] = options.workers * rounds_in(bin_, "flower_rounds.py", options, options.workers)
     return found
 
 
-def rounds_in(bin_: Path, script: str, options: argparse.Namespace) -> float:
+def rounds_in(bin_: Path, script: str, options: argparse.Namespace, *more: int) -> float:
     """Seconds of a client and round by a script in an environment, which has torch from this one."""
     (site,) = (bin_.parent / "lib").glob("python*/site-packages")
     (site / "ours.pth").write_text(sysconfig.get_path("purelib"))  # at the end of the path
     trained = round((1 - HELD_OUT) * options.examples / options.clients)
-    numbers = (options.clients, options.cohort, options.rounds + 1, options.epochs, BATCH, trained, RATE)
+    numbers = (options.clients, options.cohort, options.rounds + 1, options.epochs, BATCH, trained, *more, RATE)
     words = [str(bin_ / "python"), str(ROOT / "benchmarks" / script), *map(str, numbers)]
     done = subprocess.run(words, capture_output=True, text=True, env=others.child_environment(bin_))
     if done.returncode:
