@@ -46,6 +46,8 @@ class SiteData:
     def census(self, name: str) -> dict[str, Any]:
         """How many examples this site has, and of what, for the operator. name: the client's, salts the fingerprint."""
         workload = workloads.get(self._settings.workload)  # as it is now: a file may have changed
+        if not is_counted(workload):
+            return {}
         return counted(self.of(workload, {}), workload, name, in_full=self.shares_counts)
 
     @property
@@ -107,6 +109,11 @@ def sample(num_examples: int, most: int | None, seed: int) -> Array | None:
         return None
     drawn: Array = np.sort(np.random.default_rng(seed).permutation(num_examples)[:most])
     return drawn
+
+
+def is_counted(workload: Workload) -> bool:
+    """Whether its data are known before a session: not where only the session's options say which data there are."""
+    return not getattr(workload, "is_read_by_options", False)
 
 
 def counted(data: Data, workload: Workload, name: str, *, in_full: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clientagent.data import MOST_READ, counted, labels_of, sample
+from clientagent.data import MOST_READ, counted, is_counted, labels_of, sample
 from clientagent.hands import Bench, Holdings
 from clientagent.limits import Limits, limits_of
 from clientagent.settings import Settings
@@ -93,6 +93,8 @@ class Part(Holdings):
 def census(bench: Bench, report: Report, workload: str, name: str) -> dict[str, Any]:
     """What a client tells of its data when it joins. name: the client's, salts the fingerprint."""
     counting = workloads.get(workload)
+    if not is_counted(counting):
+        return {}
     return counted(bench.data.of(counting, {}), counting, name, in_full=bench.data.shares_counts)
 
 

@@ -206,6 +206,9 @@ class Counting:
     def __init__(self) -> None:
         self.reads = 0
 
+    def digest(self) -> str:
+        return "c" * 64
+
     def training_data(self, options: dict[str, Any], folder: Path) -> Data:
         self.reads += 1
         numbers = np.loadtxt(folder / "numbers", dtype=np.float32, ndmin=1)
@@ -319,6 +322,11 @@ def test_more_parts_than_examples_is_a_sentence_at_the_seat(site: Site, server: 
     seat = server.offer("digits")
     said = site.run(workload="digits", partition="iid", shard="1/5000")
     assert seat.reason == "1438 examples are too few for 5000 shards." and "could not be counted" in said
+
+
+def test_data_that_only_a_sessions_options_name_are_not_counted_before(tmp_path: Path):
+    (tmp_path / "dark").mkdir()  # no class of the options' defaults
+    assert SiteData(Settings(data=tmp_path, workload="images")).census("north") == {}
 
 
 # ---- what the site's owner allows

@@ -56,6 +56,7 @@ class ImageWorkload(OwnWorkload):
     summary = "Your own images, in a folder for each class or in a CSV file, with a network that is chosen here."
     options: tuple[Option, ...] = OPTIONS
     measures: tuple[Measure, ...] = (ACCURACY, LOSS)
+    is_read_by_options = True
     train_defaults: Mapping[str, float] = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01}
     evaluation_batch = 64
 

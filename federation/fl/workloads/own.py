@@ -37,11 +37,13 @@ class OwnWorkload(TorchWorkload):
 
     options: what an operator can set, handed to `model`, `data` and `test` with all their values.
     measures: what `measure` returns, and "loss", the most telling one first.
+    is_read_by_options: whether only options say which data a site has, so that they are not counted before a session.
     """
 
     title = ""
     summary = ""
     measures: tuple[Measure, ...] = ()
+    is_read_by_options = False
     train_defaults: Mapping[str, float] = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01}
     _chosen: Mapping[str, Any] = {}
 

@@ -48,6 +48,7 @@ class Table(OwnWorkload):
     summary = "Your own CSV or Parquet files: a class from columns of numbers and words. Missing values are allowed."
     options: tuple[Option, ...] = (TARGET, CLASSES, NUMBERS, CATEGORIES, *NETWORK)
     measures: tuple[Measure, ...] = (ACCURACY, LOSS)
+    is_read_by_options = True
     train_defaults: Mapping[str, float] = {"epochs": 5, "batch_size": 32, "learning_rate": 0.05}
 
     def digest(self) -> str:

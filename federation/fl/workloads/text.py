@@ -41,6 +41,7 @@ class Text(OwnWorkload):
     summary = "Your own texts, in a folder for each class or in a CSV file, and what class they are of."
     options: tuple[Option, ...] = OPTIONS
     measures: tuple[Measure, ...] = (ACCURACY, LOSS)
+    is_read_by_options = True
     train_defaults: Mapping[str, float] = {"epochs": 2, "batch_size": 32, "learning_rate": 0.5}
 
     def digest(self) -> str:
