@@ -7,6 +7,7 @@ from typing import Any
 
 from federation.fl import rates, sampling, strategies, workloads
 from federation.fl.local_options import LocalOptions
+from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, Participation, TrainingSession
 
 
@@ -61,7 +62,8 @@ def _config(seat: Participation) -> dict[str, Any]:
     round_, session = seat.round, seat.round.session
     strategy = strategies.build(session.strategy, session.strategy_options)
     seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
-    return {**session.train, **_settings(session, round_.number), **strategy.client_config(), "seed": seed}
+    more = _settings(session, round_.number) if round_.kind == WorkKind.TRAIN else {}
+    return {**session.train, **more, **strategy.client_config(), "seed": seed}
 
 
 def _settings(session: TrainingSession, round_number: int) -> dict[str, Any]:

@@ -48,6 +48,11 @@ def test_no_rate_is_zero_or_above_the_whole(which, warmup_rounds, number):
     assert 0 < rates.build(name, options | {"warmup_rounds": warmup_rounds}).factor(number) <= 1
 
 
+def test_rounds_count_from_one():
+    with pytest.raises(ValueError, match="rounds count from 1"):
+        rates.build("constant", {}).factor(0)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [

@@ -25,6 +25,8 @@ class Rate(ABC):
 
     def factor(self, round_number: int) -> float:
         """By how much the session's learning rate is multiplied in a round, counted from 1: above 0, at most 1."""
+        if round_number < 1:
+            raise ValueError(f"rounds count from 1, not {round_number}")
         done = round_number - 1 - self.warmup_rounds
         return (round_number / (self.warmup_rounds + 1)) if done < 0 else self.after_warmup(done)
 

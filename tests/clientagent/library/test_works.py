@@ -14,6 +14,7 @@ import pytest
 import clientagent
 from clientagent import Work
 from federation.fl import weights
+from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.workload import source_digest
 from tests.clientagent.fake_server import CODE, FakeServer, Seat, status
 
@@ -70,7 +71,7 @@ def test_it_is_told_as_what_only_this_site_has(run: Run, server: FakeServer):
     assert (entry["name"], entry["digest"], entry["num_examples"]) == ("toy", HERE, 7)
     assert [option["name"] for option in entry["options"]] == ["width", "rate"]
     assert entry["kinds"] == info["kinds"] == ["train", "evaluate", "initialise"]
-    assert info["examples"] == {"digits": 0, "threes_and_sevens": 0, "synthetic": 0}
+    assert info["examples"] == dict.fromkeys(WORKLOADS.built_in, 0)
 
 
 def test_an_older_server_hears_of_no_catalogue(run: Run, server: FakeServer):

@@ -64,6 +64,15 @@ def test_each_round_has_its_learning_rate(followed, enrol, running, now, number,
     assert "optimizer" not in config  # every client follows a learning rate
 
 
+def test_work_that_trains_nothing_has_the_settings_alone(followed, enrol, running, now):
+    enrol("anna", **of(workloads.get("synthetic").digest()))
+    session = settle(running(**ADAM, rate_schedule="cosine"), now=now)
+    seat = session.active_round().seats.select_related("client", "round__session", "round__base_model").get()
+    seat.round.kind, seat.round.number = "initialise", 0
+    config = common_members(seat)["config"]
+    assert config["learning_rate"] == session.train["learning_rate"] and "optimizer" not in config
+
+
 def test_a_release_that_knows_only_sgd_is_left_out_of_other_training(followed, enrol, running, now):
     (old,) = OLD
     enrol("old", **of(old))
