@@ -22,7 +22,7 @@ HERE = [
     Example("readmission", "readmission", data.tables, "auc", least=0.5),
     Example("length_of_stay", "length-of-stay", data.tables, "mae", most=4.0),
     Example("lora", "lora", data.numbers, travels=10),
-    Example("mnist", "mnist", data.mnist, least=0.2),
+    Example("mnist", "mnist-digits", data.mnist, least=0.2),
 ]
 ALL = sorted(path.name for path in EXAMPLES.iterdir() if (path / "plain.py").exists())
 MOST_LINES = 5

@@ -31,7 +31,7 @@ def measure(model):
     return {"accuracy": torch.cat(right).float().mean().item(), "num_examples": len(test)}
 
 
-for work in clientagent.works("mnist", initial=model, evaluate=measure, measures=["accuracy"]):
+for work in clientagent.works("mnist-digits", initial=model, evaluate=measure, measures=["accuracy"]):
     work.load_into(model)
     for images, labels in loader:
         loss = torch.nn.functional.cross_entropy(model(images), labels)
