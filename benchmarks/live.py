@@ -74,7 +74,8 @@ def main() -> None:
 
 
 def measure(load: Load, seconds: int, posts_per_second: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack:
+    room = {"FL_SOCKETS_EACH": str(load.watchers + 1)}  # one key opens them all
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), env=room) as stack:
         server = [process.pid for process in stack.running.values()]
         tokens = asyncio.run(enrol(stack, load.clients))
         session = stack.session(quorum=load.clients, rounds=1, round_seconds=3600)
@@ -151,6 +152,7 @@ def watching(stack: Stack, session: str, count: int) -> Iterator[Pipe]:
     arguments = (url, str(stack.http.headers["Authorization"]), count, there)
     process = context.Process(target=watch, args=arguments, daemon=True)
     process.start()
+    there.close()  # so that the end of the watchers is heard
     try:
         assert here.recv() == "ready"
         yield here

@@ -25,8 +25,9 @@ from federation.api.limits import MOST_MESSAGE
 from federation.api.raw import Receive, Scope, Send
 from federation.api.threads import in_thread, sparingly
 from federation.errors import Refused
-from federation.feed import SERVER_LOG, Batch, Subscription, feed, read
+from federation.feed import SERVER_LOG, Subscription, feed, read, recent
 from federation.models import TrainingSession
+from federation.recent import Batch
 from federation.services.standing import Browser, Principal, Script
 
 NOTHING = '{"events": []}'
@@ -151,9 +152,19 @@ class LogConsumer(AsyncWebsocketConsumer):
         return seen
 
     async def _missed(self, seen: int) -> Batch | None:
-        """The next events that were missed. Sockets of one owner take turns: others wait for one of them at most."""
+        """The next events that were missed: from memory what others had lately, else from the database.
+
+        There sockets of one owner take turns: others wait for one of them at most.
+        """
+        if batch := recent.after(self.log_id, seen):
+            return batch
         async with _turns[self.owner]:
-            return await sparingly(read, self.log_id, seen)
+            if batch := recent.after(self.log_id, seen):
+                return batch
+            batch = await sparingly(read, self.log_id, seen)
+        if batch:
+            recent.keep(self.log_id, batch)
+        return batch
 
     async def _say(self, text: str) -> None:
         """Returns once the socket has room again. Raises TimeoutError if nobody reads."""

@@ -26,6 +26,7 @@ from federation import events
 from federation.compiled import Rows
 from federation.lifecycle import LIVE, SeatStatus
 from federation.models import Event, Participation, Server, ServerEvent, TrainingSession
+from federation.recent import Batch, Recent
 from federation.services import server
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ MESSAGE_BYTES = 128 << 10  # a message of this size takes no further event
 PIECE = 50  # events read at once: each may contain hundreds of points
 QUEUE = 64  # messages that may wait for one browser before it has to catch up from the database
 QUEUE_BYTES = 256 << 10  # a queue of this size takes no further message
+KEPT_BYTES = 4 << 20  # of messages, for those that fell behind
 INVITING = frozenset(
     (
         Event.Kind.ROUND_OPENED,
@@ -54,15 +56,6 @@ _inviting = Rows(
 )
 _live_ends = Rows(lambda: TrainingSession.objects.filter(status__in=LIVE).order_by().values_list("pk", "last_seq"))
 SERVER_LOG = 0  # stands for the server's own log where a session's id stands otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Consecutive events of one log, encoded once for everybody."""
-
-    first: int
-    last: int
-    text: str
 
 
 class Pending(asyncio.Queue[Batch]):
@@ -196,6 +189,7 @@ class Feed:
             watched, agents = set(self._watched), set(self._agents)
         if not watched and not agents:
             self._cursors.clear()
+            recent.clear()
             return
         moved = self._moved(watched, bool(agents))
         for log_id, last in moved.items():
@@ -229,6 +223,7 @@ class Feed:
             if batch is None:
                 return
             after = batch.last
+            recent.keep(log_id, batch)
             with self._lock:
                 subscriptions = list(self._watched.get(log_id, ()))
             for subscription in subscriptions:
@@ -282,5 +277,5 @@ def as_json(event: Event | ServerEvent) -> dict[str, Any]:
     return {"seq": event.seq, "kind": event.kind, "time": event.time.isoformat(), "payload": payload}
 
 
-feed = Feed()
+feed, recent = Feed(), Recent(KEPT_BYTES)
 events.on_commit.append(feed.wake)

@@ -22,6 +22,7 @@ from dashboard import consumers
 from federation import events, feed
 from federation.api import threads
 from federation.models import Event, ServerEvent, SignIn, TrainingSession
+from federation.recent import Batch
 from federation.services import apikeys
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,6 +45,7 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def fresh() -> None:
     """The numbers of another test's logs mean nothing here."""
     feed.feed._cursors.clear()
+    feed.recent.clear()
 
 
 @pytest.fixture
@@ -359,13 +361,41 @@ def scope(path: str, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
     return {"type": "websocket", "path": path, "headers": list(headers), "query_string": b"", "subprotocols": []}
 
 
+async def test_sockets_that_fell_behind_together_read_the_database_once(session, socket, monkeypatch):
+    """And what the feed sent others is read by nobody again."""
+    monkeypatch.setattr(feed, "BATCH", 4)
+    await write(session, 30)
+    reads: list[int] = []
+
+    def counted(log_id: int, after: int) -> Batch | None:
+        reads.append(after)
+        return feed.read(log_id, after)
+
+    monkeypatch.setattr(consumers, "read", counted)
+    path = f"/ws/sessions/{session.pk}/"
+    async with socket(path) as first, socket(path) as second:
+        for browser in (first, second):
+            await browser.send_json_to({"after": 2})
+        for browser in (first, second):
+            assert await hear(browser, 31) == list(range(3, 32))
+        assert {after: reads.count(after) for after in reads if after < 30} == dict.fromkeys(range(2, 30, 4), 1)
+        await write(session)
+        assert await hear(first, 32) == await hear(second, 32) == [32]
+    async with socket(path) as third, socket(path) as late:
+        await third.send_json_to({"after": 31})
+        assert await hear(third, 32) == [32]
+        await late.send_json_to({"after": 31})
+        assert await hear(late, 32) == [32]
+    assert reads.count(31) <= 3  # each that found nothing more, and one of those who came late
+
+
 async def test_of_a_log_no_more_is_read_than_the_socket_takes(session, application, cookie, monkeypatch):
     """And a socket that takes nothing for long is let go of."""
     monkeypatch.setattr(feed, "BATCH", 2)
     await write(session, 30)
     reads: list[int] = []
 
-    def counted(log_id: int, after: int) -> feed.Batch | None:
+    def counted(log_id: int, after: int) -> Batch | None:
         reads.append(after)
         return feed.read(log_id, after)
 
@@ -385,7 +415,7 @@ async def test_one_who_reads_all_of_a_log_again_and_again_holds_up_nobody(sessio
     key = await sync_to_async(make_key)(mara)
     path, reads, go_on = f"/ws/sessions/{session.pk}/", list[int](), threading.Event()
 
-    def held_up(log_id: int, after: int) -> feed.Batch | None:
+    def held_up(log_id: int, after: int) -> Batch | None:
         reads.append(log_id)
         assert go_on.wait(SECONDS)
         return feed.read(log_id, after)

@@ -8,6 +8,7 @@ from django.db import OperationalError, transaction
 from federation import events, feed
 from federation.feed import SERVER_LOG, Feed
 from federation.models import Event, ServerEvent
+from federation.recent import Batch
 from federation.services import rounds
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -256,7 +257,7 @@ async def test_one_event_that_is_larger_than_a_message_comes_alone(draft):
 async def test_what_waits_for_a_browser_that_does_not_listen_is_bounded_in_bytes(draft):
     session = await sync_to_async(draft)()
     with feed.feed.watch(session.pk) as subscription:
-        large = feed.Batch(1, 1, "x" * feed.MESSAGE_BYTES)
+        large = Batch(1, 1, "x" * feed.MESSAGE_BYTES)
         for _ in range(feed.QUEUE):
             subscription.offer(large)
         assert subscription.queue.qsize() == feed.QUEUE_BYTES // feed.MESSAGE_BYTES
