@@ -6,6 +6,7 @@ import { Legend } from "./curve-legend.js";
 import { Traces } from "./curve-traces.js";
 import { clientName, el } from "./dom.js";
 import { Line } from "./lines.js";
+import { rest } from "./pace.js";
 import { CONFIG, showReadout, zoomed } from "./plot.js";
 import { robustRange } from "./quantiles.js";
 import { measured, number } from "./wording.js";
@@ -26,8 +27,6 @@ import { measured, number } from "./wording.js";
 
 export const MANY = 20; // clients with a colour of their own; more are a band
 const NAMED = 8; // clients in the read-out
-const LEAST_WAIT = 100; // ms between two drawings
-const FELT = 50; // ms: a longer drawing is felt, and waits longer for the next
 
 export class Curves {
   /**
@@ -221,8 +220,8 @@ export class Curves {
 
   /** @param {number} began */
   pace(began) {
-    const cost = performance.now() - began;
-    this.next = performance.now() + Math.max(LEAST_WAIT, (cost < FELT ? 12 : 20) * cost);
+    const now = performance.now();
+    this.next = now + rest(now - began);
   }
 
   wire() {
