@@ -1,5 +1,6 @@
 # `make` lists the targets. Everything is installed into .venv; nothing outside this folder is touched.
-PYTHON ?= python3
+# The quickest that is there; PYTHON=python3.12 names another.
+PYTHON ?= $(or $(shell python3 distribution/python.py),python3)
 ARGS ?=
 BIN = .venv/bin
 # Names what it fetches. Modules are compiled when they are first used; most never are.
