@@ -1,7 +1,7 @@
 """The library for scripts: a user's own training program takes part in federated learning through it.
 
 Here is what such a program calls. A file of this folder is about the script itself, its work, its models, what it
-keeps, how it leaves, or how all of that runs.
+keeps, how it leaves, the processes that train together, or how all of that runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 
 from clientagent import flags
 from clientagent.errors import Ends
+from clientagent.library import following, ranks
 from clientagent.library.models import Model, ModelError, Only
+from clientagent.library.ranks import Ranks
 from clientagent.library.running import Running
 from clientagent.library.script import Evaluate, Script, ScriptError, declare
 from clientagent.library.work import Work
@@ -58,10 +60,13 @@ def works(
 
     Raises ScriptError for what cannot be declared. Where the agent would end with a sentence, so does the program.
     """
-    if os.environ.get("RANK", "0") != "0":
-        raise ScriptError("Of the processes that torchrun starts, only the one with rank 0 may call works().")
     if evaluate is not None and not callable(evaluate):
         raise ScriptError(f"evaluate= must be a function of a model, not {type(evaluate).__name__}.")
+    if (together := ranks.found()) is None:
+        raise ScriptError(
+            "This process has another rank than 0. Call torch.distributed.init_process_group() before works(), so that "
+            "it gets its work from the process with rank 0."
+        )
     caller = sys._getframe(1).f_code.co_filename
     declaration = declare(
         name,
@@ -73,15 +78,21 @@ def works(
         about={"version": version, "title": title, "summary": summary, "num_examples": num_examples},
     )
     script = Script(declaration, initial, evaluate, only)
+    if together.rank:
+        return following.works(together, only, caller, seeded=seeded)
     given = sys.argv[1:] if arguments is None else arguments
-    return _handed_out(script, given, caller, seeded=seeded, once=once)
+    return _handed_out(script, given, caller, together, seeded=seeded, once=once)
 
 
-def _handed_out(script: Script, given: Sequence[str], caller: str, *, seeded: bool, once: bool) -> Iterator[Work]:
+def _handed_out(
+    script: Script, given: Sequence[str], caller: str, together: Ranks, *, seeded: bool, once: bool
+) -> Iterator[Work]:
     try:
         settings = _settings(given, once)
-        yield from Running(script, settings, caller, seeded=seeded).works()
+        yield from Running(script, settings, caller, seeded=seeded, ranks=together).works()
+        together.end()
     except Ends as error:
+        together.end(error.status)
         print(f"{script.declaration.name}: {error}", file=sys.stderr)
         raise SystemExit(error.status) from None
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import math
-import operator
 import os
-import random
 import shutil
 import sys
 import threading
@@ -16,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, cast
-
-import numpy as np
 
 from clientagent import device, display
 from clientagent import work as works
@@ -36,8 +31,12 @@ from clientagent.library.handed import Place
 from clientagent.library.leaving import Leaving
 from clientagent.library.measurement import Measurement
 from clientagent.library.memory import LastUpdate, Memory, last_update
+from clientagent.library.ranks import ALONE, Came, Ranks
 from clientagent.library.script import Measuring, Script
-from clientagent.library.work import Work, sentence
+from clientagent.library.seat import SeatWork
+from clientagent.library.seeds import seed
+from clientagent.library.sentences import sentence
+from clientagent.library.work import Work
 from clientagent.logtail import LogTail
 from clientagent.membership import Membership
 from clientagent.models import ModelCache
@@ -47,28 +46,32 @@ from clientagent.state import Finished
 from clientagent.work import BaseModel
 from federation import killpoints
 from federation.fl.version import __version__
-from federation.fl.workloads import WORKLOADS, LocalEvaluation
+from federation.fl.workloads import WORKLOADS
 from federation.killpoints import Point
 
 UNDERSTANDS = ["buffers"]
-Task = Work | Measurement
+Task = SeatWork | Measurement
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
 GOODBYE_SECONDS = 10.0  # for giving a seat up while the program dies of an exception
 
 
 class Running:
-    """One run of a script, from its first to its last work. `file`: where an exception's line is looked for."""
+    """One run of a script, from its first to its last work, in the process that talks to the server.
+
+    file: where an exception's line is looked for.
+    """
 
     latest: ClassVar[Running | None] = None
     _is_cut: bool = False  # in the middle of work, by an exception or a `break`
 
-    def __init__(self, script: Script, settings: Settings, file: str, *, seeded: bool) -> None:
+    def __init__(self, script: Script, settings: Settings, file: str, *, seeded: bool, ranks: Ranks = ALONE) -> None:
         if Running.latest is not None and Running.latest._is_cut:
             Running.latest.close()  # it may hold the same state folder
         Running.latest = self
         self._script = script
         self._settings = settings
         self._file = file
+        self._ranks = ranks
         self._seeded = seeded
         self._leaving = Leaving()
         self._process = os.getpid()
@@ -147,7 +150,7 @@ class Running:
         atexit.unregister(self.close)
         if sys.excepthook == self._on_uncaught:
             sys.excepthook = self._hook
-        if says_goodbye and self._says_goodbye:
+        if says_goodbye and self._says_goodbye and not self._ranks.lost_one():
             self._membership.leave()
         self._leaving.stop_listening()
         self._membership.api.close()
@@ -190,7 +193,7 @@ class Running:
             timer = threading.Timer(GOODBYE_SECONDS, stop.set)
             timer.start()
             with contextlib.suppress(Dropped, Ends), self._membership.api.until(stop):
-                work.give_up(sentence(error, self._file))
+                work.fail(error, self._file)
             timer.cancel()
         self.close()
 
@@ -247,9 +250,11 @@ class Running:
     def _hand_out(
         self, work: TrainingWork, options: Mapping[str, Any], body: Mapping[str, Any], progress: Progress
     ) -> Iterator[Task]:
-        path = self._fetched(work.base, progress, "training")
-        place = self._place(progress, last_update(body))
-        yield from self._handing(Work(work, options, path, place), work)
+        path, last = self._fetched(work.base, progress, "training"), last_update(body)
+        came = _came(work, options, path, self._memory.before(work, last))
+        self._current = seat = SeatWork(work, came, self._place(progress, last))
+        self._ranks.hand(came)
+        yield from self._handing(seat, work)
 
     def _handing(self, task: Task, work: TrainingWork | EvaluationWork) -> Iterator[Task]:
         self._current = task
@@ -259,7 +264,9 @@ class Running:
         task.conclude()
 
     def _place(self, progress: Progress, last: LastUpdate | None) -> Place:
-        return Place(self._membership, self._desk, self._memory, self._leaving, self._script.only, progress, last)
+        return Place(
+            self._membership, self._desk, self._memory, self._leaving, self._script.only, self._ranks, progress, last
+        )
 
     def _fetched(self, base: BaseModel, progress: Progress, phase: str) -> Path:
         self._keep_initial()
@@ -279,7 +286,8 @@ class Running:
             result = desk.finished(work.key, progress, note)
             if result is None and self._script.measures_itself:
                 path = self._fetched(work.base, progress, "evaluating")
-                yield from self._handing(Measurement(work, options, path, self._place(progress, None)), work)
+                came = _came(work, options, path)
+                yield from self._handing(Measurement(work, came, self._place(progress, None)), work)
                 return
             sent = desk.report(result or self._measure(work, options, body, progress), work, progress)
         desk.display.say(f"{title}: result accepted ({evaluation.summary(sent)}).")
@@ -289,7 +297,7 @@ class Running:
     ) -> Finished:
         path = self._fetched(work.base, progress, "evaluating")
         self._seed(work)
-        found = _as_evaluation(
+        found = measurement.as_evaluation(
             self._found(work, options, path, last_update(body)), self._script.declaration.num_examples or 1
         )
         return measurement.keep(self._desk, work, found, progress, with_counts=self._settings.share_histogram)
@@ -313,7 +321,7 @@ class Running:
         if isinstance(model, str | os.PathLike):
             return path
         models.load(path, model, self._script.only)
-        return model
+        return models.unwrapped(model) if self._ranks.size > 1 else model  # the others do not take part
 
     def _initialise(self, work: InitialisationWork) -> None:
         options = self._script.options_of(work)
@@ -361,32 +369,6 @@ class Running:
             self._initial_digest = models.write(self._initial, initial, self._script.only)
 
 
-def seed(number: int) -> None:
-    """Let everything that draws random numbers begin at this work's seed, so that it draws the same after a kill."""
-    random.seed(number)
-    np.random.seed(number % 2**32)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(number % 2**63)
-
-
-def _as_evaluation(found: object, num_examples: int) -> LocalEvaluation:
-    """What a script measured. num_examples: what counts if it does not say on how many."""
-    if not isinstance(found, Mapping):
-        raise Failed(f"evaluate= must return a dict of numbers by name, not {type(found).__name__}.")
-    numbers = {str(name): value for name, value in found.items()}
-    examples = numbers.pop("num_examples", num_examples)
-    try:
-        count = operator.index(examples)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise Failed(f"evaluate=: num_examples must be a whole number from 1 to 10^12, not {examples!r}.")
-    counts = {name: _plain(value) for name, value in numbers.items() if np.ndim(value)}
-    bare = {name: value for name, value in numbers.items() if name not in counts}
-    metrics = {name: math.nan if value is None else value for name, value in works.finite("evaluate=", bare).items()}
-    return LocalEvaluation(count, metrics, counts)
-
-
-def _plain(value: Any) -> Any:
-    """Lists in place of an array or a tensor of any library."""
-    return value.tolist() if hasattr(value, "tolist") else value
+def _came(work: TrainingWork | EvaluationWork, options: Mapping[str, Any], path: Path, state: Any = None) -> Came:
+    config = dict(work.config)
+    return Came(work.session, work.session_id, work.round, work.base.version, options, config, path, state)

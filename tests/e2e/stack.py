@@ -224,11 +224,15 @@ class Stack:
         self.agent_command, self.env["GO"] = ("tests/e2e/slow_agent.py",), str(go)
         return go
 
-    def script(self, name: str, file: Path, *more: str) -> Process:
-        """A script that takes part by the library, as this client."""
+    def script(self, name: str, file: Path, *more: str, by: Sequence[str] = (), path: Sequence[Path] = ()) -> Process:
+        """A script that takes part by the library, as this client.
+
+        by: a launcher, as arguments of `python`. path: where it finds further modules.
+        """
         flags = ["--server", self.url, "--join", self.join_code, "--name", name]
         state = ["--state", str(self.folder / "agents" / name)]
-        self.agents[name] = self._process(name, [str(file), *more, *flags, *state], PYTHONPATH=str(ROOT))
+        modules = os.pathsep.join(map(str, [*path, ROOT]))
+        self.agents[name] = self._process(name, [*by, str(file), *more, *flags, *state], PYTHONPATH=modules)
         return self.agents[name]
 
     def crowd(self, name: str, *more: str) -> Process:

@@ -25,7 +25,7 @@ HERE = [
     Example("mnist", "mnist-digits", data.mnist, least=0.2),
 ]
 ALL = sorted(path.name for path in EXAMPLES.iterdir() if (path / "plain.py").exists())
-MOST_LINES = 5
+MOST_LINES = {"trainer": 12}  # five of them are its callback
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_an_example_takes_part(stack: Stack, example: Example, tmp_path: Path):
 @pytest.mark.parametrize("example", ALL)
 def test_few_lines_differ_from_the_plain_script(example: str):
     lines = difference(example)
-    assert sum(line.startswith("+") for line in lines) <= MOST_LINES, lines
+    assert sum(line.startswith("+") for line in lines) <= MOST_LINES.get(example, 5), lines
 
 
 @pytest.mark.parametrize("example", ALL)

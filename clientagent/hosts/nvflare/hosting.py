@@ -18,8 +18,9 @@ from clientagent.hosts.nvflare import door, source
 from clientagent.hosts.nvflare.slot import Slot
 from clientagent.library import models
 from clientagent.library.leaving import Left
-from clientagent.library.running import Running, seed
+from clientagent.library.running import Running
 from clientagent.library.script import Script, ScriptError, declare
+from clientagent.library.seeds import seed
 from clientagent.link import duration
 from clientagent.settings import Settings
 from clientagent.supervising import FIRST_SECONDS, MOST_SECONDS

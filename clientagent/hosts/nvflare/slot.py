@@ -13,6 +13,7 @@ from clientagent.errors import Ends
 from clientagent.hosts.nvflare.door import FLModel, MakesFLModel
 from clientagent.hosts.nvflare.points import Points, numbers
 from clientagent.library.measurement import Measurement
+from clientagent.library.seat import SeatWork
 from clientagent.library.work import Work
 from federation.fl import measures
 
@@ -25,7 +26,7 @@ EXCHANGE = {
     "eval_task_name": VALIDATE,
     "submit_model_task_name": SUBMIT_MODEL,
 }
-Task = Work | Measurement
+Task = SeatWork | Measurement
 
 
 class Slot:

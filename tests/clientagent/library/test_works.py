@@ -16,7 +16,7 @@ from clientagent import Work
 from federation.fl import weights
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.workload import source_digest
-from tests.clientagent.fake_server import CODE, FakeServer, Seat, status
+from tests.clientagent.fake_server import CODE, FakeServer, Handler, Seat, status
 
 MODEL = {"bias": np.zeros(2, np.float32), "weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 HERE = source_digest(__file__)
@@ -176,6 +176,25 @@ def test_a_stream_of_batches_has_no_length(run: Run, server: FakeServer):
         assert [*work.steps(Stream())] == [0, 1, 2]
         work.send(work.weights, num_examples=1)
     assert seat.status == "reported"
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_a_token_that_is_refused_while_it_sends_ends_the_program_with_its_sentence(
+    run: Run, server: FakeServer, capsys, once: bool
+):
+    offer(server)
+
+    def refuse(handler: Handler) -> None:
+        server.tokens.clear()
+        handler.problem(401, "This token was replaced.")
+
+    server.script("PUT", "/update", refuse)
+    sent = []
+    with pytest.raises(SystemExit) as ended:
+        for work in run(once=once):
+            sent.append(work.send(work.weights, num_examples=1))
+    assert (ended.value.code, sent) == (3, [False])
+    assert "toy: The server no longer accepts this client's token: This token " in capsys.readouterr().err
 
 
 def test_dropped_work_ends_the_steps_and_is_not_sent(run: Run, server: FakeServer, until):
@@ -396,12 +415,6 @@ def test_what_was_kept_comes_with_the_last_update_that_counted(run: Run, server:
 def test_what_cannot_be_declared_is_said_at_once(name: str, more: dict[str, Any], message: str):
     with pytest.raises(clientagent.ScriptError, match=message):
         clientagent.works(name, **more)
-
-
-def test_of_several_processes_only_the_first_may_talk(monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(clientagent.ScriptError, match="only the one with rank 0 may call works"):
-        clientagent.works("toy")
 
 
 def test_a_refusal_to_join_ends_the_program_with_its_sentence(run: Run, server: FakeServer, tmp_path: Path, capsys):
