@@ -78,6 +78,9 @@ class Counts(Protocol):
     def take_change(self) -> bool:
         """Whether data were read again because they had changed, since the last call."""
 
+    def take_notes(self) -> list[str]:
+        """What is odd about data that were read since the last call, in sentences."""
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -185,6 +188,7 @@ class Agent:
             body = self._ask()
             if body is not None:
                 self._take(body)
+                self._say_notes()
                 self._tell_change()
                 if self._settings.once:
                     break
@@ -194,6 +198,10 @@ class Agent:
         if site_workloads.look(self._display.say):
             self._display.say(f"The files in {self._settings.workloads} changed and were read again.")
             self._membership.tell()
+
+    def _say_notes(self) -> None:
+        for note in self._data.take_notes():
+            self._display.say(f"Data: {note}")
 
     def _tell_change(self) -> None:
         """Report data that changed since they were read, to the site's owner and to the operators."""

@@ -36,6 +36,7 @@ class SiteData:
         self._stamp = Stamp(settings.data)
         self._asked = False
         self._changed = False
+        self._notes: list[str] = []
         try:
             self._partition = settings.partition and partition.parse(settings.partition)
             self._shard = settings.shard and partition.parse_shard(settings.shard)
@@ -68,13 +69,20 @@ class SiteData:
         if key not in self._read:
             while len(self._read) >= MOST_READ:
                 del self._read[next(iter(self._read))]
-            self._read[key] = self._part(workload.training_data(options, self._settings.data))
+            found = workload.training_data(options, self._settings.data)
+            self._notes += getattr(found, "notes", ())
+            self._read[key] = self._part(found)
         return self._read[key]
 
     def take_change(self) -> bool:
         """Whether data were read again because they had changed, since the last call."""
         changed, self._changed = self._changed, False
         return changed
+
+    def take_notes(self) -> list[str]:
+        """What is odd about data that were read since the last call, in sentences."""
+        notes, self._notes = list(dict.fromkeys(self._notes)), []
+        return notes
 
     def _forget_if_changed(self) -> None:
         """The mark is taken before data are read: what changes meanwhile is read the next time."""

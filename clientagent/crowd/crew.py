@@ -301,3 +301,7 @@ class CrowdData:
         """Whether files of --data changed since the last call, or since the data were counted."""
         before, self._seen = self._seen, self._crew.changes
         return before != self._seen
+
+    def take_notes(self) -> list[str]:
+        """None: the workers read the data, which many clients share."""
+        return []

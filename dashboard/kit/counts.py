@@ -1,4 +1,7 @@
-"""Counts that sites sent with an evaluation, as pictures: a matrix as a heat map, a row of numbers as bars."""
+"""Counts that sites sent with an evaluation, as pictures: a matrix as a heat map, a row of numbers as bars.
+
+Of counts that `drawings` knows, what follows from them: ROC, calibration and others.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
-from dashboard.kit import formats
+from dashboard.kit import drawings, formats
+from dashboard.kit.drawings import Drawing
 from dashboard.kit.evaluations import Evaluation, Site
 from dashboard.kit.parameters import Parameters
 from federation.fl import measures
@@ -29,6 +33,8 @@ class Kind(StrEnum):
     NUMBER = "number"
     BARS = "bars"
     MATRIX = "matrix"
+    LINES = "lines"  # within the unit square
+    DOTS = "dots"  # numbers of each class
     NONE = "none"  # deeper, or of no regular shape
 
 
@@ -53,6 +59,7 @@ class Picture:
 
     names: what can be chosen, as (name, title). sites: those that sent these counts. has_sum: they were added.
     finding: what the picture shows, in words. said: whose counts these are, and who sent none.
+    drawing: what is drawn instead of the counts. labels: names of the classes of a matrix; empty if unknown.
     """
 
     name: str
@@ -63,6 +70,8 @@ class Picture:
     counts: Counts | None
     finding: str
     said: Sequence[str]
+    drawing: Drawing | None = None
+    labels: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -70,11 +79,16 @@ class Picture:
 
     @property
     def kind(self) -> Kind:
-        return _kind(self.counts)
+        return Kind(self.drawing.figure["kind"]) if self.drawing else _kind(self.counts)
 
     @property
     def is_drawn(self) -> bool:
-        return self.kind in (Kind.BARS, Kind.MATRIX)
+        return self.kind not in (Kind.NUMBER, Kind.NONE)
+
+    @property
+    def lines(self) -> Sequence[drawings.Line]:
+        """Those that a legend names."""
+        return self.drawing.lines if self.drawing else ()
 
     @property
     def has_few_rows(self) -> bool:
@@ -92,6 +106,8 @@ class Picture:
     @property
     def figure(self) -> dict[str, Any]:
         """What static/js/counts.js draws."""
+        if self.drawing:
+            return dict(self.drawing.figure)
         is_confusion = _is_confusion(self.name, self.counts)
         rows, columns = ("Label", "Predicted") if is_confusion else ("Row", "Column")
         return {
@@ -101,6 +117,7 @@ class Picture:
             "rows": rows,
             "columns": columns,
             "by_row": is_confusion,
+            "names": list(self.labels) if is_confusion and isinstance(self.counts, list) else [],
         }
 
     @property
@@ -114,26 +131,43 @@ class Picture:
 def of(evaluation: Evaluation | None, choice: Choice = Choice()) -> Picture | None:
     """The chosen counts of an evaluation, else the first ones. None where no site sent any."""
     reported = [site for site in evaluation.sites if site.seat.is_accepted] if evaluation else []
-    names = sorted({name for site in reported for name in _sent(site)})[:MOST_NAMES]
-    if evaluation is None or not names:
+    sent = sorted({name for site in reported for name in _sent(site)})[:MOST_NAMES]
+    if evaluation is None or not sent:
         return None
-    name = choice.name if choice.name in names else names[0]
+    names = _offered(evaluation, sent)
+    chosen = choice.name if choice.name in dict(names) else names[0][0]
+    view = next((one for one in drawings.VIEWS if one.key == chosen and one.of in sent), None)
+    name = view.of if view else chosen
     told = {site.client.pk: site for site in reported if name in _sent(site)}
     found = _object(evaluation.round.metrics).get(name)
     has_sum = shape(found) is not None and name not in _object(evaluation.round.errors)
     site = told.get(choice.site or 0) or (None if has_sum else next(iter(told.values())))
     counts = _sent(site)[name] if site else found
-    known = choosing.declared(evaluation.session)
+    known = drawings.about(evaluation.session)
+    drawing = view.draw(_sent(site) if site else _object(evaluation.round.metrics), known) if view else None
+    labels = known.names if isinstance(counts, list) and len(known.names) == len(counts) else ()
     return Picture(
-        name=name,
-        names=[(one, _title(one, measures.of(one, known).title)) for one in names],
+        name=chosen,
+        names=names,
         sites=[one.client for one in told.values()],
         site=site.client if site else None,
         has_sum=has_sum,
         counts=counts if shape(counts) is not None else None,
-        finding=_finding(name, counts),
+        finding=drawing.finding if drawing else _finding(name, counts, labels),
         said=_said(evaluation, name, list(told.values()), reported, has_sum=has_sum),
+        drawing=drawing,
+        labels=labels,
     )
+
+
+def _offered(evaluation: Evaluation, sent: Sequence[str]) -> list[tuple[str, str]]:
+    """What can be chosen, with titles: the confusion matrix, what follows from counts, other counts."""
+    known = choosing.declared(evaluation.session)
+    views = [(view.key, view.title) for view in drawings.offered(sent)]
+    own = {name: _title(name, measures.of(name, known).title) for name in sent if name not in drawings.HIDDEN}
+    first = [(CONFUSION, own.pop(CONFUSION))] if CONFUSION in own else []
+    found = [*first, *views, *((name, title) for name, title in own.items() if name not in dict(views))]
+    return found or [(name, _title(name, "")) for name in sent]
 
 
 def _title(name: str, declared: str) -> str:
@@ -172,11 +206,11 @@ def _is_confusion(name: str, counts: object) -> bool:
 # ---- in words
 
 
-def _finding(name: str, counts: Any) -> str:
+def _finding(name: str, counts: Any, labels: Sequence[str]) -> str:
     """What one sees in the picture."""
     match _kind(counts):
         case Kind.MATRIX if _is_confusion(name, counts):
-            return _of_confusion(counts)
+            return _of_confusion(counts, labels)
         case Kind.MATRIX:
             return f"{formats.number(sum(chain.from_iterable(counts)))} in all."
         case Kind.BARS:
@@ -187,7 +221,7 @@ def _finding(name: str, counts: Any) -> str:
     return "These counts are not drawn: only numbers, rows and tables of numbers are."
 
 
-def _of_confusion(counts: Sequence[Sequence[int]]) -> str:
+def _of_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
     whole = sum(chain.from_iterable(counts))
     right = sum(row[label] for label, row in enumerate(counts))
     wrong = [(count, a, b) for a, row in enumerate(counts) for b, count in enumerate(row) if a != b and count]
@@ -195,7 +229,8 @@ def _of_confusion(counts: Sequence[Sequence[int]]) -> str:
     found = f"{formats.number(right)} of {formats.number(whole)} examples are right{share}."
     if not wrong:
         return found
-    most, label, taken = max(wrong, key=lambda one: (one[0], -one[1], -one[2]))
+    most, *which = max(wrong, key=lambda one: (one[0], -one[1], -one[2]))
+    label, taken = (labels[number] if labels else number for number in which)
     return f"{found} The most frequent mistake: {label} taken for {taken}, {formats.count(most, 'time')}."
 
 
@@ -208,6 +243,8 @@ def _said(
         said.append(f"{formats.listed(without)} sent none.")
     if without and name == CONFUSION:
         said.append("An agent sends its confusion matrix if it was started with --share-histogram.")
+    elif without and name in drawings.HIDDEN:
+        said.append("An agent sends its counts if it was started with --share-histogram.")
     return said
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from dashboard.kit import formats, statuses
+from dashboard.kit import derived, drawings, formats, statuses
 from dashboard.kit.statuses import Word
 from federation.fl import measures
 from federation.fl.measures import Direction, Measure
@@ -23,6 +23,11 @@ from federation.services.models import choosing
 MOST = 20  # evaluations of one model or session, the newest first
 MOST_COLUMNS = 3  # measures that are shown of each site
 MOST_SITES = 50  # rows
+MOST_DERIVED = 100  # sites whose counts are read for numbers that follow from them
+
+
+Found = tuple[Participation, Mapping[str, Any]]
+"""A seat, and what is known of it by measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ def result(seat: Participation) -> Result:
     """What came of a seat in an evaluation."""
     shown = _measures(seat.round.session, [seat])
     main = next((one for one in shown if one.direction != Direction.NONE), shown[0] if shown else None)
-    return Result(seat, _word(seat), main, _told(seat, main.name) if main else "–")
+    return Result(seat, _word(seat), main, _told(_object(seat.metrics), main.name) if main else "–")
 
 
 def of_session(session: TrainingSession) -> list[Evaluation]:
@@ -182,31 +187,50 @@ def _described(found: QuerySet[Round]) -> list[Evaluation]:
     found_seats = Participation.objects.filter(round__in=rounds).select_related("client").order_by("round", "seat")
     for seat in found_seats.defer("client__info", "client__changes", "client__tags"):
         seats[seat.round_id].append(seat)
-    return [_evaluation(round_, seats[round_.pk]) for round_ in rounds]
+    return [_evaluation(round_, seats[round_.pk], is_newest=round_ is rounds[0]) for round_ in rounds]
 
 
-def _evaluation(round_: Round, seats: Sequence[Participation]) -> Evaluation:
-    shown = _measures(round_.session, seats)
-    main = next((one for one in shown if one.direction != Direction.NONE), None)
-    worst = _worst(main, seats)
+def _evaluation(round_: Round, seats: Sequence[Participation], *, is_newest: bool) -> Evaluation:
+    """is_newest: only of that one, which pages show in full, numbers that follow from counts are computed."""
+    measured = _measures(round_.session, seats)
+    found = [(seat, _object(seat.metrics)) for seat in seats]
+    together = {name: _object(round_.metrics).get(name) for name in (one.name for one in measured)}
+    if is_newest:
+        known = drawings.about(round_.session)
+        found = [(seat, _with_derived(metrics, seat.counts, known)) for seat, metrics in found[:MOST_DERIVED]]
+        found += [(seat, _object(seat.metrics)) for seat in seats[MOST_DERIVED:]]
+        together = _with_derived(together, round_.metrics, known)
+        names = {name for _, metrics in found for name in metrics} | set(together)
+        measured += [measure for name, measure in derived.MEASURES.items() if name in names - _names(measured)]
+    main = next((one for one in measured if one.direction != Direction.NONE), None)
+    worst = _worst(main, found)
     return Evaluation(
         round=round_,
         word=statuses.ROUND[RoundStatus(round_.status)] if round_.closed_at else statuses.PHASE[Phase.EVALUATING],
-        columns=[_column(round_, measure, seats) for measure in shown],
-        sites=[_site(seat, shown, seat is worst) for seat in seats],
+        columns=[_column(round_, measure, together, found) for measure in measured],
+        sites=[_site(seat, metrics, measured, seat is worst) for seat, metrics in found],
         main=main,
         counts={name: value for name, value in _object(round_.metrics).items() if bounded(value) is None},
     )
 
 
-def _site(seat: Participation, shown: Sequence[Measure], is_worst: bool) -> Site:
-    told = [(one, _told(seat, one.name)) for one in shown[:MOST_COLUMNS]]
-    return Site(seat, _word(seat), [_value(seat, one.name) for one in shown], is_worst, told)
+def _with_derived(metrics: Mapping[str, Any], counts: object, known: drawings.About) -> dict[str, Any]:
+    """What was measured, and what follows from counts; a measured number of the same name stays."""
+    return derived.numbers(_object(counts), known) | dict(metrics)
 
 
-def _told(seat: Participation, name: str) -> str:
+def _names(of: Iterable[Measure]) -> set[str]:
+    return {one.name for one in of}
+
+
+def _site(seat: Participation, metrics: Mapping[str, Any], shown: Sequence[Measure], is_worst: bool) -> Site:
+    told = [(one, _told(metrics, one.name)) for one in shown[:MOST_COLUMNS]]
+    return Site(seat, _word(seat), [bounded(metrics.get(one.name)) for one in shown], is_worst, told)
+
+
+def _told(metrics: Mapping[str, Any], name: str) -> str:
     """A dash where a site told nothing, which is not the same as a number that is not finite."""
-    return formats.metric(_value(seat, name)) if name in _object(seat.metrics) else "–"
+    return formats.metric(bounded(metrics.get(name))) if name in metrics else "–"
 
 
 def _word(seat: Participation) -> Word:
@@ -223,13 +247,14 @@ def _measures(session: TrainingSession, seats: Iterable[Participation]) -> list[
     return [measures.of(name, known) for name in dict.fromkeys([*ordered, *sorted(names)])]
 
 
-def _column(round_: Round, measure: Measure, seats: Sequence[Participation]) -> Column:
-    values = [value for seat in seats if (value := _value(seat, measure.name)) is not None]
+def _column(round_: Round, measure: Measure, found: Mapping[str, Any], of: Sequence[Found]) -> Column:
+    """found: of all sites together. of: of each."""
+    values = [value for _, metrics in of if (value := bounded(metrics.get(measure.name))) is not None]
     error = _object(_object(round_.errors).get(measure.name))
     unusable = error.get("clients") if error.get("code") == Why.UNUSABLE else None
-    together = bounded(_object(round_.metrics).get(measure.name))
+    together = bounded(found.get(measure.name))
     names = unusable if isinstance(unusable, list) else ()
-    worst = _worst(measure, seats)
+    worst = _worst(measure, of)
     return Column(
         measure,
         together,
@@ -241,20 +266,16 @@ def _column(round_: Round, measure: Measure, seats: Sequence[Participation]) -> 
     )
 
 
-def _worst(by: Measure | None, seats: Iterable[Participation]) -> Participation | None:
+def _worst(by: Measure | None, of: Sequence[Found]) -> Participation | None:
     """The site whose number is the worst; None without a direction, and where no two sites have different numbers."""
     if by is None or by.direction == Direction.NONE:
         return None
-    known = [(value, seat) for seat in seats if (value := _value(seat, by.name)) is not None]
+    known = [(value, seat) for seat, metrics in of if (value := bounded(metrics.get(by.name))) is not None]
     values = {value for value, _ in known}
     if len(values) < 2:
         return None
     top = min(values) if by.direction == Direction.MAX else max(values)
     return next(seat for value, seat in known if value == top)
-
-
-def _value(seat: Participation, name: str) -> float | None:
-    return bounded(_object(seat.metrics).get(name))
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from federation import reasons
 from federation.fl import measures
 from federation.fl.measures import combining
+from federation.fl.measures.counted import MOST_INTEGERS
 from federation.fl.numbers import bounded
 from federation.lifecycle import WorkKind
 from federation.models import Participation, Round
@@ -17,7 +18,6 @@ from federation.work.declared import declared
 from federation.work.kind import Answer, Failed, Numbers, Unusable
 
 MOST_COUNT = 10**12
-MOST_INTEGERS = 10_000  # in the counts of one result
 DEEPEST = 3  # lists within lists
 
 

@@ -1,14 +1,20 @@
-// Counts that sites sent with an evaluation, drawn: a matrix as a heat map, a row of numbers as bars.
+// Counts that sites sent with an evaluation, drawn: a matrix as a heat map, a row of numbers as bars, and what follows
+// from counts, such as ROC curves.
 import { el, first, one } from "./dom.js";
-import { asTable, SHADES, said, shade, shares, steps, texts } from "./matrix.js";
+import { tableOfDots, tableOfLines } from "./drawing-tables.js";
+import { drawDots, drawLines } from "./drawings.js";
+import { asTable, named, SHADES, said, shade, shares, steps, texts } from "./matrix.js";
 import { CONFIG, color, layout } from "./plot.js";
 import { showTable } from "./session/tables.js";
 import { throttled } from "./throttled.js";
 
 /** @typedef {import("./matrix.js").Figure} Figure */
+/** @typedef {Figure | import("./drawing-tables.js").Lines | import("./drawing-tables.js").Dots} Shown */
 
 const RESTS = 200; // ms between two drawings while the window changes its size
 const FEW = 12; // rows whose ticks are all named
+const NAMED = 4; // rows that have room for names of classes
+const SHORT = 6; // characters of such a name
 const MATRIX_MARGIN = { l: 48, r: 8, t: 6, b: 44 };
 
 /** @type {Promise<void> | null} */
@@ -30,7 +36,7 @@ function redraw() {
   draw();
 }
 
-/** @returns {Figure | null} */
+/** @returns {Shown | null} */
 function figure() {
   const text = first("#counts-figure")?.textContent;
   return text ? JSON.parse(text) : null;
@@ -47,7 +53,24 @@ async function draw() {
   if (key === drawn && plot.dataset.drawn) return;
   drawn = key;
   plot.dataset.drawn = shown.kind;
-  await (shown.kind === "matrix" ? drawMatrix(plot, shown) : drawBars(plot, shown));
+  await drawIn(plot, shown);
+}
+
+/**
+ * @param {HTMLElement} plot
+ * @param {Shown} shown
+ */
+function drawIn(plot, shown) {
+  switch (shown.kind) {
+    case "matrix":
+      return drawMatrix(plot, shown);
+    case "lines":
+      return drawLines(plot, shown);
+    case "dots":
+      return drawDots(plot, shown);
+    default:
+      return drawBars(plot, shown);
+  }
 }
 
 /**
@@ -77,18 +100,24 @@ function drawMatrix(plot, shown) {
   const look = layout({
     margin: MATRIX_MARGIN,
     hovermode: "closest",
-    x: { ...ticks(counts[0].length), title: { text: shown.columns }, showspikes: false },
-    y: { ...ticks(counts.length), title: { text: shown.rows }, autorange: "reversed" },
+    x: { ...ticks(counts[0].length, shown.names), title: { text: shown.columns }, showspikes: false },
+    y: { ...ticks(counts.length, shown.names), title: { text: shown.rows }, autorange: "reversed" },
   });
   return Plotly.react(plot, [cells(shown, found), ...labels(counts, found, room)], look, CONFIG);
 }
 
-/** @param {number} count of rows or columns */
-const ticks = (count) => ({
+/**
+ * @param {number} count of rows or columns
+ * @param {string[]} [names] of them, which stand at the axis if they are few and short
+ */
+const ticks = (count, names = []) => ({
   fixedrange: true,
   showgrid: false,
   tickformat: "d",
   ...(count <= FEW ? { tick0: 0, dtick: 1 } : { nticks: FEW }),
+  ...(count <= NAMED && names.length && names.every((name) => name.length <= SHORT)
+    ? { tickmode: "array", tickvals: names.map((_, at) => at), ticktext: names }
+    : {}),
 });
 
 /**
@@ -150,16 +179,20 @@ function drawBars(plot, shown) {
   const counts = /** @type {number[]} */ (shown.counts);
   const bars = {
     type: "bar",
-    x: counts.map((_, bin) => bin),
+    x: counts.map((_, bin) => shown.x?.[bin] ?? bin),
     y: counts,
     marker: { color: color("heat-5") },
-    hovertemplate: "%{x}: %{y:,d}<extra></extra>",
+    text: counts.map((_, bin) => named(shown, bin)),
+    textposition: "none",
+    hovertemplate: "%{text}: %{y:,d}<extra></extra>",
   };
   const look = layout({
-    margin: { l: 52, r: 8, t: 6, b: 26 },
+    margin: { l: 52, r: 8, t: 6, b: shown.x ? MATRIX_MARGIN.b : 26 },
     bargap: counts.length > 40 ? 0 : 0.15,
     hovermode: "closest",
-    x: { ...ticks(counts.length), showspikes: false },
+    x: shown.x
+      ? { fixedrange: true, showgrid: false, showspikes: false, title: { text: shown.columns } }
+      : { ...ticks(counts.length), showspikes: false },
     y: { fixedrange: true, rangemode: "tozero", tickformat: "~s" },
   });
   return Plotly.react(plot, [bars], look, CONFIG);
@@ -168,6 +201,12 @@ function drawBars(plot, shown) {
 function tabulate() {
   const shown = figure();
   if (!shown) return;
-  const { heads, rows } = asTable(shown);
+  const { heads, rows } = tableOf(shown);
   showTable(shown.title, heads, rows);
+}
+
+/** @param {Shown} shown */
+function tableOf(shown) {
+  if (shown.kind === "lines") return tableOfLines(shown);
+  return shown.kind === "dots" ? tableOfDots(shown) : asTable(shown);
 }

@@ -10,7 +10,16 @@ import { number } from "./wording.js";
  * @property {string} rows what a row stands for
  * @property {string} columns
  * @property {boolean} by_row whether a cell is shaded by its share of the row, else by its share of the largest
+ * @property {string[]} [names] of rows and columns
+ * @property {number[]} [x] the middle of each bar
  */
+
+/**
+ * What a row or column, or a bar, is called.
+ * @param {Figure} figure
+ * @param {number} at
+ */
+export const named = ({ names, x }, at) => names?.[at] ?? String(x?.[at] ?? at);
 
 export const SHADES = 8; // --heat-0 to --heat-7
 const CHARACTER = 6.5; // px that a digit takes in a cell
@@ -82,9 +91,10 @@ export function short(count) {
  * @param {number} row
  * @param {number} column
  */
-export function said({ counts, rows, columns, by_row }, row, column) {
+export function said(figure, row, column) {
+  const { counts, rows, columns, by_row } = figure;
   const line = /** @type {number[][]} */ (counts)[row];
-  const where = `${rows} ${row}, ${columns.toLowerCase()} ${column}: ${number(line[column])}`;
+  const where = `${rows} ${named(figure, row)}, ${columns.toLowerCase()} ${named(figure, column)}: ${number(line[column])}`;
   const whole = line.reduce((sum, count) => sum + count, 0);
   return by_row && whole ? `${where} of ${number(whole)}` : where;
 }
@@ -94,12 +104,13 @@ export function said({ counts, rows, columns, by_row }, row, column) {
  * @param {Figure} figure
  * @returns {{ heads: string[], rows: string[][] }}
  */
-export function asTable({ kind, counts, rows, columns }) {
+export function asTable(figure) {
+  const { kind, counts, rows, columns } = figure;
   if (kind === "bars") {
-    const bins = /** @type {number[]} */ (counts).map((count, bin) => [String(bin), number(count)]);
-    return { heads: ["", "Count"], rows: bins };
+    const bins = /** @type {number[]} */ (counts).map((count, bin) => [named(figure, bin), number(count)]);
+    return { heads: [figure.x ? columns : "", "Count"], rows: bins };
   }
   const lines = /** @type {number[][]} */ (counts);
-  const heads = [`${rows} \\ ${columns}`, ...(lines[0] ?? []).map((_, column) => String(column))];
-  return { heads, rows: lines.map((line, row) => [String(row), ...line.map(number)]) };
+  const heads = [`${rows} \\ ${columns}`, ...(lines[0] ?? []).map((_, column) => named(figure, column))];
+  return { heads, rows: lines.map((line, row) => [named(figure, row), ...line.map(number)]) };
 }

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from federation.fl.measures import scores
+from federation.fl.weights import Array
 from federation.fl.workloads import digit_images, releases, training
 from federation.fl.workloads.training import TorchWorkload
 from federation.fl.workloads.workload import Data, source_digest
@@ -46,6 +48,9 @@ class Digits(TorchWorkload):
 
     def predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         return outputs.argmax(dim=1)
+
+    def odds(self, outputs: Array) -> Array:
+        return scores.of_softmax(outputs)
 
 
 def _network() -> torch.nn.Module:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from federation.fl.weights import Array
-from federation.fl.workloads import site_files
+from federation.fl.workloads import copies, site_files
 from federation.fl.workloads.marked import Marked, mark
 from federation.fl.workloads.workload import Data, DataError
 
@@ -67,7 +67,8 @@ def find(folder: Path, classes: Sequence[str], *, several: bool) -> Images:
     entries = list(_of_table(tables[0], known, several) if tables else _of_folders(folder, known))
     if not entries:
         raise DataError(f"{folder} has no image: {', '.join(SUFFIXES)} in folders called like the classes, or a CSV.")
-    return _images(entries, classes, several)
+    notes = () if tables else site_files.left_out(folder, SUFFIXES, "image")
+    return _images(entries, classes, several, notes)
 
 
 def _of_folders(folder: Path, known: Mapping[str, int]) -> Iterator[Entry]:
@@ -86,12 +87,13 @@ def _of_table(table: Path, known: Mapping[str, int], several: bool) -> Iterator[
         yield Entry(path, labels, row.get(GROUP, "").strip())
 
 
-def _images(entries: Sequence[Entry], classes: Sequence[str], several: bool) -> Images:
+def _images(entries: Sequence[Entry], classes: Sequence[str], several: bool, notes: tuple[str, ...]) -> Images:
     digests = np.array([_digest(one.path) for one in entries], object)
     labels = _many_hot(entries, len(classes)) if several else np.array([one.labels[0] for one in entries], np.int64)
-    marks = [mark(one.group or digest) for one, digest in zip(entries, digests, strict=True)]
-    paths = np.array([str(one.path) for one in entries], object)
-    return Images(paths, labels, tuple(classes), np.array(marks), digests)
+    groups, paths = [one.group for one in entries], [str(one.path) for one in entries]
+    marks = [mark(group or digest) for group, digest in zip(groups, digests, strict=True)]
+    notes += copies.notes(paths, digests.tolist(), [one.labels for one in entries], groups, "image")
+    return Images(np.array(paths, object), labels, tuple(classes), np.array(marks), digests, notes=notes)
 
 
 def _many_hot(entries: Sequence[Entry], classes: int) -> Array:
@@ -117,8 +119,8 @@ def pixels(path: str, size: int, *, grey: bool) -> Array:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
             found = _grey(image, size) if grey or image.mode in FULL_SCALE else _colour(image, size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}.") from error
+    except Exception as error:  # of a damaged file Pillow raises whatever its decoders do
+        raise DataError(f"{path} cannot be read as an image: {error or type(error).__name__}.") from error
     return found if len(found) == 3 else np.broadcast_to(found, (3, size, size))
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from federation.fl import sampling
-from federation.fl.measures import Measure
+from federation.fl.measures import Measure, counted, scores
 from federation.fl.measures.classification import ACCURACY
 from federation.fl.measures.loss import LOSS
 from federation.fl.options import Option
-from federation.fl.workloads import image_files, image_loading, marked, own, site_files, training, vision
+from federation.fl.weights import Array
+from federation.fl.workloads import copies, image_files, image_loading, marked, own, site_files, training, vision
 from federation.fl.workloads.image_files import Images
 from federation.fl.workloads.image_loading import FromFiles, Look
 from federation.fl.workloads.own import OwnWorkload
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 SOURCE = source_digest(
     *(__file__, *training.SOURCES, own.__file__, image_files.__file__, image_loading.__file__),
-    *(vision.__file__, marked.__file__, site_files.__file__, sampling.__file__),
+    *(vision.__file__, marked.__file__, copies.__file__, site_files.__file__, sampling.__file__),
 )
 SMALL = 64  # pixels: a residual network for images of this size or smaller begins with a 3 x 3 convolution
 NETWORKS = ("small_cnn", "resnet18", "resnet50", "mobilenet_v3_small", "efficientnet_b0", "vit_b_16")
@@ -88,6 +89,14 @@ class ImageWorkload(OwnWorkload):
         if labels.ndim == 2:
             return binary_cross_entropy_with_logits(outputs, labels, reduction="none")
         return cross_entropy(outputs, labels, reduction="none")
+
+    def odds(self, outputs: Array) -> Array:
+        return outputs if self._chosen["multi_label"] else scores.of_softmax(outputs)
+
+    def counts(self, outputs: torch.Tensor, data: Data) -> dict[str, Any]:
+        if data.labels.ndim == 2:
+            return counted.of_labels(data.labels, self.odds(outputs.float().numpy()))
+        return super().counts(outputs, data)
 
     def measure(self, outputs: torch.Tensor, labels: torch.Tensor) -> Mapping[str, float]:
         """Accuracy; of several labels, over all of them."""

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from federation.fl.measures import Measure
+from federation.fl.measures import Measure, scores
 from federation.fl.measures.classification import ACCURACY
 from federation.fl.measures.loss import LOSS
 from federation.fl.options import Option
+from federation.fl.weights import Array
 from federation.fl.workloads import digit_images, idx_files, own, training
 from federation.fl.workloads.digit_images import Split
 from federation.fl.workloads.own import OwnWorkload
@@ -70,6 +71,9 @@ class Mnist(OwnWorkload):
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(outputs, labels, reduction="none")
+
+    def odds(self, outputs: Array) -> Array:
+        return scores.of_softmax(outputs)
 
     def _read(self, split: Split, folder: Path | None) -> Data | None:
         """(n, 1, 28, 28) float32 from 0 to 1. None if the files are nowhere."""

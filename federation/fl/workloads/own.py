@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from federation.fl.measures import Measure, classification
+from federation.fl.measures import Measure, counted
 from federation.fl.options import OptionError
 from federation.fl.weights import Array, Weights
 from federation.fl.workloads import training
@@ -78,6 +78,18 @@ class OwnWorkload(TorchWorkload):
     def predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         return outputs.argmax(dim=1)
 
+    def counts(self, outputs: torch.Tensor, data: Data) -> dict[str, Any]:
+        """Whole numbers that are added over sites, for pictures: lists, nested up to three deep, by name.
+
+        With named classes that is a confusion matrix, and with `odds` ROC and calibration, too.
+        outputs: of all held-out examples at once, on the CPU.
+        """
+        if not data.label_names or data.labels.dtype.kind not in "iu":
+            return {}
+        predicted: Array = self.predictions(outputs).numpy()
+        odds = self.odds(outputs.float().numpy())
+        return counted.of_classes(data.labels, predicted, odds, len(data.label_names))
+
     def test(self, options: Mapping[str, Any]) -> Data | None:
         """The server's test set, which no site trains on; None if there is none."""
         return None
@@ -135,7 +147,7 @@ class OwnWorkload(TorchWorkload):
     def local_evaluation(
         self, model: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
     ) -> LocalEvaluation:
-        """Measure a model on the held-out examples; with named labels count which label got which prediction."""
+        """Measure a model on the held-out examples, and count for pictures."""
         chosen = self._with(options)
         _, held_out = training.split(data, config.validation_fraction, config.validation_samples)
         total = len(held_out)
@@ -148,7 +160,7 @@ class OwnWorkload(TorchWorkload):
 
         network = chosen._network_with(model, config.device)
         numbers, outputs = chosen._numbers(network, held_out, config.device, measured)
-        return LocalEvaluation(total, numbers, chosen._counts(outputs, held_out))
+        return LocalEvaluation(total, numbers, chosen.counts(outputs, held_out))
 
     def _with(self, options: Mapping[str, Any]) -> Self:
         """Itself, with these options for `network`."""
@@ -189,10 +201,3 @@ class OwnWorkload(TorchWorkload):
             whole = torch.cat(found)
             measures = {name: float(value) for name, value in self.measure(whole, labels).items()}
         return {"loss": loss_sum / len(data), **measures}, whole
-
-    def _counts(self, outputs: torch.Tensor, data: Data) -> dict[str, Any]:
-        if not data.label_names or data.labels.dtype.kind not in "iu":
-            return {}
-        predicted: Array = self.predictions(outputs).numpy()
-        matrix = classification.confusion(data.labels, predicted, len(data.label_names))
-        return {} if matrix is None else {"confusion": matrix}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +36,13 @@ def misfit_of_classes(classes: Sequence[str]) -> tuple[str, str] | None:
 
 
 def folder_of(folder: Path | None, what: str) -> Path:
-    """Raises DataError, asking for what there should be, if the site named no folder."""
+    """Raises DataError, asking for what there should be, if the site named no folder or it cannot be read."""
     if folder is None:
         raise DataError(f"Where {what}? Start the agent with --data DIR.")
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        raise DataError(f"The folder {folder} cannot be read: {error.strerror}.") from error
     return folder
 
 
@@ -49,11 +54,32 @@ def of_folders(folder: Path, known: Mapping[str, int], suffixes: Collection[str]
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         if inner.name not in known:
             raise DataError(f"The folder {inner} is called like no class. The classes are {', '.join(known)}.")
-        paths = sorted(path for path in inner.rglob("*") if path.suffix.lower() in suffixes)
+        paths = sorted(path for path in files_in(inner) if path.suffix.lower() in suffixes)
         if not paths:
             raise DataError(f"The folder {inner} has no {noun} ({', '.join(suffixes)}). Remove it or fill it.")
         for path in paths:
             yield Found(path, known[inner.name], path.relative_to(inner).parts[0] if path.parent != inner else "")
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those in it. Hidden ones are left out, as file managers leave some."""
+    for place, inner, names in os.walk(folder, onerror=_unreadable):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+
+
+def left_out(folder: Path, suffixes: Collection[str], noun: str) -> tuple[str, ...]:
+    """A note about files that are not read because of how their names end; none if there are none."""
+    others = sorted(path for path in files_in(folder) if path.suffix.lower() not in suffixes)
+    if not others:
+        return ()
+    shown, count = others[0].relative_to(folder), len(others)
+    files = f"One file is no {noun}" if count == 1 else f"{count} files are no {noun}"
+    return (f"{files} ({', '.join(suffixes)}) and not read, such as {shown}.",)
 
 
 def rows_of(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -62,20 +88,45 @@ def rows_of(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[
     columns: that it must have. Raises DataError.
     """
     csv.field_size_limit(LARGEST_FIELD)
+    number = 0
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, restval="")
             require_columns(table, rows.fieldnames or (), columns)
             for row in rows:
-                yield f"{table}, line {rows.line_num}", row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} cannot be read: {error}.") from error
+                number = rows.line_num
+                if extra := row.get(None):
+                    raise DataError(f"{table}, line {number} has {len(extra)} more values than there are columns.")
+                yield f"{table}, line {number}", row
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table} cannot be read: line {_undecodable(table)} is no UTF-8 text.") from error
+    except csv.Error as error:
+        raise DataError(f"{table} cannot be read: line {number + 1} or one after it: {error}.") from error
+    except OSError as error:
+        raise DataError(f"{table} cannot be read: {error.strerror}.") from error
+
+
+def _undecodable(table: Path) -> int:
+    """The first line of a file that is no UTF-8 text."""
+    with table.open("rb") as file:
+        return next((number for number, line in enumerate(file, start=1) if not _is_text(line)), 1)
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def require_columns(table: Path, there: Sequence[str], columns: Sequence[str]) -> None:
-    """Raises DataError naming the first column that a file lacks."""
+    """Raises DataError naming the first column that a file lacks, or has twice."""
     if lacking := [name for name in columns if name not in there]:
-        raise DataError(f"{table} has no column {lacking[0]!r}. It has {', '.join(there)}.")
+        found = f"It has {', '.join(map(str, there))}." if there else "It is empty."
+        raise DataError(f"{table} has no column {lacking[0]!r}. {found}")
+    if repeated := [name for name in columns if list(there).count(name) > 1]:
+        raise DataError(f"{table} has the column {repeated[0]!r} twice.")
 
 
 def class_of(where: str, text: str, known: Mapping[str, int], what: str = "the label") -> int:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.fl.measures import Measure
+from federation.fl.measures import Measure, counted, scores
 from federation.fl.measures.classification import ACCURACY
 from federation.fl.measures.loss import LOSS
-from federation.fl.measures.regression import MAE
+from federation.fl.measures.regression import MAE, MSE
 from federation.fl.options import Option
+from federation.fl.weights import Array
 from federation.fl.workloads import marked, own, site_files, table_files, training
 from federation.fl.workloads.own import OwnWorkload
 from federation.fl.workloads.site_files import folder_of, misfit_of_classes, names_of
@@ -87,6 +88,9 @@ class Table(OwnWorkload):
 
         return cross_entropy(outputs, labels, reduction="none")
 
+    def odds(self, outputs: Array) -> Array | None:
+        return scores.of_softmax(outputs)
+
 
 class TableRegression(Table):
     """Numbers."""
@@ -95,7 +99,7 @@ class TableRegression(Table):
     title = "Table: numbers"
     summary = "Your own CSV or Parquet files: a number from columns of numbers and words. Missing values are allowed."
     options: tuple[Option, ...] = (TARGET, SCALE, NUMBERS, CATEGORIES, *NETWORK)
-    measures: tuple[Measure, ...] = (MAE, LOSS)
+    measures: tuple[Measure, ...] = (MAE, MSE, LOSS)
 
     def loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The squared error, in units of the target's scale."""
@@ -107,8 +111,15 @@ class TableRegression(Table):
         return outputs[:, 0] * scale
 
     def measure(self, outputs: torch.Tensor, labels: torch.Tensor) -> Mapping[str, float]:
-        """Mean absolute error, in the target's own unit."""
-        return {"mae": (self.predictions(outputs) - labels).abs().double().mean().item()}
+        """In the target's own unit, and its square."""
+        off = self.predictions(outputs).double() - labels
+        return {"mae": off.abs().mean().item(), "mse": off.square().mean().item()}
+
+    def odds(self, outputs: Array) -> None:
+        return None
+
+    def counts(self, outputs: torch.Tensor, data: Data) -> dict[str, Any]:
+        return counted.of_numbers(data.labels, self.predictions(outputs).numpy(), self._chosen["target_scale"])
 
 
 def _network(columns: Columns, outputs: int, options: Mapping[str, Any]) -> torch.nn.Module:

@@ -55,7 +55,7 @@ def read(folder: Path, columns: Columns) -> Marked:
     for where, row in (found for path in files for found in _rows(path, columns)):
         features.append(_features(where, row, columns))
         labels.append(_label(where, row, columns))
-        marks.append(mark(str(row[columns.group]) if columns.group else repr((features[-1], labels[-1]))))
+        marks.append(mark(_group(where, row, columns) if columns.group else repr((features[-1], labels[-1]))))
     if not features:
         raise DataError(f"{', '.join(path.name for path in files)} in {folder}: there is no row.")
     kind = np.int64 if columns.classes else np.float32
@@ -112,6 +112,13 @@ def _label(where: str, row: Mapping[str, Any], columns: Columns) -> float | int:
     if not columns.classes:
         return _number(where, columns.target, value)
     return site_files.class_of(where, str(value), site_files.numbered(columns.classes), columns.target)
+
+
+def _group(where: str, row: Mapping[str, Any], columns: Columns) -> str:
+    value = row[columns.group]
+    if _is_missing(value):
+        raise DataError(f"{where}: {columns.group} is missing. Rows of one {columns.group} are held out together.")
+    return str(value)
 
 
 def _is_missing(value: object) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.fl.measures import Measure
+from federation.fl.measures import Measure, scores
 from federation.fl.measures.classification import ACCURACY
 from federation.fl.measures.loss import LOSS
 from federation.fl.options import Option
-from federation.fl.workloads import marked, own, site_files, text_files, training
+from federation.fl.weights import Array
+from federation.fl.workloads import copies, marked, own, site_files, text_files, training
 from federation.fl.workloads.own import OwnWorkload
 from federation.fl.workloads.site_files import folder_of, misfit_of_classes, names_of
 from federation.fl.workloads.text_files import PADDING, Tokens
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 SOURCE = source_digest(
-    __file__, *training.SOURCES, own.__file__, text_files.__file__, site_files.__file__, marked.__file__
+    *(__file__, *training.SOURCES, own.__file__, text_files.__file__),
+    *(site_files.__file__, marked.__file__, copies.__file__),
 )
 HEADS, LAYERS = 4, 2
 OPTIONS = (
@@ -67,6 +69,9 @@ class Text(OwnWorkload):
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(outputs, labels, reduction="none")
+
+    def odds(self, outputs: Array) -> Array:
+        return scores.of_softmax(outputs)
 
 
 def tokens_of(options: Mapping[str, Any]) -> Tokens:

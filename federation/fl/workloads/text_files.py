@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from federation.fl.weights import Array
-from federation.fl.workloads import site_files
+from federation.fl.workloads import copies, site_files
 from federation.fl.workloads.marked import Marked, mark
 from federation.fl.workloads.workload import DataError
 
@@ -54,6 +54,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    where: str
     text: str
     label: int
     group: str
@@ -63,18 +64,21 @@ def read(folder: Path, classes: Sequence[str], tokens: Tokens) -> Marked:
     """All texts of a folder. features: (n, length) int64. Raises DataError naming the file, and the line if any."""
     known = site_files.numbered(classes)
     tables = sorted(folder.glob("*.csv"))
+    notes = () if tables else site_files.left_out(folder, SUFFIXES, "text")
     entries = [one for table in tables for one in _of_table(table, known)] or list(_of_folders(folder, known))
     if not entries:
         raise DataError(f"{folder} has no text: .txt files in folders called like the classes, or a CSV file.")
     features = np.stack([tokens.of(one.text) for one in entries])
     labels = np.array([one.label for one in entries], np.int64)
+    groups, contents = [one.group for one in entries], [one.text for one in entries]
     marks = np.array([mark(one.group or one.text) for one in entries])
-    return Marked(features, labels, tuple(classes), marks)
+    notes += copies.notes([one.where for one in entries], contents, labels.tolist(), groups, "text")
+    return Marked(features, labels, tuple(classes), marks, notes=notes)
 
 
 def _of_folders(folder: Path, known: Mapping[str, int]) -> Iterator[Entry]:
     for one in site_files.of_folders(folder, known, SUFFIXES, "text"):
-        yield Entry(_content(one.path), one.label, one.group)
+        yield Entry(str(one.path), _content(one.path), one.label, one.group)
 
 
 def _content(path: Path) -> str:
@@ -87,4 +91,4 @@ def _content(path: Path) -> str:
 
 def _of_table(table: Path, known: Mapping[str, int]) -> Iterator[Entry]:
     for where, row in site_files.rows_of(table, COLUMNS):
-        yield Entry(row["text"], site_files.class_of(where, row["label"], known), row.get(GROUP, "").strip())
+        yield Entry(where, row["text"], site_files.class_of(where, row["label"], known), row.get(GROUP, "").strip())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from federation.fl.measures import scores
 from federation.fl.options import Option
 from federation.fl.weights import Array
 from federation.fl.workloads import digit_images, releases, training, vision
@@ -61,6 +62,9 @@ class ThreesAndSevens(TorchWorkload):
 
     def predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         return (outputs[:, 0] > 0).long()
+
+    def odds(self, outputs: Array) -> Array:
+        return scores.of_sigmoid(outputs[:, 0])
 
 
 def data_folder() -> Path:

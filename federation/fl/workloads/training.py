@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from federation.fl import local_options, optimizers, weights
-from federation.fl.measures import classification
+from federation.fl.measures import counted
 from federation.fl.options import Option, check
 from federation.fl.torch_arrays import to_array, to_torch
 from federation.fl.weights import Array, Weights
@@ -43,11 +43,15 @@ SOURCES = (
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """loss: the mean. accuracy: the part of the examples that is predicted right. predicted: (n,) labels."""
+    """loss: the mean. accuracy: the part of the examples that is predicted right. predicted: (n,) labels.
+
+    outputs: the network's, of all examples.
+    """
 
     loss: float
     accuracy: float
     predicted: Array
+    outputs: Array
 
 
 class TorchWorkload(ABC):
@@ -89,6 +93,13 @@ class TorchWorkload(ABC):
     @abstractmethod
     def predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         """The label that is predicted for each example, (n,) int64."""
+
+    def odds(self, outputs: Array) -> Array | None:
+        """The log-odds of each class, (n, classes), of which ROC and calibration are made; None: they are not.
+
+        outputs: the network's, of all held-out examples.
+        """
+        return None
 
     def loader(self, data: Data, device: str) -> Loader:
         """What hands out batches of the data."""
@@ -137,7 +148,7 @@ class TorchWorkload(ABC):
     def local_evaluation(
         self, model: Weights, data: Data, options: Mapping[str, Any], config: TrainConfig, report: Report
     ) -> LocalEvaluation:
-        """Measure loss, accuracy and the confusion matrix. Reports after each batch."""
+        """Measure loss and accuracy, and count for pictures. Reports after each batch."""
         self.checked(options)
         _, held_out = split(data, config.validation_fraction, config.validation_samples)
         total = len(held_out)
@@ -148,8 +159,8 @@ class TorchWorkload(ABC):
             _go_on(report("evaluating", examples, total, {}))
 
         found = self._measure(self._network_with(model, config.device), held_out, config.device, measured)
-        matrix = classification.confusion(held_out.labels, found.predicted, len(held_out.label_names))
-        counts = {} if matrix is None else {"confusion": matrix}
+        odds = self.odds(found.outputs)
+        counts = counted.of_classes(held_out.labels, found.predicted, odds, len(held_out.label_names))
         return LocalEvaluation(total, {"loss": found.loss, "accuracy": found.accuracy}, counts)
 
     def local_update(
@@ -226,16 +237,18 @@ class TorchWorkload(ABC):
         import torch
 
         network.eval()
-        loss_sum, predicted, done = 0.0, [], 0
+        loss_sum, predicted, whole, done = 0.0, [], [], 0
         with torch.inference_mode():
             for features, expected in self.to_measure(network, data, device):
                 outputs = _outputs(network, features)
                 loss_sum += self.losses(outputs, expected).double().sum().item()
                 predicted.append(self.predictions(outputs).cpu().numpy())
+                whole.append(outputs.float().cpu().numpy())
                 done += len(expected)
                 measured(done)
         found = np.concatenate(predicted)
-        return _Measured(loss_sum / len(data), int((found == data.labels).sum()) / len(data), found)
+        right = int((found == data.labels).sum())
+        return _Measured(loss_sum / len(data), right / len(data), found, np.concatenate(whole))
 
     def _network_with(self, weights: Weights, device: str) -> torch.nn.Module:
         import torch

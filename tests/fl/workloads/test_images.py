@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from federation.fl import workloads
 from federation.fl.options import OptionError
-from federation.fl.workloads import DataError, TrainConfig, image_files, image_loading, training
+from federation.fl.workloads import DataError, TrainConfig, copies, image_files, image_loading, training
 from federation.fl.workloads.image_loading import FromFiles, Look
 
 IMAGES = workloads.get("images")
@@ -130,6 +132,9 @@ def test_other_kinds_of_images_are_read(tmp_path, mode):
         ("path,label\nlist.csv,dark\n", r"line 2: there is no image 'list\.csv'"),
         ("path,label\n", "has no image"),
         ("path,label\n\n,\n", "line 3: there is no image ''"),
+        ("path,label\nall/dark/0.jpg,dark,x,y\n", r"list\.csv, line 2 has 2 more values than there are columns"),
+        ("path,label,path\n", r"list\.csv has the column 'path' twice"),
+        ("", "has no column 'path'. It is empty"),
     ],
 )
 def test_a_wrong_table_is_named_with_the_line(tmp_path, text, words):
@@ -153,6 +158,80 @@ def test_wrong_folders_are_named(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(DataError, match=r"several CSV files: a\.csv, b\.csv"):
         IMAGES.training_data(OPTIONS, tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for place in ("none", "file"):
+        with pytest.raises(DataError, match=f"The folder .*{place} cannot be read"):
+            IMAGES.training_data(OPTIONS, tmp_path / place)
+
+
+def test_hidden_files_are_left_out_and_others_told(tmp_path):
+    write(tmp_path, 4)
+    (tmp_path / "dark" / "._0.png").write_bytes(b"no image")
+    assert IMAGES.training_data(OPTIONS, tmp_path).notes == ()
+    (tmp_path / "dark" / "scan.tif").touch()
+    (note,) = IMAGES.training_data(OPTIONS, tmp_path).notes
+    assert note == "One file is no image (.png, .jpg, .jpeg) and not read, such as dark/scan.tif."
+
+
+# ---- copies
+
+
+def copy(folder, of, to):
+    (folder / to).parent.mkdir(parents=True, exist_ok=True)
+    (folder / to).write_bytes((folder / of).read_bytes())
+
+
+def test_copies_are_counted_and_those_with_another_label_named(tmp_path):
+    write(tmp_path, 4)
+    copy(tmp_path, "dark/0.jpg", "dark/1.jpg")
+    copy(tmp_path, "dark/2.png", "light/2.png")
+    counted, named = IMAGES.training_data(OPTIONS, tmp_path).notes
+    assert counted == "2 of 6 images are copies of others."
+    assert "dark/2.png and " in named and named.endswith("light/2.png are the same image, with different labels.")
+
+
+def test_groups_that_share_an_image_are_named(tmp_path):
+    write(tmp_path, 4, inner="p1")
+    copy(tmp_path, "dark/p1/0.jpg", "dark/p2/9.jpg")
+    copy(tmp_path, "dark/p1/0.jpg", "dark/8.jpg")
+    counted, *named = IMAGES.training_data(OPTIONS, tmp_path).notes
+    assert counted == "2 of 6 images are copies of others." and len(named) == 2
+    for place, note in zip(("dark/p1/0.jpg", "p2/9.jpg"), named, strict=True):
+        assert place in note and note.endswith(
+            "in different groups: a model may be measured on one and trained on the other."
+        )
+
+
+def test_of_many_notes_a_few_are_said():
+    said = copies.notes(["a", "b", "c", "d", "e", "f"], ["x"] * 6, [0, 1, 1, 1, 1, 1], [""] * 6, "image")
+    assert len(said) == 1 + copies.MOST_NOTES + 1 and said[-1] == "The same is so 2 times more."
+
+
+# ---- files
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(["PNG", "JPEG"]),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6),
+    st.integers(1, 700),
+)
+def test_a_damaged_file_is_an_image_or_named(tmp_path_factory, form, changes, length):
+    path = tmp_path_factory.mktemp("damaged") / f"x.{form.lower()}"
+    image(1, 1, size=12).save(path, form)
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[place % len(content)] = value
+    path.write_bytes(content[:length])
+    try:
+        found = image_files.pixels(str(path), 16, grey=False)
+    except DataError as error:
+        assert str(error).startswith(f"{path} cannot be read as an image: ")
+    else:
+        assert found.shape == (3, 16, 16) and np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.fl import workloads
+from federation.fl.measures import residuals
 from federation.fl.options import OptionError
 from federation.fl.workloads import DataError, TrainConfig, training
 
@@ -57,6 +58,9 @@ def test_rows_of_one_group_are_held_out_together(tmp_path):
         (ROWS.replace("70,no", "70,maybe"), "line 2: ill 'maybe' is no class. The classes are no, yes"),
         (ROWS.replace("70,no", "70,"), "line 2: ill is missing"),
         ("age,weight,town,ill\n", "there is no row"),
+        (ROWS.replace("Bonn", "Bonn,am Rhein"), "line 2 has 1 more values than there are columns"),
+        (ROWS.replace("town", "age"), "has no column 'town'"),
+        (ROWS.replace("\n70", ",age\n70"), "has the column 'age' twice"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(tmp_path, text, words):
@@ -71,6 +75,53 @@ def test_a_missing_place_is_named(tmp_path):
         TABLE.training_data(OPTIONS, tmp_path)
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(DataError, match=r"x\.csv cannot be read"):
+        TABLE.training_data(OPTIONS, tmp_path)
+    (tmp_path / "x.csv").write_bytes("age,weight,town,ill\n1,2,Köln,no\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"x\.csv cannot be read: line 2 is no UTF-8 text"):
+        TABLE.training_data(OPTIONS, tmp_path)
+
+
+def test_a_group_column_is_there_and_has_a_value_in_each_row(tmp_path):
+    options = OPTIONS | {"group": "patient"}
+    with pytest.raises(DataError, match=r"a\.csv has no column 'patient'"):
+        read(tmp_path, options=options)
+    rows = "age,weight,town,ill,patient\n1,2,x,no,p1\n1,2,x,no,\n"
+    with pytest.raises(DataError, match=r"a\.csv, line 3: patient is missing. Rows of one patient are held out"):
+        read(tmp_path, rows, options)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=120) | st.text('a,"\n1é;', max_size=60).map(str.encode))
+def test_any_file_is_read_or_named(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("any") / "x.csv"
+    path.write_bytes(b"age,weight,town,ill\n1,2,x,no\n" + content)
+    try:
+        assert len(TABLE.training_data(OPTIONS, path.parent))
+    except DataError as error:
+        assert str(path) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ({"age": ["old", "1"]}, "row 1: age is 'old', which is no number"),
+        ({"age": [[1], [2]]}, r"row 1: age is '\[1\]', which is no number"),
+        ({"ill": [1.0, 0.0]}, r"row 1: ill '1\.0' is no class. The classes are no, yes"),
+        ({"ill": [None, "no"]}, "row 1: ill is missing"),
+        ({"ill": None}, r"a\.parquet has no column 'ill'"),
+    ],
+)
+def test_what_is_wrong_in_parquet_is_named_with_file_and_row(tmp_path, column, words):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = {"age": [30.0, 31.0], "weight": [70, 80], "town": ["a", "b"], "ill": ["no", "yes"]} | column
+    there = {name: values for name, values in rows.items() if values is not None}
+    parquet.write_table(arrow.table(there), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=words):
+        TABLE.training_data(OPTIONS, tmp_path)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
         TABLE.training_data(OPTIONS, tmp_path)
 
 
@@ -181,7 +232,11 @@ def test_it_learns_numbers_in_their_own_unit(tmp_path):
     text += "".join(f"{a},{w},{t},{150 + 5 * (age - 50):.2f}\n" for a, w, t, _, age in patients(400, 2) if a)
     options = {"target": "risk", "numbers": "age,weight", "categories": "town", "target_scale": 100.0}
     found = learnt(NUMBERS, read(tmp_path, text, options, NUMBERS), options)
-    assert found.metrics["mae"] < 20 and found.counts == {} and "accuracy" not in found.metrics
+    assert found.metrics["mae"] < 20 and found.metrics["mse"] < 1000 and "accuracy" not in found.metrics
+    sums = residuals.read(found.counts["sums"])
+    assert 100 * sums.mean_absolute == pytest.approx(found.metrics["mae"], abs=0.1)
+    assert (100 * sums.root_mean_square) ** 2 == pytest.approx(found.metrics["mse"], rel=0.1)
+    assert sum(found.counts["residuals"]) == found.num_examples == sums.examples and sums.determination > 0.95
 
 
 def test_the_same_work_gives_the_same_bytes(tmp_path):

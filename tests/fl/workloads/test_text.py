@@ -89,6 +89,20 @@ def test_options_that_do_not_fit_together_are_refused(options, field):
     assert refused.value.field == field
 
 
+def test_copies_are_told(tmp_path):
+    rows = "text,label,group\nwin,spam,a\nwin,ham,b\nlunch,ham,c\n"
+    counted, contradiction, leak = TEXT.training_data(OPTIONS, table(tmp_path, rows)).notes
+    assert counted == "1 of 3 texts are copies of others."
+    assert "a.csv, line 2 and " in contradiction and contradiction.endswith("the same text, with different labels.")
+    assert "line 3 are the same text in different groups" in leak
+
+
+def test_files_that_are_no_text_are_told(tmp_path):
+    write(tmp_path, 4)
+    (tmp_path / "ham" / "mail.eml").touch()
+    assert "ham/mail.eml" in TEXT.training_data(OPTIONS, tmp_path).notes[0]
+
+
 # ---- numbers
 
 

@@ -118,9 +118,9 @@ def test_agents_of_the_first_version_have_the_same_code(name, digest):
 @pytest.mark.parametrize(
     "name, digest",
     [
-        ("digits", "d748c3da28a97317c5c261f56145199ddabe654c154252e9c8303bd5fa38894e"),
+        ("digits", "6a96b724236852089470d757ded384d31260a8e58f2b7b4115bd099e2b367bfa"),
         ("synthetic", "5757b3d5b2fd7979086043326ebb91e5e7b0a90502ba0d61d7fb63ed9dfae95f"),
-        ("threes_and_sevens", "6074253dbc3644de4114c74befbf1bcbddc4d6b1251a09a9b3b8f1db1bdea4bc"),
+        ("threes_and_sevens", "7378d18a7a8c9c5d5cb0c041ae4cd61286cb525be5ce7db48220a92bb87a4059"),
     ],
 )
 def test_a_change_of_a_built_in_source_is_noticed(name, digest):

@@ -1,0 +1,41 @@
+// Pictures that follow from counts, as the server describes them, and as tables. No page here.
+
+/**
+ * Lines within the unit square.
+ * @typedef {object} Lines
+ * @property {"lines"} kind
+ * @property {string} title
+ * @property {string} columns what x is
+ * @property {string} rows what y is
+ * @property {boolean} diagonal
+ * @property {{ name: string, colour: string, x: number[], y: number[], sizes: number[] }[]} series
+ */
+
+/**
+ * Numbers from 0 to 1 of each class.
+ * @typedef {object} Dots
+ * @property {"dots"} kind
+ * @property {string} title
+ * @property {string[]} names of the classes
+ * @property {number[]} examples
+ * @property {{ name: string, colour: string, x: (number | null)[] }[]} series
+ */
+
+/**
+ * The points of all lines as a table.
+ * @param {Lines} shown
+ * @returns {{ heads: string[], rows: string[][] }}
+ */
+export function tableOfLines({ columns, rows, series }) {
+  const found = series.flatMap(({ name, x, y }) => x.map((value, at) => [name, value.toFixed(3), y[at].toFixed(3)]));
+  return { heads: ["Line", columns, rows], rows: found };
+}
+
+/**
+ * @param {Dots} shown
+ * @returns {{ heads: string[], rows: string[][] }}
+ */
+export function tableOfDots({ names, examples, series }) {
+  const rows = names.map((name, at) => [name, ...series.map(({ x }) => x[at]?.toFixed(3) ?? "–"), `${examples[at]}`]);
+  return { heads: ["Class", ...series.map(({ name }) => name), "Examples"], rows };
+}
