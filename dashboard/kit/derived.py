@@ -13,9 +13,9 @@ MEASURES: Mapping[str, Measure] = {
     measure.name: measure
     for measure in (
         Measure("mean_f1", "F1, mean of classes", Direction.MAX, SHARE),
+        Measure("mean_auc", "AUC, mean of classes", Direction.MAX, SHARE),
         Measure("mean_precision", "Precision, mean of classes", Direction.MAX, SHARE),
         Measure("mean_recall", "Recall, mean of classes", Direction.MAX, SHARE),
-        Measure("mean_auc", "AUC, mean of classes", Direction.MAX, SHARE),
         Measure("mean_ap", "Average precision, mean of classes", Direction.MAX, SHARE),
         Measure("calibration_error", "Calibration error", Direction.MIN, SHARE),
         Measure("r2", "R²", Direction.MAX),

@@ -239,7 +239,7 @@ def _residuals(counts: Mapping[str, Any], known: About) -> Drawing | None:
     beyond = bins[0] + bins[-1]
     found = sums_of(counts)
     said = _of_sums(found, known.unit) if found else f"{formats.number(sum(bins))} in all."
-    said += f" {formats.number(beyond)} lie in the outer bars, which also hold what is beyond." if beyond else ""
+    said += f" The outer bars, which also hold what is beyond, have {formats.number(beyond)}." if beyond else ""
     figure = {
         "kind": "bars",
         "title": "Residuals",

@@ -8,6 +8,7 @@ const MARGIN = { l: 48, r: 8, t: 6, b: 44 };
 const DASHES = ["solid", "solid", "solid", "solid", "dash", "dash", "dot", "dot"]; // as swatches have them
 const LARGEST = 18; // px of a point that stands for most examples
 const ROW = 22; // px of a class
+const DOTS_MARGIN = { r: 8, t: 24, b: 6 }; // the axis is above, where it is seen of many classes, too
 const CHARACTER = 6.5; // px
 const LONGEST = 16; // characters of a name beside its dots
 const SHAPES = ["circle", "diamond", "square"];
@@ -19,6 +20,7 @@ const SHAPES = ["circle", "diamond", "square"];
 export function drawLines(plot, shown) {
   plot.style.height = "";
   const look = layout({
+    height: plot.clientHeight,
     margin: MARGIN,
     hovermode: "closest",
     x: { ...unit(), title: { text: shown.columns }, showspikes: false },
@@ -45,6 +47,7 @@ function trace(shown, { name, colour, x, y, sizes }, at) {
     line: { color: ink, width: 2, dash: DASHES[at % DASHES.length] },
     marker: { color: ink, size: sizes.map((size) => Math.max(4, LARGEST * size)) },
     text: x.map(() => name),
+    cliponaxis: false,
     hovertemplate: `%{text}<br>${shown.columns} %{x:.3f}, ${shown.rows.toLowerCase()} %{y:.3f}<extra></extra>`,
   };
 }
@@ -57,11 +60,13 @@ function trace(shown, { name, colour, x, y, sizes }, at) {
 export function drawDots(plot, shown) {
   const names = shown.names.map(short);
   const left = Math.max(...names.map((name) => name.length)) * CHARACTER + 14;
-  plot.style.height = `${names.length * ROW + MARGIN.t + MARGIN.b}px`;
+  const height = names.length * ROW + DOTS_MARGIN.t + DOTS_MARGIN.b;
+  plot.style.height = `${height}px`;
   const look = layout({
-    margin: { ...MARGIN, l: left },
+    height,
+    margin: { ...DOTS_MARGIN, l: left },
     hovermode: "closest",
-    x: { ...unit(), side: "bottom", showspikes: false },
+    x: { ...unit(), side: "top", showspikes: false },
     y: {
       fixedrange: true,
       tickmode: "array",

@@ -94,7 +94,8 @@ export function short(count) {
 export function said(figure, row, column) {
   const { counts, rows, columns, by_row } = figure;
   const line = /** @type {number[][]} */ (counts)[row];
-  const where = `${rows} ${named(figure, row)}, ${columns.toLowerCase()} ${named(figure, column)}: ${number(line[column])}`;
+  const second = `${columns.toLowerCase()} ${named(figure, column)}`;
+  const where = `${rows} ${named(figure, row)}, ${second}: ${number(line[column])}`;
   const whole = line.reduce((sum, count) => sum + count, 0);
   return by_row && whole ? `${where} of ${number(whole)}` : where;
 }
