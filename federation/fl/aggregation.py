@@ -23,7 +23,7 @@ from federation.fl.defences import Clipping, Defence, clipping
 from federation.fl.files import streams
 from federation.fl.files.deltas import DeltaReader
 from federation.fl.files.streams import Reader, Span, Writer
-from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates, weighted_sum
+from federation.fl.strategies.strategy import Block, Plan, Strategy, Unsuitable, Updates, weighted_sum
 from federation.fl.weights import FLOATS, Array, Layout, WeightsError, shown
 
 Result = TypeVar("Result")
@@ -85,11 +85,12 @@ def aggregate(
     defences: Collection[str] = (),
     on_block: Callable[[], None],
 ) -> Aggregated:
-    """Write the next model to ``out`` and, if the strategy has slots, these to ``out_slots``.
+    """Write the next model to ``out`` and, if the strategy has slots or scalars, these to ``out_slots``.
 
     updates: in seat order, which is the order of summation: the same files give the same bytes.
     base_slots: what the same strategy wrote with ``base``; None starts from zeros. Slots are float64,
-    so that what is stored is what was computed, in one tensor "<slot>/<tensor>" for each float tensor.
+    so that what is stored is what was computed, in one tensor "<slot>/<tensor>" for each float tensor; a scalar is the
+    0-d tensor "scalar/<name>".
     buffers: the tensors that are statistics (see `fl.roles`). Each client's values of them are its own base's and its
     delta's sum; the strategy combines these, and the result stays within them. They see no optimizer and no clipping.
     None, for models of before there were roles, makes parameters of all float tensors.
@@ -99,8 +100,9 @@ def aggregate(
     on_block: called between blocks; what it raises aborts.
 
     Integer tensors that are no buffers move by the mean of their deltas, weighted by the plan's shares in float64
-    and rounded half to even. Raises AggregationError for a file that does not fit the base, or a result
-    that is not finite or does not fit its integer type (SpoiltModel, with the updates to blame).
+    and rounded half to even. Raises AggregationError for a file that does not fit the base, for updates that the
+    strategy cannot use, or a result that is not finite or does not fit its integer type (SpoiltModel, with the updates
+    to blame).
     After any error nothing is left at ``out`` and ``out_slots``.
     """
     if not updates or any(update.num_examples < 1 for update in updates):
@@ -122,9 +124,9 @@ def aggregate(
             Defence.FINITE in defences,
             on_block,
         )
-        plan = strategy.prepare(_summary(updates, inputs))
+        plan = strategy.prepare(_summary(updates, inputs, _scalars(strategy.scalars, base_slots)))
         model = stack.enter_context(Writer(out, tensors))
-        slots = _slot_writer(stack, strategy.slots, out_slots, trained)
+        slots = _slot_writer(stack, strategy, plan, out_slots, trained)
         compared = np.zeros((3, len(updates)))
         for made in inputs.map(partial(_make, strategy, plan, inputs), inputs.spans()):
             model.write(made.span.name, made.span.start, made.values)
@@ -240,7 +242,7 @@ def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
         raise SpoiltModel(_not_finite(span.name), rows)
     for values, dtype in ((stored, span.dtype), *((new_slots[slot], "F64") for slot in strategy.slots)):
         if not weights.all_finite(values, dtype):
-            raise SpoiltModel(_not_finite(span.name), blame.together(block.deltas, plan.share, values, dtype))
+            raise SpoiltModel(_not_finite(span.name), blame.together(block.deltas, plan.weights, values, dtype))
     return _Made(span, stored, {slot: new_slots[slot] for slot in strategy.slots}, compared)
 
 
@@ -283,7 +285,7 @@ def _all_or_nothing(*outputs: Path) -> Iterator[None]:
     except BaseException as error:
         for path in outputs:
             path.unlink(missing_ok=True)
-        if isinstance(error, WeightsError):
+        if isinstance(error, WeightsError | Unsuitable):
             raise AggregationError(str(error)) from error
         raise
 
@@ -295,16 +297,57 @@ def _slot_reader(stack: ExitStack, slots: tuple[str, ...], path: Path | None, te
     return stack.enter_context(Reader([(path, f"{slot}/") for slot in slots], like))
 
 
-def _slot_writer(stack: ExitStack, slots: tuple[str, ...], path: Path, tensors: Layout) -> Writer | None:
-    return stack.enter_context(Writer(path, streams.slot_layout(slots, tensors))) if slots else None
+def _slot_writer(stack: ExitStack, strategy: Strategy, plan: Plan, path: Path, tensors: Layout) -> Writer | None:
+    """What the slots are written with; the scalars are written at once."""
+    kept = streams.slot_layout(strategy.slots, tensors) | {_scalar(name): ("F64", ()) for name in strategy.scalars}
+    if not strategy.slots and not strategy.scalars:
+        return None
+    writer = stack.enter_context(Writer(path, kept))
+    for name in strategy.scalars:
+        if not math.isfinite(plan.scalars[name]):
+            raise AggregationError(f"The strategy's {name} would not be finite.")
+        writer.write(_scalar(name), 0, np.array([plan.scalars[name]], np.float64))
+    return writer
 
 
-def _summary(updates: Sequence[UpdateFile], inputs: _Inputs) -> Updates:
+def _scalar(name: str) -> str:
+    return f"scalar/{name}"
+
+
+def _scalars(names: Sequence[str], path: Path | None) -> dict[str, float]:
+    """What was kept; zeros at the start of a session. Raises WeightsError if one is missing."""
+    if path is None or not names:
+        return dict.fromkeys(names, 0.0)
+    found: dict[str, float] = {}
+    header = weights.read_header(path)
+    for name in names:
+        tensor = header.tensors.get(_scalar(name))
+        if tensor is None or (tensor.dtype, tensor.shape) != ("F64", ()):
+            raise WeightsError(f"{path.name} does not hold {shown(_scalar(name))} with dtype F64 and shape ().")
+        found[name] = float(np.fromfile(path, "<f8", 1, offset=tensor.offset)[0])
+    return found
+
+
+def _summary(updates: Sequence[UpdateFile], inputs: _Inputs, scalars: Mapping[str, float]) -> Updates:
     return Updates(
         num_examples=np.array([update.num_examples for update in updates], np.int64),
         staleness=np.array([update.staleness for update in updates], np.int64),
         reduce=inputs.reduce,
+        scalars=scalars,
+        told=partial(_told, updates),
     )
+
+
+def _told(updates: Sequence[UpdateFile], name: str) -> Array:
+    """A number of each update's metadata; NaN where there is none."""
+    return np.array([_number(weights.read_header(update.path).metadata.get(name)) for update in updates], np.float64)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text) if text is not None else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _combined(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> Array:

@@ -85,7 +85,13 @@ def test_every_field_of_a_new_session_is_kept_as_typed(stack: Stack, done: str, 
     }  # fmt: skip
     assert {name: kept[name] for name in expected} == expected
     assert kept["workload"]["options"] == {"num_parameters": 6000}
-    assert kept["strategy"]["options"] == {"server_lr": 0.2, "beta_1": 0.5, "beta_2": 0.9, "tau": 0.01}
+    assert kept["strategy"]["options"] == {
+        "server_lr": 0.2,
+        "beta_1": 0.5,
+        "beta_2": 0.9,
+        "tau": 0.01,
+        "bias_correction": False,
+    }
     assert kept["compression"] == {"name": "topk", "options": {"fraction": 0.25}}
 
 
@@ -311,6 +317,7 @@ def test_a_session_is_launched_with_each_compression(stack: Stack, page: Page, e
     told(page, f"{encoding} is launched.")
     session = of(page)
     state = stack.ended(session)
-    assert (state["compression"]["name"], state["strategy"]["options"]) == (encoding, {"server_lr": 0.5})
+    options = {"server_lr": 0.5, "weighting": "examples", "most_share": 0.5}
+    assert (state["compression"]["name"], state["strategy"]["options"]) == (encoding, options)
     sent = [e["payload"]["num_bytes"] for e in stack.events(session) if e["kind"] == "update.received"]
     assert sent and max(sent) < at_most  # plain they have 20,000 bytes and more

@@ -399,6 +399,7 @@ class Spy:
     """A strategy that notes what it is shown."""
 
     slots: ClassVar[tuple[str, ...]] = ()
+    scalars: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         self.blocks, self.updates, self.total = [], None, None

@@ -126,7 +126,8 @@ class NewSessionForm(forms.Form):
         chosen = self[one.name].value() or one.option.default
         for name, declared in one.known.items():
             fields = [self[f"{one.name}.{name}.{option.name}"] for option in declared.options]
-            about = {"summary": declared.summary, "notes": getattr(declared, "notes", ())}
+            notes = [*getattr(declared, "notes", ()), *filter(None, [getattr(declared, "when", "")])]
+            about = {"summary": declared.summary, "notes": notes}
             yield {"of": name, "fields": fields, "is_chosen": name == chosen, **about}
 
     @property

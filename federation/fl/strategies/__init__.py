@@ -5,9 +5,9 @@ from typing import cast
 
 from federation.fl import discovery
 from federation.fl.options import OptionError, check
-from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates
+from federation.fl.strategies.strategy import Block, Launch, Misfit, Plan, Strategy, Unsuitable, Updates
 
-__all__ = ["STRATEGIES", "Block", "Plan", "Strategy", "Updates", "build"]
+__all__ = ["STRATEGIES", "Block", "Launch", "Misfit", "Plan", "Strategy", "Unsuitable", "Updates", "build"]
 
 STRATEGIES: Mapping[str, type[Strategy]] = discovery.by_name(__name__, __path__, first="fedavg")
 

@@ -1,17 +1,17 @@
 """FedAdam: Reddi et al. 2021, "Adaptive Federated Optimization" (arXiv:2003.00295)."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from federation.fl.options import Option
-from federation.fl.strategies.strategy import Block, Plan, Updates, weighted_sum
+from federation.fl.strategies import adaptive
+from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates, weighted_sum
 from federation.fl.weights import Array
 
 
 @dataclass(frozen=True, slots=True)
-class FedAdam:
+class FedAdam(Strategy):
     """Algorithm 2, option FedAdam: Adam on the server, with the mean update as its gradient.
 
     With delta = sum_k (n_k / n) * delta_k, coordinate by coordinate:
@@ -22,35 +22,56 @@ class FedAdam:
 
     There is no bias correction, as in the paper. m and v start at zero; the paper has v start
     at tau^2 or more, which only dampens the first rounds. Defaults are the paper's, section 5.
+
+    With bias_correction, eta of the t-th step is multiplied by sqrt(1 - beta_2^t) / (1 - beta_1^t), as in Kingma and
+    Ba 2015 (arXiv:1412.6980), before section 2.1. t is kept with the model.
+
+    Assumes nothing of the clients. Costs two float64 arrays of the model's size, read and written each round.
     """
 
-    server_lr: float = 0.01
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    tau: float = 1e-3
+    server_lr: float = adaptive.SERVER_LR
+    beta_1: float = adaptive.BETA_1
+    beta_2: float = adaptive.BETA_2
+    tau: float = adaptive.TAU
+    bias_correction: bool = False
 
     name: ClassVar[str] = "fedadam"
     title: ClassVar[str] = "FedAdam"
     summary: ClassVar[str] = "Adam on the server: a step of its own length for every weight, with momentum."
-    slots: ClassVar[tuple[str, ...]] = ("m", "v")
+    when: ClassVar[str] = "Choose it for large models whose layers need steps of different length, such as embeddings."
     options: ClassVar[tuple[Option, ...]] = (
-        Option("server_lr", float, 0.01, 0, 10, exclusive_minimum=True, help="Length of the server's step, eta."),
-        Option("beta_1", float, 0.9, 0, 0.9999, help="Memory of the mean update."),
-        Option("beta_2", float, 0.99, 0, 0.9999, help="Memory of its square."),
-        Option("tau", float, 1e-3, 0, 1, exclusive_minimum=True, help="Adaptivity: small adapts more."),
-    )
+        adaptive.SERVER_LR_OPTION,
+        adaptive.BETA_1_OPTION,
+        adaptive.BETA_2_OPTION,
+        adaptive.TAU_OPTION,
+        Option(
+            "bias_correction", bool, False,
+            help="Makes up for m and v starting at zero, as Adam does. The paper has none.",
+        ),
+    )  # fmt: skip
 
-    def client_config(self) -> dict[str, float]:
-        return {}
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return adaptive.SLOTS
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        return ("step",) if self.bias_correction else ()
 
     def prepare(self, updates: Updates) -> Plan:
-        return Plan(updates.share_by_examples())
+        kept = {"step": updates.scalars["step"] + 1} if self.bias_correction else {}
+        return Plan(updates.share_by_examples(), scalars=kept)
 
     def step(self, plan: Plan, block: Block) -> tuple[Array, dict[str, Array]]:
-        delta = block.weighted_sum(plan.share)
-        m = self.beta_1 * block.slots["m"] + (1 - self.beta_1) * delta
+        delta, m = adaptive.mean_and_momentum(plan, block, self.beta_1)
         v = self.beta_2 * block.slots["v"] + (1 - self.beta_2) * delta**2
-        return block.base + self.server_lr * m / (np.sqrt(v) + self.tau), {"m": m, "v": v}
+        return adaptive.moved(block.base, m, v, self._length(plan), self.tau), {"m": m, "v": v}
+
+    def _length(self, plan: Plan) -> float:
+        if not self.bias_correction:
+            return self.server_lr
+        t = plan.scalars["step"]
+        return self.server_lr * math.sqrt(1 - math.pow(self.beta_2, t)) / (1 - math.pow(self.beta_1, t))
 
     def combine(self, plan: Plan, values: Array) -> Array:
         return weighted_sum(values, plan.share)

@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 
 from federation.fl.options import Option
-from federation.fl.strategies.strategy import Block, Plan, Updates
+from federation.fl.strategies.strategy import Block, Plan, Strategy, Updates
 from federation.fl.weights import Array
 
 NETWORK_CLIENTS = 500  # above it numpy's own selection is as fast as a network
 
 
 @dataclass(frozen=True, slots=True)
-class FedMedian:
+class FedMedian(Strategy):
     """Algorithm 1, option I: w + median_k(delta_k), coordinate by coordinate.
 
     Every client counts the same, whatever number of examples it claims: fewer than half of them
@@ -25,11 +25,8 @@ class FedMedian:
     name: ClassVar[str] = "fedmedian"
     title: ClassVar[str] = "Median"
     summary: ClassVar[str] = "Coordinate-wise median: a minority of broken or lying clients cannot move it far."
-    slots: ClassVar[tuple[str, ...]] = ()
+    when: ClassVar[str] = "Choose it where a minority of sites may be broken or lie, and the others' data are alike."
     options: ClassVar[tuple[Option, ...]] = ()
-
-    def client_config(self) -> dict[str, float]:
-        return {}
 
     def prepare(self, updates: Updates) -> Plan:
         return Plan(updates.share_by_examples())

@@ -2,11 +2,11 @@
 
 Files are never whole in memory: a strategy is asked block by block, a block being a run of
 coordinates within one tensor. Strategies are pure and keep no state, for several blocks are in the
-making at once; what an optimizer must remember stands in its slots, which are stored with the model.
+making at once; what an optimizer must remember stands in its slots and scalars, which are stored with the model.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -19,10 +19,19 @@ from federation.fl.weights import Array
 class Plan:
     """What a strategy decides once a round. share: (n,) float64, how much each update counts; sums to 1.
 
-    Integer tensors of sessions from before there were buffers are averaged by these shares.
+    Integer tensors of sessions from before there were buffers are averaged by these shares. factors: (n,) float64, by
+    what each update is multiplied for the step, where these are not the shares; they need not sum to 1. scalars: what
+    the strategy's scalars are from this round on.
     """
 
     share: Array
+    factors: Array | None = None
+    scalars: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Array:
+        """By what each update is multiplied for the step: the factors, or the shares."""
+        return self.share if self.factors is None else self.factors
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,15 @@ class Updates:
     """The n updates of a round, in seat order.
 
     num_examples and staleness (versions behind): (n,) int64. reduce(f) is the sum of f(block) over
-    all blocks, small arrays of one shape; it reads every update once.
+    all blocks, small arrays of one shape; it reads every update once. scalars: what the strategy kept with the model,
+    0.0 at first. told(name): a number of each update's metadata, (n,) float64, NaN where it is missing.
     """
 
     num_examples: Array
     staleness: Array
     reduce: Callable[[Callable[[Block], Array]], Array]
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    told: Callable[[str], Array] = lambda name: np.empty(0)
 
     def share_by_examples(self) -> Array:
         """n_k / n for each update, (n,) float64; with stale updates n_k * discount_k in place of n_k."""
@@ -74,22 +86,69 @@ def discount(staleness: Array) -> Array:
     return np.asarray(1 / np.sqrt(1.0 + staleness))
 
 
+class Unsuitable(ValueError):
+    """A strategy cannot make a model of these updates. str(error) is a sentence for a person.
+
+    rows: the updates that lack something, if it is some and not the whole.
+    """
+
+    def __init__(self, sentence: str, rows: Sequence[int] = ()) -> None:
+        super().__init__(sentence)
+        self.rows = tuple(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a session is asked to be beside its strategy.
+
+    quorum: how many must report, at least. follows_settings: whether clients train as the session's settings say.
+    """
+
+    quorum: int
+    follows_settings: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Why a strategy does not fit a session. field: the setting to change, as the API calls it."""
+
+    field: str
+    sentence: str
+
+
 class Strategy(Protocol):
-    """How updates become the next model. slots: names of the arrays that it keeps with the model, zero at first."""
+    """How updates become the next model.
+
+    when: one sentence that says when to choose it. slots: names of the arrays that it keeps with the model, zero at
+    first. scalars: names of the numbers that it keeps with the model, 0.0 at first. needs: the numbers that it needs
+    in the metadata of each update. Strategies inherit what they do not say themselves.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     summary: ClassVar[str]
+    when: ClassVar[str]
     options: ClassVar[tuple[Option, ...]]
+    needs: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def slots(self) -> tuple[str, ...]: ...
+    def slots(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        return ()
+
+    def misfit(self, launch: Launch) -> Misfit | None:
+        """Why a session cannot be launched with it; None if it can."""
+        return None
 
     def client_config(self) -> dict[str, float]:
         """What clients are told beside epochs, batch size and learning rate."""
+        return {}
 
     def prepare(self, updates: Updates) -> Plan:
-        """Once a round, before any step."""
+        """Once a round, before any step. Raises Unsuitable."""
 
     def step(self, plan: Plan, block: Block) -> tuple[Array, dict[str, Array]]:
         """The new weights of this block and its new slots, (d,) float64 each: rounding comes after."""

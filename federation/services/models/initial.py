@@ -18,7 +18,7 @@ from federation import events, killpoints, storage
 from federation.compiled import Rows
 from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
-from federation.fl import roles, weights, workloads
+from federation.fl import roles, strategies, weights, workloads
 from federation.fl.files.uploaded import misfit
 from federation.fl.weights import Header, WeightsError
 from federation.lifecycle import LIVE, FileStatus, Origin, SessionStatus
@@ -36,9 +36,9 @@ _any_model = Rows(lambda session: GlobalModel.objects.filter(session=session).or
 def adopt(session: TrainingSession, source: GlobalModel, *, with_slots: bool = True) -> GlobalModel:
     """Begin a session with another session's model: the same file, the same digest. Call inside a transaction.
 
-    with_slots: with the same strategy it takes the optimizer's state along, if that is still there.
+    with_slots: with the same strategy it takes the optimizer's state along, if that is still there and holds the same.
     """
-    same = with_slots and session.strategy == source.session.strategy
+    same = with_slots and _kept(session) == _kept(source.session)
     slots = source.slots_digest if same and source.slots_digest and storage.exists(source.slots_digest) else ""
     return _publish_initial(
         session,
@@ -52,6 +52,12 @@ def adopt(session: TrainingSession, source: GlobalModel, *, with_slots: bool = T
         evaluation_error=source.evaluation_error,
         evaluated_at=source.evaluated_at,
     )
+
+
+def _kept(session: TrainingSession) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """What a session's strategy keeps with each model."""
+    strategy = strategies.build(session.strategy, session.strategy_options)
+    return strategy.name, strategy.slots, strategy.scalars
 
 
 def lacks_initial(session: TrainingSession) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from federation import catalogue, phrases
 from federation.errors import Invalid
-from federation.fl import early_stop
+from federation.fl import early_stop, strategies
+from federation.fl.strategies import Launch
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.measured import measures_of
 from federation.lifecycle import FileStatus
@@ -108,6 +109,13 @@ def _unmeasured(spec: Spec) -> Iterator[Problem]:
         yield Problem("main_measure", sentence + "clients measure for the early stop.")
 
 
+def _unfit_strategy(spec: Spec) -> Iterator[Problem]:
+    """What the strategy needs and the other settings do not give."""
+    launch = Launch(quorum=spec.quorum, follows_settings=spec.follows_settings)
+    if found := strategies.build(spec.strategy, spec.strategy_options).misfit(launch):
+        yield Problem(found.field, found.sentence)
+
+
 def _bad_start(spec: Spec) -> Iterator[Problem]:
     if spec.start_from is None:
         return
@@ -129,7 +137,7 @@ def _bad_start(spec: Spec) -> Iterator[Problem]:
         yield Problem("start_from", sentence)
 
 
-_CHECKS: tuple[Callable[[Spec], Iterator[Problem]], ...] = (_without_measure, _unmeasured, _bad_start)
+_CHECKS: tuple[Callable[[Spec], Iterator[Problem]], ...] = (_without_measure, _unmeasured, _unfit_strategy, _bad_start)
 
 
 def model_at(start_from: tuple[int, int]) -> GlobalModel | None:

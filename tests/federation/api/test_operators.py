@@ -39,7 +39,10 @@ def test_a_session_is_made_and_started(operator, enqueued, django_capture_on_com
     assert body.keys() >= SESSION
     assert (body["status"], body["round"], body["model"], body["completed_rounds"]) == ("running", None, None, 0)
     assert body["workload"] == SPEC["workload"] and body["last_seq"] == 2
-    assert body["strategy"] == {"name": "fedavg", "options": {"server_lr": 1.0}}
+    assert body["strategy"] == {
+        "name": "fedavg",
+        "options": {"server_lr": 1.0, "weighting": "examples", "most_share": 0.5},
+    }
     assert "preparing_model" in [reason["reason"] for reason in body["waiting"]]
     assert enqueued == [("advance", int(body["id"]))]
     assert operator("GET", f"/sessions/{body['id']}").json().keys() == body.keys()

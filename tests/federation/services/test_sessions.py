@@ -6,6 +6,7 @@ import pytest
 from federation import storage
 from federation.errors import Conflict, Invalid
 from federation.fl import workloads
+from federation.fl.strategies import STRATEGIES
 from federation.lifecycle import FileStatus, RoundStatus, SeatStatus, SessionStatus
 from federation.models import Event, TrainingSession
 from federation.services import retention, rounds, sessions
@@ -23,12 +24,16 @@ def test_options_that_are_left_out_get_their_defaults(alice, now):
     session = sessions.create(Spec(name="first", workload="synthetic"), by=alice, now=now)
     assert session.workload_options == {"num_parameters": 100_000}
     assert session.train == {"epochs": 1, "batch_size": 32, "learning_rate": 0.1}
-    assert session.strategy_options == {"server_lr": 1.0}
+    assert session.strategy_options == {"server_lr": 1.0, "weighting": "examples", "most_share": 0.5}
     assert session.workload_digest == workloads.get("synthetic").digest()
     assert (session.status, kinds(session)) == (SessionStatus.DRAFT, ["session.created"])
 
 
 REFUSED = {
+    "a quorum too small for the largest share": (
+        {"strategy_options": {"weighting": "capped", "most_share": 0.3}, "quorum": 2},
+        "strategy.options.most_share",
+    ),
     "no name": ({"name": "  "}, "name"),
     "a name that is too long": ({"name": "x" * 101}, "name"),
     "no rounds": ({"rounds": 0}, "rounds"),
@@ -75,7 +80,7 @@ def test_everything_that_is_wrong_is_told_at_once(alice, now):
 
 
 def test_a_refusal_lists_what_is_allowed(alice, now):
-    with pytest.raises(Invalid, match="fedadam, fedavg, fedmedian"):
+    with pytest.raises(Invalid, match=", ".join(sorted(STRATEGIES))):
         sessions.create(replace(SPEC, strategy="magic"), by=alice, now=now)
     with pytest.raises(Invalid, match="synthetic"):
         sessions.create(replace(SPEC, workload="chess"), by=alice, now=now)

@@ -7,6 +7,7 @@ from federation.fl.strategies import STRATEGIES, build
 def test_every_strategy_says_what_it_is_and_is_built_from_its_defaults():
     for name, strategy in STRATEGIES.items():
         assert strategy.name == name and strategy.title and strategy.summary.endswith(".")
+        assert strategy.when.endswith(".") and strategy.when.count(". ") == 0
         assert build(name, {}) == strategy()
         assert build(name, {}).client_config() == {}
 
@@ -17,8 +18,8 @@ def test_declared_defaults_are_the_classes_own():
 
 
 def test_an_unknown_strategy_is_refused_with_those_there_are():
-    with pytest.raises(OptionError, match="choose one of fedavg, fedadam, fedmedian") as refusal:
-        build("krum", {})
+    with pytest.raises(OptionError, match="choose one of " + ", ".join(STRATEGIES)) as refusal:
+        build("guess", {})
     assert refusal.value.field == "name"
 
 
@@ -31,6 +32,13 @@ def test_an_unknown_strategy_is_refused_with_those_there_are():
         ("fedadam", {"beta_1": 1.0}, "beta_1"),
         ("fedadam", {"tau": 0.0}, "tau"),
         ("fedadam", {"server_lr": "fast"}, "server_lr"),
+        ("fedadam", {"bias_correction": 1}, "bias_correction"),
+        ("fedavg", {"weighting": "loudest"}, "weighting"),
+        ("fedavg", {"most_share": 0.0}, "most_share"),
+        ("fedavgm", {"momentum": 1.0}, "momentum"),
+        ("fedadagrad", {"beta_2": 0.9}, "beta_2"),
+        ("fedyogi", {"tau": 0.0}, "tau"),
+        ("fedexp", {"most": 0.5}, "most"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(name, options, field):

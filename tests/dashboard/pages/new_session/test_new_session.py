@@ -44,7 +44,7 @@ def test_everything_that_was_typed_becomes_the_session(browser: Browser) -> None
         workload_options={"num_parameters": 12},
         rounds=4,
         strategy="fedavg",
-        strategy_options={"server_lr": 0.5},
+        strategy_options={"server_lr": 0.5, "weighting": "examples", "most_share": 0.5},
         compression="topk",
         compression_options={"fraction": 0.2},
         cohort_size=None,

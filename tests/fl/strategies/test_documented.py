@@ -1,0 +1,33 @@
+"""docs/strategies.md says of every strategy what its file says."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from federation.fl.strategies import STRATEGIES, build
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENT = (ROOT / "docs" / "strategies.md").read_text()
+ROWS = {cells[0].strip("` "): cells for line in DOCUMENT.splitlines() if len(cells := line.split("|")[1:-1]) == 6}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_its_row_says_when_to_choose_it_what_it_keeps_and_its_paper(name):
+    _, when, _, _, keeps, paper = (cell.strip() for cell in ROWS[name])
+    strategy = build(name, {})
+    assert when == strategy.when
+    assert re.findall(r"`(\w+)`", keeps.partition(", with")[0]) == [*strategy.slots, *strategy.scalars]
+    (number,) = re.findall(r"abs/(\d{4}\.\d{4,5})", paper)
+    assert f"arXiv:{number}" in inspect.getsource(inspect.getmodule(STRATEGIES[name]))
+
+
+def test_there_is_a_row_for_nothing_else():
+    assert ROWS.keys() - STRATEGIES.keys() == {"name", "---"}
+
+
+def test_the_path_to_a_strategy_names_every_one():
+    path = DOCUMENT.partition("## Which one")[2].partition("##")[0]
+    named = set(re.findall(r"\*\*(\w+)\*\*", path))
+    assert named == {strategy.title for strategy in STRATEGIES.values()}
