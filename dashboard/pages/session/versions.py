@@ -85,6 +85,10 @@ def _bars(session: TrainingSession, newest: int) -> list[Bar]:
     if not most:
         return []
     return [
-        Bar(f"{behind}+" if behind == MOST_BEHIND else str(behind), found[behind], found[behind] / most)
+        Bar(
+            f"{behind} or more" if behind == MOST_BEHIND else formats.count(behind, "version"),
+            found[behind],
+            found[behind] / most,
+        )
         for behind in range(max(found) + 1)
     ]
