@@ -133,15 +133,15 @@ class Insert:
 class Update:
     """`Update(Event, "kind")([("a", 7)])` sets these fields of rows, each told by its primary key at the end.
 
-    only: the values that a field may have for a row to be changed, such as `{"status": OPEN}`. adding: fields
-    whose values are added to those in the row.
+    only: the values that a field may have for a row to be changed, such as `{"status": OPEN}`; no value for null.
+    adding: fields whose values are added to those in the row.
     """
 
     def __init__(
         self,
         model: type[Model],
         *names: str,
-        only: Mapping[str, Collection[str]] | None = None,
+        only: Mapping[str, Collection[str | bool]] | None = None,
         adding: Collection[str] = (),
     ) -> None:
         key = model._meta.pk
@@ -150,10 +150,12 @@ class Update:
         more = {field.column: f'"{field.column}" + ' if field.name in adding else "" for field in fields}
         columns = ", ".join(f'"{column}" = {before}%s' for column, before in more.items())
         self._sql = f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "{key.column}" = %s'  # nosec B608  names of ours
-        self._allowed: list[str] = []
+        self._allowed: list[Any] = []
         for name, values in (only or {}).items():
-            self._sql += f' AND "{_field(model, name).column}" IN ({", ".join(["%s"] * len(values))})'
-            self._allowed += [str(value) for value in values]
+            field = _field(model, name)
+            wanted = f"IN ({', '.join(['%s'] * len(values))})" if values else "IS NULL"
+            self._sql += f' AND "{field.column}" {wanted}'
+            self._allowed += [_adapter(field)(value) for value in values]
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> int:
         """How many rows were changed."""

@@ -13,6 +13,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
 from federation import database, foreign, storage
+from federation.compiled import Rows
 from federation.lifecycle import LIVE, FileStatus
 from federation.models import GlobalModel, TrainingSession
 from federation.services import alerts, clients, conversions, models, repair, retention, rounds, server, signins
@@ -56,15 +57,17 @@ def advance(session_id: int) -> None:
     models.request_missing(session_id, then=advance.delay)
 
 
+_damaged = GlobalModel.objects.filter(session=OuterRef("pk"), file_status=FileStatus.DAMAGED)
+_due = Rows(lambda: TrainingSession.objects.filter(Q(status__in=LIVE) | Exists(_damaged)).order_by().values_list("pk"))
+
+
 @shared_task(base=Alarm)
 def advance_all() -> None:
     """The beat's tick, and whenever something changed that may concern any session."""
     now = timezone.now()
     _apart(lambda: server.tick(now=now))
     _apart(lambda: clients.announce_offline(now=now))
-    damaged = GlobalModel.objects.filter(session=OuterRef("pk"), file_status=FileStatus.DAMAGED)
-    due = TrainingSession.objects.filter(Q(status__in=LIVE) | Exists(damaged))
-    for session_id in due.values_list("pk", flat=True):
+    for (session_id,) in _due():
         _apart(partial(advance.delay, session_id))
     models.request_missing(then=advance.delay)
     _apart(foreign.look)

@@ -9,11 +9,13 @@ from django.db import transaction
 from django.db.models import F
 
 from federation import events, storage
+from federation.compiled import Select
 from federation.lifecycle import OPEN, RoundStatus
 from federation.models import Client, Participation, Round, Server, ServerEvent, TrainingSession
 
 JUMP = timedelta(seconds=30)  # ticks further apart than this are no late ticks
 
+_row = Select(lambda: Server.objects.filter(pk=1))
 _last_tick: float | None = None  # of this process, by a clock that nobody sets
 
 
@@ -22,7 +24,7 @@ def tick(*, now: datetime, clock: float | None = None) -> None:
     """A worker is at work. Logged where it had been silent. clock: `time.monotonic()`."""
     global _last_tick
     clock = monotonic() if clock is None else clock
-    row = Server.objects.filter(pk=1).first() or Server.objects.get_or_create(pk=1)[0]
+    row = _row.first() or Server.objects.get_or_create(pk=1)[0]
     jumped = row.ticked_at is not None and abs(now - row.ticked_at) > JUMP
     if jumped:
         _shift(row, now)
@@ -34,7 +36,7 @@ def tick(*, now: datetime, clock: float | None = None) -> None:
     if jumped and row.ticked_at is not None and (now < row.ticked_at or _ticked_lately(clock)):
         events.record_server(ServerEvent.Kind.CLOCK_JUMPED, seconds=(now - row.ticked_at).total_seconds())
     _notice_room(row, now)
-    if Server.objects.filter(pk=1, worker_silent=True).update(worker_silent=False):
+    if row.worker_silent and Server.objects.filter(pk=1, worker_silent=True).update(worker_silent=False):
         events.record_server(ServerEvent.Kind.WORKER_RECOVERED)
     _last_tick = clock
 
@@ -84,13 +86,13 @@ def _notice_room(row: Server, now: datetime) -> None:
 
 def may_open(now: datetime) -> bool:
     """Whether a round may open: not while the disk is full or the clock was set back a moment ago."""
-    row = Server.objects.filter(pk=1).first()
+    row = _row.first()
     return row is None or (row.storage_low_since is None and (row.ticked_at is None or now > row.ticked_at - JUMP))
 
 
 def may_miss_deadlines(now: datetime) -> bool:
     """Whether a deadline that passed counts: not while the disk is full, nor before the tick has seen the clock."""
-    row = Server.objects.filter(pk=1).first()
+    row = _row.first()
     return row is None or row.storage_low_since is None and (row.ticked_at is None or abs(now - row.ticked_at) <= JUMP)
 
 

@@ -1,6 +1,7 @@
 """What is compiled once answers as the ORM does, whoever asks and with whatever values."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -116,3 +117,13 @@ def test_only_rows_with_an_allowed_value_are_updated(open_round):
     fail = Update(Participation, "reason", only={"status": (SeatStatus.INVITED, SeatStatus.TRAINING)})
     assert [fail([("tired", anna.pk)]), fail([("tired", ben.pk)])] == [1, 0]
     assert (seat_of("anna").reason, seat_of("ben").reason) == ("tired", "")
+
+
+def test_null_and_truth_are_values_too(enrol, now):
+    later = now + timedelta(minutes=1)
+    anna, ben, carl = enrol("anna", "ben", "carl")
+    Client.objects.filter(pk=ben.pk).update(announced_online=not anna.announced_online)
+    Client.objects.filter(pk=carl.pk).update(removed_at=now)
+    heard = Update(Client, "last_seen", only={"removed_at": (), "announced_online": (anna.announced_online,)})
+    assert [heard([(later, client.pk)]) for client in (anna, ben, carl)] == [1, 0, 0]
+    assert Client.objects.get(pk=anna.pk).last_seen == later != Client.objects.get(pk=carl.pk).last_seen

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from federation import events, reasons, tokens
-from federation.compiled import Select
+from federation.compiled import Select, Update
 from federation.errors import Unauthorized
 from federation.models import Client, ServerEvent
 from federation.services import seats, standing
@@ -66,18 +66,26 @@ def _why_unknown(token: str) -> str:
     return f"This token of {replaced.name} was replaced: an agent joined by a code that was issued to replace it."
 
 
+# A held poll may outlive its client's removal: that one is not heard of any more.
+_heard = Update(Client, "last_seen", only={"removed_at": (), "announced_online": (True,)})
+
+
 def touch(client: Client, *, now: datetime) -> None:
     """Note that a client was heard of, at most every ten seconds; say so in the log if it had been away."""
     due = client.last_seen is None or now - client.last_seen >= min(TOUCH, settings.FL_ONLINE / 3)
     if not due and client.announced_online:
         return
     client.last_seen = now
+    if not _heard([(now, client.pk)]):
+        _come_back(client, now=now)
+    client.announced_online = True
+
+
+def _come_back(client: Client, *, now: datetime) -> None:
     with transaction.atomic():
-        # A held poll may outlive its client's removal: that one is not heard of any more.
         Client.objects.enrolled().filter(pk=client.pk).update(last_seen=now)
         if Client.objects.enrolled().filter(pk=client.pk, announced_online=False).update(announced_online=True):
             client.came_back = note(client, ServerEvent.Kind.CLIENT_ONLINE, now=now)
-    client.announced_online = True
 
 
 def announce_offline(*, now: datetime) -> None:

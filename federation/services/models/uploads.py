@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db.models import F
 
 from federation import storage
+from federation.compiled import Select
 from federation.errors import Conflict, Invalid, NotFound, StorageFull, TooLarge
 from federation.evaluator import Answer, evaluator
 from federation.fl import weights
@@ -112,7 +113,7 @@ def convert_waiting() -> None:
 
     Each worker has an evaluator of its own, so that a file may be converted twice.
     """
-    for upload in _waiting().order_by("pk"):
+    for upload in _to_convert():
         try:
             storage.require_room(upload.upload_length or 0)
         except StorageFull:
@@ -125,6 +126,9 @@ def convert_waiting() -> None:
 
 def _waiting() -> QuerySet[ModelUpload]:
     return ModelUpload.objects.filter(digest="", error="", upload_offset=F("upload_length"))
+
+
+_to_convert = Select(lambda: _waiting().order_by("pk"))
 
 
 def _converted(upload_id: int, file: Path, out: Path, answer: Answer) -> None:
