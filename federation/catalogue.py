@@ -108,9 +108,12 @@ class SiteWorkload:
         return bool(self.can(WorkKind.INITIALISE))
 
 
-def of_sites() -> list[SiteWorkload]:
-    """All that only sites have, by name and version: each is told by at least one enabled client."""
-    return _grouped(_declared().exclude(name__in=list(WORKLOADS)))
+def of_sites(besides: Collection[str] | None = None) -> list[SiteWorkload]:
+    """All that only sites have, by name and version: each is told by at least one enabled client.
+
+    besides: what the server has, for whoever lists that as well: it may get a workload between two looks.
+    """
+    return _grouped(_declared().exclude(name__in=list(WORKLOADS if besides is None else besides)))
 
 
 def of_server(workload: Workload) -> tuple[Holder, ...]:

@@ -52,6 +52,9 @@ from federation.killpoints import Point
 UNDERSTANDS = ["buffers"]
 Task = SeatWork | Measurement
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
+NO_MEASURES = (
+    "Without measures=, no session asks for evaluate= at its end. Name what it measures: measures=['accuracy']."
+)
 GOODBYE_SECONDS = 10.0  # for giving a seat up while the program dies of an exception
 
 
@@ -169,6 +172,8 @@ class Running:
         self._terminal.say(
             f"fl-agent {__version__}: {mine.name} at {mine.server}, with {self._script.declaration.name}"
         )
+        if self._script.evaluate is not None and not self._script.declaration.measures:
+            self._terminal.say(NO_MEASURES)
         mine.begin()
         if isinstance(self._terminal, LogTail):
             self._terminal.start(mine.api.another(threading.Event()))

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from federation import feed, parsing, tasks, work
+from federation import database, feed, parsing, tasks, work
 from federation.access import Act
 from federation.api import rows, schemas, workloads
 from federation.api.auth import operators
@@ -56,13 +56,15 @@ def _evaluation(wish: schemas.NewEvaluation) -> sessions.Evaluation:
 
 @router.get("/sessions", response=schemas.Page[schemas.SessionOut])
 def list_sessions(request: OperatorRequest, paging: Query[schemas.Paging]) -> dict[str, Any]:
-    page = _page(TrainingSession.objects.order_by("pk"), paging, lambda row: row)
-    return page | {"items": rows.sessions(page["items"], now=timezone.now())}
+    with database.snapshot():
+        page = _page(TrainingSession.objects.order_by("pk"), paging, lambda row: row)
+        return page | {"items": rows.sessions(page["items"], now=timezone.now())}
 
 
 @router.get("/sessions/{id:session_id}", response=schemas.SessionOut)
 def get_session(request: OperatorRequest, session_id: int) -> dict[str, Any]:
-    return rows.session(_session(session_id), now=timezone.now())
+    with database.snapshot():
+        return rows.session(_session(session_id), now=timezone.now())
 
 
 @router.delete("/sessions/{id:session_id}", auth=operators(Act.DELETE_SESSIONS), response={204: None})
@@ -130,9 +132,10 @@ def list_rounds(request: OperatorRequest, session_id: int, paging: Query[schemas
     """Rounds of one kind of work: the session's own, unless `kind` names another."""
     # Joined: in Django 5.2 prefetching a thousand clients by their key is more than SQLite takes.
     seats = Prefetch("seats", Participation.objects.select_related("client", "counted_in"))
-    session = _session(session_id)
-    found = session.round_set.filter(kind=_kind(paging.kind or session.kind)).order_by("pk").prefetch_related(seats)
-    return _page(found, paging, rows.round_)
+    with database.snapshot():
+        session = _session(session_id)
+        found = session.round_set.filter(kind=_kind(paging.kind or session.kind)).order_by("pk").prefetch_related(seats)
+        return _page(found, paging, rows.round_)
 
 
 @router.get("/sessions/{id:session_id}/models", response=schemas.Page[schemas.ModelOut])
@@ -169,7 +172,8 @@ def list_metrics(request: OperatorRequest, session_id: int, paging: Query[schema
 @router.get("/workloads", response=schemas.Workloads)
 def list_workloads(request: OperatorRequest) -> dict[str, Any]:
     """Every workload that a session can use: those of the server, and those that only sites have."""
-    return {"items": workloads.rows(timezone.now())}
+    with database.snapshot():
+        return {"items": workloads.rows(timezone.now())}
 
 
 # ---- clients

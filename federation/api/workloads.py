@@ -14,10 +14,9 @@ from federation.fl.workloads.declaration import Declaration
 
 def rows(now: datetime) -> list[dict[str, Any]]:
     """Those of the server first, then those that only sites have."""
-    own = [
-        _row("server", declaration.of(workload), catalogue.of_server(workload), now) for workload in WORKLOADS.values()
-    ]
-    return own + [_row("sites", one.declared, one.clients, now) for one in catalogue.of_sites()]
+    known = WORKLOADS.copy()
+    own = [_row("server", declaration.of(one), catalogue.of_server(one), now) for one in known.values()]
+    return own + [_row("sites", one.declared, one.clients, now) for one in catalogue.of_sites(known)]
 
 
 def _row(origin: str, declared: Declaration, clients: Iterable[Holder], now: datetime) -> dict[str, Any]:

@@ -17,16 +17,17 @@ const legend = one("[data-legend]");
 const follows = /** @type {HTMLMetaElement[]} */ (all("meta[name=follow]")).map(({ content }) => content);
 const socket = follows.find((url) => url.startsWith("/ws/sessions/"));
 
+const phrases = new Map(Object.entries(JSON.parse(one("#measure-phrases").textContent ?? "{}")));
 const readout = one("[data-readout]");
 const epochs = Number(card.dataset.epochs) || 1;
 const curves = new Curves(plot, new Points(), { readout, legend, epochs, measureOf });
-const curveCard = new CurveCard(card, curves);
+const curveCard = new CurveCard(card, curves, phrases);
 const loading = new Loading(curves, card.dataset.url ?? "", {
   drawAnew: () => curveCard.drawAnew(),
   append: (added) => curveCard.append(added),
   show: () => curveCard.show(),
 });
-const globalModel = new GlobalModel();
+const globalModel = new GlobalModel(phrases);
 
 onEvents((events, url) => {
   if (url !== socket) return;

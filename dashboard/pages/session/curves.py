@@ -22,6 +22,7 @@ from django.db.models import QuerySet, Sum
 from dashboard.kit.parameters import Parameters
 from federation import parsing
 from federation.fl import measures
+from federation.fl.measures import Measure
 from federation.lifecycle import OPEN
 from federation.models import Client, Metric, Participation, Phase, TrainingSession
 from federation.services.models import choosing
@@ -90,6 +91,11 @@ def of(session: TrainingSession, view: View | None = None) -> dict[str, Any]:
     return answer | {"metric": metric} | _one_metric(session, newest, metric, view)
 
 
+def measure_phrases(session: TrainingSession) -> dict[str, str]:
+    """What its measures, and those that are known anyway, are called within a sentence, by name."""
+    return {name: one.phrase for name, one in _measures(session).items()}
+
+
 def left_out(session: TrainingSession) -> list[dict[str, Any]]:
     """The clients that exceeded the quotas, and how many of their points were left out."""
     seats = Participation.objects.filter(round__session=session, points_left_out__gt=0).order_by("client__ordinal")
@@ -130,9 +136,12 @@ def _names(session: TrainingSession) -> list[str]:
 
 
 def _shares(session: TrainingSession) -> list[str]:
-    declared = choosing.declared(session)
-    names = {one.name for one in (*measures.KNOWN.values(), *declared)}
-    return sorted(name for name in names if measures.of(name, declared).unit == measures.SHARE)
+    return sorted(name for name, one in _measures(session).items() if one.unit == measures.SHARE)
+
+
+def _measures(session: TrainingSession) -> dict[str, Measure]:
+    """By name. A session's own declaration wins."""
+    return {**measures.KNOWN, **{one.name: one for one in choosing.declared(session)}}
 
 
 def _newest(session: TrainingSession) -> dict[int, Participation]:

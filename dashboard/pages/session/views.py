@@ -62,6 +62,7 @@ def page(request: HttpRequest, session_id: int) -> HttpResponse:
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
     context |= _timeline(request, session) | _data(request, session) | _settings(session)
     context |= {"left_out": curves.left_out(session), "quotas": quotas.told()}
+    context["measure_phrases"] = curves.measure_phrases(session)
     context |= evaluated.of(session, chosen)
     return render(request, "sessions/session.html", context | frame)
 

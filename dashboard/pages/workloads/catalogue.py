@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,8 +81,9 @@ def _here(name: str) -> Listed | None:
 
 def names(query: str = "") -> list[str]:
     """The names that contain some text: the server's own workloads, then those that only sites have."""
-    told = _told().filter(name__icontains=query).order_by("name").values_list("name", flat=True).distinct()
-    own = [name for name, one in WORKLOADS.items() if query.lower() in f"{name} {one.title}".lower()]
+    known = WORKLOADS.copy()
+    told = _told(known).filter(name__icontains=query).order_by("name").values_list("name", flat=True).distinct()
+    own = [name for name, one in known.items() if query.lower() in f"{name} {one.title}".lower()]
     return [*own, *told[:MOST_NAMED]]
 
 
@@ -93,10 +94,10 @@ def of(some: Collection[str]) -> list[Listed]:
     return [found for name in some if (found := here.get(name) or told.get(name))]
 
 
-def _told() -> QuerySet[ServedWorkload]:
+def _told(besides: Iterable[str] = WORKLOADS) -> QuerySet[ServedWorkload]:
     """Workloads that only sites have, as clients told them; also those of disabled clients."""
     rows = ServedWorkload.objects.filter(client__removed_at=None, declaration__isnull=False)
-    return rows.exclude(name__in=list(WORKLOADS))
+    return rows.exclude(name__in=list(besides))
 
 
 def _at_sites(some: Collection[str]) -> dict[str, Listed]:

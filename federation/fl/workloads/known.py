@@ -29,6 +29,14 @@ class Known(MutableMapping[str, Workload]):
         """Those of no source, which none of its names can take."""
         return self._built_in
 
+    def copy(self) -> dict[str, Workload]:
+        """All of one moment. A source may give others at the next look-up."""
+        found = dict(self._built_in)
+        for source in self._sources:
+            given = source()
+            found |= {name: given[name] for name in sorted(given.keys() - found.keys())}
+        return found
+
     def __getitem__(self, name: str) -> Workload:
         if name in self._built_in:
             return self._built_in[name]

@@ -22,10 +22,12 @@ export class CurveCard {
   /**
    * @param {HTMLElement} card
    * @param {Curves} curves
+   * @param {import("./metric-names.js").Phrases} phrases
    */
-  constructor(card, curves) {
+  constructor(card, curves, phrases) {
     this.card = card;
     this.curves = curves;
+    this.phrases = phrases;
     this.points = curves.points;
     this.plot = curves.node;
     this.smooth = /** @type {HTMLInputElement} */ (one("[name=smooth]", card));
@@ -192,7 +194,7 @@ export class CurveCard {
     if (metric) curves.metric = metric;
     if (names.join() === box.dataset.names) return false;
     box.dataset.names = names.join();
-    offerMetrics(box, names, () => curves.metric);
+    offerMetrics(box, names, this.phrases, () => curves.metric);
     return true;
   }
 
@@ -227,7 +229,7 @@ export class CurveCard {
     const { curves, points } = this;
     const values = curves.shown.map((client, i) => `${client.name} ${measured(curves.last(i))}`);
     const now = `${values.slice(0, 6).join(", ")}${values.length > 6 ? " and more" : ""}`;
-    const what = `${titleOf(curves.metric)} of ${curves.shown.length} clients over ${points.rounds} rounds`;
+    const what = `${titleOf(curves.metric, this.phrases)} of ${curves.shown.length} clients over ${points.rounds} rounds`;
     return `${what}. Now: ${now}. The values are in the list below.`;
   }
 
@@ -239,7 +241,11 @@ export class CurveCard {
       const finite = [...curves.lines[i].y.all].filter(Number.isFinite);
       return [name, number(counts[name] ?? 0), ...[finite.at(-1), ...extremes(finite)].map(measured)];
     });
-    showTable(`${titleOf(curves.metric)} as a table`, ["Client", "Points", "Last", "Lowest", "Highest"], rows);
+    showTable(
+      `${titleOf(curves.metric, this.phrases)} as a table`,
+      ["Client", "Points", "Last", "Lowest", "Highest"],
+      rows,
+    );
   }
 }
 

@@ -8,16 +8,20 @@ import { showTable } from "./tables.js";
 
 /** @typedef {import("../plot.js").Figure} Figure */
 
+/** @typedef {import("./metric-names.js").Phrases} Phrases */
+
 /** @param {string} text */
 const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
-
-/** @param {string} measure */
-const title = (measure) => capital(titleOf(measure));
 
 const MANY_MEASURES = 4; // more are a list
 
 export class GlobalModel {
-  constructor() {
+  /** @param {Phrases} phrases */
+  constructor(phrases) {
+    /** @param {string} measure */
+    this.titleOf = (measure) => capital(titleOf(measure, phrases));
+    /** @param {string} measure */
+    this.phraseOf = (measure) => phrases.get(measure) ?? measure;
     this.plot = one("#global");
     this.measures = one("[data-measures]");
     this.key = one("[data-global-key]");
@@ -77,8 +81,8 @@ export class GlobalModel {
     const isMany = names.length > MANY_MEASURES;
     this.measures.className = isMany ? "" : "seg";
     this.measures.role = isMany ? null : "radiogroup";
-    const buttons = () => names.map((name) => radio("measure", name, title(name), name === shown));
-    this.measures.replaceChildren(...(isMany ? [measureList(names, title, shown)] : buttons()));
+    const buttons = () => names.map((name) => radio("measure", name, this.titleOf(name), name === shown));
+    this.measures.replaceChildren(...(isMany ? [measureList(names, this.titleOf, shown)] : buttons()));
   }
 
   /**
@@ -90,12 +94,12 @@ export class GlobalModel {
     if (!best) throw new Error(`the figure of ${measure} has no best version`);
     const value = measured(best.y[0]);
     one("[data-best]").textContent = `best, v${best.x[0]}: ${value}`;
-    this.plot.setAttribute("aria-label", `${measure} by version; the best is ${value} in v${best.x[0]}`);
+    this.plot.setAttribute("aria-label", `${this.phraseOf(measure)} by version; the best is ${value} in v${best.x[0]}`);
   }
 
   showTable() {
     const columns = this.figures.flatMap(([measure, { data }]) =>
-      data.filter(({ meta }) => meta !== "best").map((trace) => column(measure, trace)),
+      data.filter(({ meta }) => meta !== "best").map((trace) => column(this.phraseOf(measure), trace)),
     );
     const versions = [...new Set(columns.flatMap(({ at }) => [...at.keys()]))].sort((a, b) => b - a);
     const rows = versions.map((version) => [
@@ -107,11 +111,11 @@ export class GlobalModel {
 }
 
 /**
- * @param {string} measure
+ * @param {string} phrase the measure's title
  * @param {PlotlyTrace} trace
  */
-function column(measure, { meta, x, y }) {
+function column(phrase, { meta, x, y }) {
   /** @type {Map<number, number | null>} */
   const at = new Map(Array.from(x, (version, i) => [Number(version), y[i]]));
-  return { head: `${measure}, ${meta}`, at };
+  return { head: `${phrase}, ${meta}`, at };
 }

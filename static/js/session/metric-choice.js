@@ -3,18 +3,22 @@ import { el } from "../dom.js";
 import { number } from "../wording.js";
 import { grouped, MANY_METRICS, matching, titleOf } from "./metric-names.js";
 
+/** @typedef {import("./metric-names.js").Phrases} Phrases */
+
 /**
  * Fill a box with the choice of metrics.
  * @param {HTMLElement} box
  * @param {string[]} metrics
+ * @param {Phrases} phrases
  * @param {() => string} current which one is shown
  */
-export function offerMetrics(box, metrics, current) {
+export function offerMetrics(box, metrics, phrases, current) {
   const isMany = metrics.length > MANY_METRICS;
   box.className = isMany ? "row" : "seg seg--scroll";
   box.role = isMany ? "group" : "radiogroup";
-  const buttons = () => metrics.map((metric) => radio("metric", metric, titleOf(metric), metric === current()));
-  box.replaceChildren(...(isMany ? list(metrics, current) : buttons()));
+  /** @param {string} metric */
+  const button = (metric) => radio("metric", metric, titleOf(metric, phrases), metric === current());
+  box.replaceChildren(...(isMany ? list(metrics, phrases, current) : metrics.map(button)));
 }
 
 /**
@@ -45,17 +49,18 @@ export function measureList(measures, title, shown) {
 /**
  * A search, and a list in groups.
  * @param {string[]} metrics
+ * @param {Phrases} phrases
  * @param {() => string} current
  */
-function list(metrics, current) {
+function list(metrics, phrases, current) {
   const select = el("select", { class: "select select--s", name: "metric", "aria-label": "Metric" });
   const placeholder = `Find one of ${number(metrics.length)} metrics`;
   const words = { placeholder, "aria-label": "Find a metric", autocomplete: "off" };
   const search = el("input", { class: "input", type: "search", ...words });
   const fill = () => {
-    const found = matching(metrics, search.value);
+    const found = matching(metrics, search.value, phrases);
     const shown = found.includes(current()) ? found : [current(), ...found];
-    select.replaceChildren(...[...grouped(shown)].map(([group, members]) => options(group, members)));
+    select.replaceChildren(...[...grouped(shown)].map(([group, members]) => options(group, members, phrases)));
     select.value = current();
   };
   search.addEventListener("input", fill);
@@ -66,7 +71,8 @@ function list(metrics, current) {
 /**
  * @param {string} group
  * @param {string[]} metrics
+ * @param {Phrases} phrases
  */
-function options(group, metrics) {
-  return el("optgroup", { label: group }, ...metrics.map((value) => el("option", { value }, titleOf(value))));
+function options(group, metrics, phrases) {
+  return el("optgroup", { label: group }, ...metrics.map((value) => el("option", { value }, titleOf(value, phrases))));
 }

@@ -9,6 +9,11 @@ const PREFIXES = new Map([
   ["train_", "Training "],
 ]);
 const ORDER = ["train_", "val_", "base_val_"];
+
+/** @typedef {ReadonlyMap<string, string>} Phrases a measure's title within a sentence, by its name */
+
+/** @type {Phrases} */
+const NONE = new Map();
 export const MANY_METRICS = 12; // more are a list with a search
 
 /** @param {string} metric */
@@ -25,13 +30,16 @@ export const measureOf = (metric) => metric.slice(prefixOf(metric).length);
 const rank = (metric) => ORDER.indexOf(prefixOf(metric)) + 1 || 99;
 
 /**
- * 'Validation f1' for val_f1; a name without a known prefix is its own title.
+ * 'Validation Dice score' for val_dice, if that is what the measure dice is called. A name without a known prefix that
+ * nobody gave a title is its own.
  * @param {string} metric
+ * @param {Phrases} phrases
  */
-export function titleOf(metric) {
-  const prefix = prefixOf(metric);
-  const word = PREFIXES.get(prefix);
-  return word ? word + metric.slice(prefix.length).replaceAll("_", " ") : metric;
+export function titleOf(metric, phrases = NONE) {
+  const word = PREFIXES.get(prefixOf(metric));
+  const phrase = phrases.get(measureOf(metric));
+  if (word) return word + (phrase ?? measureOf(metric).replaceAll("_", " "));
+  return phrase ? phrase.slice(0, 1).toUpperCase() + phrase.slice(1) : metric;
 }
 
 /**
@@ -58,10 +66,13 @@ export function grouped(metrics) {
  * Those whose name or title holds every word of a text.
  * @param {string[]} metrics
  * @param {string} text
+ * @param {Phrases} phrases
  */
-export function matching(metrics, text) {
+export function matching(metrics, text, phrases = NONE) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return metrics.filter((metric) => words.every((word) => `${metric} ${titleOf(metric)}`.toLowerCase().includes(word)));
+  /** @param {string} metric */
+  const both = (metric) => `${metric} ${titleOf(metric, phrases)}`.toLowerCase();
+  return metrics.filter((metric) => words.every((word) => both(metric).includes(word)));
 }
 
 /**

@@ -197,6 +197,16 @@ def test_a_token_that_is_refused_while_it_sends_ends_the_program_with_its_senten
     assert "toy: The server no longer accepts this client's token: This token " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("measures", "is_said"), [([], True), (["accuracy"], False)])
+def test_who_evaluates_without_measures_is_told_that_nobody_asks(
+    run: Run, server: FakeServer, capsys, measures: list[str], is_said: bool
+):
+    offer(server)
+    for work in run(evaluate=lambda model: {}, measures=measures):
+        work.send(work.weights, num_examples=1)
+    assert ("Without measures=, no session asks for evaluate=" in capsys.readouterr().err) == is_said
+
+
 def test_dropped_work_ends_the_steps_and_is_not_sent(run: Run, server: FakeServer, until):
     seat = offer(server)
     seat.goes_on = False

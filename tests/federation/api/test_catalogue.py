@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from federation import catalogue
+from federation.fl.workloads import WORKLOADS
 from federation.models import ServedWorkload
 from tests.federation.cast import token_of
 from tests.federation.services.declaring import DIGEST, NAME, entry, odd_entries, telling
@@ -51,6 +53,19 @@ def test_workloads_are_listed_with_who_has_them(enrol, operator):
     own = next(one for one in found if one["name"] == "synthetic")
     assert own["origin"] == "server" and own["options"][0]["name"] == "num_parameters"
     assert [(one["name"], one["agrees"]) for one in own["clients"]] == [("anna", False)]
+
+
+def test_one_that_moves_to_the_server_while_they_are_listed_is_listed_once(enrol, operator, monkeypatch):
+    enrol("anna", **telling())
+    asked = catalogue.of_server
+
+    def move(workload):
+        monkeypatch.setitem(WORKLOADS, NAME, WORKLOADS["synthetic"])
+        return asked(workload)
+
+    monkeypatch.setattr(catalogue, "of_server", move)
+    listed = operator("GET", "/workloads").json()["items"]
+    assert [one["origin"] for one in listed if one["name"] == NAME] == ["sites"]
 
 
 def test_a_session_of_one_is_made_and_shown(enrol, operator):

@@ -49,6 +49,15 @@ def test_it_asks_those_that_evaluate_for_one_version(evaluate, model, now):
     assert take("ben", now) and idle("carl", now)
 
 
+def test_the_work_names_the_update_that_counted_last_where_the_model_was_made(model, evaluate, now):
+    evaluate("anna")
+    assert work.describe(take("anna", now))["last_update"] is None, "anna trained nothing"
+    own = model.session.round_set.get(kind=WorkKind.TRAIN).seats.get(client__name="carl")
+    Client.objects.filter(name="carl").update(kinds=BOTH)
+    evaluate("carl")
+    assert work.describe(take("carl", now))["last_update"] == {"participation": str(own.pk), "digest": own.digest}
+
+
 def test_it_completes_with_what_its_sites_found_and_never_says_skipped(evaluate, model, now):
     session = evaluate()
     measure("anna", now, num_examples=1, accuracy=1.0)

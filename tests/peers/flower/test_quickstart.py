@@ -43,7 +43,7 @@ def session(stack: Stack, **change: object) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(site: Stack) -> tuple[str, Outcome]:
     made = session(site)
-    site.ended(made, seconds=240)
+    site.ended(made, seconds=600)
     return made, outcome(site, made)
 
 
@@ -68,8 +68,8 @@ def test_a_site_that_is_killed_in_the_middle_changes_no_model(
     shaken = session(site, start=False)
     site.kill_at("south", point, time=time)
     assert site.post(f"/sessions/{shaken}/start").status_code == 200
-    until(lambda: site.agents["south"].poll() is not None, seconds=240)
+    until(lambda: site.agents["south"].poll() is not None, seconds=600)
     site.died("south")
     start(site, "south")
-    site.ended(shaken, seconds=240)
+    site.ended(shaken, seconds=600)
     assert outcome(site, shaken) == undisturbed[1]

@@ -53,7 +53,7 @@ def session(stack: Stack, **change: object) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(sites: Stack) -> tuple[str, Outcome]:
     made = session(sites)
-    sites.ended(made, seconds=600)
+    sites.ended(made, seconds=1200)
     return made, outcome(sites, made)
 
 
@@ -80,7 +80,7 @@ def test_a_site_that_is_killed_in_the_middle_changes_no_model(sites: Stack, undi
     shaken = session(sites, start=False)
     sites.kill_at("south", Point.TRAINING, time=5)
     assert sites.post(f"/sessions/{shaken}/start").status_code == 200
-    assert sites.agents["south"].wait(600) == -signal.SIGKILL
+    assert sites.agents["south"].wait(1200) == -signal.SIGKILL
     start(sites, "south")
-    sites.ended(shaken, seconds=600)
+    sites.ended(shaken, seconds=1200)
     assert outcome(sites, shaken) == undisturbed[1]

@@ -36,6 +36,21 @@ test("a metric without a title has its name", () => {
   assert.equal(titleOf("constructor"), "constructor");
 });
 
+test("a measure that has a title is called by it, whatever it was measured on", () => {
+  const phrases = new Map([
+    ["dice", "Dice score"],
+    ["p10", "tenth percentile"],
+  ]);
+  const titles = ["val_dice", "base_val_p10", "p10", "val_f1"].map((metric) => titleOf(metric, phrases));
+  assert.deepEqual(titles, [
+    "Validation Dice score",
+    "Received model's tenth percentile",
+    "Tenth percentile",
+    "Validation f1",
+  ]);
+  assert.deepEqual(matching(["val_p10", "val_dice"], "percentile", phrases), ["val_p10"]);
+});
+
 test("the wanted metric is shown where it was reported", () => {
   assert.equal(chosen(["train_loss", "f1"], "f1", null), "f1");
   assert.equal(chosen(["train_loss"], "f1", null), "train_loss");

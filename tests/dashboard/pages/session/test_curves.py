@@ -73,6 +73,14 @@ def test_what_lies_between_0_and_1_is_told_by_its_declared_unit(running: Trainin
     assert curves.of(running, View())["shares"] == ["dice"]
 
 
+def test_measures_are_called_by_their_declared_titles(running: TrainingSession) -> None:
+    declared = [{"name": "p10", "title": "Tenth percentile"}, {"name": "accuracy", "title": "Share of right answers"}]
+    running.workload, running.declaration = "chest", {"measures": declared}
+    phrases = curves.measure_phrases(running)
+    assert (phrases["p10"], phrases["accuracy"]) == ("tenth percentile", "share of right answers")
+    assert phrases["loss"] == "loss", "of those that are known anyway"
+
+
 def test_every_metric_of_any_client_can_be_chosen(running: TrainingSession) -> None:
     assert curves.of(running, View())["names"] == []
     stream(running, "anna", [1.0], metric="train_loss")
