@@ -37,7 +37,7 @@ def start(stack: Stack, name: str) -> None:
 
 def session(stack: Stack, **change: object) -> str:
     wish = {"rounds": ROUNDS, "seed": 7, "quorum": 3, "cohort_size": 3, "workload": {"name": "quickstart"}}
-    return stack.session(**{**wish, "train": TRAIN, **change})
+    return stack.session(**{**wish, "train": TRAIN, "round_seconds": 600, **change})
 
 
 @pytest.fixture(scope="module")

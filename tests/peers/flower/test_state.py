@@ -20,7 +20,7 @@ def start(stack: Stack, app: Path, name: str) -> None:
 
 def session(stack: Stack) -> str:
     wish = {"rounds": ROUNDS, "seed": 7, "quorum": 2, "cohort_size": 2, "workload": {"name": "toy"}}
-    return stack.session(**wish, train=TRAIN, start=False)
+    return stack.session(**wish, train=TRAIN, round_seconds=600, start=False)
 
 
 def test_a_site_that_is_killed_goes_on_with_what_the_app_kept(tmp_path: Path):
