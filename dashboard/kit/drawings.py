@@ -159,24 +159,32 @@ def each_curve(counts: Mapping[str, Any]) -> list[Curves]:
     return [one for one in map(scores.curves, histograms) if one is not None]
 
 
+def whole_curve(counts: Mapping[str, Any]) -> Curves | None:
+    """One for all classes: of two the second one's, of more that of all together."""
+    histograms: Any = counts.get("scores")
+    if not _are_scores(histograms):
+        return None
+    is_binary = len(histograms) == 2 and is_square(counts.get("confusion"))
+    return scores.curves(histograms[1] if is_binary else scores.pooled(histograms))
+
+
+def roc_line(name: str, colour: int, curve: Curves) -> Line:
+    return Line(name, f"AUC {formats.metric(curve.area)}", colour, curve.false_alarms.tolist(), curve.recall.tolist())
+
+
+def precision_recall_line(name: str, colour: int, curve: Curves) -> Line:
+    told = f"average precision {formats.metric(curve.average_precision)}"
+    return Line(name, told, colour, curve.recall.tolist(), curve.precision.tolist())
+
+
 def _roc(counts: Mapping[str, Any], known: About) -> Drawing | None:
-    lines = [
-        Line(name, f"AUC {formats.metric(one.area)}", number, one.false_alarms.tolist(), one.recall.tolist())
-        for number, (name, one) in enumerate(curves_of(counts, known), start=1)
-    ]
+    lines = [roc_line(name, number, one) for number, (name, one) in enumerate(curves_of(counts, known), start=1)]
     return _drawn("ROC curve", ("False alarms", "Recall"), lines, counts, diagonal=True)
 
 
 def _precision_recall(counts: Mapping[str, Any], known: About) -> Drawing | None:
     lines = [
-        Line(
-            name,
-            f"average precision {formats.metric(one.average_precision)}",
-            number,
-            one.recall.tolist(),
-            one.precision.tolist(),
-        )
-        for number, (name, one) in enumerate(curves_of(counts, known), start=1)
+        precision_recall_line(name, number, one) for number, (name, one) in enumerate(curves_of(counts, known), start=1)
     ]
     return _drawn("Precision and recall", ("Recall", "Precision"), lines, counts, diagonal=False)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from dashboard.kit import derived, drawings, formats, statuses
 from dashboard.kit.statuses import Word
@@ -176,26 +176,33 @@ def of_model(digest: str) -> list[Evaluation]:
     return _described(_evaluations().filter(base_model__digest=digest))
 
 
+def newest_of(sessions: Iterable[TrainingSession]) -> dict[int, Evaluation]:
+    """The newest evaluation of each session that has one, by the session's key. Two queries."""
+    newest = Round.objects.filter(kind=WorkKind.EVALUATE, session__in=sessions).order_by()
+    keys = newest.values("session").annotate(newest=Max("pk")).values("newest")
+    return {one.session.pk: one for one in _described(_evaluations().filter(pk__in=keys), all_in_full=True)}
+
+
 def _evaluations() -> QuerySet[Round]:
     return Round.objects.filter(kind=WorkKind.EVALUATE).select_related("session", "base_model").order_by("-pk")
 
 
-def _described(found: QuerySet[Round]) -> list[Evaluation]:
-    """Two queries, whatever the number of sites."""
+def _described(found: QuerySet[Round], *, all_in_full: bool = False) -> list[Evaluation]:
+    """Two queries, whatever the number of sites. all_in_full: else only the newest is, as pages show it alone."""
     rounds = list(found[:MOST])
     seats: defaultdict[int, list[Participation]] = defaultdict(list)
     found_seats = Participation.objects.filter(round__in=rounds).select_related("client").order_by("round", "seat")
     for seat in found_seats.defer("client__info", "client__changes", "client__tags"):
         seats[seat.round_id].append(seat)
-    return [_evaluation(round_, seats[round_.pk], is_newest=round_ is rounds[0]) for round_ in rounds]
+    return [_evaluation(round_, seats[round_.pk], in_full=all_in_full or round_ is rounds[0]) for round_ in rounds]
 
 
-def _evaluation(round_: Round, seats: Sequence[Participation], *, is_newest: bool) -> Evaluation:
-    """is_newest: only of that one, which pages show in full, numbers that follow from counts are computed."""
+def _evaluation(round_: Round, seats: Sequence[Participation], *, in_full: bool) -> Evaluation:
+    """in_full: with the numbers that follow from counts."""
     measured = _measures(round_.session, seats)
     found = [(seat, _object(seat.metrics)) for seat in seats]
     together = {name: _object(round_.metrics).get(name) for name in (one.name for one in measured)}
-    if is_newest:
+    if in_full:
         known = drawings.about(round_.session)
         found = [(seat, _with_derived(metrics, seat.counts, known)) for seat, metrics in found[:MOST_DERIVED]]
         found += [(seat, _object(seat.metrics)) for seat in seats[MOST_DERIVED:]]

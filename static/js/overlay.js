@@ -1,5 +1,6 @@
 // Several lines on one chart: sessions beside each other, or what one client did in each of its sessions.
 import { startCompareForm } from "./compare-form.js";
+import { startCounts } from "./counts.js";
 import { csv } from "./csv.js";
 import { around, el, first, one, svg } from "./dom.js";
 import { alpha, CONFIG, color, layout, savePng, showReadout } from "./plot.js";
@@ -323,3 +324,4 @@ function sample({ colour, number }) {
 const card = first("[data-overlay]");
 if (card) new Overlay(card).readNew();
 startCompareForm();
+startCounts();

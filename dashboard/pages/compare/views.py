@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 
 from dashboard.kit import parameters, session_settings
 from dashboard.kit.frame import follow_live, following
-from dashboard.pages.compare import comparison
+from dashboard.pages.compare import at_sites, comparison
 from federation.models import TrainingSession
 
 OFFERED = 50  # sessions that can be added from the page itself
@@ -41,6 +41,7 @@ def _compared(request: HttpRequest) -> dict[str, Any]:
         "overlay": comparison.overlay(shown),
         "measures": measures,
         "metric": address.choice("metric", measures, next(iter(measures), "")),
+        "at_sites": at_sites.of(shown, address.text("counts")),
         "axes": comparison.AXES,
         "axis": address.choice("x", comparison.AXES, "round"),
         "settings": session_settings.side_by_side(sessions),

