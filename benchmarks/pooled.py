@@ -253,7 +253,7 @@ def spam(options: argparse.Namespace) -> Task:
     labels = np.array([name == "spam" for name in names], np.int64)
     chosen = {"classes": "ham,spam", "length": 512}
     train = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01, "optimizer": optimizers.build("adam", {})}
-    return Task("spam", "text", chosen, train, 10, labels, write)
+    return Task("spam", "text", chosen, train, 30, labels, write)
 
 
 def resnet(normalization: str) -> Callable[[argparse.Namespace], Task]:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from clientagent import memory
+from clientagent.errors import Misconfigured
 from clientagent.settings import Settings
-from federation.fl.workloads import TrainConfig
+from federation.fl.workloads import Report, TrainConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """None: as the session asks. max_seconds: of one piece of work. validation_samples: examples that are held out."""
+    """None: as the session asks. max_seconds: of one piece of work. validation_samples: examples that are held out.
+
+    max_memory: MB of this process.
+    """
 
     max_epochs: int | None = None
     max_seconds: int | None = None
     batch_size: int | None = None
     validation_samples: int | None = None
+    max_memory: int | None = None
 
     def applied(self, config: TrainConfig) -> TrainConfig:
         epochs = config.epochs if self.max_epochs is None else min(config.epochs, self.max_epochs)
@@ -27,16 +33,30 @@ class Limits:
             validation_samples=self.validation_samples,
         )
 
+    def watched(self, report: Report) -> Report:
+        """What a workload reports to: it ends the work where that needs more memory than is allowed."""
+        return report if self.max_memory is None else memory.within(self.max_memory, report)
+
     @property
     def described(self) -> str:
         """What is done otherwise than sessions ask; empty if nothing is."""
         said = [
             f"at most {self.max_epochs} epochs a round (--max-epochs)" if self.max_epochs else "",
             f"at most {self.max_seconds} s a round (--max-seconds)" if self.max_seconds else "",
+            f"with at most {self.max_memory} MB of memory (--max-memory)" if self.max_memory else "",
             f"in batches of {self.batch_size} (--batch-size)" if self.batch_size else "",
         ]
         return f"Whatever a session asks, this site trains {', '.join(filter(None, said))}." if any(said) else ""
 
 
 def limits_of(settings: Settings) -> Limits:
-    return Limits(settings.max_epochs, settings.max_seconds, settings.batch_size, settings.validation_samples)
+    """Raises Misconfigured for a limit that cannot be kept on this system."""
+    if settings.max_memory is not None and not memory.IS_KNOWN:
+        raise Misconfigured("--max-memory works on Linux alone. Start the agent without it.")
+    return Limits(
+        settings.max_epochs,
+        settings.max_seconds,
+        settings.batch_size,
+        settings.validation_samples,
+        settings.max_memory,
+    )

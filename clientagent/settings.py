@@ -29,6 +29,7 @@ class Settings:
     validation_samples: int | None = None  # held out of training; None: a fifth
     max_epochs: int | None = None
     max_seconds: int | None = None  # of one piece of work
+    max_memory: int | None = None  # MB of this process
     batch_size: int | None = None  # instead of a session's
     device: str = "auto"
     threads: int = 1

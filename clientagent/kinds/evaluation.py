@@ -86,7 +86,8 @@ KIND = Evaluation
 def measure(bench: Bench, report: Report, work: EvaluationWork, model: Path) -> bytes:
     """The result as it is sent. Raises Stopped if `report` says so, Failed, or the workload's own errors."""
     workload = works.workload_of(work)
-    config = bench.data.limits.applied(works.train_config(work, bench.device.of(workload)))
+    limits = bench.data.limits
+    config, report = limits.applied(works.train_config(work, bench.device.of(workload))), limits.watched(report)
     data = bench.data.of(workload, work.options)
     found = _evaluating(work).local_evaluation(weights.mapped(model), data, work.options, config, report)
     return as_json(found, with_counts=bench.data.shares_counts)

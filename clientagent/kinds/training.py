@@ -118,7 +118,8 @@ class Trainer:
         Raises Stopped if `report` says so, Failed, or the workload's own errors.
         """
         workload = works.workload_of(work)
-        config = self._data.limits.applied(works.train_config(work, self._device.of(workload)))
+        limits = self._data.limits
+        config, report = limits.applied(works.train_config(work, self._device.of(workload))), limits.watched(report)
         data = self._data.of(workload, work.options)
         update = workload.local_update(weights.mapped(base), data, work.options, config, report)
         _check_finite(update.delta)

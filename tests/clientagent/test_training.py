@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clientagent import memory
 from clientagent.data import LOOK_RATIO, SiteData
 from clientagent.device import Device
-from clientagent.errors import Failed
+from clientagent.errors import Failed, Misconfigured
 from clientagent.kinds import training
 from clientagent.kinds.training import Trainer, TrainingWork
+from clientagent.limits import limits_of
 from clientagent.settings import Settings
 from federation.fl import weights, workloads
 from federation.fl.workloads import WORKLOADS, Data, LocalUpdate, Stopped
@@ -362,9 +364,44 @@ def test_a_site_ends_training_after_its_time(digits: TrainingWork, tmp_path: Pat
     assert seen == [1, 2, 3, 4, 5]
 
 
+def test_work_that_needs_more_memory_than_a_site_allows_is_given_up(
+    digits: TrainingWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+
+    def report(phase: str, step: int, total: int, metrics: Any) -> bool:
+        seen.append(step)
+        return True
+
+    update(replace(DIGITS, max_memory=10**6), digits, tmp_path, report)
+    assert len(seen) > 3
+    sizes = iter([400e6, 900e6, 1001e6])
+    monkeypatch.setattr(memory, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(memory, "resident", lambda: next(sizes))
+    seen.clear()
+    with pytest.raises(
+        Failed, match=r"more than the 1000 MB of memory that the site allows \(--max-memory\): .* 1001 MB"
+    ):
+        update(replace(DIGITS, max_memory=1000), digits, tmp_path, report)
+    assert len(seen) == 2
+
+
+def test_memory_is_that_of_this_process():
+    before = memory.resident()
+    held = np.ones(20_000_000, np.uint8)
+    assert 15e6 < memory.resident() - before < 60e6 and held.any()
+
+
+def test_a_limit_of_memory_is_refused_where_it_is_not_known(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memory, "IS_KNOWN", False)
+    with pytest.raises(Misconfigured, match="--max-memory works on Linux alone"):
+        limits_of(replace(SYNTHETIC, max_memory=900))
+
+
 def test_what_a_site_limits_is_said_in_words():
     assert SiteData(SYNTHETIC).limits.described == ""
-    said = SiteData(replace(SYNTHETIC, max_epochs=2, max_seconds=60, batch_size=8)).limits.described
+    said = SiteData(replace(SYNTHETIC, max_epochs=2, max_seconds=60, batch_size=8, max_memory=900)).limits.described
+    assert "with at most 900 MB of memory (--max-memory)" in said
     assert "at most 2 epochs a round (--max-epochs)" in said and "at most 60 s a round (--max-seconds)" in said
     assert "in batches of 8 (--batch-size)" in said
 

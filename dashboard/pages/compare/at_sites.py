@@ -72,12 +72,12 @@ def _lines(shown: Sequence[comparison.Line], found: Mapping[int, Evaluation], ma
 
 def _roc(counts: Mapping[str, Any], name: str, number: int) -> drawings.Line | None:
     curve = drawings.whole_curve(counts)
-    return curve and drawings.roc_line(name, number, curve)
+    return None if curve is None else drawings.roc_line(name, number, curve)
 
 
 def _precision_recall(counts: Mapping[str, Any], name: str, number: int) -> drawings.Line | None:
     curve = drawings.whole_curve(counts)
-    return curve and drawings.precision_recall_line(name, number, curve)
+    return None if curve is None else drawings.precision_recall_line(name, number, curve)
 
 
 PICTURES: Mapping[str, tuple[str, str, str, bool, Make]] = {  # title, x, y, whether with a diagonal, each line
