@@ -23,6 +23,7 @@ from federation import killpoints
 from federation.fl import encodings, weights
 from federation.fl.files import encoded
 from federation.fl.workloads import Report, Workload
+from federation.fl.workloads.workload import LocalUpdate
 from federation.killpoints import Point
 
 
@@ -123,7 +124,7 @@ class Trainer:
         data = self._data.of(workload, work.options)
         update = workload.local_update(weights.mapped(base), data, work.options, config, report)
         _check_finite(update.delta)
-        metadata = metadata_of(update.num_examples, update.metrics, work.base.digest)
+        metadata = metadata_of(update.num_examples, update.metrics, work.base.digest) | _asked(work, update)
         if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
             return weights.save(out, update.delta, metadata)  # plain is always taken
         return encode(work, config.seed, update.delta, metadata, out, residuals)
@@ -158,6 +159,12 @@ def _check_finite(delta: weights.Weights) -> None:
     for name, array in sorted(delta.items()):
         if not weights.all_finite(array, weights.dtype_of(name, array)):
             raise Failed(f"Training diverged: {name!r} holds a value that is not finite. Try a lower learning rate.")
+
+
+def _asked(work: TrainingWork, update: LocalUpdate) -> dict[str, str]:
+    """The numbers that the session's strategy needs beside the tensors, as far as the workload knows them."""
+    known = {"local_steps": update.local_steps, "base_train_loss": update.base_train_loss}
+    return {name: repr(value) for name, value in known.items() if name in work.config and value is not None}
 
 
 def metadata_of(num_examples: int, metrics: Mapping[str, float], base_digest: str) -> dict[str, str]:

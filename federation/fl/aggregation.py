@@ -23,6 +23,7 @@ from federation.fl.defences import Clipping, Defence, clipping
 from federation.fl.files import streams
 from federation.fl.files.deltas import DeltaReader
 from federation.fl.files.streams import Reader, Span, Writer
+from federation.fl.files.updates import number
 from federation.fl.strategies.strategy import Block, Plan, Strategy, Unsuitable, Updates, weighted_sum
 from federation.fl.weights import FLOATS, Array, Layout, WeightsError, shown
 
@@ -340,14 +341,7 @@ def _summary(updates: Sequence[UpdateFile], inputs: _Inputs, scalars: Mapping[st
 
 def _told(updates: Sequence[UpdateFile], name: str) -> Array:
     """A number of each update's metadata; NaN where there is none."""
-    return np.array([_number(weights.read_header(update.path).metadata.get(name)) for update in updates], np.float64)
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text) if text is not None else math.nan
-    except ValueError:
-        return math.nan
+    return np.array([number(weights.read_header(update.path).metadata.get(name)) for update in updates], np.float64)
 
 
 def _combined(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> Array:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from federation import schedules
 from federation.fl import optimizers, workloads
+from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import declaration
 from federation.fl.workloads.declaration import Declaration
 from federation.lifecycle import (
@@ -160,7 +161,7 @@ class TrainingSession(models.Model):
     def trains_plainly(self) -> bool:
         """Whether its clients use SGD and no other setting, which is all that some releases know."""
         plain = self.optimizer == optimizers.PLAIN.name and not any((self.optimizer_options or {}).values())
-        return plain and not self.local_options
+        return plain and not self.local_options and not STRATEGIES[self.strategy].changes_training
 
     @property
     def has_ended(self) -> bool:

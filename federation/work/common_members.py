@@ -7,6 +7,7 @@ from typing import Any
 
 from federation.fl import rates, sampling, strategies, workloads
 from federation.fl.local_options import LocalOptions
+from federation.fl.strategies import Strategy
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, Participation, TrainingSession
 
@@ -62,11 +63,11 @@ def _config(seat: Participation) -> dict[str, Any]:
     round_, session = seat.round, seat.round.session
     strategy = strategies.build(session.strategy, session.strategy_options)
     seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
-    more = _settings(session, round_.number) if round_.kind == WorkKind.TRAIN else {}
+    more = _settings(session, round_.number, strategy) if round_.kind == WorkKind.TRAIN else {}
     return {**session.train, **more, **strategy.client_config(), "seed": seed}
 
 
-def _settings(session: TrainingSession, round_number: int) -> dict[str, Any]:
+def _settings(session: TrainingSession, round_number: int, strategy: Strategy) -> dict[str, Any]:
     """The settings of training that differ from plain SGD, and the learning rate of this round if it is a special one.
 
     A round of plain SGD is described as it always was.
@@ -77,7 +78,8 @@ def _settings(session: TrainingSession, round_number: int) -> dict[str, Any]:
         found["learning_rate"] = session.train["learning_rate"] * factor
     if not session.trains_plainly:
         found["optimizer"] = {"name": session.optimizer, "options": session.optimizer_options}
-        found["local_options"] = LocalOptions.read(session.local_options or {}).said()
+        local = {**(session.local_options or {}), **strategy.local_options()}
+        found["local_options"] = LocalOptions.read(local).said()
     return found
 
 

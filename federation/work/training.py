@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 
 from federation import storage
-from federation.fl import encodings, weights
+from federation.fl import encodings, strategies, weights
 from federation.fl.files import updates as wire
 from federation.fl.weights import FLOATS, WeightsError
 from federation.lifecycle import WorkKind
@@ -54,6 +54,7 @@ class Training:
                     buffers=seat.round.session.buffers or (),
                     model=model,
                     sender=seat.client.name,
+                    needs=strategies.STRATEGIES[seat.round.session.strategy].needs,
                 )
             except wire.UpdateError as error:
                 raise Unusable(str(error)) from error

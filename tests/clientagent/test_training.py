@@ -431,3 +431,23 @@ def test_other_settings_reach_the_training_and_give_the_same_bytes(
 def test_settings_that_are_not_known_here_give_the_work_up(digits: TrainingWork, tmp_path: Path, more: dict[str, Any]):
     with pytest.raises(Failed, match="The server's config cannot be used"):
         update(DIGITS, replace(digits, config={**digits.config, **more}), tmp_path)
+
+
+def metadata_of(digits: TrainingWork, folder: Path, **asked: float) -> Any:
+    update(DIGITS, replace(digits, config={**digits.config, **asked}), folder)
+    return weights.read_header(folder / "update").metadata
+
+
+def test_steps_and_the_loss_before_training_are_told_where_the_strategy_asks(digits: TrainingWork, tmp_path: Path):
+    plain = metadata_of(digits, tmp_path)
+    assert not {"local_steps", "base_train_loss"} & plain.keys()
+    told = metadata_of(digits, tmp_path, local_steps=1.0, base_train_loss=1.0)
+    batches = -(-int(told["num_examples"]) // digits.config["batch_size"])
+    assert told["local_steps"] == str(batches * digits.config["epochs"])
+    assert 2 < float(told["base_train_loss"]) < 3  # ten classes, before any training
+    assert told["metrics"] == plain["metrics"]
+
+
+def test_a_workload_that_knows_no_steps_tells_none(work: TrainingWork, tmp_path: Path):
+    update(SYNTHETIC, replace(work, config={**work.config, "local_steps": 1.0}), tmp_path)
+    assert "local_steps" not in weights.read_header(tmp_path / "update").metadata

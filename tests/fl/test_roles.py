@@ -75,7 +75,7 @@ def play(tmp_path):
             own = (bases or {}).get(row, base)
             weights.save(tmp_path / f"base-{row}", own)
             delta = {name: weights.difference(name, array, own[name]) for name, array in local.items()}
-            weights.save(tmp_path / f"update-{row}", delta)
+            weights.save(tmp_path / f"update-{row}", delta, {"local_steps": "5", "base_train_loss": "1.0"})
             norm = float(np.sqrt(sum((delta[name].astype(float) ** 2).sum() for name in ("w",))))
             own_file = tmp_path / f"base-{row}" if row in (bases or {}) else None
             count = (examples or [10] * len(locals_))[row]

@@ -189,3 +189,39 @@ def test_no_metadata_raise_anything_but_an_update_error(tmp_path_factory, metada
         updates.check(folder / "meta-update", base=weights.read_header(folder / "meta-base"), base_digest=BASE_DIGEST)
     except UpdateError as error:
         assert str(error).isprintable()
+
+
+# ---- numbers that a strategy needs
+
+
+@pytest.fixture
+def check_needed(tmp_path, base):
+    def check(content, needs):
+        (tmp_path / "update").write_bytes(content)
+        return updates.check(tmp_path / "update", base=base, base_digest=BASE_DIGEST, needs=needs)
+
+    return check
+
+
+@pytest.mark.parametrize("value", ["1", "40", "1000000000", "2.5"])
+def test_a_number_that_is_needed_is_there(check_needed, value):
+    assert check_needed(update(metadata={"local_steps": value}), ["local_steps"]).num_examples == 120
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("local_steps", value) for value in ("", "0", "-3", "nan", "inf", "1e10", "ten", "1" * 400)]
+    + [("base_train_loss", value) for value in ("", "-0.1", "nan", "inf", "1e31", "[]")],
+)
+def test_a_number_that_is_none_or_out_of_range_is_refused_by_name(check_needed, name, value):
+    with pytest.raises(UpdateError, match=f"The metadata {name} must be .*, not "):
+        check_needed(update(metadata={name: value}), [name])
+
+
+def test_a_number_that_is_missing_is_refused_with_what_it_is(check_needed):
+    with pytest.raises(UpdateError, match="base_train_loss is missing: the mean loss of the received model"):
+        check_needed(update(), ["base_train_loss"])
+
+
+def test_a_number_that_nobody_needs_may_be_anything(check_needed):
+    assert check_needed(update(metadata={"local_steps": "ten"}), []).num_examples == 120

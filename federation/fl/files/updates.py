@@ -22,6 +22,11 @@ from federation.fl.weights import DTYPES, FLOATS, Array, Header, Layout, Tensor,
 
 MAX_NUM_EXAMPLES = 10**12
 MAX_METRICS = 100
+MOST_DIGITS = 40  # of a number in the metadata
+NEEDED = {  # numbers that a strategy may need: their limits and what they are
+    "local_steps": (1.0, 1e9, "how many steps the optimizer made, a number from 1 to 10^9"),
+    "base_train_loss": (0.0, 1e30, "the mean loss of the received model on the training examples, from 0 to 10^30"),
+}
 CHUNK_BYTES = 2**20
 
 Test = Callable[[Array], None]
@@ -53,6 +58,7 @@ def check(
     buffers: Collection[str] = (),
     model: Path | None = None,
     sender: str = "this client",
+    needs: Collection[str] = (),
 ) -> Update:
     """Check a whole update file against the model it was trained from.
 
@@ -61,7 +67,8 @@ def check(
     to 10^12), base_digest and optionally metrics (a JSON object of finite numbers or null); other
     metadata are ignored. buffers: they travel as they are, or encoded as every tensor was before there were roles;
     they are no part of the norm. model: the base's file, with which no variance may become negative; the refusal
-    names the sender. One pass over the file for digest and values, in constant memory.
+    names the sender. needs: members of NEEDED that the metadata must hold. One pass over the file for digest and
+    values, in constant memory.
     Raises UpdateError.
     """
     try:
@@ -73,6 +80,7 @@ def check(
     tests = _encoded(header, base, encoding, buffers, size) if is_encoded else _plain(header, base, size)
     num_examples = _num_examples(header.metadata)
     _check_base(header.metadata, base_digest)
+    _check_needed(header.metadata, needs)
     told = _metrics(header.metadata)
     metrics = {name: bounded(value) for name, value in told.items()}
     unusable = tuple(name for name, value in told.items() if value is not None and metrics[name] is None)
@@ -216,6 +224,23 @@ def _check_base(metadata: Mapping[str, str], base_digest: str) -> None:
         raise UpdateError("The metadata base_digest is missing: the digest of the model that was trained from.")
     if given != base_digest:
         raise UpdateError(f"base_digest is {shown(given)}, but this round's model is {base_digest}.")
+
+
+def _check_needed(metadata: Mapping[str, str], needs: Collection[str]) -> None:
+    for name in needs:
+        lowest, highest, what = NEEDED[name]
+        if name not in metadata:
+            raise UpdateError(f"The metadata {name} is missing: {what}. The session's strategy needs it.")
+        if not lowest <= number(metadata[name]) <= highest:
+            raise UpdateError(f"The metadata {name} must be {what}, not {shown(metadata[name])}.")
+
+
+def number(text: str | None) -> float:
+    """A number of the metadata; NaN where it is missing or none."""
+    try:
+        return float(text) if text is not None and len(text) <= MOST_DIGITS else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _metrics(metadata: Mapping[str, str]) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ making at once; what an optimizer must remember stands in its slots and scalars,
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -102,10 +102,14 @@ class Launch:
     """What a session is asked to be beside its strategy.
 
     quorum: how many must report, at least. follows_settings: whether clients train as the session's settings say.
+    optimizer: what they step with, and its options. proximal_mu: of the local options.
     """
 
     quorum: int
     follows_settings: bool = True
+    optimizer: str = "sgd"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    proximal_mu: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,8 @@ class Strategy(Protocol):
 
     when: one sentence that says when to choose it. slots: names of the arrays that it keeps with the model, zero at
     first. scalars: names of the numbers that it keeps with the model, 0.0 at first. needs: the numbers that it needs
-    in the metadata of each update. Strategies inherit what they do not say themselves.
+    in the metadata of each update. changes_training: whether clients train by `local_options`, which those that know
+    plain SGD alone cannot. Strategies inherit what they do not say themselves.
     """
 
     name: ClassVar[str]
@@ -130,6 +135,7 @@ class Strategy(Protocol):
     when: ClassVar[str]
     options: ClassVar[tuple[Option, ...]]
     needs: ClassVar[tuple[str, ...]] = ()
+    changes_training: ClassVar[bool] = False
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -144,7 +150,11 @@ class Strategy(Protocol):
         return None
 
     def client_config(self) -> dict[str, float]:
-        """What clients are told beside epochs, batch size and learning rate."""
+        """What clients are told beside epochs, batch size and learning rate: 1.0 for each number that is needed."""
+        return dict.fromkeys(self.needs, 1.0)
+
+    def local_options(self) -> Mapping[str, Any]:
+        """What it sets of `fl.local_options`."""
         return {}
 
     def prepare(self, updates: Updates) -> Plan:

@@ -27,6 +27,7 @@ class Stepper:
         self._mixed = self._local.precision == Precision.MIXED and config.device.startswith("cuda")
         self._base = [one.detach().clone() for one in self._parameters] if self._local.proximal_mu else []
         self._waiting = 0  # batches whose gradients are added up
+        self.steps = 0  # of the optimizer
 
     def step(self, features: torch.Tensor, labels: torch.Tensor, *, is_last: bool) -> float:
         """Train on a batch, and return its mean loss. is_last: no batch follows that could complete a step."""
@@ -58,6 +59,7 @@ class Stepper:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._local.clip_norm)
         self._optimizer.step()
         self._waiting = 0
+        self.steps += 1
 
     def _hold_near_the_base(self) -> None:
         """Add the gradient of mu / 2 ||w - base||^2."""

@@ -179,21 +179,24 @@ class TorchWorkload(ABC):
         network = self._network_with(base, config.device)
         sizes = _batch_sizes(len(train), config.batch_size, alone=not _has_batch_norm(network))
         total = _steps(config, sizes)
+        before = self._measure(network, train, config.device).loss if config.extra.get("base_train_loss") else None
         received = self._validate(network, held_out, config.device, "base_val_", 0, total, report)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # for layers that draw, such as dropout
-            train_loss = self._train(network, train, sizes, config, report)
+            train_loss, steps = self._train(network, train, sizes, config, report)
         trained = self._validate(network, held_out, config.device, "val_", total, total, report)
         trained_weights = _weights_of(network)
         delta = {name: weights.difference(name, local, base[name]) for name, local in trained_weights.items()}
-        return LocalUpdate(delta, len(train), {"train_loss": train_loss, **received, **trained})
+        metrics = {"train_loss": train_loss, **received, **trained}
+        return LocalUpdate(delta, len(train), metrics, steps, before)
 
     def _train(
         self, network: torch.nn.Module, data: Data, sizes: list[int], config: TrainConfig, report: Report
-    ) -> float:
-        """Run the epochs, each in batches of these sizes, and return the mean loss of the last one's examples.
+    ) -> tuple[float, int]:
+        """Run the epochs, each in batches of these sizes.
 
-        Raises DataError where the settings do not fit the data.
+        Returns the mean loss of the last one's examples, and how many steps the optimizer made. Raises DataError where
+        the settings do not fit the data.
         """
         import torch
 
@@ -213,8 +216,8 @@ class TorchWorkload(ABC):
                 loss_sum, seen = loss_sum + loss * len(labels), seen + len(labels)
                 _go_on(report("training", step, total, {"train_loss": loss}))
                 if is_last:
-                    return loss_sum / seen
-        return loss_sum / seen
+                    return loss_sum / seen, stepper.steps
+        return loss_sum / seen, stepper.steps
 
     def _validate(
         self, network: torch.nn.Module, data: Data, device: str, prefix: str, step: int, total: int, report: Report

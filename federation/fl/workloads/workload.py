@@ -94,12 +94,15 @@ class LocalUpdate:
     num_examples: examples trained on. metrics: final numbers, NaN where training diverged:
     train_loss (mean of the last epoch); val_loss and val_accuracy of the trained model and
     base_val_loss and base_val_accuracy of the received one, both on the client's own held-out
-    data and absent where it has none.
+    data and absent where it has none. local_steps: of the optimizer. base_train_loss: the mean loss of the received
+    model on the examples trained on, measured if config.extra asks for it. None where they are not known.
     """
 
     delta: Weights
     num_examples: int
     metrics: dict[str, float]
+    local_steps: int | None = None
+    base_train_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,11 +67,11 @@ _BASE = ("version", "digest", "num_bytes")
 _UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")
 
 
-_SESSION = ("workload", "compression", "compression_options", "defences", "buffers")
+_SESSION = ("workload", "compression", "compression_options", "defences", "buffers", "strategy")
 
 
 _WORK = (
-    *("name", "seed", "train", "strategy", "strategy_options"),
+    *("name", "seed", "train", "strategy_options"),
     *("workload_digest", "workload_version", "workload_options", "declaration"),
     *("optimizer", "optimizer_options", "rate_schedule", "rate_schedule_options", "local_options"),
 )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from federation import catalogue, phrases
 from federation.errors import Invalid
 from federation.fl import early_stop, strategies
+from federation.fl.local_options import LocalOptions
 from federation.fl.strategies import Launch
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.measured import measures_of
@@ -111,7 +112,13 @@ def _unmeasured(spec: Spec) -> Iterator[Problem]:
 
 def _unfit_strategy(spec: Spec) -> Iterator[Problem]:
     """What the strategy needs and the other settings do not give."""
-    launch = Launch(quorum=spec.quorum, follows_settings=spec.follows_settings)
+    launch = Launch(
+        spec.quorum,
+        spec.follows_settings,
+        spec.optimizer,
+        spec.optimizer_options,
+        LocalOptions.read(spec.local_options or {}).proximal_mu,
+    )
     if found := strategies.build(spec.strategy, spec.strategy_options).misfit(launch):
         yield Problem(found.field, found.sentence)
 

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from federation.errors import Invalid
+from federation.errors import Invalid, Refused
 from federation.fl import workloads
 from federation.fl.workloads import releases
 from federation.fl.workloads.synthetic import Synthetic
+from federation.lifecycle import SeatStatus
 from federation.models import TrainingSession
 from federation.services import sessions
 from federation.session_settings import Spec
 from federation.work.common_members import common_members
-from tests.federation.cast import settle
+from tests.federation.cast import seat_of, send, settle
 from tests.federation.services.test_who_is_asked import left_out, names
 
 pytestmark = pytest.mark.django_db
@@ -128,3 +129,47 @@ def test_every_refusal_names_its_field(given, field, words):
         sessions.check(replace(SPEC, **given))
     assert [name for name, _ in refused.value.errors] == [field]
     assert words in refused.value.errors[0][1]
+
+
+# ---- strategies that change what clients do
+
+
+def test_prox_sets_the_clients_proximal_term(followed, enrol, running, now):
+    config = work_of(enrol, running, now, strategy="fedprox", strategy_options={"mu": 0.5})["config"]
+    assert config["local_options"] == {"proximal_mu": 0.5} and config["proximal_mu"] == 0.5
+    assert config["optimizer"]["name"] == "sgd"
+
+
+def test_a_release_that_does_not_know_the_term_is_left_out_of_prox(followed, enrol, running, now):
+    (old,) = OLD
+    enrol("old", **of(old))
+    enrol("new", **of(workloads.get("synthetic").digest()))
+    session = settle(running(strategy="fedprox"), now=now)
+    assert names(session) == ["new"]
+
+
+def test_a_release_that_tells_no_steps_is_refused_at_the_door_and_named(followed, open_round, now):
+    open_round("anna", strategy="fednova", rounds=1)
+    with pytest.raises(Refused, match="local_steps is missing: how many steps"):
+        send("anna", now=now)
+    assert seat_of("anna").status == SeatStatus.INVITED  # it may send another one
+    send("anna", now=now, local_steps="5")
+    assert seat_of("anna").status == SeatStatus.REPORTED
+
+
+@pytest.mark.parametrize("strategy, asked", [("fednova", {"local_steps": 1.0}), ("qfedavg", {"base_train_loss": 1.0})])
+def test_a_strategy_asks_clients_for_the_number_that_it_needs(followed, enrol, running, now, strategy, asked):
+    config = work_of(enrol, running, now, strategy=strategy)["config"]
+    assert config.keys() - {"epochs", "batch_size", "learning_rate", "seed"} == asked.keys()
+
+
+@pytest.mark.parametrize("strategy", ["fednova", "qfedavg"])
+def test_a_workload_that_cannot_tell_the_number_is_refused(strategy):
+    with pytest.raises(Invalid, match="needs a workload that tells") as refused:
+        sessions.check(replace(SPEC, workload="synthetic", strategy=strategy))
+    assert [field for field, _ in refused.value.errors] == ["strategy.name"]
+
+
+def test_a_term_that_is_set_twice_is_refused():
+    with pytest.raises(Invalid, match="FedProx sets the proximal term itself"):
+        sessions.check(replace(SPEC, strategy="fedprox", local_options={"proximal_mu": 0.1}))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.fl.strategies import STRATEGIES
+from federation.fl.strategies import STRATEGIES, build
 from tests.fl.strategies.playing import Rounds, noise
 from tests.properties import PROPERTY
 
@@ -16,7 +16,7 @@ EVERY = [(name, {}) for name in STRATEGIES] + [
     ("fedavg", {"weighting": "equal"}),
     ("fedavg", {"weighting": "capped", "most_share": 0.4}),
 ]
-STATEFUL = [(name, options) for name, options in EVERY if name not in ("fedavg", "fedmedian")]
+STATEFUL = [(name, options) for name, options in EVERY if build(name, options).slots]
 
 floats = st.floats(-10, 10, width=32)
 deltas = st.lists(st.lists(floats, min_size=3, max_size=3), min_size=1, max_size=5)

@@ -9,7 +9,12 @@ def test_every_strategy_says_what_it_is_and_is_built_from_its_defaults():
         assert strategy.name == name and strategy.title and strategy.summary.endswith(".")
         assert strategy.when.endswith(".") and strategy.when.count(". ") == 0
         assert build(name, {}) == strategy()
-        assert build(name, {}).client_config() == {}
+        assert build(name, {}).client_config() == ({"proximal_mu": 0.1} if name == "fedprox" else asked(strategy))
+
+
+def asked(strategy):
+    """Clients are told which numbers are needed of them."""
+    return dict.fromkeys(strategy.needs, 1.0)
 
 
 def test_declared_defaults_are_the_classes_own():
@@ -39,6 +44,9 @@ def test_an_unknown_strategy_is_refused_with_those_there_are():
         ("fedadagrad", {"beta_2": 0.9}, "beta_2"),
         ("fedyogi", {"tau": 0.0}, "tau"),
         ("fedexp", {"most": 0.5}, "most"),
+        ("fednova", {"server_lr": 0}, "server_lr"),
+        ("fedprox", {"mu": 0.0}, "mu"),
+        ("qfedavg", {"q": -1}, "q"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(name, options, field):

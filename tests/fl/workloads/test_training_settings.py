@@ -238,3 +238,25 @@ def test_copies_of_an_example_are_on_one_side():
     assert len(held_out) == 6 and not {row.tobytes() for row in train.features} & {
         r.tobytes() for r in held_out.features
     }
+
+
+# ---- what a strategy may want to know
+
+
+def told(config):
+    small = Small(linear)
+    return small.local_update(small.initial_weights({}, 1), points(24, seed=1), {}, config, lambda *_: True)
+
+
+def test_steps_are_the_optimizers_and_not_the_batches():
+    assert told(HALVES).local_steps == 2
+    assert told(with_(HALVES, accumulate=2)).local_steps == 1
+    assert told(replace(HALVES, epochs=3)).local_steps == 6
+    assert told(with_(replace(HALVES, epochs=3), max_steps=5)).local_steps == 5
+
+
+def test_the_loss_before_training_is_measured_only_where_it_is_asked_for():
+    assert told(WHOLE).base_train_loss is None
+    asked = told(replace(WHOLE, extra={"base_train_loss": 1.0}))
+    assert asked.base_train_loss == pytest.approx(asked.metrics["train_loss"])  # one batch of all: the same
+    close(asked.delta, told(WHOLE).delta, tolerance=0.0)

@@ -118,9 +118,9 @@ def test_agents_of_the_first_version_have_the_same_code(name, digest):
 @pytest.mark.parametrize(
     "name, digest",
     [
-        ("digits", "6a96b724236852089470d757ded384d31260a8e58f2b7b4115bd099e2b367bfa"),
-        ("synthetic", "5757b3d5b2fd7979086043326ebb91e5e7b0a90502ba0d61d7fb63ed9dfae95f"),
-        ("threes_and_sevens", "7378d18a7a8c9c5d5cb0c041ae4cd61286cb525be5ce7db48220a92bb87a4059"),
+        ("digits", "e5de4631ea0d71df22ef286ec546026bf7b3d32a8e70b4841a057221c1272b56"),
+        ("synthetic", "a03bb37457f0815a5b4f1a7815890b5c8e218959497a699249128fb5507e07a9"),
+        ("threes_and_sevens", "820560cff02733c0c9b18f3a07c1c5ef51c20388ee9442891f8ff3c5bf878fd8"),
     ],
 )
 def test_a_change_of_a_built_in_source_is_noticed(name, digest):
