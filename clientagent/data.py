@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from clientagent import validation
 from clientagent.errors import Misconfigured
 from clientagent.limits import Limits, limits_of
 from clientagent.settings import Settings
@@ -33,7 +34,7 @@ class SiteData:
         """Raises Misconfigured for a partition, shard or workload that is invalid."""
         self._settings = settings
         self._read: dict[str, Data] = {}
-        self._stamp = Stamp(settings.data)
+        self._stamps = [Stamp(settings.data), Stamp(settings.validation)]
         self._asked = False
         self._changed = False
         self._notes: list[str] = []
@@ -69,9 +70,11 @@ class SiteData:
         if key not in self._read:
             while len(self._read) >= MOST_READ:
                 del self._read[next(iter(self._read))]
-            found = workload.training_data(options, self._settings.data)
+            found = self._part(workload.training_data(options, self._settings.data))
+            if (own := self._settings.validation) is not None:
+                found = validation.joined(found, workload.training_data(options, own), own)
             self._notes += getattr(found, "notes", ())
-            self._read[key] = self._part(found)
+            self._read[key] = found
         return self._read[key]
 
     def take_change(self) -> bool:
@@ -86,7 +89,7 @@ class SiteData:
 
     def _forget_if_changed(self) -> None:
         """The mark is taken before data are read: what changes meanwhile is read the next time."""
-        if self._stamp.has_changed():
+        if any([stamp.has_changed() for stamp in self._stamps]):
             self._changed = self._changed or self._asked
             self._read.clear()
 

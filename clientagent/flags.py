@@ -179,6 +179,8 @@ FLAGS = (
     Flag("partition-seed", "FL_CLIENT_PARTITION_SEED", whole(0, MAX_SEED), "the partition's seed (default 0)", "N"),
     Flag("validation-samples", "FL_CLIENT_VALIDATION_SAMPLES", whole(0, 10**12), "hold out N examples, to measure "
          "models on, instead of a fifth", "N"),
+    Flag("validation", "FL_CLIENT_VALIDATION", existing_folder, "measure models on the examples in DIR, and train on "
+         "all of --data", "DIR"),
     Flag("max-epochs", "FL_CLIENT_MAX_EPOCHS", whole(1, 1000), "train at most N epochs a round", "N"),
     Flag("max-seconds", "FL_CLIENT_MAX_SECONDS", whole(1, 10**7), "train at most N seconds a round; the same work then "
          "no longer gives the same update", "N"),
@@ -291,6 +293,7 @@ def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
         if text is not None:
             values[flag.target] = _value(flag, text.strip(), source)
     settings = Settings(**values)
+    _check_held_out(settings)
     _check_flower(settings, values)
     _check_nvflare(settings, values)
     if given[NOTHING_SHARED.replace("-", "_")]:
@@ -299,6 +302,16 @@ def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
     if settings.clients is None and (settings.partition is None) != (settings.shard is None):
         raise Misconfigured("--partition and --shard go together: --partition dirichlet:0.5 --shard 2/4.")
     return settings
+
+
+def _check_held_out(settings: Settings) -> None:
+    """Raises Misconfigured for flags that do not go with --validation."""
+    if settings.validation is None:
+        return
+    if settings.validation_samples is not None:
+        raise Misconfigured("--validation and --validation-samples exclude each other. Use one of them.")
+    if settings.clients is not None:
+        raise Misconfigured("--validation is for a single client. With --clients use --validation-samples.")
 
 
 def _check_many(settings: Settings, given: Collection[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from clientagent import memory
+from clientagent import memory, validation
 from clientagent.errors import Misconfigured
 from clientagent.settings import Settings
 from federation.fl.workloads import Report, TrainConfig
@@ -14,7 +14,7 @@ from federation.fl.workloads import Report, TrainConfig
 class Limits:
     """None: as the session asks. max_seconds: of one piece of work. validation_samples: examples that are held out.
 
-    max_memory: MB of this process.
+    max_memory: MB of this process. marks_held_out: whether the data say which examples are held out, by `validation`.
     """
 
     max_epochs: int | None = None
@@ -22,6 +22,7 @@ class Limits:
     batch_size: int | None = None
     validation_samples: int | None = None
     max_memory: int | None = None
+    marks_held_out: bool = False
 
     def applied(self, config: TrainConfig) -> TrainConfig:
         epochs = config.epochs if self.max_epochs is None else min(config.epochs, self.max_epochs)
@@ -31,6 +32,7 @@ class Limits:
             batch_size=self.batch_size or config.batch_size,
             max_seconds=self.max_seconds,
             validation_samples=self.validation_samples,
+            validation_fraction=validation.FRACTION if self.marks_held_out else config.validation_fraction,
         )
 
     def watched(self, report: Report) -> Report:
@@ -59,4 +61,5 @@ def limits_of(settings: Settings) -> Limits:
         settings.batch_size,
         settings.validation_samples,
         settings.max_memory,
+        settings.validation is not None,
     )

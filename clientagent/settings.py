@@ -27,6 +27,7 @@ class Settings:
     shard: str | None = None  # 2/4: the second of four
     partition_seed: int = 0
     validation_samples: int | None = None  # held out of training; None: a fifth
+    validation: Path | None = None  # held-out examples of their own
     max_epochs: int | None = None
     max_seconds: int | None = None  # of one piece of work
     max_memory: int | None = None  # MB of this process
