@@ -84,6 +84,7 @@ def aggregate(
     out_slots: Path,
     buffers: Collection[str] | None = None,
     defences: Collection[str] = (),
+    seed: tuple[int, ...] = (),
     on_block: Callable[[], None],
 ) -> Aggregated:
     """Write the next model to ``out`` and, if the strategy has slots or scalars, these to ``out_slots``.
@@ -98,6 +99,7 @@ def aggregate(
     defences: names of `Defence`s. With `norms`, updates whose norm exceeds 100 times the median are scaled down to
     that, integer tensors as well. With `finite`, an update is to blame if it alone would give a model that cannot be
     stored; without, only if the model of all updates cannot be stored.
+    seed: what the strategy's random choices are drawn from.
     on_block: called between blocks; what it raises aborts.
 
     Integer tensors that are no buffers move by the mean of their deltas, weighted by the plan's shares in float64
@@ -125,7 +127,7 @@ def aggregate(
             Defence.FINITE in defences,
             on_block,
         )
-        plan = strategy.prepare(_summary(updates, inputs, _scalars(strategy.scalars, base_slots)))
+        plan = strategy.prepare(_summary(updates, inputs, _scalars(strategy.scalars, base_slots), seed))
         model = stack.enter_context(Writer(out, tensors))
         slots = _slot_writer(stack, strategy, plan, out_slots, trained)
         compared = np.zeros((3, len(updates)))
@@ -329,13 +331,16 @@ def _scalars(names: Sequence[str], path: Path | None) -> dict[str, float]:
     return found
 
 
-def _summary(updates: Sequence[UpdateFile], inputs: _Inputs, scalars: Mapping[str, float]) -> Updates:
+def _summary(
+    updates: Sequence[UpdateFile], inputs: _Inputs, scalars: Mapping[str, float], seed: tuple[int, ...]
+) -> Updates:
     return Updates(
         num_examples=np.array([update.num_examples for update in updates], np.int64),
         staleness=np.array([update.staleness for update in updates], np.int64),
         reduce=inputs.reduce,
         scalars=scalars,
         told=partial(_told, updates),
+        seed=seed,
     )
 
 

@@ -60,7 +60,8 @@ class Updates:
 
     num_examples and staleness (versions behind): (n,) int64. reduce(f) is the sum of f(block) over
     all blocks, small arrays of one shape; it reads every update once. scalars: what the strategy kept with the model,
-    0.0 at first. told(name): a number of each update's metadata, (n,) float64, NaN where it is missing.
+    0.0 at first. told(name): a number of each update's metadata, (n,) float64, NaN where it is missing. seed: what a
+    random choice of this round is drawn from; the same when the round is aggregated again.
     """
 
     num_examples: Array
@@ -68,6 +69,7 @@ class Updates:
     reduce: Callable[[Callable[[Block], Array]], Array]
     scalars: Mapping[str, float] = field(default_factory=dict)
     told: Callable[[str], Array] = lambda name: np.empty(0)
+    seed: tuple[int, ...] = ()
 
     def share_by_examples(self) -> Array:
         """n_k / n for each update, (n,) float64; with stale updates n_k * discount_k in place of n_k."""
@@ -103,6 +105,7 @@ class Launch:
 
     quorum: how many must report, at least. follows_settings: whether clients train as the session's settings say.
     optimizer: what they step with, and its options. proximal_mu: of the local options.
+    least: with how many updates its schedule may close a round.
     """
 
     quorum: int
@@ -110,6 +113,7 @@ class Launch:
     optimizer: str = "sgd"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     proximal_mu: float = 0.0
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ def make(
             out_slots=out_slots,
             buffers=session.buffers,
             defences=session.defences,
+            seed=(session.seed, round_.number, round_.attempt),
             on_block=on_block,
         )
 

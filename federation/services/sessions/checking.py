@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from federation import catalogue, phrases
+from federation import catalogue, phrases, schedules
 from federation.errors import Invalid
 from federation.fl import early_stop, strategies
 from federation.fl.local_options import LocalOptions
@@ -118,6 +118,7 @@ def _unfit_strategy(spec: Spec) -> Iterator[Problem]:
         spec.optimizer,
         spec.optimizer_options,
         LocalOptions.read(spec.local_options or {}).proximal_mu,
+        min(spec.quorum, schedules.of(spec).least),
     )
     if found := strategies.build(spec.strategy, spec.strategy_options).misfit(launch):
         yield Problem(found.field, found.sentence)

@@ -29,5 +29,5 @@ def test_there_is_a_row_for_nothing_else():
 
 def test_the_path_to_a_strategy_names_every_one():
     path = DOCUMENT.partition("## Which one")[2].partition("##")[0]
-    named = set(re.findall(r"\*\*([\w-]+)\*\*", path))
+    named = set(re.findall(r"\*\*([\w -]+)\*\*", path))
     assert named == {strategy.title for strategy in STRATEGIES.values()}

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.fl.strategies import Block, Plan, fedmedian
-from federation.fl.strategies.fedmedian import FedMedian, median, network
+from federation.fl.strategies import Block, Plan, ordering
+from federation.fl.strategies.fedmedian import FedMedian
+from federation.fl.strategies.ordering import median, network
 
 
 @pytest.mark.parametrize("num_clients", [*range(1, 34), 63, 64, 65, 100])
@@ -24,7 +25,7 @@ def test_the_network_is_right_for_every_order(num_clients):
 def test_beyond_the_network_selection_finds_the_same(monkeypatch):
     rows = np.random.default_rng(1).standard_normal((20, 300)).astype(np.float32)
     expected = median(rows)
-    monkeypatch.setattr(fedmedian, "NETWORK_CLIENTS", 5)
+    monkeypatch.setattr(ordering, "NETWORK_CLIENTS", 5)
     np.testing.assert_array_equal(median(rows), expected)
 
 
