@@ -34,6 +34,11 @@ REFUSED = {
         {"strategy_options": {"weighting": "capped", "most_share": 0.3}, "quorum": 2},
         "strategy.options.most_share",
     ),
+    "a quorum too small for the strategy": ({"strategy": "krum", "quorum": 4}, "quorum"),
+    "a schedule that closes too early for the strategy": (
+        {"strategy": "krum", "quorum": 9, "schedule": "buffered"},
+        "schedule.name",
+    ),
     "no name": ({"name": "  "}, "name"),
     "a name that is too long": ({"name": "x" * 101}, "name"),
     "no rounds": ({"rounds": 0}, "rounds"),
