@@ -165,8 +165,9 @@ def test_a_damaged_model_is_made_again_from_the_updates_of_its_round(trained, ho
     assert kinds(session)[-2:] == ["storage.damaged", "storage.repaired"]
 
 
-def test_a_damaged_optimizer_state_is_made_again_too(trained):
-    session = trained(strategy="fedadam")
+@pytest.mark.parametrize("options", [{}, {"bias_correction": True}])
+def test_a_damaged_optimizer_state_is_made_again_too(trained, options):
+    session = trained(strategy="fedadam", strategy_options=options)
     slots = session.last_model().slots_digest
     damage_file(slots)
     damage.note([slots])

@@ -43,6 +43,24 @@ def test_two_rounds_and_one_more_are_three(trained, alice, now):
     assert further.last_model().slots_digest == straight.last_model().slots_digest
 
 
+def test_a_step_that_is_counted_is_counted_on(trained, alice, now):
+    corrected = {"strategy_options": {"server_lr": 0.1, "bias_correction": True}}
+    straight = trained(VALUES, name="straight", **corrected)
+    first = trained(VALUES[:2], **corrected)
+    further = play(sessions.go_on(first, rounds_=1, by=alice, now=now), VALUES[2:], now)
+    assert further.last_model().digest == straight.last_model().digest
+    assert further.last_model().slots_digest == straight.last_model().slots_digest
+
+
+def test_a_memory_without_the_step_that_is_needed_is_left_behind(trained, running, now):
+    first = trained(VALUES[:2])
+    options = {"server_lr": 0.1, "bias_correction": True}
+    further = running(strategy="fedadam", strategy_options=options, start_from=(first.pk, 2), rounds=1)
+    assert (further.last_model().digest, further.last_model().slots_digest) == (first.last_model().digest, "")
+    play(further, VALUES[2:], now)
+    assert further.last_model().version == 1
+
+
 def test_it_draws_anew_and_the_same_each_time(trained, alice, now):
     first = trained(VALUES[:2])
     seeds = {first.seed}

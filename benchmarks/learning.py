@@ -1,0 +1,181 @@
+"""What each strategy learns on handwritten digits, in this process: ten clients, three ways to split the data.
+
+    python benchmarks/learning.py [--rounds 30] [--seeds 3] [--splits iid ...] [--strategies fedavg ...]
+
+The splits: evenly; by a Dirichlet distribution of labels with concentration 0.1; and two pieces of the data sorted by
+label a client, which is about two classes each. Every strategy begins with the same weights and trains with the same
+seeds. Prints, for each split and strategy, the mean accuracy on the central test set over the last five rounds and
+its spread over the seeds, the worst client's, and the rounds to 80 %. `--curves FILE` keeps every round's accuracy as
+JSON. It takes about a second a round and core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from federation.fl import aggregation, partition, sampling, strategies, weights  # noqa: E402
+from federation.fl.local_options import LocalOptions  # noqa: E402
+from federation.fl.strategies import Strategy  # noqa: E402
+from federation.fl.workloads import TrainConfig, digit_images  # noqa: E402
+from federation.fl.workloads.digits import Digits  # noqa: E402
+from federation.fl.workloads.workload import Data  # noqa: E402
+
+CLIENTS = 10
+SPLITS = {"iid": "iid", "dirichlet 0.1": "dirichlet:0.1", "two classes": "shards:2"}
+CONFIG = TrainConfig(epochs=2, batch_size=16, learning_rate=0.03, seed=0, validation_fraction=0.0)
+OPTIONS: Mapping[str, Mapping[str, Any]] = {  # those that are not the defaults
+    "fedadam": {"bias_correction": True},
+    "fedavgm": {"momentum": 0.5},
+    "qfedavg": {"q": 0.2, "local_lr": CONFIG.learning_rate},
+}
+LAST = 5  # rounds whose mean is told
+TARGET = 0.8
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One session. split: as a partition is written."""
+
+    strategy: str
+    split: str
+    seed: int
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """accuracy: on the test set, after each round. worst: the last model's, on the clients' data that fit it least."""
+
+    accuracy: list[float]
+    worst: float
+
+    @property
+    def final(self) -> float:
+        return statistics.fmean(self.accuracy[-LAST:])
+
+    @property
+    def rounds_to_target(self) -> int | None:
+        return next((number for number, value in enumerate(self.accuracy, 1) if value >= TARGET), None)
+
+
+def shards(split: str, seed: int) -> list[Data]:
+    """The examples of each client."""
+    whole = digit_images.load("train")
+    wanted = partition.parse(split)
+    found = partition.all_shards(whole.labels, wanted, num_shards=CLIENTS, seed=seed)
+    return [whole.subset(indices) for indices in found]
+
+
+def play(trial: Trial) -> Learnt:
+    """Train a session."""
+    import torch
+
+    torch.set_num_threads(1)
+    workload, data = Digits(), shards(trial.split, trial.seed)
+    strategy = strategies.build(trial.strategy, OPTIONS.get(trial.strategy, {}))
+    accuracy = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, slots = folder / "model-0", None
+        workload.write_initial(model, {}, trial.seed)
+        for number in range(1, trial.rounds + 1):
+            updates = list(_updates(strategy, workload, data, trial.seed, number, model, folder))
+            out, out_slots = folder / f"model-{number}", folder / f"slots-{number}"
+            made = aggregation.aggregate(
+                strategy,
+                base=model,
+                base_slots=slots,
+                updates=updates,
+                out=out,
+                out_slots=out_slots,
+                buffers=(),
+                on_block=lambda: None,
+            )
+            model, slots = out, out_slots if made.slots_digest else None
+            accuracy.append(workload.evaluate(weights.load(model), {})["accuracy"])
+        worst = min(_accuracy_of(workload, weights.load(model), one) for one in data)
+    return Learnt(accuracy, worst)
+
+
+def _updates(
+    strategy: Strategy, workload: Digits, data: Sequence[Data], seed: int, number: int, model: Path, folder: Path
+) -> Iterator[aggregation.UpdateFile]:
+    """What each client trains of a model in a round."""
+    base = weights.load(model)
+    for client, own in enumerate(data):
+        config = replace(
+            CONFIG,
+            seed=sampling.client_seed(seed, number, f"client-{client}", 1),
+            extra=strategy.client_config(),
+            local=LocalOptions.read(strategy.local_options()),
+        )
+        update = workload.local_update(base, own, {}, config, lambda *_: True)
+        path = folder / f"update-{client}"
+        told = {"local_steps": repr(update.local_steps), "base_train_loss": repr(update.base_train_loss)}
+        weights.save(path, update.delta, told)
+        yield aggregation.UpdateFile(path, update.num_examples)
+
+
+def _accuracy_of(workload: Digits, model: weights.Weights, data: Data) -> float:
+    config = replace(CONFIG, validation_samples=len(data))
+    found = workload.local_evaluation(model, data, {}, config, lambda *_: True)
+    return found.metrics["accuracy"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS))
+    parser.add_argument("--strategies", nargs="+", choices=strategies.STRATEGIES, default=list(strategies.STRATEGIES))
+    parser.add_argument("--curves", type=Path)
+    args = parser.parse_args()
+    trials = [
+        Trial(strategy, SPLITS[split], seed, args.rounds)
+        for split in args.splits
+        for strategy in args.strategies
+        for seed in range(1, args.seeds + 1)
+    ]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        learnt = dict(zip(trials, pool.map(play, trials), strict=True))
+    for split in args.splits:
+        print(f"\n{split}, {CLIENTS} clients, {args.rounds} rounds, {args.seeds} seeds")
+        print(f"{'strategy':12} {'accuracy':>16} {'worst client':>14} {'rounds to 80 %':>16}")
+        for strategy in args.strategies:
+            print(_row(strategy, [one for trial, one in learnt.items() if _is_of(trial, strategy, SPLITS[split])]))
+    if args.curves:
+        kept = [{**vars(trial), "accuracy": one.accuracy, "worst": one.worst} for trial, one in learnt.items()]
+        args.curves.write_text(json.dumps(kept))
+
+
+def _is_of(trial: Trial, strategy: str, split: str) -> bool:
+    return (trial.strategy, trial.split) == (strategy, split)
+
+
+def _row(strategy: str, found: Sequence[Learnt]) -> str:
+    finals = [100 * one.final for one in found]
+    reached = [one.rounds_to_target for one in found]
+    known = [number for number in reached if number is not None]
+    soon = f"{np.mean(known):.1f}" if len(known) == len(reached) else f"{len(known)} of {len(reached)}"
+    spread = (max(finals) - min(finals)) / 2
+    worst = 100 * min(one.worst for one in found)
+    return f"{strategy:12} {np.mean(finals):8.1f} ± {spread:3.1f} % {worst:12.1f} % {soon:>16}"
+
+
+if __name__ == "__main__":
+    main()
