@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.e2e.stack import Stack, assert_nothing_counted_twice, until
 
-ROUNDS = 120  # more than are done while a backup is made
+ROUNDS = 60  # more than are done while a backup is made
 
 
 def test_a_server_comes_back_from_a_backup_made_while_training_ran(stack: Stack, tmp_path_factory):

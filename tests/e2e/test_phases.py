@@ -31,7 +31,7 @@ def seconds(bar: str) -> dict[str, float]:
 
 
 def test_a_round_of_a_second_that_only_trained_says_so(stack: Stack) -> None:
-    stack.agent("site-1", "--samples", "300")
+    stack.agent("site-1", "--samples", "150")
     stack.online(1)
     train = {"epochs": 8, "batch_size": 16, "learning_rate": 0.05}
     session = stack.session(workload=DIGITS, rounds=4, quorum=1, train=train)

@@ -15,9 +15,8 @@ DIGITS = {"name": "digits", "options": {}}
 @pytest.fixture
 def site(stack: Stack) -> Stack:
     """Two quick agents, not quite alike, and one that trains on many more digits."""
-    for name, samples in (("quick-1", "20"), ("quick-2", "30")):
+    for name, samples in (("quick-1", "20"), ("quick-2", "30"), ("slow", "400")):
         stack.agent(name, "--samples", samples)
-    stack.agent("slow")
     stack.online(3)
     return stack
 
@@ -46,7 +45,7 @@ def test_an_agent_that_is_late_is_told_to_continue_and_counts(site: Stack):
     """It is frozen while the round closes without it; then it trains on, is asked to continue, and is answered 204."""
     warm_up(site)
     change = {"rounds": 2, "quorum": 1, "round_seconds": 600, "late_policy": "next_round"}
-    session = site.session(workload=DIGITS, **change, train={"epochs": 4, "batch_size": 8})
+    session = site.session(workload=DIGITS, **change, train={"epochs": 12, "batch_size": 8})
     slow = psutil.Process(site.agents["slow"].pid)
     until(lambda: first_of_slow(site, session)["status"] == "training")
     slow.suspend()
