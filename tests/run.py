@@ -43,6 +43,7 @@ POSTGRESQL = "--postgresql"
 TAKE_A_VALUE = ("-k", "-m", "-n", "-p", "--deselect", "--ignore")  # the word after one of these names no test
 NOTHING_RAN = 5  # pytest's status where no test is as the options ask
 STEPS_BACK = 10  # of niceness, for what runs beside other tests
+ENDS_WITHIN = 20  # seconds, or it is killed
 INTERRUPTED = 2  # its status where somebody pressed Ctrl-C
 NOT_KEPT = ("fsync", "full_page_writes", "synchronous_commit")  # what makes PostgreSQL outlive a power cut
 
@@ -158,8 +159,11 @@ class Beside:
 
     def end(self) -> None:
         self._is_over = True
-        if self._running and self._running.poll() is None:
-            os.killpg(self._running.pid, signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGKILL):
+            if self._running and self._running.poll() is None:
+                os.killpg(self._running.pid, number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._running.wait(ENDS_WITHIN)
 
 
 @contextlib.contextmanager
