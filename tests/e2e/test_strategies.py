@@ -1,0 +1,60 @@
+"""Strategies with real agents: the server and an agent are killed in between, and every model is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federation.killpoints import Point
+from tests.e2e.outcome import outcome
+from tests.e2e.stack import Stack, running, until
+
+STRATEGIES: list[tuple[str, dict[str, Any]]] = [
+    ("fedadam", {"bias_correction": True}),
+    ("fedexp", {}),
+    ("fednova", {}),
+    ("fedprox", {"mu": 0.5}),
+    ("qfedavg", {"q": 1.0}),
+]
+NAMES = ("north", "south")
+SHARES = {"north": "1/2", "south": "2/2"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Stack]:
+    with running(tmp_path, killable=True) as stack:
+        for name in NAMES:
+            join(stack, name)
+        stack.online(len(NAMES))
+        yield stack
+
+
+def join(stack: Stack, name: str) -> None:
+    stack.agent(name, "--samples", "60", "--shard", SHARES[name], "--partition", "quantity:0.5")
+
+
+def begin(stack: Stack) -> list[str]:
+    wish = {"workload": {"name": "digits"}, "rounds": 2, "seed": 7, "quorum": 2, "cohort_size": 2}
+    train = {"epochs": 2, "batch_size": 8, "learning_rate": 0.05}
+    return [
+        stack.session(**wish, train=train, strategy={"name": name, "options": options}) for name, options in STRATEGIES
+    ]
+
+
+def test_a_death_in_between_changes_no_model_of_any_strategy(site: Stack):
+    undisturbed = [outcome(site, session) for session in begin(site)]
+    digests = {one.models[-1] for one in undisturbed}
+    assert len(digests) == len(STRATEGIES)  # each strategy makes a model of its own
+
+    sessions = begin(site)
+    site.kill_at("web", Point.AGGREGATED, time=2)  # of the first one, when its state is written and not published
+    site.died("web")
+    site.start("web")
+    until(lambda: site.get(f"/sessions/{sessions[2]}")["completed_rounds"])
+    site.kill_at("south", Point.TRAINED)
+    site.died("south")
+    join(site, "south")
+    assert [outcome(site, session) for session in sessions] == undisturbed
