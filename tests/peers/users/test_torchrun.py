@@ -28,6 +28,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             stack.script(name, EXAMPLES / "torchrun" / "federated.py", str(number), by=by)
         stack.online(len(SITES))
         yield stack
+        for process in [stack.agents.pop(name) for name in SITES]:  # killed, run.py would leave its program behind
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0, f"logs are in {stack.folder}"
 
 
 @pytest.fixture(scope="module")
