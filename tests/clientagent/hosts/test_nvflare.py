@@ -390,7 +390,7 @@ def test_the_end_of_this_site_is_not_lost_in_a_script_that_catches_everything(sc
 REFUSED = [
     ("", "train.py does not import nvflare.client, so it is no NVFlare script."),
     ("import nvflare.client\nx = (\n", "train.py, line 2: '(' was never closed."),
-    ("import nvflare\0", "train.py: source code string cannot contain null bytes."),
+    ("import nvflare\0", "source code string cannot contain null bytes"),
 ]
 
 
