@@ -12,6 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A test says what is right, not how quick a busy machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 DATA = tempfile.mkdtemp(prefix="fl-tests-")  # each worker of pytest-xdist imports this file: one folder each
 os.environ["FL_DATA_DIR"] = DATA

@@ -42,7 +42,7 @@ def take_part(stack: Stack, example: Example, folder: Path) -> None:
     for name, words in zip(names, example.arguments(folder), strict=True):
         script = EXAMPLES / example.folder / "federated.py"
         stack.script(name, script, *words, by=example.by, path=example.path)
-    until(lambda: _sites_with(stack, example.workload) == 2, why=f"two sites; logs are in {stack.folder}")
+    until(lambda: sites_with(stack, example.workload) == 2, why=f"two sites; logs are in {stack.folder}")
     wish = {"workload": {"name": example.workload, "options": {}}, "rounds": 2, "seed": 7, "cohort_size": 2}
     session = stack.session(**wish)
     assert stack.ended(session)["status"] == "completed"
@@ -62,5 +62,5 @@ def take_part(stack: Stack, example: Example, folder: Path) -> None:
         assert process.wait(30) == (1 if example.by else 0), f"logs are in {stack.folder}"  # torchrun says 1
 
 
-def _sites_with(stack: Stack, workload: str) -> int:
+def sites_with(stack: Stack, workload: str) -> int:
     return sum(len(one["clients"]) for one in stack.get("/workloads")["items"] if one["name"] == workload)

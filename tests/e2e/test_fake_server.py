@@ -57,7 +57,9 @@ class Fake:
         self.fake.offer("synthetic", {"num_parameters": NUM_PARAMETERS})
 
     def evaluate(self) -> None:
-        self.fake.offer("synthetic", {"num_parameters": NUM_PARAMETERS}, kind="evaluate")
+        (last, *_) = (seat for seat in self.fake.seats.values() if seat.update)
+        counted = {"participation": last.work["participation"], "digest": "sha256:" + "0" * 64}
+        self.fake.offer("synthetic", {"num_parameters": NUM_PARAMETERS}, kind="evaluate", last_update=counted)
 
     def disable(self, disabled: bool) -> None:
         self.fake.disabled = disabled

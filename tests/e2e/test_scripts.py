@@ -9,8 +9,9 @@ import pytest
 
 from federation.fl import weights
 from federation.killpoints import Point
+from tests.e2e.examples import sites_with
 from tests.e2e.outcome import outcome
-from tests.e2e.stack import ROOT, Stack, running
+from tests.e2e.stack import ROOT, Stack, running, until
 
 EXAMPLES = ROOT / "docs" / "examples"
 TRAIN = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1}
@@ -45,7 +46,7 @@ def test_a_script_in_torch_ends_with_the_same_model_after_a_kill(
 ):
     for site, name in enumerate(("north", "south")):
         start(stack, example, name, site)
-    stack.online(2)
+    until(lambda: sites_with(stack, workload) == 2, why=f"two sites; logs are in {stack.folder}")
     undisturbed = session(stack, workload)
     before = outcome(stack, undisturbed)
     assert {(name, what) for name, _, what, _, _ in before.points} >= {("north", "train_loss"), ("south", "train_loss")}

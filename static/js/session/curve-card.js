@@ -229,7 +229,8 @@ export class CurveCard {
     const { curves, points } = this;
     const values = curves.shown.map((client, i) => `${client.name} ${measured(curves.last(i))}`);
     const now = `${values.slice(0, 6).join(", ")}${values.length > 6 ? " and more" : ""}`;
-    const what = `${titleOf(curves.metric, this.phrases)} of ${curves.shown.length} clients over ${points.rounds} rounds`;
+    const title = titleOf(curves.metric, this.phrases);
+    const what = `${title} of ${curves.shown.length} clients over ${points.rounds} rounds`;
     return `${what}. Now: ${now}. The values are in the list below.`;
   }
 
