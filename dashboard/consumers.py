@@ -161,10 +161,9 @@ class LogConsumer(AsyncWebsocketConsumer):
         async with _turns[self.owner]:
             if batch := recent.after(self.log_id, seen):
                 return batch
-            batch = await sparingly(read, self.log_id, seen)
-        if batch:
-            recent.keep(self.log_id, batch)
-        return batch
+            if batch := await sparingly(read, self.log_id, seen):
+                recent.keep(self.log_id, batch)
+            return batch
 
     async def _say(self, text: str) -> None:
         """Returns once the socket has room again. Raises TimeoutError if nobody reads."""
