@@ -54,8 +54,8 @@ class FedNova(Strategy):
 
     def prepare(self, updates: Updates) -> Plan:
         steps = updates.told("local_steps")
-        if lacking := np.flatnonzero(~(steps >= 1)).tolist():
-            raise Unsuitable(f"FedNova needs local_steps of every client: {len(lacking)} did not tell them.", lacking)
+        if lacking := np.count_nonzero(~(steps >= 1)):
+            raise Unsuitable(f"FedNova needs local_steps of every client: {lacking} did not tell them.")
         share = updates.share_by_examples()
         return Plan(share, share * ((share * steps).sum() / steps))
 

@@ -34,10 +34,6 @@ class NormClipping(ByDistances):
         *BEFORE,
     )  # fmt: skip
 
-    @property
-    def rule_needs(self) -> int:
-        return 2 * self.liars + 1
-
     def weights(self, products: Array) -> Array:
         norms = np.sqrt(np.diagonal(products))
         return shortened(norms, self.radius) / len(norms)

@@ -60,9 +60,9 @@ class QFedAvg(Strategy):
 
     def prepare(self, updates: Updates) -> Plan:
         losses = updates.told("base_train_loss") + LEAST_LOSS
-        if lacking := np.flatnonzero(~(losses > 0)).tolist():
-            sentence = f"q-FedAvg needs base_train_loss of every client: {len(lacking)} did not tell it."
-            raise Unsuitable(sentence, lacking)
+        if lacking := np.count_nonzero(~(losses > 0)):
+            sentence = f"q-FedAvg needs base_train_loss of every client: {lacking} did not tell it."
+            raise Unsuitable(sentence)
         share = shares.of(updates, Weighting.EQUAL, MOST_SHARE)
         inverse = 1 / self.local_lr
         highest = losses.max()

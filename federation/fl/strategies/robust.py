@@ -4,6 +4,7 @@ Every client counts the same, whatever number of examples it claims. Buffers are
 chooses by distances takes the median of the clients' own values of them; nothing stands before that.
 """
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -79,7 +80,7 @@ class Robust(Strategy):
         """How many updates a round needs."""
         if self.before == Before.BUCKETING:
             return self.bucket_size * (self.rule_needs - 1) + 1
-        return max(self.rule_needs, 2 * self.liars + 1) if self.before == Before.MIXING else self.rule_needs
+        return self.rule_needs
 
     def misfit(self, launch: Launch) -> Misfit | None:
         """That a round may close with fewer updates than the assumption asks for."""
@@ -117,17 +118,18 @@ class ByCoordinates(Robust):
     def step(self, plan: Plan, block: Block) -> tuple[Array, dict[str, Array]]:
         return block.base + self.combine(plan, rows_of(plan, block)), {}
 
+    @abc.abstractmethod
     def combine(self, plan: Plan, values: Array) -> Array:
-        raise NotImplementedError
+        """The rule: (n, d) -> (d,) float64, for the rows of a block as for the clients' values of a buffer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ByDistances(Robust):
     """A rule whose result is a sum of the updates, with weights that follow from their scalar products."""
 
+    @abc.abstractmethod
     def weights(self, products: Array) -> Array:
         """(m,) float64, from the products of the rows, (m, m)."""
-        raise NotImplementedError
 
     def prepare(self, updates: Updates) -> Plan:
         self.require(updates)

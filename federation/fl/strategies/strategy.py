@@ -5,7 +5,7 @@ coordinates within one tensor. Strategies are pure and keep no state, for severa
 making at once; what an optimizer must remember stands in its slots and scalars, which are stored with the model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -89,14 +89,7 @@ def discount(staleness: Array) -> Array:
 
 
 class Unsuitable(ValueError):
-    """A strategy cannot make a model of these updates. str(error) is a sentence for a person.
-
-    rows: the updates that lack something, if it is some and not the whole.
-    """
-
-    def __init__(self, sentence: str, rows: Sequence[int] = ()) -> None:
-        super().__init__(sentence)
-        self.rows = tuple(rows)
+    """A strategy cannot make a model of these updates. str(error) is a sentence for a person."""
 
 
 @dataclass(frozen=True, slots=True)
