@@ -36,6 +36,11 @@ class AtSites:
         return dict(self.views)[self.chosen]
 
     @property
+    def label(self) -> str:
+        """The picture for those who do not see it."""
+        return f"{self.title} of each session, of all its sites together."
+
+    @property
     def figure(self) -> dict[str, Any]:
         """What static/js/counts.js draws."""
         title, columns, rows, diagonal, _ = PICTURES[self.chosen]
