@@ -59,7 +59,7 @@ def begin() -> None:
 def python(code: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
     given = os.environ | {"FL_DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "flsite.settings"} | env
     command = [sys.executable, *(["-c", code] if " " in code else code.split("|"))]
-    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=True, timeout=600)
 
 
 # ---- at the start
