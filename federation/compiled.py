@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db import connection
 from django.db.models import AutoField, CharField, DateTimeField, FloatField, IntegerField, Model, QuerySet, TextField
-from django.db.models.query import get_related_populators
+from django.db.models.base import ModelState
 
 M = TypeVar("M", bound=Model)
 ROWS = 500  # of one statement: databases allow some 30,000 values
@@ -88,27 +88,54 @@ class _Compiled(Generic[M]):
     def __init__(self, queryset: QuerySet[M], places: Sequence[int | str]) -> None:
         self._query = _Query(queryset, places)
         compiler = self._query.compiler
-        fields = compiler.klass_info["select_fields"]
-        self._model, self._columns = queryset.model, slice(fields[0], fields[-1] + 1)
-        self._names = [compiler.select[at][0].target.attname for at in fields]
-        self._related = get_related_populators(compiler.klass_info, compiler.select, connection.alias)  # type: ignore[call-arg]
+        self._make: _Maker[M] = _Maker(compiler.klass_info, compiler.select)
 
     def run(self, values: Sequence[int | str]) -> list[M]:
-        return [self._made(row) for row in self._query.rows(values)]
+        return [self._make(row) for row in self._query.rows(values)]
 
-    def _made(self, row: Sequence[Any]) -> M:
-        made: M = self._model.from_db(connection.alias, self._names, row[self._columns])
-        for related in self._related:
-            related.populate(row, made)
+
+class _Maker(Generic[M]):
+    """Makes an object of those columns of a row that are its own, and those that it is joined with.
+
+    It does what `Model.from_db` does, in a third of the time where few of many fields are selected. Nothing here
+    listens to `pre_init` and `post_init`, and they are not sent.
+    """
+
+    def __init__(self, info: Mapping[str, Any], select: Sequence[Any]) -> None:
+        self._model: type[M] = info["model"]
+        self._fields = [(at, select[at][0].target.attname) for at in info["select_fields"]]
+        key = self._model._meta.pk.attname
+        self._key = next(at for at, name in self._fields if name == key)
+        self._joined = [
+            (_Maker[Model](other, select), other["local_setter"], other["remote_setter"])
+            for other in info.get("related_klass_infos", ())
+        ]
+        self._alias = connection.alias
+
+    def __call__(self, row: Sequence[Any]) -> M:
+        made = self._model.__new__(self._model)
+        made._state = state = ModelState()
+        state.adding, state.db = False, self._alias
+        known = made.__dict__
+        for at, name in self._fields:
+            known[name] = row[at]
+        for make, set_here, set_there in self._joined:
+            other = None if row[make._key] is None else make(row)
+            set_here(made, other)
+            if other is not None:
+                set_there(other, made)
         return made
 
 
 class Insert:
-    """`Insert(Event, "seq", "kind")([(1, "a"), (2, "b")])`: rows of these fields, without their models' defaults."""
+    """`Insert(Event, "seq", "kind")([(1, "a"), (2, "b")])`: rows of these fields, without their models' defaults.
 
-    def __init__(self, model: type[Model], *names: str) -> None:
+    as_json: fields whose values are JSON already, as text.
+    """
+
+    def __init__(self, model: type[Model], *names: str, as_json: Collection[str] = ()) -> None:
         fields = [_field(model, name) for name in names]
-        self._adapters = [_adapter(field) for field in fields]
+        self._adapters = [_as_it_is if field.name in as_json else _adapter(field) for field in fields]
         columns = ", ".join(f'"{field.column}"' for field in fields)
         self._into = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES '  # nosec B608  names of ours
         self._places = f"({', '.join(['%s'] * len(names))})"

@@ -13,7 +13,7 @@ from django.utils import timezone
 from federation import killpoints
 from federation.compiled import Insert
 from federation.models import Client, Event, Server, ServerEvent, TrainingSession
-from federation.payloads import storable
+from federation.payloads import storable, storable_text
 
 # What the server's log repeats, so that an open overview learns of it without following every session.
 ANNOUNCED = {
@@ -27,7 +27,7 @@ on_commit: list[Callable[[Collection[str]], None]] = []
 
 
 _COUNT_UP = f'UPDATE "{TrainingSession._meta.db_table}" SET last_seq = last_seq + %s WHERE id = %s RETURNING last_seq'  # nosec B608  a name of ours
-_insert = Insert(Event, "session", "seq", "kind", "time", "payload")
+_insert = Insert(Event, "session", "seq", "kind", "time", "payload", as_json=("payload",))
 
 
 def record(session_id: int, kind: Event.Kind, **payload: Any) -> None:
@@ -44,7 +44,9 @@ def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, An
         cursor.execute(_COUNT_UP, [len(entries), session_id])
         (last,) = cursor.fetchone()
     now, first = timezone.now(), last - len(entries) + 1
-    _insert((session_id, seq, kind, now, storable(payload)) for seq, (kind, payload) in enumerate(entries, start=first))
+    _insert(
+        (session_id, seq, kind, now, storable_text(payload)) for seq, (kind, payload) in enumerate(entries, start=first)
+    )
     for kind, payload in entries:
         if kind in ANNOUNCED:
             record_server(ANNOUNCED[kind], session={"id": str(session_id)}, **payload)

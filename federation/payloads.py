@@ -20,12 +20,22 @@ def storable(payload: Any) -> Any:
     Numbers that are not finite and integers beyond 64 bits become null, characters that cannot be stored become
     question marks, values that are nested too deeply become null, and keys and values of other kinds become text.
     """
+    return payload if _plain(payload) is not None else _made_storable(payload, DEEPEST)
+
+
+def storable_text(payload: Any) -> str:
+    """The same as JSON."""
+    text = _plain(payload)
+    return _encode(_made_storable(payload, DEEPEST)) if text is None else text
+
+
+def _plain(payload: Any) -> str | None:
+    """As JSON, if every database accepts it as it is."""
     try:
-        if not _doubtful.search(_encode(payload)):
-            return payload
+        text = _encode(payload)
     except (TypeError, ValueError, RecursionError):
-        pass
-    return _made_storable(payload, DEEPEST)
+        return None
+    return None if _doubtful.search(text) else text
 
 
 def printable(text: object, most: int) -> str:

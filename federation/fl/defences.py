@@ -1,5 +1,6 @@
 """Defences of a model against single bad updates. Each is a switch of a session. Older sessions have none."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,7 +51,8 @@ def clipping(norms: Sequence[float | None]) -> Clipping | None:
     them must be honest. Nothing is scaled if the median is 0 or unknown.
     """
     known = np.array([np.nan if norm is None else norm for norm in norms], np.float64)
-    median = float(np.nanmedian(known)) if not np.isnan(known).all() else 0.0
+    told = known[~np.isnan(known)]
+    median = statistics.median(told.tolist()) if told.size else 0.0
     limit = MOST_MEDIANS * median
     with np.errstate(all="ignore"):
         scale = np.where(known > limit, limit / known, 1.0)

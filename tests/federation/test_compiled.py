@@ -39,6 +39,29 @@ def test_a_row_has_every_field_as_the_orm_reads_it(open_round, django_assert_num
     ]
 
 
+def test_what_was_not_asked_for_is_fetched_later(open_round, django_assert_num_queries):
+    open_round("anna")
+    few = Select(
+        lambda pk: (
+            Participation.objects.filter(pk=pk)
+            .select_related("client", "last_update")
+            .only("status", "client__name", "last_update__digest")
+        ),
+        int,
+    )
+    seat = seat_of("anna")
+    with django_assert_num_queries(1):
+        (found,) = few(seat.pk)
+        assert (found.status, found.client.name, found.last_update) == (seat.status, "anna", None)
+    assert found.get_deferred_fields() == Participation.objects.only("status").get(pk=seat.pk).get_deferred_fields() - {
+        "client_id",
+        "last_update_id",
+    }
+    with django_assert_num_queries(1):
+        assert found.turn == seat.turn
+    assert (found._state.adding, found._state.db, found == seat, hash(found)) == (False, "default", True, hash(seat))
+
+
 def test_each_call_has_values_of_its_own(enrol):
     enrol("anna", "ben")
     assert [by_name.first(name) and by_name.first(name).name for name in ("ben", "anna", "nobody")] == [

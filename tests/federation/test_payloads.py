@@ -6,7 +6,7 @@ from hypothesis import given
 
 from federation.fl.numbers import LARGEST, bounded
 from federation.models import Event, ServerEvent
-from federation.payloads import printable, storable
+from federation.payloads import printable, storable, storable_text
 from tests.properties import PROPERTY, json_values, scalars
 
 
@@ -57,6 +57,12 @@ def test_whatever_is_logged_is_stored_and_read_again(payload):
     found = ServerEvent.objects.latest("seq").payload
     json.dumps(found, allow_nan=False)
     assert found.keys() == {"told"}
+
+
+@PROPERTY
+@given(json_values())
+def test_as_text_it_is_the_same(payload):
+    assert json.loads(storable_text(payload)) == json.loads(json.dumps(storable(payload)))
 
 
 @PROPERTY
