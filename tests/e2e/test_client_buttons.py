@@ -210,3 +210,22 @@ def test_many_clients_are_paged(stack: Stack, done: dict[str, str], page: Page):
     expect(page.locator("#client-rows")).to_contain_text("No client fits")
     expect(page.locator("#state-disabled")).to_be_checked()
     expect(page).to_have_url(re.compile("state=disabled.*sort=name"))
+
+
+BEGINS = """(row) => {
+  const button = row.lastElementChild.querySelector(".btn"), words = document.createRange();
+  words.selectNodeContents(button);
+  const framed = !button.matches(".btn--quiet");
+  const left = (framed ? button : words).getBoundingClientRect().left;
+  return left - row.firstElementChild.getBoundingClientRect().left;
+}"""  # how far the button in a row's last cell begins from where the first cell does
+
+
+@pytest.mark.parametrize(
+    "path, rows", [("/clients/", "#invitations tbody tr"), ("/workloads/", "#workload-rows tbody tr")]
+)
+def test_on_a_phone_the_button_in_the_last_cell_begins_where_the_cells_do(
+    stack: Stack, done: dict[str, str], phone: Page, path: str, rows: str
+):
+    phone.goto(stack.url + path)
+    assert phone.locator(rows).first.evaluate(BEGINS) == pytest.approx(0, abs=1.5), "pixels, with the button's frame"
