@@ -14,6 +14,7 @@ from clientagent.errors import Dropped, Failed
 from clientagent.kinds import evaluation
 from clientagent.kinds.evaluation import EvaluationWork
 from clientagent.kinds.kind import Desk
+from clientagent.library import models
 from clientagent.library.handed import Held, Place
 from clientagent.library.ranks import Came
 from clientagent.progress import Progress
@@ -83,7 +84,7 @@ def as_evaluation(found: object, num_examples: int) -> LocalEvaluation:
     if count < 1:
         raise Failed(f"evaluate=: num_examples must be a whole number from 1 to 10^12, not {examples!r}.")
     counts = {name: _plain(value) for name, value in numbers.items() if np.ndim(value)}
-    bare = {name: value for name, value in numbers.items() if name not in counts}
+    bare = {name: models.detached(value) for name, value in numbers.items() if name not in counts}
     metrics = {name: math.nan if value is None else value for name, value in finite("evaluate=", bare).items()}
     return LocalEvaluation(count, metrics, counts)
 

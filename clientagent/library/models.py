@@ -138,6 +138,11 @@ def _of_no_type(name: str, there: str) -> str:
     return f"{shown(name)} has the type {there}. Allowed are {allowed}. Leave it out with only=."
 
 
+def detached(value: Any) -> Any:
+    """A tensor without its gradient: torch warns about the other kind where it becomes a number."""
+    return value.detach() if hasattr(value, "detach") else value
+
+
 def _is_torch(value: Any) -> bool:
     return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
 

@@ -62,7 +62,7 @@ class SeatWork(Held, Work):
             self._step += 1
         try:
             given = {**(values or {}), **more}
-            numbers = {_name(name, LONGEST_CURVE): float(value) for name, value in given.items()}
+            numbers = {_name(name, LONGEST_CURVE): float(models.detached(value)) for name, value in given.items()}
             self._place.progress.points(self._step if step is None else max(0, operator.index(step)), numbers)
         except Exception as error:  # a curve is not worth the work
             self._complain(f"Points of the curves are left out: {type(error).__name__}: {error}.")
@@ -184,7 +184,7 @@ def _numbers(given: Mapping[str, Any]) -> dict[str, float]:
     numbers = {}
     for name, value in given.items():
         try:
-            number = float(value)
+            number = float(models.detached(value))
         except (TypeError, ValueError, OverflowError):
             raise ValueError(f"metrics: {name!r} must be a number, not {value!r}.") from None
         numbers[_name(name, LONGEST_METRIC)] = number if math.isfinite(number) else math.nan

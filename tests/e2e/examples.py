@@ -13,6 +13,7 @@ from tests.e2e.example_data import SITES
 from tests.e2e.stack import ROOT, Stack, until
 
 EXAMPLES = ROOT / "docs" / "examples"
+START_SECONDS = 240  # in which a script, or a torchrun of four, loads its libraries on a busy machine
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def take_part(stack: Stack, example: Example, folder: Path) -> None:
     for name, words in zip(names, example.arguments(folder), strict=True):
         script = EXAMPLES / example.folder / "federated.py"
         stack.script(name, script, *words, by=example.by, path=example.path)
-    until(lambda: sites_with(stack, example.workload) == 2, why=f"two sites; logs are in {stack.folder}")
+    why = f"two sites; logs are in {stack.folder}"
+    until(lambda: sites_with(stack, example.workload) == 2, seconds=START_SECONDS, why=why)
     wish = {"workload": {"name": example.workload, "options": {}}, "rounds": 2, "seed": 7, "cohort_size": 2}
     session = stack.session(**wish)
     assert stack.ended(session)["status"] == "completed"

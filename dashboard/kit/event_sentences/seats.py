@@ -6,6 +6,7 @@ from django.utils.safestring import SafeString
 from dashboard.kit import formats, protection
 from dashboard.kit.event_sentences import parts
 from dashboard.kit.event_sentences.parts import Payload, Sayings
+from federation.lifecycle import WorkKind
 from federation.models import Event
 
 K = Event.Kind
@@ -28,6 +29,8 @@ def _skipped(p: Payload) -> SafeString:
 
 
 def _received(p: Payload) -> SafeString:
+    if p.get("work") == WorkKind.INITIALISE:
+        return format_html("{} sent the first model.", parts.client(p))
     odd = protection.of_flags(p.get("flags"))
     return _reported(p, parts.results(p.get("metrics"), {"train_": "", "val_": "own "}), f" {odd}" if odd else "")
 

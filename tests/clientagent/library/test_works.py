@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import clientagent
 from clientagent import Work
@@ -228,6 +229,19 @@ def test_points_that_are_none_are_left_out_and_said_once(run: Run, server: FakeS
         work.send(work.weights, num_examples=1)
     assert seat.values("val/loss") == {7: 2.0} and seat.values("loss") == {7: None}
     assert capsys.readouterr().err.count("Points of the curves are left out") == 1
+
+
+def test_a_loss_with_its_gradient_is_a_number_without_a_warning(run: Run, server: FakeServer, tmp_path: Path):
+    training = offer(server)
+    loss = torch.nn.Parameter(torch.tensor(0.5)) * 2  # pytest makes errors of warnings, and errors leave a point out
+    for work in run():
+        work.log(train_loss=loss)
+        work.send(work.weights, num_examples=1, metrics={"train_loss": loss})
+    measuring = offer(server, kind="evaluate")
+    assert list(run(evaluate=lambda model: {"loss": loss, "num_examples": 3})) == []
+    assert training.values("train_loss") == {1: 1.0}
+    assert json.loads(sent(training, tmp_path)[1]["metrics"]) == {"train_loss": 1.0}
+    assert measuring.result["metrics"] == {"loss": 1.0}
 
 
 def test_an_exception_within_a_work_gives_the_seat_up_and_goes_on(run: Run, server: FakeServer):

@@ -91,6 +91,7 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
         CLIENT | {"num_examples": 12110, "metrics": {"train_loss": 0.4181, "val_accuracy": 0.9}},
         "ben reported: 12\u202f110 examples, loss 0.418, own accuracy 0.900.",
     ),
+    ("update.received", CLIENT | {"work": "initialise", "num_examples": 0}, "ben sent the first model."),
     ("update.rejected", CLIENT | {"reason": "w holds NaN."}, "ben sent an update that was rejected: w holds NaN."),
     ("update.late", CLIENT, "ben sent its update of round 3 too late. It is kept and does not count."),
     (
