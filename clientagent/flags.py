@@ -193,6 +193,8 @@ FLAGS = (
     Flag("workload", "FL_CLIENT_WORKLOAD", line, "count the data of this workload (default digits)", "NAME"),
     Flag("share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "report how many examples each label has, and the "
          "data's fingerprint (environment: 1)", const="1"),
+    Flag("hide-resources", "FL_CLIENT_HIDE_RESOURCES", switch, "do not report steps a second, memory, processor and "
+         "GPU use of the training (environment: 1)", const="1"),
     Flag("insecure", "FL_INSECURE", switch, "use plain http:// to a server beyond this machine; others on the way "
          "can then read the token and the updates (environment: 1)", const="1"),
     Flag("send-log", "FL_CLIENT_SEND_LOG", switch, "send this agent's log to the server, where operators can read it "

@@ -15,6 +15,7 @@ class Limits:
     """None: as the session asks. max_seconds: of one piece of work. validation_samples: examples that are held out.
 
     max_memory: MB of this process. marks_held_out: whether the data say which examples are held out, by `validation`.
+    tells_resources: whether the server gets to know what training takes of this machine.
     """
 
     max_epochs: int | None = None
@@ -23,6 +24,7 @@ class Limits:
     validation_samples: int | None = None
     max_memory: int | None = None
     marks_held_out: bool = False
+    tells_resources: bool = True
 
     def applied(self, config: TrainConfig) -> TrainConfig:
         epochs = config.epochs if self.max_epochs is None else min(config.epochs, self.max_epochs)
@@ -62,4 +64,5 @@ def limits_of(settings: Settings) -> Limits:
         settings.validation_samples,
         settings.max_memory,
         settings.validation is not None,
+        not settings.hide_resources,
     )

@@ -36,6 +36,7 @@ class Settings:
     threads: int = 1
     workload: str = "digits"  # whose data are counted at enrolment
     share_histogram: bool = False  # how many examples each label has, and the fingerprint of the data
+    hide_resources: bool = False  # what training takes of this machine
     once: bool = False
     take_over: bool = False  # from another agent with the same token
     insecure: bool = False  # plain http:// to a server beyond this machine

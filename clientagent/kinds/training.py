@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
 
+from clientagent import resources
 from clientagent import work as works
 from clientagent.device import Device
 from clientagent.errors import Failed
@@ -120,7 +121,8 @@ class Trainer:
         """
         workload = works.workload_of(work)
         limits = self._data.limits
-        config, report = limits.applied(works.train_config(work, self._device.of(workload))), limits.watched(report)
+        config = limits.applied(works.train_config(work, self._device.of(workload)))
+        report = limits.watched(resources.noted(report, config.device) if limits.tells_resources else report)
         data = self._data.of(workload, work.options)
         update = workload.local_update(weights.mapped(base), data, work.options, config, report)
         _check_finite(update.delta)

@@ -33,6 +33,7 @@ def outcome(stack: Stack, session: str) -> Outcome:
     assert [e["payload"]["reason"] for e in stack.events(session) if e["kind"] == "round.failed"] == []
     assert_nothing_counted_twice(stack, session)
     metrics = stack.get(f"/sessions/{session}/metrics", limit=1000)["items"]
+    metrics = [m for m in metrics if not m["name"].startswith("resources_")]
     points = [(m["client"]["name"], m["round"], m["name"], m["step"], m["value"]) for m in metrics]
     assert len(points) == len(set(points))
     models = stack.get(f"/sessions/{session}/models", limit=1000)["items"]
