@@ -8,6 +8,7 @@ const CELLS = 160; // of the band along x
 const PARTS = 24; // of the axis, each of which has a say in the range
 const SAMPLE = 300; // values a line that are looked at
 const SAMPLES = 60_000; // of all lines together
+const FEW = 0.1; // of all values: more outside of a range are no few spikes
 const FEWEST = 4; // values of a part that are too few to have a say
 
 /**
@@ -84,7 +85,9 @@ export function robustRange(lines, range) {
   const high = Math.max(...ends.map(([, v]) => v));
   const spread = high - low || Math.abs(high) || 1;
   if (most - least <= 1.5 * spread) return null;
-  return rounded(Math.max(least, low - 0.25 * spread), Math.min(most, high + 0.25 * spread));
+  const found = rounded(Math.max(least, low - 0.25 * spread), Math.min(most, high + 0.25 * spread));
+  const all = cells.flat(); // parts of few values have no say, but together they may be many
+  return all.filter((v) => v < found[0] || v > found[1]).length > FEW * all.length ? null : found;
 }
 
 /**

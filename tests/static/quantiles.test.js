@@ -46,6 +46,14 @@ test("without spikes the picture needs no range", () => {
   assert.equal(robustRange([], null), null);
 });
 
+test("a stretch of few values is not hidden as if it were spikes", () => {
+  const busy = Array.from({ length: 60 }, (_, i) => 1 + (i % 10) / 10);
+  const calm = Array.from({ length: 12 }, (_, i) => 50 + i);
+  const one = line([...busy, ...calm]);
+  const stretched = { x: { ...one.x, data: one.x.data.map((x, i) => (i < 60 ? x : 60 + 20 * (i - 60))) }, y: one.y };
+  assert.equal(robustRange([stretched], null), null);
+});
+
 test("of a thousand lines fewer values each are looked at, and all set the range", () => {
   const lines = Array.from({ length: 1000 }, (_, n) => line(Array.from({ length: 200 }, (_, i) => n + (i % 10) / 10)));
   lines.push(line(Array.from({ length: 200 }, (_, i) => (i === 100 ? 1e6 : 1))));

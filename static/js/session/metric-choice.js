@@ -19,6 +19,20 @@ export function offerMetrics(box, metrics, phrases, current) {
   /** @param {string} metric */
   const button = (metric) => radio("metric", metric, titleOf(metric, phrases), metric === current());
   box.replaceChildren(...(isMany ? list(metrics, phrases, current) : metrics.map(button)));
+  showChosen(box);
+}
+
+/**
+ * Scroll a row of buttons so that the chosen one is in sight.
+ * @param {HTMLElement} box
+ */
+export function showChosen(box) {
+  const label = box.querySelector(":checked")?.closest("label");
+  if (!label) return;
+  const [place, whole] = [label.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (place.left < whole.left || place.right > whole.right) {
+    box.scrollLeft += place.left - whole.left - (whole.width - place.width) / 2;
+  }
 }
 
 /**
