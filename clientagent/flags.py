@@ -231,6 +231,7 @@ FLAGS = (
 EPILOG = """After --, a training program of your own takes the agent's place; it is started again when it dies.
 With --nvflare-script, the script's own arguments stand there.
 run.py new NAME writes a workload's file to begin with, run.py check NAME tries one without a server.
+run.py preview draws how --partition would share out a data set.
 run.py sent lists every update that left this site.
 A flag overrides its environment variable, which is in brackets. The first start enrols the client.
 Later starts need only --state. Ctrl-C leaves politely, a second one ends at once.

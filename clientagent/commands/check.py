@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--data", metavar="DIR", type=Path, help="the site's data, as for the agent")
     parser.add_argument("--options", metavar="JSON", default="{}", help="the workload's options: '{\"width\": 8}'")
     asked = parser.parse_args(arguments)
-    options = _options(asked.options)
+    options = options_in(asked.options)
     if asked.data is not None and not asked.data.is_dir():
         raise Misconfigured(f"--data {str(asked.data)!r}: use an existing folder.")
     folder = asked.workloads or Path(os.environ.get("FL_CLIENT_WORKLOADS") or ".")
@@ -36,7 +36,8 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _options(text: str) -> dict[str, Any]:
+def options_in(text: str) -> dict[str, Any]:
+    """The options that --options gives as JSON. Raises Misconfigured."""
     try:
         found = json.loads(text)
     except ValueError as error:
