@@ -19,6 +19,7 @@ from federation.fl.measures import Measure
 from federation.fl.optimizers import OPTIMIZERS
 from federation.fl.options import Kind, Option
 from federation.fl.rates import RATES
+from federation.fl.selections import SELECTIONS
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS, declaration
 from federation.fl.workloads.declaration import Declaration
@@ -151,9 +152,15 @@ class Spec:
     compression_options: Mapping[str, Any] = field(default_factory=dict)
     cohort_size: int | None = setting(
         Whole(), default=None, minimum=1, maximum=100_000, empty="everyone online",
-        label="Clients asked", help="Drawn anew for every round. Empty: everyone who is online.", group=Group.ROUNDS,
+        label="Clients asked", help="Chosen anew for every round. Empty: everyone who is online.", group=Group.ROUNDS,
         shown_with=("schedule", (Schedule.SYNCHRONOUS.value, Schedule.BUFFERED.value)),
     )  # fmt: skip
+    selection: str = setting(
+        Named(SELECTIONS, "selection"), default=next(iter(SELECTIONS)),
+        label="Selection of clients", help="Who is asked where a round asks fewer than are online.",
+        group=Group.ROUNDS,
+    )  # fmt: skip
+    selection_options: Mapping[str, Any] = field(default_factory=dict)
     client_tags: Sequence[str] = setting(
         Tags(), default=(), empty="every client",
         label="Only clients tagged", help="One of these tags is enough. Empty: every client.", group=Group.ROUNDS,

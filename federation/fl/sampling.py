@@ -39,5 +39,10 @@ def generator(*parts: str | int) -> np.random.RandomState:
     return np.random.RandomState(_number(*parts) % 2**32)
 
 
+def uniform(*parts: str | int) -> float:
+    """A number from 0 up to 1, drawn from all the parts, the same on every machine."""
+    return (_number(*parts) >> 203) / 2**53
+
+
 def _number(*parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest())

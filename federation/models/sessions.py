@@ -80,6 +80,10 @@ class TrainingSession(models.Model):
     compression_options = models.JSONField(default=dict, blank=True)
     rounds = models.PositiveIntegerField()
     cohort_size = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: everyone online.")
+    selection = models.CharField(
+        max_length=32, default="random", db_default="random", help_text="Who is asked: a file in fl/selections."
+    )
+    selection_options = models.JSONField(default=dict, blank=True)
     client_tags = models.JSONField(
         default=list, blank=True, help_text="Only clients with one of these tags are asked. Empty: every client."
     )

@@ -12,6 +12,8 @@ const touched = new Set(all(".field.is-bad", form).map(({ dataset }) => dataset.
 const defaults = JSON.parse(one("#train-defaults").textContent ?? "");
 /** @type {Record<string, { field: string, values: string[] }>} fields that fit some values of another field */
 const shownWith = JSON.parse(one("#shown-with").textContent ?? "");
+/** @type {Record<string, string[]>} fields that may no longer fit when another one changes */
+const ALSO = { cohort_size: ["quorum", "selection"], schedule: ["selection"] };
 let asked = 0;
 
 startWeightsFile(form);
@@ -87,7 +89,7 @@ form.addEventListener("input", ({ target }) => {
   const field = /** @type {HTMLElement | null} */ (input.closest(".field"));
   if (!field) return;
   touched.add(field.dataset.field ?? "");
-  if (input.name === "cohort_size") touched.add("quorum");
+  for (const name of ALSO[input.name] ?? []) touched.add(name);
   if (input.matches("select")) choose(input);
   clearTimeout(timer);
   timer = setTimeout(() => {

@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.kit import formats, protection
-from dashboard.kit.event_sentences import parts
+from dashboard.kit.event_sentences import parts, selections
 from dashboard.kit.event_sentences.parts import Payload, Sayings
 from federation.models import Event
 
@@ -17,7 +17,10 @@ def _opened(p: Payload) -> SafeString:
     clients = formats.count(len(p.get("clients") or ()), "client")
     by, needed = parts.moment(p.get("deadline")), p.get("quorum", "?")
     learnt = ", as learnt from the rounds before" if p.get("learnt") else ""
-    return format_html("{} opened for {}; {} must report by {}{}.", parts.round_(p), clients, needed, by, learnt)
+    chosen = selections.of_round(p.get("selection"))
+    return format_html(
+        "{} opened for {}; {} must report by {}{}.{}", parts.round_(p), clients, needed, by, learnt, chosen
+    )
 
 
 def _aggregated(p: Payload) -> SafeString:

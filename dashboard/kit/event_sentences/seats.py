@@ -4,7 +4,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.kit import formats, protection
-from dashboard.kit.event_sentences import parts
+from dashboard.kit.event_sentences import parts, selections
 from dashboard.kit.event_sentences.parts import Payload, Sayings
 from federation.lifecycle import WorkKind
 from federation.models import Event
@@ -90,7 +90,8 @@ QUOTAS = (("seat_points", "point"), ("seat_measures", "measure"), ("session_poin
 def _joined(p: Payload) -> SafeString:
     turn = int(p.get("turn") or 1)
     again = f": its turn {turn}" if turn > 1 else ""
-    return format_html("{} joined round {}{}.", parts.client(p), p.get("round", "?"), again)
+    why = f" ({said})" if (said := selections.of_one(p.get("why"))) else ""
+    return format_html("{} joined round {}{}{}.", parts.client(p), p.get("round", "?"), again, why)
 
 
 SAYINGS: Sayings = {

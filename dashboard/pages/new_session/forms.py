@@ -61,8 +61,8 @@ class Section:
 
     @property
     def is_halved(self) -> bool:
-        """Whether its choices stand side by side, each above its own options."""
-        return sum(cell.shape == "named" for cell in self.cells) > 1
+        """Whether it has nothing but choices, which then stand side by side, each above its own options."""
+        return len(self.cells) > 1 and all(cell.shape == "named" for cell in self.cells)
 
 
 def _is_changed(field: forms.BoundField) -> bool:

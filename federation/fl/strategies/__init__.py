@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from federation.fl import discovery
+from federation.fl.misfits import Misfit
 from federation.fl.options import OptionError, check
-from federation.fl.strategies.strategy import Block, Launch, Misfit, Plan, Strategy, Unsuitable, Updates
+from federation.fl.strategies.strategy import Block, Launch, Plan, Strategy, Unsuitable, Updates
 
 __all__ = ["STRATEGIES", "Block", "Launch", "Misfit", "Plan", "Strategy", "Unsuitable", "Updates", "build"]
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from federation.fl.misfits import Misfit
 from federation.fl.options import Option
 from federation.fl.strategies import shares
 from federation.fl.strategies.shares import MOST_SHARE, Weighting
-from federation.fl.strategies.strategy import Block, Launch, Misfit, Plan, Strategy, Updates, weighted_sum
+from federation.fl.strategies.strategy import Block, Launch, Plan, Strategy, Updates, weighted_sum
 from federation.fl.weights import Array
 
 

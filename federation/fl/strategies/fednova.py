@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from federation.fl.misfits import Misfit
 from federation.fl.options import Option
 from federation.fl.strategies.strategy import (
     Block,
     Launch,
-    Misfit,
     Plan,
     Strategy,
     Unsuitable,

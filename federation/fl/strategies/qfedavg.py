@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from federation.fl.misfits import Misfit
 from federation.fl.options import Option
 from federation.fl.strategies import shares
 from federation.fl.strategies.shares import MOST_SHARE, Weighting
 from federation.fl.strategies.strategy import (
     Block,
     Launch,
-    Misfit,
     Plan,
     Strategy,
     Unsuitable,

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from federation.fl.misfits import Misfit
 from federation.fl.options import Option
 from federation.fl.strategies.gram import gram, mixed
 from federation.fl.strategies.mixing import Before, buckets, nearest
@@ -18,7 +19,6 @@ from federation.fl.strategies.ordering import median
 from federation.fl.strategies.strategy import (
     Block,
     Launch,
-    Misfit,
     Plan,
     Strategy,
     Unsuitable,

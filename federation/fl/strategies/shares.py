@@ -5,8 +5,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from federation.fl.misfits import Misfit
 from federation.fl.options import Option
-from federation.fl.strategies.strategy import Launch, Misfit, Updates, discount
+from federation.fl.strategies.strategy import Launch, Updates, discount
 from federation.fl.weights import Array
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from federation.fl.misfits import Misfit
 from federation.fl.options import Option
 from federation.fl.weights import Array
 
@@ -107,14 +108,6 @@ class Launch:
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     proximal_mu: float = 0.0
     least: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Misfit:
-    """Why a strategy does not fit a session. field: the setting to change, as the API calls it."""
-
-    field: str
-    sentence: str
 
 
 class Strategy(Protocol):

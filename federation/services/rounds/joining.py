@@ -13,6 +13,7 @@ from federation.lifecycle import RoundStatus, SeatReason, SeatStatus
 from federation.models import Client, Event, Participation, Round, TrainingSession
 from federation.services import seats
 from federation.services.rounds import drawing, tallying
+from federation.services.rounds.drawing import Drawn
 
 
 def join(session: TrainingSession, free: Sequence[Client], asked: int, now: datetime) -> bool:
@@ -25,8 +26,8 @@ def join(session: TrainingSession, free: Sequence[Client], asked: int, now: date
         return False
     resting = _resting(round_, session, now)
     able = [client for client in free if client.pk not in resting]
-    joining = drawing.draw(session, round_.number, 1, able, asked)
-    if not joining:
+    joining = drawing.draw(session, round_.number, 1, able, asked, joins=True)
+    if not joining.clients:
         return False
     try:
         with transaction.atomic():
@@ -41,16 +42,17 @@ def _resting(round_: Round, session: TrainingSession, now: datetime) -> set[int]
     return set(ended.values_list("client_id", flat=True))
 
 
-def _seat(round_id: int, clients: Sequence[Client], now: datetime) -> bool:
-    if not drawing.still_online(clients, now):
+def _seat(round_id: int, joining: Drawn, now: datetime) -> bool:
+    if not drawing.still_online(joining.clients, now):
         return False
     collecting = Round.objects.select_for_update(of=("self",)).filter(pk=round_id, status=RoundStatus.COLLECTING)
     round_ = collecting.select_related("session", "base_model").first()
     if round_ is None or _closes(round_, now):
         return False
-    given = seats.invite_for(round_, clients, now=now, seconds=round_.session.round_seconds)
+    given = seats.invite_for(round_, joining.clients, now=now, seconds=round_.session.round_seconds)
     TrainingSession.objects.filter(pk=round_.session_id).update(idle_since=now)
-    events.record_all(round_.session_id, [(Event.Kind.SEAT_INVITED, _described(seat)) for seat in given])
+    told = [(Event.Kind.SEAT_INVITED, _described(seat) | {"why": joining.whys[seat.client.name]}) for seat in given]
+    events.record_all(round_.session_id, told)
     return True
 
 

@@ -17,6 +17,7 @@ from federation.schedules import Crowd
 from federation.services import seats
 from federation.services.rounds import deadlines, drawing, joining, stopping
 from federation.services.rounds.candidates import Pool
+from federation.services.rounds.drawing import Drawn
 from federation.services.rounds.moves import entry
 from federation.services.seats import late
 
@@ -123,8 +124,8 @@ def open_for(session: TrainingSession, free: Sequence[Client], asked: int, now: 
         return False
 
 
-def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[Client], now: datetime) -> bool:
-    if not drawing.still_online(drawn, now):
+def _seat(session: TrainingSession, number: int, attempt: int, drawn: Drawn, now: datetime) -> bool:
+    if not drawing.still_online(drawn.clients, now):
         return False
     base = session.last_model()  # not always number - 1: a round may have been skipped
     if base is None:
@@ -138,12 +139,13 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Sequence[C
     which = {"kind": session.kind, "number": number, "attempt": attempt}
     round_ = Round.objects.create(session=session, base_model=base, opened_at=now, deadline=deadline, **which)
     if joined:
-        seats.invite_for(round_, drawn, now=now, seconds=session.round_seconds)
+        seats.invite_for(round_, drawn.clients, now=now, seconds=session.round_seconds)
     else:
-        seats.invite(round_, drawn)
+        seats.invite(round_, drawn.clients)
     late.take(round_)
     told: dict[str, Any] = {"deadline": deadline.isoformat(), "quorum": session.quorum}
-    told["clients"] = [events.reference(client) for client in drawn]
+    told["clients"] = [events.reference(client) for client in drawn.clients]
+    told["selection"] = drawn.described()
     told |= {"learnt": learnt.as_json()} if learnt else {}
     events.record_all(session.pk, [entry(round_, Event.Kind.ROUND_OPENED, **told)])
     return True

@@ -11,7 +11,7 @@ from federation.lifecycle import Origin, Outcome, SeatStatus, WorkKind
 from federation.models import Client, GlobalModel, Participation, Round
 
 # A late update counts once the round that took it has made its model.
-_COUNTED = Q(status=SeatStatus.AGGREGATED) | Q(status=SeatStatus.LATE, counted_in__outcome=Outcome.MODEL)
+COUNTED = Q(status=SeatStatus.AGGREGATED) | Q(status=SeatStatus.LATE, counted_in__outcome=Outcome.MODEL)
 
 
 def last(round_: Round, clients: Sequence[Client]) -> Mapping[int, int]:
@@ -23,7 +23,7 @@ def last(round_: Round, clients: Sequence[Client]) -> Mapping[int, int]:
     if round_.kind == WorkKind.INITIALISE:
         return {}
     own = Participation.objects.filter(
-        _COUNTED, client=OuterRef("pk"), round__session__in=_sessions(round_), round__kind=WorkKind.TRAIN
+        COUNTED, client=OuterRef("pk"), round__session__in=_sessions(round_), round__kind=WorkKind.TRAIN
     )
     newest = Subquery(own.order_by("-pk").values("pk")[:1])
     rows = Client.objects.filter(pk__in=[client.pk for client in clients]).order_by().annotate(last=newest)

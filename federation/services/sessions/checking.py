@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from federation import catalogue, phrases, schedules
 from federation.errors import Invalid
-from federation.fl import early_stop, strategies
+from federation.fl import early_stop, selections, strategies
 from federation.fl.local_options import LocalOptions
+from federation.fl.selections import Occasion
 from federation.fl.strategies import Launch
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.measured import measures_of
@@ -124,6 +125,14 @@ def _unfit_strategy(spec: Spec) -> Iterator[Problem]:
         yield Problem(found.field, found.sentence)
 
 
+def _unfit_selection(spec: Spec) -> Iterator[Problem]:
+    """What the selection needs and the schedule does not give."""
+    is_limited = spec.cohort_size is not None or not holds(SETTINGS["cohort_size"], spec)
+    occasion = Occasion(is_limited, spec.schedule in schedules.JOINED)
+    if found := selections.build(spec.selection, spec.selection_options).misfit(occasion):
+        yield Problem(found.field, found.sentence)
+
+
 def _bad_start(spec: Spec) -> Iterator[Problem]:
     if spec.start_from is None:
         return
@@ -145,7 +154,13 @@ def _bad_start(spec: Spec) -> Iterator[Problem]:
         yield Problem("start_from", sentence)
 
 
-_CHECKS: tuple[Callable[[Spec], Iterator[Problem]], ...] = (_without_measure, _unmeasured, _unfit_strategy, _bad_start)
+_CHECKS: tuple[Callable[[Spec], Iterator[Problem]], ...] = (
+    _without_measure,
+    _unmeasured,
+    _unfit_strategy,
+    _unfit_selection,
+    _bad_start,
+)
 
 
 def model_at(start_from: tuple[int, int]) -> GlobalModel | None:
