@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections import Counter, defaultdict, deque
 from contextlib import suppress
@@ -34,6 +35,7 @@ NOTHING = '{"events": []}'
 LARGEST_SEQ = 2**63 - 1
 MOST_ASKED = 60  # times a minute that a browser may say what it saw last
 FIRST_SECONDS = 10.0  # after which a browser must have said it
+LOOKS = 10  # how often it is looked, in the time that a browser may read nothing, whether it reads
 AWAY_CODE, TOO_MANY_CODE, INVALID_CODE = 1013, 4429, 4400
 REVOKED_CODE, SILENT_CODE = 4401, 4408
 
@@ -47,6 +49,7 @@ class LogConsumer(AsyncWebsocketConsumer):
     following: asyncio.Task[None] | None = None
     staying: asyncio.Task[None] | None = None
     owner: object = None
+    saying_since = math.inf  # when a message was begun that the socket does not take yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -104,17 +107,21 @@ class LogConsumer(AsyncWebsocketConsumer):
     # ---- for how long
 
     async def _stay(self, principal: Principal) -> None:
-        """End the conversation if the browser does not begin in time or loses its right."""
+        """End the conversation if the browser does not begin in time, stops reading or loses its right."""
         try:
             with permits.held(principal) as permit:
                 async with asyncio.timeout(FIRST_SECONDS):
                     await permit.wait(self.said.wait)
-                await permit.wait(asyncio.Event().wait)
+                while time.monotonic() - self.saying_since < settings.FL_STALL_SECONDS:
+                    await permit.wait(asyncio.sleep, settings.FL_STALL_SECONDS / LOOKS)
         except TimeoutError:
             await self.close(code=SILENT_CODE, reason=f"No message arrived within {FIRST_SECONDS:.0f} s.")
         except Refused as refusal:
             await _end(self.following)
             await self.close(code=REVOKED_CODE, reason=str(refusal))
+        else:
+            await _end(self.following)
+            await self.close(code=SILENT_CODE, reason=f"The browser read nothing for {settings.FL_STALL_SECONDS} s.")
 
     def _asks_too_often(self) -> bool:
         now = time.monotonic()
@@ -134,8 +141,6 @@ class LogConsumer(AsyncWebsocketConsumer):
                     seen = await self._pass_on(await subscription.queue.get(), seen, subscription)
         except (DatabaseError, InterfaceError):
             await self.close(code=AWAY_CODE, reason="The database does not answer now; try again.")
-        except TimeoutError:
-            await self.close(code=SILENT_CODE, reason=f"The browser read nothing for {settings.FL_STALL_SECONDS} s.")
 
     async def _pass_on(self, batch: Batch, seen: int, subscription: Subscription) -> int:
         if batch.last <= seen:
@@ -166,9 +171,12 @@ class LogConsumer(AsyncWebsocketConsumer):
             return batch
 
     async def _say(self, text: str) -> None:
-        """Returns once the socket has room again. Raises TimeoutError if nobody reads."""
-        async with asyncio.timeout(settings.FL_STALL_SECONDS):
+        """Returns once the socket has room again; `_stay` looks how long that takes."""
+        self.saying_since = time.monotonic()
+        try:
             await self.send(text)
+        finally:
+            self.saying_since = math.inf
 
     # ---- who listens
 

@@ -3,9 +3,12 @@
 import gc
 import os
 
+from flsite import memory
+
+memory.use_few_arenas()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
 
-from django.core.asgi import get_asgi_application
+from django.core.asgi import get_asgi_application  # noqa: E402
 
 django_application = get_asgi_application()  # before anything that touches models
 
