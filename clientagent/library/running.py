@@ -206,10 +206,13 @@ class Running:
 
     def _describe(self) -> dict[str, Any]:
         """Of our own workloads it is told that there are no examples, so that nobody asks this site for them."""
+        mine = self._script.declaration
+        counted = {} if mine.num_examples is None else {"num_examples": mine.num_examples}
         return device.describe(self._settings.device) | {
-            "kinds": list(self._script.declaration.kinds),
+            "kinds": list(mine.kinds),
             "understands": UNDERSTANDS,
             "examples": dict.fromkeys(WORKLOADS.built_in, 0),
+            **counted,
         }
 
     def _catalogue(self) -> list[dict[str, Any]]:

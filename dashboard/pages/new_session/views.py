@@ -17,11 +17,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from dashboard.kit import client_states, formats, parameters, responses
 from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request
-from dashboard.pages.new_session import estimate, initial, presets, starting_models
+from dashboard.pages.new_session import estimate, initial, presets, starting_models, wanted
 from dashboard.pages.new_session.forms import NewSessionForm
 from federation import catalogue, schedules
 from federation.fl.options import OptionError
-from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.declaration import Declaration
 from federation.lifecycle import Schedule as Schedules
 from federation.lifecycle import WorkKind
@@ -158,9 +157,9 @@ def estimated(request: HttpRequest) -> HttpResponse:
 def _who(spec: Spec) -> dict[str, object]:
     """spec: as it is typed now, whether it is allowed or not."""
     follow, now = follow_live(), timezone.now()
-    wanted = _wanted(spec)
-    pool = rounds.pool(now, spec.workload).of(wanted)
-    clients = [one for one in Client.objects.enrolled().filter(enabled=True) if may_be_asked(wanted, one)]
+    session = wanted.session(spec)
+    pool = rounds.pool(now, spec.workload).of(session)
+    clients = [one for one in Client.objects.enrolled().filter(enabled=True) if may_be_asked(session, one)]
     if told := spec.told:
         clients = _having(told, clients)
     schedule = _schedule(spec)
@@ -172,7 +171,7 @@ def _who(spec: Spec) -> dict[str, object]:
         "enrolled": len(clients),
         "of_sites": spec.is_of_sites,
         "have": _have(spec, len(clients)),
-        "tags": wanted.client_tags,
+        "tags": session.client_tags,
         "online": pool.online,
         "left_out": waiting.named(pool.left_out),
         "asked": asked,
@@ -189,17 +188,6 @@ def _have(spec: Spec, clients: int) -> str:
     if spec.is_of_sites:
         return "has this workload" if clients == 1 else "have this workload"
     return "is enrolled" if clients == 1 else "are enrolled"
-
-
-def _wanted(spec: Spec) -> TrainingSession:
-    """A session as it is typed now, as far as it decides who is asked."""
-    wanted = TrainingSession(client_tags=list(spec.client_tags), workload=spec.workload)
-    if told := spec.told:
-        wanted.declaration, wanted.workload_version = told.to_json(), told.version
-        wanted.workload_digest, wanted.equal_digests = told.digest, spec.equal_digests
-    elif spec.workload in WORKLOADS:
-        wanted.workload_digest = WORKLOADS[spec.workload].digest()
-    return wanted
 
 
 def _having(told: Declaration, clients: Sequence[Client]) -> list[Client]:

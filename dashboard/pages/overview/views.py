@@ -1,5 +1,7 @@
 """The first page, and the first start of a new installation."""
 
+from datetime import datetime
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -10,16 +12,19 @@ from dashboard.kit import client_states, parameters, responses
 from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request
 from dashboard.pages.clients import invitations
-from dashboard.pages.new_session import presets
+from dashboard.pages.new_session import presets, wanted
 from dashboard.pages.overview import attention, happened, running, server
 from dashboard.pages.workloads import catalogue
+from federation.catalogue import of_sites
 from federation.errors import Conflict
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, TrainingSession
-from federation.services import sessions
+from federation.services import rounds, sessions
+from federation.session_settings import Spec
 
 FIRST_CLIENTS = 2  # as many a first session needs
 MOST_CLIENTS = 12  # that the overview names
+MOST_OF_SITES = 3  # workloads of sites that a first start offers
 FOUND = 200  # sessions and clients that the palette knows by name
 
 
@@ -59,28 +64,35 @@ def _overview() -> dict[str, object]:
 
 
 def _first_run() -> dict[str, object]:
-    now = timezone.now()
-    places = client_states.places(list(Client.objects.enrolled()[:MOST_CLIENTS]), now=now)
-    online = sum(place.state in ("online", "busy") for place in places)
+    now, spec = timezone.now(), presets.default_spec()
+    able = _able(spec, now)
     return {
-        "places": places,
-        "online": online,
+        "places": client_states.places(list(Client.objects.enrolled()[:MOST_CLIENTS]), now=now),
+        "online": Client.objects.online(now).count(),
+        "able": able,
         "needed": FIRST_CLIENTS,
-        "can_launch": online >= FIRST_CLIENTS,
+        "can_launch": able >= FIRST_CLIENTS,
         "invitations": invitations.open_now(now),
-        "spec": presets.default_spec(),
+        "spec": spec,
+        "of_sites": list({one.name: one for one in of_sites()}.values())[:MOST_OF_SITES],
     }
+
+
+def _able(spec: Spec, now: datetime) -> int:
+    """How many of the clients that are online a session could ask."""
+    return rounds.pool(now, spec.workload).of(wanted.session(spec)).online
 
 
 @require_POST
 @responses.act(back=lambda: reverse("overview"))
 def launch(request: Request) -> HttpResponse:
     """The first session, with settings that are good as they are."""
-    now = timezone.now()
-    online = Client.objects.online(now).count()
-    if online < FIRST_CLIENTS:
-        raise Conflict(f"{FIRST_CLIENTS} clients are needed and {online} {'is' if online == 1 else 'are'} online.")
-    session = sessions.create(presets.default_spec(), by=request.user, now=now)
+    now, spec = timezone.now(), presets.default_spec()
+    able = _able(spec, now)
+    if able < FIRST_CLIENTS:
+        found = f"{able} {'is' if able == 1 else 'are'} online"
+        raise Conflict(f"{FIRST_CLIENTS} clients that train {spec.workload} are needed and {found}.")
+    session = sessions.create(spec, by=request.user, now=now)
     sessions.start(session, by=request.user, now=now)
     responses.advance(session)
     to = reverse("session", args=[session.pk])

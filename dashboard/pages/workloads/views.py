@@ -79,6 +79,7 @@ def _details(request: HttpRequest, one: Listed) -> dict[str, Any]:
         "most_variants": holders.MOST_VARIANTS,
         "page": page,
         "holders": holders.described(one, list(page), now=now),
+        "uncounted": any(told.num_examples is None for told in page),
         "sessions": lately.of(one.name),
         "options": declared.options(one),
         "measures": declared.measures(one),

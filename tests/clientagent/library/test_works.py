@@ -72,7 +72,15 @@ def test_it_is_told_as_what_only_this_site_has(run: Run, server: FakeServer):
     assert (entry["name"], entry["digest"], entry["num_examples"]) == ("toy", HERE, 7)
     assert [option["name"] for option in entry["options"]] == ["width", "rate"]
     assert entry["kinds"] == info["kinds"] == ["train", "evaluate", "initialise"]
-    assert info["examples"] == dict.fromkeys(WORKLOADS.built_in, 0)
+    assert info["examples"] == dict.fromkeys(WORKLOADS.built_in, 0) and info["num_examples"] == 7
+
+
+def test_without_num_examples_no_number_is_told(run: Run, server: FakeServer):
+    offer(server)
+    for work in run():
+        work.send(work.weights, num_examples=1)
+    for info in server.infos:
+        assert "num_examples" not in info and [one["num_examples"] for one in info.get("catalogue", ())] in ([], [None])
 
 
 def test_an_older_server_hears_of_no_catalogue(run: Run, server: FakeServer):

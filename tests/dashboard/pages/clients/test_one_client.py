@@ -31,6 +31,14 @@ def test_a_clients_page_shows_its_rounds_and_curves(trained: TrainingSession, br
     ]
 
 
+@pytest.mark.parametrize("told", [{"num_examples": 500}, {}])
+def test_a_client_that_does_not_count_its_examples_is_told_how(browser: Browser, enrol: Enrol, told: dict[str, int]):
+    (anna,) = enrol("anna")
+    clients.tell(anna, told, now=timezone.now())
+    page = browser.get(reverse("client", args=[anna.pk])).content.decode()
+    assert ('id="no-examples"' in page) is not bool(told)
+
+
 def test_what_an_agent_logs_stays_text(trained: TrainingSession, browser: Browser) -> None:
     anna = Client.objects.get(name="anna")
     now = timezone.now()

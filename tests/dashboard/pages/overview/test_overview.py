@@ -13,6 +13,7 @@ from federation.models import Alert, AlertRule, Client, Server, TrainingSession
 from federation.services import clients, rounds, sessions
 from tests.dashboard.cast import HTMX, fail_round, finish_round, report, stream
 from tests.dashboard.markup import compact
+from tests.federation.services.declaring import telling
 
 Enrol = Callable[..., list[Client]]
 Create = Callable[..., TrainingSession]
@@ -75,8 +76,20 @@ def test_it_is_not_launched_with_too_few_clients(browser: Browser, enrol: Enrol)
     enrol("anna")
     answer = browser.post(reverse("first_launch"), headers=HTMX)
     assert answer.status_code == 409
-    assert "2 clients are needed and 1 is online." in answer["HX-Trigger"]
+    assert "2 clients that train digits are needed and 1 is online." in answer["HX-Trigger"]
     assert not TrainingSession.objects.exists()
+
+
+def test_scripts_are_offered_a_session_of_their_own_and_not_one_of_digits(browser: Browser, enrol: Enrol) -> None:
+    for client in enrol("anna", "ben"):
+        clients.tell(client, telling(examples={"digits": 0}), now=timezone.now())
+    page = look(browser)
+    assert "Needs 2 clients that have digits; 2 clients are here, and none of them have it." in page
+    assert "New session of Chest X-ray …" in page
+    assert (
+        "2 clients that train digits are needed and 0 are online."
+        in browser.post(reverse("first_launch"), headers=HTMX)["HX-Trigger"]
+    )
 
 
 def test_a_first_start_that_is_over_becomes_the_overview(browser: Browser, create: Create) -> None:

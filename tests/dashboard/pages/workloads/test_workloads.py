@@ -183,6 +183,12 @@ def test_the_page_of_one_that_only_sites_have_shows_all_that_they_declare(browse
     assert "No session has used it yet." in page
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_dash_for_the_examples_is_explained(browser: Browser, enrol: Enrol, counted: bool) -> None:
+    tell(enrol("anna")[0], **({"num_examples": 500} if counted else {}))
+    assert ("A script says so with" in page_of(browser)) is not counted
+
+
 def test_it_is_shown_as_most_sites_declare_it(enrol: Enrol) -> None:
     anna, ben, carl = enrol("anna", "ben", "carl")
     for client, title in ((anna, "Usual"), (ben, "Usual")):
