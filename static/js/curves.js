@@ -157,7 +157,7 @@ export class Curves {
   }
 
   /**
-   * Draw everything. One drawing comes after the other: Plotly's own takes its time.
+   * Draw everything. One drawing comes after the other: Plotly's own takes its time. One that fails stops no later one.
    * @param {Added[] | null} added
    */
   draw(added = null) {
@@ -166,7 +166,7 @@ export class Curves {
       return this.drawing;
     }
     this.isDue = false;
-    this.drawing = this.drawing.then(() => this.paint(added));
+    this.drawing = this.drawing.catch(() => {}).then(() => this.paint(added));
     return this.drawing;
   }
 
