@@ -363,9 +363,14 @@ class Running:
 
     @contextlib.contextmanager
     def _calling(self, what: str) -> Iterator[None]:
-        """Within the block a function of the script's runs: what it raises gives the seat up with its line."""
+        """Within the block a function of the script's runs: what it raises gives the seat up with its line.
+
+        A host's function raises Failed: a sentence that needs no line.
+        """
         try:
             yield
+        except Failed:
+            raise
         except Exception as error:
             self._terminal.say("".join(traceback.format_exception(error)))
             raise Failed(f"{what}: {sentence(error, self._file)}") from error

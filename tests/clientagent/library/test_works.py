@@ -14,6 +14,7 @@ import torch
 
 import clientagent
 from clientagent import Work
+from clientagent.errors import Failed
 from federation.fl import weights
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.workload import source_digest
@@ -394,6 +395,16 @@ def test_what_a_function_of_the_script_raises_is_said_with_its_line(run: Run, se
     line = broken.__code__.co_firstlineno + 1
     assert measured.reason == f"evaluate=: KeyError: 'scan' (test_works.py, line {line})"
     assert begun.reason == f"initial=: KeyError: 'scan' (test_works.py, line {line})"
+
+
+def test_what_a_host_refuses_is_told_as_it_says_it(run: Run, server: FakeServer, capsys):
+    def refuse(options: object) -> None:
+        raise Failed("The app makes no model. Give --flower-initial.")
+
+    seat = offer(server, kind="initialise")
+    assert list(run(initial=refuse)) == []
+    assert seat.reason == "The app makes no model. Give --flower-initial."
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_kind_that_the_script_does_not_do_is_given_up(run: Run, server: FakeServer):
