@@ -8,7 +8,7 @@ from typing import Any
 from dashboard.kit import counts, evaluations, statuses
 from dashboard.kit.counts import Choice
 from dashboard.kit.statuses import Word
-from dashboard.pages.session import round_now
+from dashboard.pages.session import own_models, round_now
 from dashboard.pages.session.why import why_it_waits
 from federation.lifecycle import SessionStatus
 from federation.models import Client, TrainingSession
@@ -17,7 +17,8 @@ from federation.models import Client, TrainingSession
 def of(session: TrainingSession, chosen: Choice) -> dict[str, Any]:
     """The newest evaluation of the session's model; None where there is none. chosen: which counts are drawn."""
     newest = next(iter(evaluations.of_session(session)), None)
-    return {"session": session, "evaluation": newest, "picture": counts.of(newest, chosen)}
+    beside = own_models.of(session, newest)
+    return {"session": session, "evaluation": newest, "picture": counts.of(newest, chosen), "own_models": beside}
 
 
 def whole(session: TrainingSession, chosen: Choice, *, now: datetime) -> dict[str, Any]:
