@@ -9,7 +9,7 @@ PIP_WHEEL = $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-
 BIOME = $(BIN)/node node_modules/@biomejs/biome/bin/biome
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked demo test test-peers test-scripts lint lint-types lint-rest format lock audit check clean screenshots wheels
+.PHONY: help install install-locked demo test test-peers test-scripts checked programs compiled lint lint-types lint-rest format lock audit check clean screenshots wheels
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -81,8 +81,19 @@ test-peers: $(PEERS:%=.venv-peers/%/installed) ## tests with other frameworks, e
 	@set -e; for peer in $(PEERS); do .venv-peers/$$peer/bin/python -m pytest -q tests/peers/$$peer $(ARGS); done
 
 # Named tests run without lint before them.
-test: $(if $(filter tests tests/%,$(ARGS)),.venv/installed-dev,lint test-scripts) ## from nothing to a verdict: lint and every test; ARGS=tests/fl runs that alone
+test: $(if $(filter tests tests/%,$(ARGS)),.venv/installed-dev,checked) ## from nothing to a verdict: lint and every test; ARGS=tests/fl runs that alone
 	$(BIN)/python tests/run.py $(ARGS)
+
+# Packages come while the system's programs do, and what the tests load is compiled while mypy is at work.
+checked:
+	@$(MAKE) --no-print-directory --jobs=2 node_modules/installed programs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-types lint-rest test-scripts compiled
+
+programs:
+	@$(PYTHON) tests/run.py --programs
+
+compiled: .venv/installed-dev
+	@$(BIN)/python tests/compiled.py
 
 .venv-audit/installed: requirements-audit.txt
 	@$(PYTHON) -m venv .venv-audit

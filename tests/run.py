@@ -1,10 +1,13 @@
 """`make test`: find or install a browser and nginx, then run every test, those of the database twice.
 
     python tests/run.py [--postgresql] [TESTS...] [OPTIONS...]
+    python tests/run.py --programs
 
 Without TESTS everything runs: the end-to-end tests and, beside them, all others on SQLite and then those of the
 database on PostgreSQL. OPTIONS go to pytest, in each of the three parts. tests/peers needs other frameworks and is left
 out: `make test-peers` runs it.
+
+With --programs nothing runs: it ends once the browser and nginx are there.
 
 TESTS are files, folders, or `file::test`. They alone run, once, on SQLite. With --postgresql they run a second time,
 on a PostgreSQL of their own.
@@ -40,6 +43,7 @@ BY_TEST = ("-n", "3", "--dist", "worksteal")
 BY_FILE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")  # the tests of a file share a server
 MOST_AGAIN = 3  # more failures than that are no accident
 POSTGRESQL = "--postgresql"
+PROGRAMS = "--programs"
 TAKE_A_VALUE = ("-k", "-m", "-n", "-p", "--deselect", "--ignore")  # the word after one of these names no test
 NOTHING_RAN = 5  # pytest's status where no test is as the options ask
 STEPS_BACK = 10  # of niceness, for what runs beside other tests
@@ -55,6 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of many processes would compile all of it
     get_programs()
+    if PROGRAMS in arguments:
+        return 0
     more = [word for word in arguments if word != POSTGRESQL]
     if not any(named(more)):
         return everything(*more)

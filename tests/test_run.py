@@ -154,3 +154,10 @@ def test_help_says_how_to_run_one_test_and_runs_none(ran, capsys):
     assert run.main(["--help"]) == 0
     assert "make test ARGS=tests/fl" in capsys.readouterr().out
     assert ran == []
+
+
+def test_it_finds_programs_without_running_a_test(ran, monkeypatch):
+    found = []
+    monkeypatch.setattr(run, "get_programs", lambda: found.append("all"))
+    assert run.main(["--programs"]) == 0
+    assert found == ["all"] and ran == []
