@@ -5,10 +5,13 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+import torch  # noqa: E402
+
 import clientagent  # noqa: E402
 from federation.fl import partition  # noqa: E402
 from federation.fl.workloads import WORKLOADS, TrainConfig  # noqa: E402
 
+torch.set_num_threads(1)  # as the agent does for the built-in one
 digits = WORKLOADS["digits"]
 site, sites = int(sys.argv[1]), int(sys.argv[2])
 whole = digits.training_data({}, None)
