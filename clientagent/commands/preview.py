@@ -99,4 +99,5 @@ def _essence(shares: Shares) -> str:
     if not shares.labels:
         return f"{said}."
     kinds = [sum(count > 0 for count in counts) for counts in shares.counts]
-    return f"{said}; {min(kinds)} to {max(kinds)} of {len(shares.labels)} labels each."
+    span = f"{min(kinds)} to {max(kinds)}" if min(kinds) < max(kinds) else f"{max(kinds)}"
+    return f"{said}; {span} of {len(shares.labels)} labels each."

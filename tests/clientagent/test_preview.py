@@ -58,10 +58,17 @@ def test_options_of_a_workload_decide_what_is_read(tmp_path: Path, capsys):
         (tmp_path / "data" / name).mkdir(parents=True)
         for number in range(6):
             (tmp_path / "data" / name / f"{number}.txt").write_text(f"{name} {number}")
-    words = ["preview", "--workload=text", f"--data={tmp_path / 'data'}", "--clients=2", f"--out={tmp_path / 'a.svg'}"]
+    words = [
+        "preview",
+        "--workload=text",
+        f"--data={tmp_path / 'data'}",
+        "--clients=2",
+        "--partition-seed=0",
+        f"--out={tmp_path / 'a.svg'}",
+    ]
     assert cli.main([*words, '--options={"classes": "cat,dog"}']) == 0
     assert sum(cells((tmp_path / "a.svg").read_text()).values()) == 12
-    assert "6 examples each" in capsys.readouterr().out
+    assert "2 clients, iid, seed 0: 6 examples each; 2 of 2 labels each." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ def _of_script(request: HttpRequest, code: str) -> dict[str, str]:
 def _many(request: HttpRequest, code: str, what: Meant, count: int) -> dict[str, str]:
     text = _agent(request, code, "laptop", [f"--clients {count}", *what.flags], install=what.install)
     hint = "One process is all of them, and each has a part of the data. Each uses the code once."
+    if not (what.file or what.by_sites or what.install):  # those that run.py knows by itself
+        hint += " To see who gets what, first run the same with the word preview after run.py: it draws a picture."
     return {"key": "many", "title": "Many clients", "text": text, "hint": hint}
 
 

@@ -504,6 +504,20 @@ def test_without_a_workload_there_is_a_command_for_each_kind(browser: Browser) -
     assert "many" not in said_for(browser, "", uses="1")
 
 
+def hint_of_many(browser: Browser, workload: str) -> bool:
+    """Whether the commands for many clients tell how to see who gets what."""
+    given = {"uses": "3", "expires": "3600", "workload": workload}
+    page = browser.post(reverse("invite"), given, headers=HTMX).content.decode()
+    assert 'id="panel-many"' in page
+    return "with the word preview after run.py" in page
+
+
+def test_many_clients_can_be_drawn_first_where_run_py_knows_the_workload(browser: Browser, enrol: Enrol) -> None:
+    assert hint_of_many(browser, "") and hint_of_many(browser, "digits")
+    enrol("anna", **telling())
+    assert not hint_of_many(browser, "chest-xray")
+
+
 def test_the_commands_fit_a_built_in_workload(browser: Browser) -> None:
     said = said_for(browser, "synthetic")
     assert list(said) == ["one", "many", "docker", "several"]
