@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from federation.fl import aggregation, partition, sampling, strategies, weights  # noqa: E402
+from federation.fl import aggregation, client_state, partition, sampling, strategies, weights  # noqa: E402
+from federation.fl.client_state import Rule, Trained  # noqa: E402
 from federation.fl.local_options import LocalOptions  # noqa: E402
 from federation.fl.strategies import Strategy  # noqa: E402
 from federation.fl.workloads import TrainConfig, digit_images  # noqa: E402
 from federation.fl.workloads.digits import Digits  # noqa: E402
-from federation.fl.workloads.workload import Data  # noqa: E402
+from federation.fl.workloads.workload import Data, LocalUpdate  # noqa: E402
 
 CLIENTS = 10
 SPLITS = {"iid": "iid", "dirichlet 0.1": "dirichlet:0.1", "two classes": "shards:2"}
@@ -88,13 +89,14 @@ def play(trial: Trial) -> Learnt:
     torch.set_num_threads(1)
     workload, data = Digits(), shards(trial.split, trial.seed)
     strategy = strategies.build(trial.strategy, OPTIONS.get(trial.strategy, {}))
-    accuracy = []
+    accuracy, kept = [], Kept(client_state.rule_of(strategy.client_config()), [{} for _ in data])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, slots = folder / "model-0", None
         workload.write_initial(model, {}, trial.seed)
         for number in range(1, trial.rounds + 1):
-            updates = list(_updates(strategy, workload, data, trial.seed, number, model, folder))
+            kept.receive(slots, strategy.sends)
+            updates = list(_updates(strategy, workload, data, kept, trial.seed, number, model, folder))
             out, out_slots = folder / f"model-{number}", folder / f"slots-{number}"
             made = aggregation.aggregate(
                 strategy,
@@ -104,6 +106,8 @@ def play(trial: Trial) -> Learnt:
                 out=out,
                 out_slots=out_slots,
                 buffers=(),
+                population=len(data),
+                learning_rate=CONFIG.learning_rate,
                 on_block=lambda: None,
             )
             model, slots = out, out_slots if made.slots_digest else None
@@ -112,8 +116,38 @@ def play(trial: Trial) -> Learnt:
     return Learnt(accuracy, worst)
 
 
+@dataclass
+class Kept:
+    """What a strategy has the clients keep, and the slot that it sends them."""
+
+    rule: Rule | None
+    own: list[weights.Weights]
+    sent: weights.Weights = field(default_factory=dict)
+
+    def receive(self, slots: Path | None, slot: str) -> None:
+        if slots and slot:
+            found = weights.load(slots)
+            self.sent = {name.removeprefix(f"{slot}/"): array for name, array in found.items() if f"{slot}/" in name}
+
+    def correction(self, client: int) -> weights.Weights:
+        return self.rule.correction(self.own[client], self.sent) if self.rule else {}
+
+    def keep(self, client: int, update: LocalUpdate) -> None:
+        if self.rule and update.local_steps:
+            delta = client_state.in_float64(update.delta, ())
+            trained = Trained(delta, update.local_steps, CONFIG.learning_rate)
+            self.own[client] = self.rule.after(self.own[client], self.sent, trained)
+
+
 def _updates(
-    strategy: Strategy, workload: Digits, data: Sequence[Data], seed: int, number: int, model: Path, folder: Path
+    strategy: Strategy,
+    workload: Digits,
+    data: Sequence[Data],
+    kept: Kept,
+    seed: int,
+    number: int,
+    model: Path,
+    folder: Path,
 ) -> Iterator[aggregation.UpdateFile]:
     """What each client trains of a model in a round."""
     base = weights.load(model)
@@ -123,8 +157,10 @@ def _updates(
             seed=sampling.client_seed(seed, number, f"client-{client}", 1),
             extra=strategy.client_config(),
             local=LocalOptions.read(strategy.local_options()),
+            correction=kept.correction(client),
         )
         update = workload.local_update(base, own, {}, config, lambda *_: True)
+        kept.keep(client, update)
         path = folder / f"update-{client}"
         told = {"local_steps": repr(update.local_steps), "base_train_loss": repr(update.base_train_loss)}
         weights.save(path, update.delta, told)

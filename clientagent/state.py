@@ -11,6 +11,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from clientagent.by_update import ByUpdate
 from clientagent.errors import Misconfigured
 from clientagent.ledger import Ledger
 from clientagent.lock import try_lock
@@ -52,9 +53,10 @@ class State:
         self.folder = folder
         self._identity = folder / IDENTITY
         self.residuals = Residuals(folder / "residuals")
+        self.kept = ByUpdate(folder / "kept")  # with updates: what strategies have clients keep
         self.ledger = Ledger(folder)
         try:
-            for each in (folder, self.updates, self.models, folder / "residuals"):
+            for each in (folder, self.updates, self.models, folder / "residuals", folder / "kept"):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
                 each.chmod(0o700)
             self._lock = try_lock(folder / "lock")
@@ -62,7 +64,7 @@ class State:
             raise Misconfigured(f"The state folder {folder} cannot be used: {error.strerror}.") from error
         if self._lock is None:
             raise Misconfigured(f"Another agent uses the state folder {folder}. Give each agent its own --state.")
-        for left in (*self.updates.glob("*.tmp"), *folder.glob("residuals/*.tmp")):
+        for left in (*self.updates.glob("*.tmp"), *folder.glob("residuals/*.tmp"), *folder.glob("kept/*.tmp")):
             left.unlink()
 
     def close(self) -> None:

@@ -123,6 +123,12 @@ def base_model(body: Mapping[str, Any]) -> BaseModel:
     )
 
 
+def slots(body: Mapping[str, Any]) -> BaseModel | None:
+    """What the strategy sends beside the model: a file like one."""
+    told = body.get("slots")
+    return base_model({"base_model": told}) if told else None
+
+
 def destination(body: Mapping[str, Any]) -> Destination:
     return Destination(
         url=str(body["update_url"]),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
 
 from clientagent import resources
 from clientagent import work as works
+from clientagent.by_update import ByUpdate, LastUpdate, last_update
 from clientagent.device import Device
 from clientagent.errors import Failed
 from clientagent.hands import Bench, Holdings
@@ -21,7 +22,8 @@ from clientagent.residuals import Residuals
 from clientagent.state import Finished
 from clientagent.work import BaseModel, Sends
 from federation import killpoints
-from federation.fl import encodings, weights
+from federation.fl import client_state, encodings, weights
+from federation.fl.client_state import Trained
 from federation.fl.files import encoded
 from federation.fl.workloads import Report, Workload
 from federation.fl.workloads.workload import LocalUpdate
@@ -37,6 +39,8 @@ class TrainingWork(Sends):
     encoding: str
     encoding_options: Mapping[str, Any]
     buffers: tuple[str, ...]
+    slots: BaseModel | None = None
+    last_update: LastUpdate | None = None
 
     @property
     def key(self) -> str:
@@ -58,6 +62,8 @@ def parse(body: Mapping[str, Any]) -> TrainingWork:
             encoding=str(body.get("encoding", encodings.PLAIN)),
             encoding_options=dict(body.get("encoding_options", {})),
             buffers=tuple(str(name) for name in body.get("buffers", ())),
+            slots=works.slots(body),
+            last_update=last_update(body),
         )
 
 
@@ -88,21 +94,49 @@ class Training:
     def _train(self, work: TrainingWork, progress: Progress) -> Finished:
         desk = self._desk
         base = desk.download(work.base, progress)
+        kept = self._kept(work, progress)
         desk.advance(progress, "training")(0.0)  # the data and torch come first, which can take a while
         report = Reporter(desk, progress, Point.TRAINING)
-        digest = desk.hands.do(make, report, work, base, desk.state.unfinished(), desk.state.residuals)
+        digest = desk.hands.do(make, report, work, base, desk.state.unfinished(), desk.state.residuals, kept)
         killpoints.reached(Point.TRAINED)
         update = desk.keep(work.key, digest, progress)
         killpoints.reached(Point.UPDATE_KEPT)
         return update
 
+    def _kept(self, work: TrainingWork, progress: Progress) -> Kept | None:
+        """What this client keeps for the session's strategy, and what the strategy sends; None if it asks for none."""
+        desk, last = self._desk, work.last_update
+        if client_state.rule_of(work.config) is None:
+            return None
+        own = desk.state.kept.find(work.session_key, last) if last else None
+        if last and own is None:
+            desk.display.say("What was kept with the last update is not in the state folder: it begins with zeros.")
+        return Kept(desk.state.kept, own, desk.download(work.slots, progress) if work.slots else None)
+
 
 KIND = Training
 
 
-def make(bench: Bench, report: Report, work: TrainingWork, base: Path, out: Path, residuals: Residuals) -> str:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a strategy has this client keep. own: kept with its last counted update. sent: the strategy's slots."""
+
+    files: ByUpdate
+    own: Path | None
+    sent: Path | None
+
+
+def make(
+    bench: Bench,
+    report: Report,
+    work: TrainingWork,
+    base: Path,
+    out: Path,
+    residuals: Residuals,
+    kept: Kept | None = None,
+) -> str:
     """Write the update to `out`. Returns its digest; raises as `Trainer.update` does."""
-    return Trainer(bench.data, bench.device).update(work, base, out, report, residuals)
+    return Trainer(bench.data, bench.device).update(work, base, out, report, residuals, kept)
 
 
 class Trainer:
@@ -112,24 +146,65 @@ class Trainer:
         self._data, self._device = data, device
 
     def update(
-        self, work: TrainingWork, base: Path, out: Path, report: Report, residuals: Residuals | None = None
+        self,
+        work: TrainingWork,
+        base: Path,
+        out: Path,
+        report: Report,
+        residuals: Residuals | None = None,
+        kept: Kept | None = None,
     ) -> str:
         """Train, write the update to `out`, encoded if that is asked for and known here, and return its digest.
 
-        residuals: where to find and keep what an encoding cannot say; without them that is lost.
+        residuals: where to find and keep what an encoding cannot say; without them that is lost. kept: what the
+        strategy has this client keep; what it is afterwards is kept with the update.
         Raises Stopped if `report` says so, Failed, or the workload's own errors.
         """
         workload = works.workload_of(work)
         limits = self._data.limits
         config = limits.applied(works.train_config(work, self._device.of(workload)))
         report = limits.watched(resources.noted(report, config.device) if limits.tells_resources else report)
-        data = self._data.of(workload, work.options)
+        data, bend = self._data.of(workload, work.options), Bend(work, kept)
+        config = replace(config, correction=bend.correction)
         update = workload.local_update(weights.mapped(base), data, work.options, config, report)
         _check_finite(update.delta)
         metadata = metadata_of(update.num_examples, update.metrics, work.base.digest) | _asked(work, update)
         if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
-            return weights.save(out, update.delta, metadata)  # plain is always taken
+            digest = weights.save(out, update.delta, metadata)  # plain is always taken
+            bend.keep(update, config.learning_rate, digest)
+            return digest
         return encode(work, config.seed, update.delta, metadata, out, residuals)
+
+
+class Bend:
+    """How a strategy bends a training by what this client kept, and what it keeps of it."""
+
+    def __init__(self, work: TrainingWork, kept: Kept | None) -> None:
+        self._work, self._kept, self._rule = work, kept, client_state.rule_of(work.config)
+        own, sent = (kept.own, kept.sent) if kept else (None, None)
+        self._own = weights.mapped(own) if own else {}
+        self._sent = _slots(sent) if sent else {}
+
+    @property
+    def correction(self) -> weights.Weights:
+        return self._rule.correction(self._own, self._sent) if self._rule else {}
+
+    def keep(self, update: LocalUpdate, learning_rate: float, digest: str) -> None:
+        """Before the update is kept, so that it never is there without this. Raises Failed."""
+        if self._rule is None or self._kept is None:
+            return
+        if not update.local_steps:
+            raise Failed(f"The workload {self._work.workload!r} does not tell its steps, which the strategy needs.")
+        delta = client_state.in_float64(update.delta, self._work.buffers)
+        after = self._rule.after(self._own, self._sent, Trained(delta, update.local_steps, learning_rate))
+        kept, made = self._kept.files, LastUpdate(self._work.participation, digest)
+        kept.keep(self._work.session_key, made, self._work.last_update, weights.save(kept.unfinished(), after))
+
+
+def _slots(path: Path) -> weights.Weights:
+    """The slot that was sent, by tensor. Beside it the file holds the strategy's scalars."""
+    named = {name.partition("/"): array for name, array in weights.mapped(path).items()}
+    return {tensor: array for (slot, _, tensor), array in named.items() if slot != "scalar"}
 
 
 def encode(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from clientagent.by_update import LastUpdate
 from clientagent.kinds.kind import Desk
 from clientagent.library.leaving import Leaving
-from clientagent.library.memory import LastUpdate, Memory
+from clientagent.library.memory import Memory
 from clientagent.library.models import Only
 from clientagent.library.ranks import FAREWELL_SECONDS, Came, Ranks
 from clientagent.library.sentences import sentence

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, cast
 
 from clientagent import device, display
 from clientagent import work as works
+from clientagent.by_update import LastUpdate, last_update
 from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.errors import Dropped, Ends, Failed, HeldElsewhere, TokenRefused
@@ -30,7 +31,7 @@ from clientagent.library import measurement, models
 from clientagent.library.handed import Place
 from clientagent.library.leaving import Leaving
 from clientagent.library.measurement import Measurement
-from clientagent.library.memory import LastUpdate, Memory, last_update
+from clientagent.library.memory import Memory
 from clientagent.library.ranks import ALONE, Came, Ranks
 from clientagent.library.script import Measuring, Script
 from clientagent.library.seat import SeatWork

@@ -21,6 +21,7 @@ from federation.api.raw import Exchange, bytes_at_a_time
 from federation.api.threads import at_length, in_thread, one_by_one
 from federation.compiled import Select
 from federation.errors import Gone, NotFound, Refused, Unauthorized, Unavailable
+from federation.fl.strategies import STRATEGIES
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel, Participation
 from federation.services import conversions
@@ -29,6 +30,7 @@ from federation.services.standing import Principal
 
 MOST_WAITING = 8  # callers that wait for a conversion
 SENDFILE_BYTES = 1 << 20  # at a time, so that other connections get their turn
+SENDING = tuple(name for name, strategy in STRATEGIES.items() if strategy.sends)
 AT_ONCE = 64 << 10  # bytes that are sent in one message, so that nothing waits for the reader
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
@@ -138,6 +140,20 @@ async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None
 
 
 _with_digest = Select(lambda digest: GlobalModel.objects.filter(digest=digest).only("file_status").order_by(), str)
+_slots_with_digest = Select(  # what a strategy keeps with a model, where it sends that to clients
+    lambda digest: GlobalModel.objects.filter(slots_digest=digest, session__strategy__in=SENDING).only("file_status"),
+    str,
+)
+_slots_for_client = Select(
+    lambda digest, client: (
+        GlobalModel.objects.filter(slots_digest=digest, session__strategy__in=SENDING)
+        .filter(Exists(Participation.objects.filter(client=client, round__base_model__slots_digest=digest)))
+        .only("file_status")
+        .order_by()
+    ),
+    str,
+    int,
+)
 _for_client = Select(  # the same, if the client holds or held a seat on one of them
     lambda digest, client: (
         GlobalModel.objects.filter(digest=digest)
@@ -170,10 +186,10 @@ def _found(head: Head, digest: str) -> tuple[Principal, set[str], bool]:
     if token is None or token.startswith(KEY_PREFIX):
         if token:
             operator_of(token, head)
-        found = _with_digest(digest)
+        found = _with_digest(digest) or _slots_with_digest(digest)
     else:
         client = client_in(head)
-        found = _for_client(digest, client.pk)
+        found = _for_client(digest, client.pk) or _slots_for_client(digest, client.pk)
     if not found:
         raise NotFound(f"There is no model {digest[:12]}… for you.")
     return principal_of(head.headers, client), {model.file_status for model in found}, storage.was_whole(digest)

@@ -10,7 +10,7 @@ off by 209,715 float32 ulp where terms cancel.
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -85,6 +85,8 @@ def aggregate(
     buffers: Collection[str] | None = None,
     defences: Collection[str] = (),
     seed: tuple[int, ...] = (),
+    population: int = 0,
+    learning_rate: float = 1.0,
     on_block: Callable[[], None],
 ) -> Aggregated:
     """Write the next model to ``out`` and, if the strategy has slots or scalars, these to ``out_slots``.
@@ -99,7 +101,8 @@ def aggregate(
     defences: names of `Defence`s. With `norms`, updates whose norm exceeds 100 times the median are scaled down to
     that, integer tensors as well. With `finite`, an update is to blame if it alone would give a model that cannot be
     stored; without, only if the model of all updates cannot be stored.
-    seed: what the strategy's random choices are drawn from.
+    seed: what the strategy's random choices are drawn from. population, learning_rate: see `Updates`; those of this
+    round have taken part in any case.
     on_block: called between blocks; what it raises aborts.
 
     Integer tensors that are no buffers move by the mean of their deltas, weighted by the plan's shares in float64
@@ -127,7 +130,13 @@ def aggregate(
             Defence.FINITE in defences,
             on_block,
         )
-        plan = strategy.prepare(_summary(updates, inputs, _scalars(strategy.scalars, base_slots), seed))
+        scalars = _scalars(strategy.scalars, base_slots)
+        summary = replace(
+            _summary(updates, inputs, scalars, seed),
+            population=max(population, len(updates)),
+            learning_rate=learning_rate,
+        )
+        plan = strategy.prepare(summary)
         model = stack.enter_context(Writer(out, tensors))
         slots = _slot_writer(stack, strategy, plan, out_slots, trained)
         compared = np.zeros((3, len(updates)))

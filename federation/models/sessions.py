@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from federation import schedules
-from federation.fl import optimizers, workloads
+from federation.fl import optimizers, rates, workloads
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import declaration
 from federation.fl.workloads.declaration import Declaration
@@ -166,6 +166,11 @@ class TrainingSession(models.Model):
         """Whether its clients use SGD and no other setting, which is all that some releases know."""
         plain = self.optimizer == optimizers.PLAIN.name and not any((self.optimizer_options or {}).values())
         return plain and not self.local_options and not STRATEGIES[self.strategy].changes_training
+
+    def learning_rate(self, round_number: int) -> float:
+        """With which its clients train in a round."""
+        factor = rates.build(self.rate_schedule, self.rate_schedule_options).factor(round_number)
+        return float(self.train["learning_rate"] * factor)
 
     @property
     def has_ended(self) -> bool:

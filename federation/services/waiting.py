@@ -69,6 +69,7 @@ LEFT_OUT = {
     rounds.Why.KIND: "its agent does not do this kind of work",
     rounds.Why.LACKS: "it did not report this workload",
     rounds.Why.VERSION: "it has another version of the workload",
+    rounds.Why.STATE: "its agent cannot keep what the strategy needs; update it",
     rounds.Why.DIGEST: "its source of the workload has another digest",
 }
 SEVERAL_LEFT_OUT = {
@@ -78,6 +79,7 @@ SEVERAL_LEFT_OUT = {
     rounds.Why.KIND: "their agents do not do this kind of work",
     rounds.Why.LACKS: "they did not report this workload",
     rounds.Why.VERSION: "they have another version of the workload",
+    rounds.Why.STATE: "their agents cannot keep what the strategy needs; update them",
     rounds.Why.DIGEST: "their sources of the workload have another digest",
 }
 

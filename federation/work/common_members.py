@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from federation.fl import rates, sampling, strategies, workloads
+from federation.fl import sampling, strategies, workloads
 from federation.fl.local_options import LocalOptions
 from federation.fl.strategies import Strategy
 from federation.lifecycle import WorkKind
@@ -73,9 +73,8 @@ def _settings(session: TrainingSession, round_number: int, strategy: Strategy) -
     A round of plain SGD is described as it always was.
     """
     found: dict[str, Any] = {}
-    factor = rates.build(session.rate_schedule, session.rate_schedule_options).factor(round_number)
-    if factor != 1.0:
-        found["learning_rate"] = session.train["learning_rate"] * factor
+    if (rate := session.learning_rate(round_number)) != session.train["learning_rate"]:
+        found["learning_rate"] = rate
     if not session.trains_plainly:
         found["optimizer"] = {"name": session.optimizer, "options": session.optimizer_options}
         local = {**(session.local_options or {}), **strategy.local_options()}

@@ -38,6 +38,7 @@ class Training:
             "max_put_bytes": settings.FL_MAX_PUT_BYTES,
             "extra_tensors": [],
             "last_update": last_update(seat),
+            **_slots(seat.round.session, seat.round.base),
         }
 
     def check(self, seat: Participation, sent: Path) -> wire.Update:
@@ -75,6 +76,17 @@ def _header(base: GlobalModel) -> weights.Header:
             return weights.read_header(file)
     except (OSError, WeightsError) as error:
         raise BaseUnreadable from error
+
+
+def _slots(session: TrainingSession, base: GlobalModel) -> dict[str, Any]:
+    """Where the file is of what the strategy sends to clients beside the model. There is none in the first round."""
+    if not strategies.STRATEGIES[session.strategy].sends or not base.slots_digest:
+        return {}
+    with storage.local(base.slots_digest) as file:
+        num_bytes = file.stat().st_size
+    return {
+        "slots": {"digest": base.slots_digest, "num_bytes": num_bytes, "url": f"/api/v1/models/{base.slots_digest}"}
+    }
 
 
 def _encoding_offered(session: TrainingSession, client: Client, base: GlobalModel) -> dict[str, Any]:

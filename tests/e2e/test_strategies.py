@@ -16,8 +16,10 @@ STRATEGIES: list[tuple[str, dict[str, Any]]] = [
     ("fedadam", {"bias_correction": True}),
     ("fedexp", {}),
     ("fednova", {}),
+    ("feddyn", {"alpha": 0.2}),
     ("fedprox", {"mu": 0.5}),
     ("qfedavg", {"q": 1.0}),
+    ("scaffold", {}),
 ]
 NAMES = ("north", "south")
 SHARES = {"north": "1/2", "south": "2/2"}
@@ -58,3 +60,23 @@ def test_a_death_in_between_changes_no_model_of_any_strategy(site: Stack):
     site.died("south")
     join(site, "south")
     assert [outcome(site, session) for session in sessions] == undisturbed
+
+
+@pytest.mark.parametrize("strategy", ["scaffold", "feddyn"])
+def test_what_clients_keep_outlives_their_deaths(site: Stack, strategy: str):
+    wish = {"workload": {"name": "digits"}, "rounds": 4, "seed": 3, "quorum": 2, "cohort_size": 2}
+    train = {"epochs": 1, "batch_size": 8, "learning_rate": 0.05}
+
+    def launch() -> str:
+        return site.session(**wish, train=train, strategy={"name": strategy})
+
+    undisturbed = outcome(site, launch())
+    site.kill_at("north", Point.TRAINED, time=2)  # what it keeps is written, the update is not
+    site.kill_at("south", Point.UPDATE_KEPT, time=3)
+    session = launch()
+    for name in NAMES:
+        site.died(name)
+        join(site, name)
+    assert outcome(site, session) == undisturbed
+    kept = {name: [*(site.folder / "agents" / name / "kept").iterdir()] for name in NAMES}
+    assert all(kept.values())

@@ -59,6 +59,14 @@ class LastUpdate(BaseModel):
     digest: Digest
 
 
+class SentSlots(BaseModel):
+    """What the strategy keeps with the model and clients need: a file of float64 tensors, `<slot>/<tensor>`."""
+
+    digest: Annotated[Digest, Field(description="SHA-256 of the file")]
+    num_bytes: Annotated[int, Field(ge=1)]
+    url: str
+
+
 class AnyWork(BaseModel):
     """What work of each kind has."""
 
@@ -92,6 +100,7 @@ class TrainingWork(AnyWork, Sent, Trained):
     kind: Literal["train"]
     base_model: StoredModel
     encoding_options: dict[str, Any] = {}
+    slots: Annotated[SentSlots | None, Field(description="Missing where the strategy sends nothing")] = None
 
 
 class EvaluationWork(AnyWork, Trained):

@@ -61,8 +61,9 @@ class Updates:
 
     num_examples and staleness (versions behind): (n,) int64. reduce(f) is the sum of f(block) over
     all blocks, small arrays of one shape; it reads every update once. scalars: what the strategy kept with the model,
-    0.0 at first. told(name): a number of each update's metadata, (n,) float64, NaN where it is missing. seed: what a
-    random choice of this round is drawn from; the same when the round is aggregated again.
+    0.0 at first. population: how many clients have taken part in the session so far. learning_rate: with which they
+    trained in this round. told(name): a number of each update's metadata, (n,) float64, NaN where it is missing.
+    seed: what a random choice of this round is drawn from; the same when the round is aggregated again.
     """
 
     num_examples: Array
@@ -71,6 +72,8 @@ class Updates:
     scalars: Mapping[str, float] = field(default_factory=dict)
     told: Callable[[str], Array] = lambda name: np.empty(0)
     seed: tuple[int, ...] = ()
+    population: int = 0
+    learning_rate: float = 1.0
 
     def share_by_examples(self) -> Array:
         """n_k / n for each update, (n,) float64; with stale updates n_k * discount_k in place of n_k."""
@@ -99,7 +102,8 @@ class Launch:
 
     quorum: how many must report, at least. follows_settings: whether clients train as the session's settings say.
     optimizer: what they step with, and its options. proximal_mu: of the local options.
-    least: with how many updates its schedule may close a round.
+    least: with how many updates its schedule may close a round. clips: whether clients clip gradients. compression: of
+    updates, by name. counts_late: whether updates of earlier rounds may count.
     """
 
     quorum: int
@@ -108,6 +112,9 @@ class Launch:
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     proximal_mu: float = 0.0
     least: int = 1
+    clips: bool = False
+    compression: str = "none"
+    counts_late: bool = False
 
 
 class Strategy(Protocol):
@@ -116,7 +123,9 @@ class Strategy(Protocol):
     when: one sentence that says when to choose it. slots: names of the arrays that it keeps with the model, zero at
     first. scalars: names of the numbers that it keeps with the model, 0.0 at first. needs: the numbers that it needs
     in the metadata of each update. changes_training: whether clients train by `local_options`, which those that know
-    plain SGD alone cannot. Strategies inherit what they do not say themselves.
+    plain SGD alone cannot. keeps_at_clients: whether each client keeps a state (`fl.client_state`); clients that do
+    not know how are not asked. sends: the slot that clients are sent with their work; empty: none. Strategies inherit
+    what they do not say themselves.
     """
 
     name: ClassVar[str]
@@ -126,6 +135,8 @@ class Strategy(Protocol):
     options: ClassVar[tuple[Option, ...]]
     needs: ClassVar[tuple[str, ...]] = ()
     changes_training: ClassVar[bool] = False
+    keeps_at_clients: ClassVar[bool] = False
+    sends: ClassVar[str] = ""
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ class Stepper:
         self._forward = _compiled(network, self._local, config.device)
         self._mixed = self._local.precision == Precision.MIXED and config.device.startswith("cuda")
         self._base = [one.detach().clone() for one in self._parameters] if self._local.proximal_mu else []
+        self._corrections = _corrections(network, config)
         self._waiting = 0  # batches whose gradients are added up
         self.steps = 0  # of the optimizer
 
@@ -53,6 +54,9 @@ class Stepper:
             for one in self._parameters:
                 if one.grad is not None:
                     one.grad.div_(self._waiting)
+        for corrected, correction in self._corrections:
+            if corrected.grad is not None:
+                corrected.grad.add_(correction)
         if self._base:
             self._hold_near_the_base()
         if self._local.clip_norm is not None:
@@ -66,6 +70,14 @@ class Stepper:
         for one, base in zip(self._parameters, self._base, strict=True):
             if one.grad is not None:
                 one.grad.add_(one.detach() - base, alpha=self._local.proximal_mu)
+
+
+def _corrections(network: torch.nn.Module, config: TrainConfig) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The parameters whose gradients are corrected, each with what is added."""
+    import torch
+
+    known = [(one, config.correction[name]) for name, one in network.named_parameters() if name in config.correction]
+    return [(one, torch.tensor(array, dtype=one.dtype, device=one.device).reshape(one.shape)) for one, array in known]
 
 
 class Objective:

@@ -71,7 +71,8 @@ class TrainConfig:
     validation_fraction: the part of the client's data (0 to below 1) that is never trained on.
     validation_samples: how many examples are not, instead. max_seconds: training ends with the first step after them.
     extra: what the strategy asks of clients; a workload ignores what it does not know.
-    optimizer, local: followed by torch workloads alone.
+    optimizer, local: followed by torch workloads alone. correction: what is added to each gradient, by tensor; those
+    that are missing are not corrected.
     """
 
     epochs: int
@@ -85,6 +86,7 @@ class TrainConfig:
     local: LocalOptions = LocalOptions()
     validation_samples: int | None = None
     max_seconds: float | None = None
+    correction: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

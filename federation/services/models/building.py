@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 from federation import foreign, storage
 from federation.fl import aggregation, strategies
 from federation.fl.aggregation import Aggregated, UpdateFile
-from federation.lifecycle import COUNTED
+from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import GlobalModel, Participation, Round, TrainingSession
 
 
@@ -68,8 +68,28 @@ def make(
             buffers=session.buffers,
             defences=session.defences,
             seed=(session.seed, round_.number, round_.attempt),
+            **_of_clients(round_, seats),
             on_block=on_block,
         )
+
+
+def _of_clients(round_: Round, seats: Sequence[Participation]) -> dict[str, Any]:
+    """What a strategy whose clients keep a state has to know of them.
+
+    population: how many have taken part in the session, in the models before or in this one.
+    """
+    session = round_.session
+    if not strategies.STRATEGIES[session.strategy].keeps_at_clients:
+        return {}
+    before = Participation.objects.filter(
+        round__session=round_.session_id,
+        round__kind=round_.kind,
+        round__number__lt=round_.number,
+        status=SeatStatus.AGGREGATED,
+    )
+    known = set(before.order_by().values_list("client_id", flat=True))
+    population = len(known | {seat.client_id for seat in seats})
+    return {"population": population, "learning_rate": session.learning_rate(round_.number)}
 
 
 def initial_request(session: TrainingSession, out: Path) -> dict[str, Any]:

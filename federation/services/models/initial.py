@@ -39,6 +39,8 @@ def adopt(session: TrainingSession, source: GlobalModel, *, with_slots: bool = T
     with_slots: with the same strategy it takes the optimizer's state along, if that is still there and holds the same.
     """
     same = with_slots and _kept(session) == _kept(source.session)
+    if strategies.STRATEGIES[session.strategy].keeps_at_clients:  # clients begin anew in another session
+        same = False
     slots = source.slots_digest if same and source.slots_digest and storage.exists(source.slots_digest) else ""
     return _publish_initial(
         session,

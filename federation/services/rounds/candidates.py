@@ -9,9 +9,10 @@ from enum import StrEnum
 
 from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Subquery, Value
 
-from federation.fl import workloads
+from federation.fl import client_state, workloads
+from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
-from federation.lifecycle import OPEN, SessionStatus
+from federation.lifecycle import OPEN, SessionStatus, WorkKind
 from federation.models import Client, Participation, ServedWorkload, TrainingSession
 from federation.work import KINDS
 
@@ -25,6 +26,7 @@ class Why(StrEnum):
     KIND = "kind"  # its agent does not do this kind of work
     LACKS = "lacks"  # it did not tell that it has this workload, which is not built in
     VERSION = "version"  # it has another version of such a workload
+    STATE = "state"  # its agent does not keep what the strategy has clients keep
     DIGEST = "digest"  # it has another source of it, and the session asks for equal ones
 
 
@@ -79,9 +81,15 @@ class Pool:
         )
 
     def _why_not(self, client: Client, session: TrainingSession, kind: str) -> Why | None:
+        if STRATEGIES[session.strategy].keeps_at_clients and kind == WorkKind.TRAIN and not _keeps(client):
+            return Why.STATE
         told = self.told.get((client.pk, session.workload))
         is_empty, lists = client.pk in self.empty, client.pk in self.listing
         return why_not(session, kind, client.kinds, told, is_empty=is_empty, lists=lists)
+
+
+def _keeps(client: Client) -> bool:
+    return client_state.UNDERSTOOD in client.understands
 
 
 def why_not(
@@ -147,7 +155,7 @@ def pool(now: datetime, workload: str = "") -> Pool:
     counted = ServedWorkload.objects.filter(client=OuterRef("pk"), num_examples__isnull=False)
     clients = (
         Client.objects.online(now)
-        .only("name", "tags", "kinds")
+        .only("name", "tags", "kinds", "understands")
         .annotate(
             works_for=Subquery(open_seat.values("round__session_id")[:1]),
             is_empty=Q(num_examples=0) & ~Exists(counted),

@@ -61,7 +61,7 @@ _SEAT = (
 _ROUND = ("kind", "number", "attempt", "status", "deadline", "session", "base_model")
 
 
-_BASE = ("version", "digest", "num_bytes")
+_BASE = ("version", "digest", "num_bytes", "slots_digest")
 
 
 _UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")

@@ -113,13 +113,17 @@ def _unmeasured(spec: Spec) -> Iterator[Problem]:
 
 def _unfit_strategy(spec: Spec) -> Iterator[Problem]:
     """What the strategy needs and the other settings do not give."""
+    local, schedule = LocalOptions.read(spec.local_options or {}), schedules.of(spec)
     launch = Launch(
         spec.quorum,
         spec.follows_settings,
         spec.optimizer,
         spec.optimizer_options,
-        LocalOptions.read(spec.local_options or {}).proximal_mu,
-        min(spec.quorum, schedules.of(spec).least),
+        local.proximal_mu,
+        min(spec.quorum, schedule.least),
+        clips=local.clip_norm is not None,
+        compression=spec.compression,
+        counts_late=schedule.goes_on(),
     )
     if found := strategies.build(spec.strategy, spec.strategy_options).misfit(launch):
         yield Problem(found.field, found.sentence)

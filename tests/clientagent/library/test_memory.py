@@ -6,7 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from clientagent.library.memory import MOST_SESSIONS, LastUpdate, Memory
+from clientagent.by_update import MOST_SESSIONS, LastUpdate
+from clientagent.library.memory import Memory
 
 DIGEST = "d" * 64
 

@@ -35,8 +35,13 @@ class Rounds:
         examples: Sequence[int] | None = None,
         metadata: Sequence[Mapping[str, str]] | None = None,
         staleness: Sequence[int] | None = None,
+        population: int | None = None,
+        learning_rate: float = 0.1,
     ) -> Aggregated:
-        """One round more. metadata: of each update; by default each made ten steps and had a loss of 1."""
+        """One round more. metadata: of each update; by default each made ten steps and had a loss of 1.
+
+        population: by default nobody else ever took part.
+        """
         files = []
         for row, delta in enumerate(deltas):
             path = self.folder / f"update-{id(self)}-{row}"
@@ -53,6 +58,8 @@ class Rounds:
             out=out,
             out_slots=slots,
             buffers=self.buffers,
+            population=len(deltas) if population is None else population,
+            learning_rate=learning_rate,
             on_block=lambda: None,
         )
         self.model, self.slots = out, slots if made.slots_digest else None
