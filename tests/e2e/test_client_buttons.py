@@ -229,3 +229,15 @@ def test_on_a_phone_the_button_in_the_last_cell_begins_where_the_cells_do(
 ):
     phone.goto(stack.url + path)
     assert phone.locator(rows).first.evaluate(BEGINS) == pytest.approx(0, abs=1.5), "pixels, with the button's frame"
+
+
+def test_on_a_phone_a_long_sentence_about_changed_data_wraps(stack: Stack, done: dict[str, str], phone: Page):
+    name = "the-site-with-changed-data"
+    body = {"join_code": stack.join_code, "name": name, "info": {"num_examples": 100}}
+    token = stack.http.post(f"{stack.url}/api/v1/enroll", json=body, timeout=30).json()["token"]
+    told = {"Authorization": f"Bearer {token}"}
+    changed = {"info": {"num_examples": 1}}
+    assert stack.http.post(f"{stack.url}/api/v1/clients/me/info", json=changed, headers=told, timeout=30).ok
+    phone.goto(page_of(stack, name))
+    expect(phone.locator("#client-changed")).to_contain_text("1 example instead of 100")
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390

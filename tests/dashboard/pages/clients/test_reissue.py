@@ -46,7 +46,7 @@ def test_it_is_told_who_came_back_and_with_what(browser: Browser, anna: Client) 
     browser.post(reverse("client_reissue", args=[anna.pk]))
     clients.tell(anna, {"num_examples": 1}, now=timezone.now())
     page = browser.get(reverse("client", args=[anna.pk])).content.decode()
-    assert "anna b. has other data: 1 example instead of 100, since" in page
+    assert "anna b. has other data: 1 example instead of 100 (" in page
     acts = re.sub(r"<[^>]+>", "", browser.get(reverse("activity")).content.decode())
     assert "anna b. has other data: 1 example instead of 100." in acts
     assert re.search(r"mara made the code \w{4} that lets anna b. in again with a new token.", acts)
