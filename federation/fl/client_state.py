@@ -58,7 +58,7 @@ class ControlVariates:
 
 @dataclass(frozen=True, slots=True)
 class LinearTerm:
-    """Of FedDyn: Acar et al. 2021 (arXiv:2111.04263), algorithm 1. The quadratic term is `proximal_mu`."""
+    """Of FedDyn: Acar et al. 2021 (arXiv:2111.04263). The quadratic term is `proximal_mu`."""
 
     alpha: float
     name: ClassVar[str] = "feddyn_alpha"

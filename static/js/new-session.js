@@ -13,7 +13,16 @@ const defaults = JSON.parse(one("#train-defaults").textContent ?? "");
 /** @type {Record<string, { field: string, values: string[] }>} fields that fit some values of another field */
 const shownWith = JSON.parse(one("#shown-with").textContent ?? "");
 /** @type {Record<string, string[]>} fields that may no longer fit when another one changes */
-const ALSO = { cohort_size: ["quorum", "selection"], schedule: ["selection"] };
+const ALSO = {
+  cohort_size: ["quorum", "selection"],
+  schedule: ["selection", "strategy", "quorum"],
+  strategy: ["quorum", "compression", "local_options.clip_norm", "local_options.proximal_mu"],
+  quorum: ["strategy"],
+  compression: ["strategy"],
+  late_policy: ["strategy"],
+  optimizer: ["strategy"],
+  workload: ["strategy"],
+};
 let asked = 0;
 
 startWeightsFile(form);

@@ -140,6 +140,25 @@ def test_what_cannot_be_is_said_while_one_types_and_when_one_launches(stack: Sta
     assert len(stack.get("/sessions", limit=1000)["items"]) == before
 
 
+def test_choices_that_do_not_fit_together_are_said_beside_the_one_to_change(stack: Stack, done: str, page: Page):
+    """Choosing one names the other, though nobody touched that; what fits again is said no longer."""
+    page.goto(f"{stack.url}/sessions/new/")
+    page.select_option("[name=workload]", "digits")
+    page.select_option("[name=selection]", "round_robin")
+    selection = page.locator("[data-field=selection]")
+    selection.locator(".field__error:visible").wait_for()
+    assert "Say how many clients a round asks" in selection.inner_text()
+    page.fill("[name=cohort_size]", "1")
+    selection.locator(".field__error").wait_for(state="hidden")
+    page.select_option("[name=compression]", "int8")
+    page.select_option("[name=strategy]", "scaffold")
+    compression = page.locator("[data-field=compression]")
+    compression.locator(".field__error:visible").wait_for()
+    assert "SCAFFOLD needs updates as they were trained. Choose no compression." in compression.inner_text()
+    page.select_option("[name=strategy]", "fedavg")
+    compression.locator(".field__error").wait_for(state="hidden")
+
+
 def test_who_would_take_part_and_what_it_would_cost(stack: Stack, done: str, page: Page):
     page.goto(f"{stack.url}/sessions/new/?from={done}")
     who, estimate = page.locator("#who"), page.locator("#estimate")

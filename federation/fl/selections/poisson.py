@@ -16,7 +16,7 @@ from federation.fl.selections.selection import Candidate, Chosen, Draw, Occasion
 class Poisson(Selection):
     """Each client independently with probability `rate`, as accountants of differential privacy assume it.
 
-    It is the sampling of McMahan et al. 2018 (arXiv:1710.06963), section 2.1. The number that is drawn varies. Where
+    It is the sampling of McMahan et al. 2018 (arXiv:1710.06963). The number that is drawn varies. Where
     fewer are drawn than the quorum needs, those that were nearest to being drawn are asked as well: such a round is
     no Poisson sample, so amplification may be claimed only where the quorum is far below rate times clients.
     """

@@ -19,7 +19,7 @@ from federation.fl.weights import Array
 
 @dataclass(frozen=True, slots=True)
 class FedDyn(Strategy):
-    """Algorithm 1: each client's loss gets a linear and a quadratic term, so that its optimum becomes everybody's.
+    """Each client's loss gets a linear and a quadratic term, so that its optimum becomes everybody's.
 
         theta_k = argmin  L_k(theta) - <g_k, theta> + alpha / 2 ||theta - base||^2,     g_k = g_k - alpha * delta_k
         h = h - alpha / m * sum_k delta_k,     theta = base + mean_k delta_k - h / alpha

@@ -14,7 +14,7 @@ from federation.fl.weights import Array
 
 @dataclass(frozen=True, slots=True)
 class FedExP(Strategy):
-    """Algorithm 1 and equation 6: the more the updates point apart, the further the server follows their mean.
+    """The paper's step of the server: the more the updates point apart, the further it follows their mean.
 
     With M updates and their mean delta = (1 / M) * sum_k delta_k:
 
