@@ -16,11 +16,13 @@ from federation.api.auth import client_in, principal_of
 from federation.api.head import Head
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
-from federation.errors import Invalid
+from federation.errors import Invalid, Unavailable
 from federation.feed import Waiter, feed
 from federation.fl.version import __version__
 from federation.models import Client
 from federation.services import clients, seats
+from federation.services.models import damage
+from federation.work.training import SlotsUnreadable
 
 MAX_WAIT = 60.0  # seconds
 REFRESH = 15.0  # seconds after which a held poll is noted as a sign of life again, at most
@@ -58,9 +60,16 @@ def _first_look(head: Head, place: Waiter | None) -> tuple[Client, dict[str, Any
 
 
 def look(client: Client) -> dict[str, Any] | None:
-    """The work that a client should do now."""
+    """The work that a client should do now. Raises Unavailable while a file that belongs to it is made again."""
     seat = seats.offer(client, now=timezone.now())
-    return kinds.describe(seat) if seat else None
+    try:
+        return kinds.describe(seat) if seat else None
+    except SlotsUnreadable as error:
+        damage.note([str(error)])
+        tasks.advance_all.delay()  # it makes the file again
+        raise Unavailable(
+            "What the strategy keeps with this round's model is missing here and is being made again; ask again later."
+        ) from None
 
 
 async def _hold(client: Client, place: Waiter, wait: float) -> dict[str, Any] | None:

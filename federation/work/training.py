@@ -25,6 +25,10 @@ class BaseUnreadable(Exception):
     """The file of the round's base model is damaged or missing."""
 
 
+class SlotsUnreadable(Exception):
+    """The file of what the strategy keeps with the round's base model is missing. str(error): its digest."""
+
+
 class Training:
     name: ClassVar[str] = WorkKind.TRAIN.value
     title: ClassVar[str] = "Training"
@@ -79,11 +83,17 @@ def _header(base: GlobalModel) -> weights.Header:
 
 
 def _slots(session: TrainingSession, base: GlobalModel) -> dict[str, Any]:
-    """Where the file is of what the strategy sends to clients beside the model. There is none in the first round."""
+    """Where the file is of what the strategy sends to clients beside the model. There is none in the first round.
+
+    Raises SlotsUnreadable.
+    """
     if not strategies.STRATEGIES[session.strategy].sends or not base.slots_digest:
         return {}
-    with storage.local(base.slots_digest) as file:
-        num_bytes = file.stat().st_size
+    try:
+        with storage.local(base.slots_digest) as file:
+            num_bytes = file.stat().st_size
+    except OSError as error:
+        raise SlotsUnreadable(base.slots_digest) from error
     return {
         "slots": {"digest": base.slots_digest, "num_bytes": num_bytes, "url": f"/api/v1/models/{base.slots_digest}"}
     }

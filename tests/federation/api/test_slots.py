@@ -2,9 +2,11 @@
 
 import pytest
 
+from federation import storage
 from federation.fl import workloads
 from federation.fl.workloads.synthetic import Synthetic
 from federation.models import GlobalModel
+from federation.services import repair
 from tests.federation.cast import send, settle
 
 pytestmark = pytest.mark.django_db
@@ -37,3 +39,13 @@ def test_a_client_with_a_seat_gets_the_control_variate_and_others_do_not(slots, 
 @pytest.mark.parametrize("strategy", ["fedadam", "feddyn"])
 def test_what_a_strategy_does_not_send_stays_here(slots, raw, strategy):
     assert raw("GET", f"/api/v1/models/{slots(strategy)}", by="anna").status == 404
+
+
+def test_a_control_variate_that_is_missing_is_made_again_before_there_is_work(slots, raw):
+    digest = slots("scaffold")
+    storage.set_aside(digest)
+    answer = raw("GET", "/api/v1/work?wait=0", by="anna")
+    assert (answer.status, "being made again" in answer.json()["detail"]) == (503, True)
+    assert repair.mend(GlobalModel.objects.get(slots_digest=digest).session_id)
+    work = raw("GET", "/api/v1/work?wait=0", by="anna").json()
+    assert (work["slots"]["digest"], storage.exists(digest)) == (digest, True)
