@@ -118,9 +118,9 @@ def test_agents_of_the_first_version_have_the_same_code(name, digest):
 @pytest.mark.parametrize(
     "name, digest",
     [
-        ("digits", "e5de4631ea0d71df22ef286ec546026bf7b3d32a8e70b4841a057221c1272b56"),
-        ("synthetic", "a03bb37457f0815a5b4f1a7815890b5c8e218959497a699249128fb5507e07a9"),
-        ("threes_and_sevens", "820560cff02733c0c9b18f3a07c1c5ef51c20388ee9442891f8ff3c5bf878fd8"),
+        ("digits", "5258e2087c16ff5b7afbb4fe151cbdf59e62e15594ddee4ad5fa33da34b2ecc8"),
+        ("synthetic", "f10fe0cfa4009b78850968f87039249453606e3400926ecd36cf571a4d1c49a1"),
+        ("threes_and_sevens", "47d43c6c36c7d9f709a59698c94041bee2ce14e14c5b251412f8e8dcc561746f"),
     ],
 )
 def test_a_change_of_a_built_in_source_is_noticed(name, digest):
