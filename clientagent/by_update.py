@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import file_digest, sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from clientagent.errors import Failed
+from clientagent.keys import key_of
 
 MOST_SESSIONS = 4
 MOST_UNCOUNTED = 8  # kept of a session after the last update that counted
@@ -25,7 +25,7 @@ class LastUpdate:
 
     @property
     def key(self) -> str:
-        return sha256(json.dumps([self.participation, self.digest]).encode()).hexdigest()[:24]
+        return key_of([self.participation, self.digest])
 
 
 def last_update(body: Mapping[str, Any]) -> LastUpdate | None:

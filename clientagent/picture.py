@@ -42,6 +42,11 @@ class Shares:
     counts: Sequence[Sequence[int]]
 
     @property
+    def most(self) -> int:
+        """The highest of the counts."""
+        return max((max(counts, default=0) for counts in self.counts), default=0)
+
+    @property
     def hidden(self) -> str:
         """What is left out of the picture, in words; empty if nothing is."""
         rows, columns = len(self.examples) - MOST_ROWS, len(self.labels) - MOST_COLUMNS
@@ -52,7 +57,7 @@ def svg(shares: Shares) -> str:
     """A cell is the stronger, the more examples it stands for; the bars at the right are all examples of a client."""
     rows, columns = min(len(shares.examples), MOST_ROWS), min(len(shares.labels), MOST_COLUMNS)
     high, wide = (22 if rows <= FEW_ROWS else 8), (56 if columns <= FEW_COLUMNS else 9)
-    bars = LEFT + columns * wide + GAP
+    bars, most = LEFT + columns * wide + GAP, shares.most
     width, height = max(bars + BARS + 80, 640), TOP + rows * high + 40
     return "\n".join(
         [
@@ -61,10 +66,10 @@ def svg(shares: Shares) -> str:
             f"<title>{escape(shares.title)}</title><style>{STYLE}</style>",
             f'<rect class="page" width="{width}" height="{height}"/>',
             f'<text class="head" x="16" y="28">{escape(shares.title)}</text>',
-            f'<text x="16" y="48">{escape(_legend(shares))}</text>',
+            f'<text x="16" y="48">{escape(_legend(shares, most))}</text>',
             *_heads(shares.labels[:columns], wide),
             f'<text x="{bars}" y="{TOP - 8}">Examples of each client</text>',
-            *(line for row in range(rows) for line in _row(shares, row, columns, high, wide, bars)),
+            *(line for row in range(rows) for line in _row(shares, row, most, columns, high, wide, bars)),
             "</svg>",
         ]
     )
@@ -77,8 +82,7 @@ def _last(count: int, what: str) -> str:
     return f"the last {what}" if count == 1 else f"the last {count:,} {what}s"
 
 
-def _legend(shares: Shares) -> str:
-    most = max((count for row in shares.counts for count in row), default=0)
+def _legend(shares: Shares, most: int) -> str:
     scale = f"A cell is the number of examples of a client with a label, from 0 (pale) to {most:,} (full). "
     return (scale if shares.labels else "") + (f"Not shown: {shares.hidden}." if shares.hidden else "")
 
@@ -94,9 +98,8 @@ def _heads(labels: Sequence[str], wide: int) -> Iterator[str]:
         yield f'<text class="middle" x="{middle:g}" y="{TOP - 8}">{escape(short)}<title>{escape(label)}</title></text>'
 
 
-def _row(shares: Shares, row: int, columns: int, high: int, wide: int, bars: int) -> Iterator[str]:
+def _row(shares: Shares, row: int, most: int, columns: int, high: int, wide: int, bars: int) -> Iterator[str]:
     top, base = TOP + row * high, TOP + row * high + (high + 8) / 2
-    most = max((max(counts, default=0) for counts in shares.counts), default=0) or 1
     says = len(shares.examples) <= FEW_ROWS and columns <= FEW_COLUMNS
     every = 1 if len(shares.examples) <= FEW_ROWS else 10
     if row == 0 or (row + 1) % every == 0:

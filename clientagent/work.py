@@ -6,16 +6,15 @@ Here is what each kind of work has, and the parts that several kinds have; a kin
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, ClassVar
 
 from clientagent import policy
 from clientagent.errors import Failed
+from clientagent.keys import key_of
 from federation.fl import optimizers, workloads
 from federation.fl.local_options import LocalOptions
 from federation.fl.workloads import TrainConfig, Workload
@@ -71,11 +70,6 @@ class Destination:
     url: str
     part_bytes: int
     max_put_bytes: int
-
-
-def key_of(parts: list[Any]) -> str:
-    """A short name of values, which may become a file's."""
-    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 # ---- the server's JSON

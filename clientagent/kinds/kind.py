@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clientagent import upload
-from clientagent import work as works
 from clientagent.api import Api
 from clientagent.display import Display
 from clientagent.errors import Failed
 from clientagent.hands import Hands
+from clientagent.keys import key_of
 from clientagent.ledger import Sending
 from clientagent.models import Models
 from clientagent.progress import Advance, Progress
@@ -94,7 +94,7 @@ class Desk:
     def _noted(self, made: Finished, work: Work, num_examples: int | None) -> Iterator[None]:
         """Note for the site's owner what leaves within the block. Raises Failed if that cannot be noted."""
         sending = Sending(
-            f"{works.key_of([work.participation, work.session_id, work.session])}.{made.digest}",
+            f"{key_of([work.participation, work.session_id, work.session])}.{made.digest}",
             work.session,
             work.session_id,
             work.round,

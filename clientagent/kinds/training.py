@@ -15,6 +15,7 @@ from clientagent.by_update import ByUpdate, LastUpdate, last_update
 from clientagent.device import Device
 from clientagent.errors import Failed
 from clientagent.hands import Bench, Holdings
+from clientagent.keys import key_of
 from clientagent.kinds.kind import Desk, Reporter
 from clientagent.link import duration
 from clientagent.progress import Progress
@@ -49,7 +50,7 @@ class TrainingWork(Sends):
     @property
     def session_key(self) -> str:
         """Names the session for which residuals are kept, and what they are of."""
-        return works.key_of([self.session_id, self.session, self.workload_digest, self.options, self.encoding])
+        return key_of([self.session_id, self.session, self.workload_digest, self.options, self.encoding])
 
 
 def parse(body: Mapping[str, Any]) -> TrainingWork:
