@@ -54,4 +54,4 @@ if settings.FL_EMBEDDED:
 
 gc.collect()
 gc.freeze()  # what is here now stays: no collection is to look at it again, which took 0.08 s each time
-gc.set_threshold(5_000, 10, 10)  # a thousand waiting clients are 200,000 objects, which few collections look through
+gc.set_threshold(5_000, 10, 10)  # 500 waiting clients are 90,000 objects, which few collections look through

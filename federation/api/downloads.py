@@ -141,7 +141,9 @@ async def _stream(exchange: Exchange, file: Path, start: int, stop: int) -> None
 
 _with_digest = Select(lambda digest: GlobalModel.objects.filter(digest=digest).only("file_status").order_by(), str)
 _slots_with_digest = Select(  # what a strategy keeps with a model, where it sends that to clients
-    lambda digest: GlobalModel.objects.filter(slots_digest=digest, session__strategy__in=SENDING).only("file_status"),
+    lambda digest: (
+        GlobalModel.objects.filter(slots_digest=digest, session__strategy__in=SENDING).only("file_status").order_by()
+    ),
     str,
 )
 _slots_for_client = Select(

@@ -87,7 +87,7 @@ def _of_clients(round_: Round, seats: Sequence[Participation]) -> dict[str, Any]
         round__number__lt=round_.number,
         status=SeatStatus.AGGREGATED,
     )
-    known = set(before.order_by().values_list("client_id", flat=True))
+    known = set(before.order_by().values_list("client_id", flat=True).distinct())
     population = len(known | {seat.client_id for seat in seats})
     return {"population": population, "learning_rate": session.learning_rate(round_.number)}
 

@@ -30,13 +30,12 @@ class Drawn:
 
     def described(self) -> dict[str, Any]:
         """What the log says of the choice. Equal reasons stand once, and one that holds for all names no client."""
-        reasons: list[dict[str, Any]] = []
+        by_reason: dict[tuple[Any, ...], dict[str, Any]] = {}
         for client in self.clients:
-            told = self.whys[client.name]
-            same = next((one for one in reasons if told.items() <= one.items()), None)
-            if same is None:
-                reasons.append(same := {**told, "clients": []})
-            same["clients"].append(client.name)
+            why = self.whys[client.name]
+            reason = by_reason.setdefault((why["code"], *sorted(why["args"].items())), {**why, "clients": []})
+            reason["clients"].append(client.name)
+        reasons = list(by_reason.values())
         if len(reasons) == 1:
             del reasons[0]["clients"]
         return {"name": self.selection, "free": self.free, "reasons": reasons}
