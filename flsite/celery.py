@@ -15,6 +15,8 @@ TRANSPORT_ALIASES["embedded"] = "flsite.embedded:Transport"
 
 app = Celery("flsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+# Celery would close a worker's connection around each task. To open one takes longer than the task's queries.
+app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
 app.autodiscover_tasks()
 
 
