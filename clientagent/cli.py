@@ -65,15 +65,15 @@ def _supervise(settings: Settings, words: Sequence[str], command: Sequence[str])
         raise Misconfigured("--flower-app and a program after -- exclude each other. Use one of them.")
     given = vars(parser().parse_args(words))
     env = {flag.env: given[flag.target] for flag in FLAGS if given[flag.target] is not None}
-    if "FL_CLIENT_THREADS" in env:
-        fix_threads(int(env["FL_CLIENT_THREADS"]))
+    if settings.threads is not None:
+        fix_threads(settings.threads)
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return supervising.run(command, supervising.environment_of(env, root), Lines(sys.stderr).say)
 
 
 def _run(settings: Settings, arguments: Sequence[str] = ()) -> int:
     """arguments: a script's own."""
-    fix_threads(settings.threads)
+    fix_threads(settings.threads or 1)
     if settings.flower_app is not None:
         from clientagent.hosts import flower
 

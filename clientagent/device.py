@@ -20,8 +20,9 @@ from federation.fl.workloads import Workload
 class Device:
     """Where this site trains. torch is imported and set up for the first workload that needs it."""
 
-    def __init__(self, wanted: str, threads: int) -> None:
-        self._wanted, self._threads = wanted, threads
+    def __init__(self, wanted: str, threads: int | None) -> None:
+        """threads: None for one."""
+        self._wanted, self._threads = wanted, threads or 1
         self._chosen = ""
 
     def of(self, workload: Workload) -> str:

@@ -189,7 +189,8 @@ FLAGS = (
     Flag("batch-size", "FL_CLIENT_BATCH_SIZE", whole(1, 1_000_000), "train with batches of N, whatever a session asks "
          "for", "N"),
     Flag("device", "FL_CLIENT_DEVICE", choice(*DEVICES), f"{', '.join(DEVICES)} (default auto)", "DEVICE"),
-    Flag("threads", "FL_CLIENT_THREADS", whole(1, MAX_THREADS), "threads to train with (default 1)", "N"),
+    Flag("threads", "FL_CLIENT_THREADS", whole(1, MAX_THREADS), "threads to train with (default 1; in "
+         "a script as many as its libraries choose)", "N"),
     Flag("workload", "FL_CLIENT_WORKLOAD", line, "count the data of this workload (default digits)", "NAME"),
     Flag("share-histogram", "FL_CLIENT_SHARE_HISTOGRAM", switch, "report how many examples each label has, and the "
          "data's fingerprint (environment: 1)", const="1"),

@@ -33,7 +33,7 @@ class Settings:
     max_memory: int | None = None  # MB of this process
     batch_size: int | None = None  # instead of a session's
     device: str = "auto"
-    threads: int = 1
+    threads: int | None = None  # None: one, and in a script as many as its libraries choose
     workload: str = "digits"  # whose data are counted at enrolment
     share_histogram: bool = False  # how many examples each label has, and the fingerprint of the data
     hide_resources: bool = False  # what training takes of this machine

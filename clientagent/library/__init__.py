@@ -6,6 +6,7 @@ keeps, how it leaves, the processes that train together, or how all of that runs
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from clientagent import flags
 from clientagent.errors import Ends
-from clientagent.library import following, ranks
+from clientagent.library import following, ranks, threads
 from clientagent.library.models import Model, ModelError, Only
 from clientagent.library.ranks import Ranks
 from clientagent.library.running import Running
@@ -78,9 +79,11 @@ def works(
         about={"version": version, "title": title, "summary": summary, "num_examples": num_examples},
     )
     script = Script(declaration, initial, evaluate, only)
-    if together.rank:
-        return following.works(together, only, caller, seeded=seeded)
     given = sys.argv[1:] if arguments is None else arguments
+    if together.rank:
+        with contextlib.suppress(Ends):  # the process with rank 0 says it
+            _settings(given, once)
+        return following.works(together, only, caller, seeded=seeded)
     return _handed_out(script, given, caller, together, seeded=seeded, once=once)
 
 
@@ -98,5 +101,8 @@ def _handed_out(
 
 
 def _settings(given: Sequence[str], once: bool) -> Settings:
+    """What the flags say. From now on as many threads compute as they ask for. Raises Ends."""
     settings = flags.read_among(given, os.environ)
+    if settings.threads is not None:
+        threads.use(settings.threads)
     return replace(settings, once=settings.once or once)

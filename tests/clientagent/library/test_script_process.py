@@ -217,3 +217,12 @@ def test_the_flags_are_in_the_environment_of_the_program(start: Start, server: F
     process = supervised(start, server, tmp_path, sys.executable, "-c", code)
     assert process.end() == 0
     assert process.said == f"site-a {server.url}{os.linesep}"
+
+
+@pytest.mark.parametrize(("words", "environment"), [(["--threads", "3"], {}), ([], {"FL_CLIENT_THREADS": "3"})])
+def test_the_number_of_threads_is_in_the_environment_of_the_program(start: Start, server, tmp_path, words, environment):
+    code = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['FL_CLIENT_THREADS'])"
+    flags = ["--server", server.url, "--join", CODE, "--state", str(tmp_path / "state"), *words]
+    process = start(str(RUN), *flags, "--", sys.executable, "-c", code, flags=False, **environment)
+    assert process.end() == 0
+    assert process.said == f"3 3{os.linesep}"
