@@ -16,7 +16,7 @@ from federation.fl.workloads.mnist import FashionMnist, Mnist
 from federation.fl.workloads.site_files import names_of
 from federation.fl.workloads.synthetic import Synthetic
 from federation.fl.workloads.table import Table, TableRegression
-from federation.fl.workloads.text import Text, tokens_of
+from federation.fl.workloads.text import Text, adapters, tokens_of
 from federation.fl.workloads.threes_and_sevens import ThreesAndSevens
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -72,10 +72,13 @@ def _table(options: Mapping[str, Any], outputs: int) -> Shapes:
 
 
 def _text(options: Mapping[str, Any]) -> Shapes | None:
-    """Of the bag of words."""
+    """Of the bag of words, and of a transformer's adapters."""
+    width, classes = options["width"], len(names_of(options["classes"]))
+    if options["trained"] == "lora":
+        found = {"last.weight": (classes, width), "last.bias": (classes,)}
+        return found | adapters(width, options["rank"])
     if options["network"] != "bag":
         return None
-    width, classes = options["width"], len(names_of(options["classes"]))
     return {"0.weight": (tokens_of(options).count, width), "1.weight": (classes, width), "1.bias": (classes,)}
 
 

@@ -1,4 +1,4 @@
-"""Texts and their classes: a bag of words, or a small transformer."""
+"""Texts and their classes: a bag of words, or a small transformer, whole or by adapters beside a frozen one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from federation.fl import sampling
 from federation.fl.measures import Measure, scores
 from federation.fl.measures.classification import ACCURACY
 from federation.fl.measures.loss import LOSS
 from federation.fl.options import Option
 from federation.fl.weights import Array
-from federation.fl.workloads import copies, marked, own, site_files, text_files, training
+from federation.fl.workloads import copies, lora, marked, own, site_files, text_files, training
 from federation.fl.workloads.own import OwnWorkload
 from federation.fl.workloads.site_files import folder_of, misfit_of_classes, names_of
 from federation.fl.workloads.text_files import PADDING, Tokens
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
 
 SOURCE = source_digest(
     *(__file__, *training.SOURCES, own.__file__, text_files.__file__),
-    *(site_files.__file__, marked.__file__, copies.__file__),
+    *(site_files.__file__, marked.__file__, copies.__file__, lora.__file__, sampling.__file__),
 )
 HEADS, LAYERS = 4, 2
+ADAPTED: Mapping[str, str] = {  # the matrices of a layer
+    "attention_in": "self_attn.in_proj_weight",
+    "attention_out": "self_attn.out_proj.weight",
+    "inner_in": "linear1.weight",
+    "inner_out": "linear2.weight",
+}
 OPTIONS = (
     Option("classes", str, "no,yes", label="Classes", help="As folders or labels are called, with commas between."),
     Option("network", str, "bag", choices=("bag", "transformer"), help="A bag ignores the order, and is much faster."),
@@ -32,7 +39,12 @@ OPTIONS = (
     Option("vocabulary", int, 8192, minimum=16, maximum=1_000_000, help="Into so many numbers words are hashed."),
     Option("length", int, 256, minimum=1, maximum=4096, label="Longest text", help="Tokens; the rest is cut off."),
     Option("width", int, 64, minimum=HEADS, maximum=1024, help=f"Of each token's vector; a multiple of {HEADS}."),
-)
+    Option(
+        "trained", str, "whole", choices=("whole", "lora"), label="What is trained",
+        help="LoRA: small adapters beside a frozen transformer that all sites have. Only they are sent.",
+    ),
+    Option("rank", int, 4, minimum=1, maximum=256, label="Rank of adapters", help="Of LoRA: how much they can learn."),
+)  # fmt: skip
 
 
 class Text(OwnWorkload):
@@ -54,12 +66,16 @@ class Text(OwnWorkload):
             return wrong
         if options["network"] == "transformer" and options["width"] % HEADS:
             return "width", f"width must be a multiple of {HEADS} for a transformer."
+        if options["network"] == "bag" and options["trained"] == "lora":
+            return "trained", "trained must be whole for a bag: LoRA adapts a transformer."
         return None
 
     def model(self, options: Mapping[str, Any]) -> torch.nn.Module:
         count, classes = tokens_of(options).count, len(names_of(options["classes"]))
         if options["network"] == "bag":
             return _bag(count, options["width"], classes)
+        if options["trained"] == "lora":
+            return _adapted(count, options["width"], options["length"], classes, options["rank"])
         return _transformer(count, options["width"], options["length"], classes)
 
     def data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
@@ -110,3 +126,25 @@ def _transformer(tokens: int, width: int, length: int, classes: int) -> torch.nn
             return logits
 
     return Network()
+
+
+def adapters(width: int, rank: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of all adapters, by their names in the state_dict."""
+    matrices = dict(
+        zip(ADAPTED, ((3 * width, width), (width, width), (4 * width, width), (width, 4 * width)), strict=True)
+    )
+    every = (lora.tensors(f"{n}_{name}", shape, rank) for n in range(LAYERS) for name, shape in matrices.items())
+    return {name: shape for one in every for name, shape in one.items()}
+
+
+def _adapted(tokens: int, width: int, length: int, classes: int, rank: int) -> torch.nn.Module:
+    """The transformer with frozen weights, the same everywhere, adapters for its layers' matrices and a last layer."""
+    import torch
+    from torch import nn
+
+    with torch.device("meta"):
+        network = _transformer(tokens, width, length, classes)
+    shapes = {name: tuple(one.shape) for name, one in network.named_parameters() if not name.startswith("last.")}
+    frozen = lora.frozen(shapes, embeddings=("tokens.weight",))
+    adapt = {f"{n}_{name}": f"layers.layers.{n}.{one}" for n in range(LAYERS) for name, one in ADAPTED.items()}
+    return lora.beside(network, frozen, adapt=adapt, last=nn.Linear(width, classes), rank=rank)

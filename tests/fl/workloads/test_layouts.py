@@ -19,6 +19,7 @@ from federation.fl.workloads.layouts import layout
         ("table_regression", {}),
         ("text", {"vocabulary": 32}),
         ("text", {"tokens": "bytes", "classes": "a,b,c"}),
+        ("text", {"network": "transformer", "trained": "lora", "width": 8, "rank": 3}),
         ("mnist", {"network": "2nn"}),
         ("mnist", {"network": "cnn"}),
         ("fashion_mnist", {"network": "cnn"}),

@@ -81,6 +81,7 @@ def test_wrong_folders_are_named(tmp_path):
         ({"classes": "ham"}, "classes"),
         ({"classes": "a,a"}, "classes"),
         ({"network": "transformer", "width": 6}, "width"),
+        ({"network": "bag", "trained": "lora"}, "trained"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(options, field):
@@ -128,9 +129,16 @@ def test_any_text_is_numbers_within_bounds(text, kind, length):
 # ---- training
 
 
-@pytest.mark.parametrize(("network", "rate"), [("bag", 1.0), ("transformer", 0.1)])
-def test_both_networks_learn(tmp_path, network, rate):
-    options = OPTIONS | {"network": network}
+@pytest.mark.parametrize(
+    ("chosen", "rate"),
+    [
+        ({"network": "bag"}, 1.0),
+        ({"network": "transformer"}, 0.1),
+        ({"network": "transformer", "trained": "lora"}, 0.3),
+    ],
+)
+def test_every_network_learns(tmp_path, chosen, rate):
+    options = OPTIONS | chosen
     data = TEXT.training_data(options, write(tmp_path, 80))
     model = TEXT.initial_weights(options, 1)
     for seed in range(5):
@@ -141,15 +149,18 @@ def test_both_networks_learn(tmp_path, network, rate):
     assert found.metrics["accuracy"] > 0.9 and np.sum(found.counts["confusion"]) == found.num_examples
 
 
-@pytest.mark.parametrize("network", ["bag", "transformer"])
+NETWORKS = [{"network": "bag"}, {"network": "transformer"}, {"network": "transformer", "trained": "lora"}]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 def test_an_empty_text_has_finite_logits(network):
-    chosen = TEXT._with(OPTIONS | {"network": network})
+    chosen = TEXT._with(OPTIONS | network)
     assert torch.isfinite(chosen.network().eval()(torch.zeros(2, 12, dtype=torch.int64))).all()
 
 
-@pytest.mark.parametrize("network", ["bag", "transformer"])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_same_work_gives_the_same_bytes(tmp_path, network):
-    options = OPTIONS | {"network": network}
+    options = OPTIONS | network
     data = TEXT.training_data(options, write(tmp_path))
     model = TEXT.initial_weights(options, 1)
     one, other = (TEXT.local_update(model, data, options, CONFIG, lambda *_: True).delta for _ in range(2))
