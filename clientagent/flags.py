@@ -234,7 +234,8 @@ With --nvflare-script, the script's own arguments stand there.
 run.py new NAME writes a workload's file to begin with, run.py check NAME tries one without a server.
 run.py preview draws how --partition would share out a data set.
 run.py sent lists every update that left this site.
-A flag overrides its environment variable, which is in brackets. The first start enrols the client.
+A flag overrides its environment variable, which is in brackets; FL_JOIN_CODE_FILE=FILE takes the value of
+FL_JOIN_CODE from a file, and so it is with every variable. The first start enrols the client.
 Later starts need only --state. Ctrl-C leaves politely, a second one ends at once.
 Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is no longer valid, 4 another agent acts
 for this client."""
@@ -293,7 +294,7 @@ def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
     for flag in FLAGS:
         text, source = given[flag.target], f"--{flag.name}"
         if text is None:
-            text, source = environment.get(flag.env) or None, flag.env
+            text, source = _of_environment(flag, environment)
         if text is not None:
             values[flag.target] = _value(flag, text.strip(), source)
     settings = Settings(**values)
@@ -306,6 +307,21 @@ def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
     if settings.clients is None and (settings.partition is None) != (settings.shard is None):
         raise Misconfigured("--partition and --shard go together: --partition dirichlet:0.5 --shard 2/4.")
     return settings
+
+
+def _of_environment(flag: Flag, environment: Mapping[str, str]) -> tuple[str | None, str]:
+    """The flag's variable, or what is in the file that the variable with _FILE names; and which of them it was."""
+    value, named = environment.get(flag.env) or None, f"{flag.env}_FILE"
+    file = environment.get(named)
+    if not file:
+        return value, flag.env
+    if value is not None:
+        raise Misconfigured(f"{flag.env} and {named} are both set. Use one of them.")
+    try:
+        return Path(file).expanduser().read_text().strip() or None, named
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise Misconfigured(f"{named}: the file {file} cannot be read: {reason}.") from None
 
 
 def _check_held_out(settings: Settings) -> None:

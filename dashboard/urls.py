@@ -41,6 +41,7 @@ urlpatterns = [
     page("keys/new/", keys.create, name="key_new", act=keys.act_of_new_key),
     page("keys/<id:key_id>/revoke/", keys.revoke, name="key_revoke", act=keys.act_of_key),
     page("", overview.page, name="overview"),
+    page("training/", overview.training, name="training"),
     page("overview/parts/", overview.parts, name="overview_parts"),
     page("overview/launch/", overview.launch, name="first_launch", act=Act.STEER_SESSIONS),
     path("health/", banner.fragment, name="health"),

@@ -17,7 +17,22 @@ LOCATION = re.compile(r"/(?:[\w.~-]+/)+", re.ASCII)
 
 
 def text(name: str, default: str = "") -> str:
-    return os.environ.get(name, "").strip() or default
+    """The variable's value, or the content of the file that NAME_FILE names: a secret that no environment shows."""
+    value, file = os.environ.get(name, "").strip(), os.environ.get(f"{name}_FILE", "").strip()
+    if value and file:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: use one of them.")
+    return (_content(f"{name}_FILE", Path(file).expanduser()) if file else value) or default
+
+
+def _content(name: str, file: Path) -> str:
+    try:
+        value = file.read_text().strip()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ImproperlyConfigured(f"{name}: the file {file} cannot be read: {reason}.") from error
+    if not value:
+        raise ImproperlyConfigured(f"{name}: the file {file} is empty.")
+    return value
 
 
 def flag(name: str, default: bool) -> bool:

@@ -107,6 +107,7 @@ TEMPLATES = [
 
 # ---- database: SQLite in one file, or PostgreSQL
 DATABASE_URL = env.url("DATABASE_URL", "postgres", "postgresql", "sqlite")
+FL_DATABASE_PASSWORD = env.text("FL_DATABASE_PASSWORD")  # beside the URL: it may be in a file of its own
 SQLITE_OPTIONS = {
     "timeout": 30,
     # Writers queue at their first statement; a transaction that reads first could otherwise fail half way.
@@ -116,6 +117,8 @@ SQLITE_OPTIONS = {
 }
 if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
+    if FL_DATABASE_PASSWORD:
+        DATABASES["default"]["PASSWORD"] = FL_DATABASE_PASSWORD
 else:
     sqlite_name = str(dj_database_url.parse(DATABASE_URL)["NAME"] if DATABASE_URL else FL_DATA_DIR / "db.sqlite3")
     DATABASES = {

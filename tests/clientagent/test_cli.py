@@ -160,6 +160,34 @@ def test_a_flag_wins_over_its_environment_variable():
     assert (settings.threads, settings.name, settings.join_code) == (2, "from-env", None)
 
 
+def test_a_variable_may_be_in_a_file(tmp_path):
+    (tmp_path / "code").write_text("JOIN-ME\n")
+    environment = {"FL_JOIN_CODE_FILE": str(tmp_path / "code")}
+    assert flags.read([], environment).join_code == "JOIN-ME"
+    assert flags.read(["--join=other"], environment).join_code == "other"
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "said"),
+    [
+        (None, {}, "FL_JOIN_CODE_FILE: the file .*code cannot be read: No such file"),
+        (b"\xff", {}, "FL_JOIN_CODE_FILE: the file .*code cannot be read: it is no text"),
+        (b"a", {"FL_JOIN_CODE": "b"}, "FL_JOIN_CODE and FL_JOIN_CODE_FILE are both set"),
+    ],
+)
+def test_a_file_that_says_nothing_is_refused(tmp_path, content, more, said):
+    if content is not None:
+        (tmp_path / "code").write_bytes(content)
+    with pytest.raises(Misconfigured, match=said):
+        flags.read([], {"FL_JOIN_CODE_FILE": str(tmp_path / "code")} | more)
+
+
+def test_a_value_of_a_file_that_is_not_allowed_is_refused_with_the_files_variable(tmp_path):
+    (tmp_path / "threads").write_text("many")
+    with pytest.raises(Misconfigured, match="FL_CLIENT_THREADS_FILE 'many': use a whole number"):
+        flags.read([], {"FL_CLIENT_THREADS_FILE": str(tmp_path / "threads")})
+
+
 def test_every_flag_has_its_place_in_the_settings(tmp_path):
     arguments = (
         f"--server https://fl.example/ --join CODE --name a.b --state {tmp_path}/s --data {tmp_path} "

@@ -30,6 +30,22 @@ def test_scripts_read_it_as_json(capsys):
     assert json.loads(said(capsys, "createinvitation", "--json")).keys() == {"join_code"}
 
 
+def test_a_code_in_a_file_is_made_once_and_readable_by_its_owner_alone(capsys, tmp_path, now):
+    file = tmp_path / "code"
+    assert said(capsys, "createinvitation", "--uses", "2", "--file", str(file)) == ""
+    code = file.read_text().strip()
+    assert clients.enroll(join_code=code, name="anna", info={}, token=None, now=now)
+    assert file.stat().st_mode & 0o777 == 0o600
+    said(capsys, "createinvitation", "--file", str(file))
+    assert file.read_text().strip() == code and Invitation.objects.count() == 1
+
+
+def test_a_code_that_cannot_be_kept_is_not_made(tmp_path):
+    with pytest.raises(CommandError, match="code cannot be written: No such file or directory"):
+        call_command("createinvitation", "--file", str(tmp_path / "away" / "code"))
+    assert not Invitation.objects.exists()
+
+
 @pytest.mark.parametrize("words", [["--uses", "0"], ["--days", "0"], ["--days", "9999"]])
 def test_an_impossible_invitation_is_refused_in_words(words):
     with pytest.raises(CommandError, match="choose 1 to"):

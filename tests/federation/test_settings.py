@@ -54,6 +54,33 @@ def test_an_address_of_another_kind_is_refused_without_repeating_its_password(mo
     assert value not in str(refused.value)
 
 
+def test_a_value_may_be_in_a_file(monkeypatch, tmp_path):
+    (tmp_path / "secret").write_text(" hidden\n")
+    monkeypatch.setenv("FL_TEST_FILE", str(tmp_path / "secret"))
+    assert environment.text("FL_TEST") == "hidden"
+    assert environment.names("FL_TEST", []) == ["hidden"]
+
+
+def test_a_value_both_in_the_environment_and_in_a_file_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "secret").write_text("hidden")
+    monkeypatch.setenv("FL_TEST_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("FL_TEST", "plain")
+    with pytest.raises(ImproperlyConfigured, match="FL_TEST and FL_TEST_FILE are both set: use one of them") as refused:
+        environment.text("FL_TEST")
+    assert "hidden" not in str(refused.value) and "plain" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "No such file"), (b"", "is empty"), (b" \n", "is empty"), (b"\xff", "it is no text")]
+)
+def test_a_file_without_a_value_is_refused(monkeypatch, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    monkeypatch.setenv("FL_TEST_FILE", str(tmp_path / "secret"))
+    with pytest.raises(ImproperlyConfigured, match=f"FL_TEST_FILE: the file {tmp_path}/secret .*{said}"):
+        environment.text("FL_TEST", "default")
+
+
 @pytest.mark.parametrize("value", ["protected", "/protected", "protected/", "/", "//", "/a b/", "http://x/"])
 def test_a_location_begins_and_ends_with_a_slash(monkeypatch, value):
     assert environment.location("FL_TEST") == ""
@@ -106,11 +133,11 @@ def test_a_secret_whose_writer_was_killed_is_made_again(tmp_path):
     assert len(environment.kept_secret(file)) > 50
 
 
-def start(tmp_path, **env):
-    """Start Django with these variables. Returns the last line that it said, empty if all was well."""
+def start(tmp_path, *, then="", **env):
+    """Start Django with these variables, and run code. Returns the last line of an error, empty if all was well."""
     known = {name: value for name, value in os.environ.items() if not name.startswith(("FL_", "DATABASE_", "REDIS_"))}
     env = known | {"DJANGO_SETTINGS_MODULE": "flsite.settings", "FL_DATA_DIR": str(tmp_path)} | env
-    command = [sys.executable, "-c", "import django; django.setup()"]
+    command = [sys.executable, "-c", f"import django; django.setup()\n{then}"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
 
@@ -127,6 +154,14 @@ def start(tmp_path, **env):
 )
 def test_the_server_does_not_start_with_nonsense(tmp_path, name, value):
     assert name in start(tmp_path, **{name: value})
+
+
+def test_the_password_of_the_database_may_be_in_a_file(tmp_path):
+    (tmp_path / "password").write_text("p@ss:word/\n")
+    then = "from django.conf import settings; assert settings.DATABASES['default']['PASSWORD'] == 'p@ss:word/'"
+    url, file = "postgres://fl@db/fl", str(tmp_path / "password")
+    assert start(tmp_path, DATABASE_URL=url, FL_DATABASE_PASSWORD_FILE=file, then=then) == ""
+    assert "AssertionError" in start(tmp_path, DATABASE_URL="postgres://fl:other@db/fl", then=then)
 
 
 def test_it_starts_with_sense(tmp_path):

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
@@ -34,6 +34,13 @@ def page(request: HttpRequest) -> HttpResponse:
     if not TrainingSession.objects.exists():
         return render(request, "overview/first_run.html", _first_run() | frame)
     return render(request, "overview/page.html", _overview() | frame)
+
+
+@require_GET
+def training(request: HttpRequest) -> HttpResponse:
+    """The address of the proof of concept: the newest session, or the form for the first one."""
+    newest = TrainingSession.objects.filter(kind=WorkKind.TRAIN).order_by("-pk").first()
+    return redirect("session", newest.pk) if newest else redirect("session_new")
 
 
 @require_GET

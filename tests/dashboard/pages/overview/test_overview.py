@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from dashboard.pages.overview import attention, happened, server
 from dashboard.pages.overview.running import live, recent
+from federation.lifecycle import WorkKind
 from federation.models import Alert, AlertRule, Client, Server, TrainingSession
 from federation.services import clients, rounds, sessions
 from tests.dashboard.cast import HTMX, fail_round, finish_round, report, stream
@@ -233,3 +234,19 @@ def test_clients_are_counted_and_named(browser: Browser, running: TrainingSessio
     page = look(browser)
     assert "2 of 3 clients online" in page
     assert "silent for 2 min" in page
+
+
+# ---- the proof of concept's address
+
+
+def test_training_leads_to_the_form_until_there_is_a_session(browser: Browser) -> None:
+    assert browser.get("/training").headers["Location"] == "/training/"
+    assert browser.get("/training/").headers["Location"] == reverse("session_new")
+
+
+def test_training_leads_to_the_newest_session_that_trains(browser: Browser, create: Create) -> None:
+    create(name="first")
+    newest = create(name="second")
+    measured = create(name="only measured")
+    TrainingSession.objects.filter(pk=measured.pk).update(kind=WorkKind.EVALUATE)
+    assert browser.get("/training/").headers["Location"] == reverse("session", args=[newest.pk])
