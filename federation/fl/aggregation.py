@@ -10,7 +10,7 @@ off by 209,715 float32 ulp where terms cancel.
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,8 @@ from federation.fl.files import streams
 from federation.fl.files.deltas import DeltaReader
 from federation.fl.files.streams import Reader, Span, Writer
 from federation.fl.files.updates import number
+from federation.fl.privacy import mechanism
+from federation.fl.privacy.mechanism import NoisedMean, Private, Released
 from federation.fl.strategies.strategy import Block, Plan, Strategy, Unsuitable, Updates, weighted_sum
 from federation.fl.weights import FLOATS, Array, Layout, WeightsError, shown
 
@@ -64,6 +66,7 @@ class Aggregated:
     norms: each update's L2 norm, before clipping. cosines: of the angle between it
     and the step that the model took; 0.0 where undefined. Both are over all float tensors that
     are no buffers, for people to look at, and computed in the tensors' own precision.
+    released: what differential privacy did.
     """
 
     digest: str
@@ -72,6 +75,7 @@ class Aggregated:
     norms: list[float]
     cosines: list[float]
     clipped: Clipping | None = None
+    released: Released | None = None
 
 
 def aggregate(
@@ -87,6 +91,7 @@ def aggregate(
     seed: tuple[int, ...] = (),
     population: int = 0,
     learning_rate: float = 1.0,
+    private: Private | None = None,
     on_block: Callable[[], None],
 ) -> Aggregated:
     """Write the next model to ``out`` and, if the strategy has slots or scalars, these to ``out_slots``.
@@ -103,6 +108,8 @@ def aggregate(
     stored; without, only if the model of all updates cannot be stored.
     seed: what the strategy's random choices are drawn from. population, learning_rate: see `Updates`; those of this
     round have taken part in any case.
+    private: the strategy sees one update, the noised mean of clipped ones (see `fl.privacy.mechanism`). Buffers and
+    integer tensors stay as they are, and no other defence scales an update or leaves one out.
     on_block: called between blocks; what it raises aborts.
 
     Integer tensors that are no buffers move by the mean of their deltas, weighted by the plan's shares in float64
@@ -117,7 +124,8 @@ def aggregate(
         tensors = streams.layout(weights.read_header(base))
         statistics = {name: tensors[name] for name in tensors if name in (buffers or ())}
         trained = {name: spec for name, spec in tensors.items() if name not in statistics}
-        clipped = clipping([update.norm for update in updates]) if Defence.NORMS in defences else None
+        clips = Defence.NORMS in defences and private is None
+        clipped = clipping([update.norm for update in updates]) if clips else None
         inputs = _Inputs(
             tensors,
             stack.enter_context(Reader([(base, "")], tensors)),
@@ -127,10 +135,12 @@ def aggregate(
             strategy.slots,
             len(updates),
             clipped,
-            Defence.FINITE in defences,
+            Defence.FINITE in defences and private is None,
             on_block,
         )
-        scalars = _scalars(strategy.scalars, base_slots)
+        scalars = _scalars([*strategy.scalars, *(private.scalars if private else ())], base_slots)
+        if private is not None:
+            inputs = inputs.noised(private, scalars.get(mechanism.SCALAR, 0.0))
         summary = replace(
             _summary(updates, inputs, scalars, seed),
             population=max(population, len(updates)),
@@ -138,7 +148,8 @@ def aggregate(
         )
         plan = strategy.prepare(summary)
         model = stack.enter_context(Writer(out, tensors))
-        slots = _slot_writer(stack, strategy, plan, out_slots, trained)
+        kept = {**{name: plan.scalars[name] for name in strategy.scalars}, **inputs.kept}
+        slots = _slot_writer(stack, strategy.slots, kept, out_slots, trained)
         compared = np.zeros((3, len(updates)))
         for made in inputs.map(partial(_make, strategy, plan, inputs), inputs.spans()):
             model.write(made.span.name, made.span.start, made.values)
@@ -153,12 +164,16 @@ def aggregate(
             _norms(compared, updates, clipped),
             _cosines(compared),
             clipped,
+            inputs.mean.released if inputs.mean else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """The model, its slots and the updates, to be read as blocks. slots: None at the start of a session."""
+    """The model, its slots and the updates, to be read as blocks. slots: None at the start of a session.
+
+    kept: scalars beside the strategy's. mean: all that the strategy sees of the updates; None without privacy.
+    """
 
     tensors: Layout
     base: Reader
@@ -170,6 +185,12 @@ class _Inputs:
     clipped: Clipping | None
     each_alone: bool  # each update alone must leave the model finite
     on_block: Callable[[], None]
+    mean: NoisedMean | None = None
+    kept: Mapping[str, float] = field(default_factory=dict)
+
+    def noised(self, private: Private, kept_clip: float) -> "_Inputs":
+        mean = mechanism.noised_mean(private, self.reduce(_squares), kept_clip)
+        return replace(self, mean=mean, kept=dict.fromkeys(private.scalars, mean.released.next_clip))
 
     def spans(self) -> Iterator[Span]:
         return streams.spans(self.tensors, self.num_updates)
@@ -191,9 +212,17 @@ class _Inputs:
         slots = self.slots.read(span) if self.slots else np.zeros((len(self.slot_names), len(base)))
         return Block(span.name, base, deltas, dict(zip(self.slot_names, slots, strict=True)))
 
+    def seen(self, block: Block, span: Span) -> Block:
+        """A block as the strategy sees it."""
+        return block if self.mean is None else self.mean.block(block, span.start)
+
     def reduce(self, function: Callable[[Block], Array]) -> Array:
         trained = (span for span in self.spans() if span.dtype in FLOATS and span.name not in self.statistics)
-        return np.asarray(sum(self.map(lambda span: function(self.block(span)), trained)))
+        return np.asarray(sum(self.map(lambda span: function(self.seen(self.block(span), span)), trained)))
+
+    def stays(self, span: Span) -> bool:
+        """Whether the model keeps these values: noise cannot be added to buffers and integers."""
+        return self.mean is not None and (span.dtype not in FLOATS or span.name in self.statistics)
 
 
 class _Statistics:
@@ -243,19 +272,31 @@ class _Made:
 
 
 def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
+    if inputs.stays(span):
+        return _Made(span, inputs.base.read(span)[0].copy(), {}, np.zeros((3, inputs.num_updates)))
     if span.name in inputs.statistics:
         return _Made(span, _combined(strategy, plan, inputs, span), {}, np.zeros((3, inputs.num_updates)))
     if span.dtype not in FLOATS:
         return _Made(span, _integers(inputs, span, plan.share), {}, np.zeros((3, inputs.num_updates)))
     block = inputs.block(span)
-    new, new_slots = strategy.step(plan, block)
+    new, new_slots = strategy.step(plan, inputs.seen(block, span))
     stored, compared = weights.narrow(new, span.dtype), _compare(block.deltas, new - block.base)
     if inputs.each_alone and (rows := blame.alone(block, span.dtype, compared[0])):
         raise SpoiltModel(_not_finite(span.name), rows)
     for values, dtype in ((stored, span.dtype), *((new_slots[slot], "F64") for slot in strategy.slots)):
         if not weights.all_finite(values, dtype):
-            raise SpoiltModel(_not_finite(span.name), blame.together(block.deltas, plan.weights, values, dtype))
+            raise SpoiltModel(_not_finite(span.name), _together(plan, inputs, block, values, dtype))
     return _Made(span, stored, {slot: new_slots[slot] for slot in strategy.slots}, compared)
+
+
+def _together(plan: Plan, inputs: _Inputs, block: Block, values: Array, dtype: str) -> Sequence[int]:
+    """The updates to blame. Nobody, where the strategy saw only their noised mean."""
+    return () if inputs.mean else blame.together(block.deltas, plan.weights, values, dtype)
+
+
+def _squares(block: Block) -> Array:
+    """Of each update's norm within a block, (n,) float64."""
+    return np.asarray(np.einsum("kd,kd->k", block.deltas, block.deltas, dtype=np.float64, casting="same_kind"))
 
 
 def _not_finite(tensor: str) -> str:
@@ -309,16 +350,18 @@ def _slot_reader(stack: ExitStack, slots: tuple[str, ...], path: Path | None, te
     return stack.enter_context(Reader([(path, f"{slot}/") for slot in slots], like))
 
 
-def _slot_writer(stack: ExitStack, strategy: Strategy, plan: Plan, path: Path, tensors: Layout) -> Writer | None:
+def _slot_writer(
+    stack: ExitStack, slots: Sequence[str], scalars: Mapping[str, float], path: Path, tensors: Layout
+) -> Writer | None:
     """What the slots are written with; the scalars are written at once."""
-    kept = streams.slot_layout(strategy.slots, tensors) | {_scalar(name): ("F64", ()) for name in strategy.scalars}
-    if not strategy.slots and not strategy.scalars:
+    kept = streams.slot_layout(slots, tensors) | {_scalar(name): ("F64", ()) for name in scalars}
+    if not slots and not scalars:
         return None
     writer = stack.enter_context(Writer(path, kept))
-    for name in strategy.scalars:
-        if not math.isfinite(plan.scalars[name]):
+    for name, value in scalars.items():
+        if not math.isfinite(value):
             raise AggregationError(f"The strategy's {name} would not be finite.")
-        writer.write(_scalar(name), 0, np.array([plan.scalars[name]], np.float64))
+        writer.write(_scalar(name), 0, np.array([value], np.float64))
     return writer
 
 
@@ -343,6 +386,8 @@ def _scalars(names: Sequence[str], path: Path | None) -> dict[str, float]:
 def _summary(
     updates: Sequence[UpdateFile], inputs: _Inputs, scalars: Mapping[str, float], seed: tuple[int, ...]
 ) -> Updates:
+    if inputs.mean is not None:  # one update, of which nothing else is known
+        return Updates(np.ones(1, np.int64), np.zeros(1, np.int64), inputs.reduce, scalars, seed=seed)
     return Updates(
         num_examples=np.array([update.num_examples for update in updates], np.int64),
         staleness=np.array([update.staleness for update in updates], np.int64),

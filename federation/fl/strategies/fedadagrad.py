@@ -32,6 +32,7 @@ class FedAdagrad(Strategy):
     title: ClassVar[str] = "FedAdagrad"
     summary: ClassVar[str] = "Adagrad on the server: steps become shorter for weights that have moved much."
     when: ClassVar[str] = "Choose it where some weights are rarely trained, such as those of rare words."
+    sees_mean_alone: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         replace(adaptive.SERVER_LR_OPTION, default=0.1),
         replace(adaptive.BETA_1_OPTION, default=0.0),

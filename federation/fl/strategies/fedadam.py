@@ -39,6 +39,7 @@ class FedAdam(Strategy):
     title: ClassVar[str] = "FedAdam"
     summary: ClassVar[str] = "Adam on the server: a step of its own length for every weight, with momentum."
     when: ClassVar[str] = "Choose it for large models whose layers need steps of different length, such as embeddings."
+    sees_mean_alone: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         adaptive.SERVER_LR_OPTION,
         adaptive.BETA_1_OPTION,

@@ -27,6 +27,7 @@ class FedAvg(Strategy):
     title: ClassVar[str] = "FedAvg"
     summary: ClassVar[str] = "Mean of the updates, weighted by examples."
     when: ClassVar[str] = "Begin with it: it is the simplest, and hard to beat where clients' data are alike."
+    sees_mean_alone: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "server_lr",

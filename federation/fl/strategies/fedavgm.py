@@ -33,6 +33,7 @@ class FedAvgM(Strategy):
     title: ClassVar[str] = "FedAvgM"
     summary: ClassVar[str] = "Mean of the updates, with momentum over the rounds."
     when: ClassVar[str] = "Choose it where the model swings from round to round because clients' data differ."
+    sees_mean_alone: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         Option("server_lr", float, 1.0, 0, 10, exclusive_minimum=True, help="Length of the server's step, eta."),
         Option("momentum", float, 0.9, 0, 0.9999, help="How much of the last step is in the next one, beta."),

@@ -29,6 +29,7 @@ class FedProx(Strategy):
     title: ClassVar[str] = "FedProx"
     summary: ClassVar[str] = "FedAvg whose clients are held near the model that they received."
     when: ClassVar[str] = "Choose it where clients train long on data that differ, and would drift apart."
+    sees_mean_alone: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "mu", float, 0.1, 0, 1e6, exclusive_minimum=True, label="Proximal term mu",

@@ -35,6 +35,7 @@ class FedYogi(Strategy):
     title: ClassVar[str] = "FedYogi"
     summary: ClassVar[str] = "Adam on the server, whose steps grow more slowly where updates become small."
     when: ClassVar[str] = "Choose it where FedAdam becomes unsteady because only a few clients take part in each round."
+    sees_mean_alone: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         adaptive.SERVER_LR_OPTION,
         adaptive.BETA_1_OPTION,

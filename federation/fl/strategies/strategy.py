@@ -124,8 +124,9 @@ class Strategy(Protocol):
     first. scalars: names of the numbers that it keeps with the model, 0.0 at first. needs: the numbers that it needs
     in the metadata of each update. changes_training: whether clients train by `local_options`, which those that know
     plain SGD alone cannot. keeps_at_clients: whether each client keeps a state (`fl.client_state`); clients that do
-    not know how are not asked. sends: the slot that clients are sent with their work; empty: none. Strategies inherit
-    what they do not say themselves.
+    not know how are not asked. sends: the slot that clients are sent with their work; empty: none. sees_mean_alone:
+    whether it looks at nothing of the updates but their mean, so that it can follow differential privacy. Strategies
+    inherit what they do not say themselves.
     """
 
     name: ClassVar[str]
@@ -137,6 +138,7 @@ class Strategy(Protocol):
     changes_training: ClassVar[bool] = False
     keeps_at_clients: ClassVar[bool] = False
     sends: ClassVar[str] = ""
+    sees_mean_alone: ClassVar[bool] = False
 
     @property
     def slots(self) -> tuple[str, ...]:
