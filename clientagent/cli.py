@@ -15,6 +15,7 @@ from clientagent.policy import Policy
 from clientagent.settings import Settings
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+INTERRUPTED = 130  # the status of a command, as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,14 +26,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _with_more(words[: words.index("--")], words[words.index("--") + 1 :])
         os.umask(0o077)  # everything that is written is for this user alone
         if words and words[0] in commands.NAMES:
-            fix_threads(1)
-            return _printed(commands.command(words[0]), words[1:])
+            return _command(words)
         return _run(read(words, os.environ))
     except Ends as error:
         print(f"run.py: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:  # before there was anything to leave
         return 0
+
+
+def _command(words: Sequence[str]) -> int:
+    """Carry out a command. One that was interrupted has not done what it was asked for."""
+    fix_threads(1)
+    try:
+        return _printed(commands.command(words[0]), words[1:])
+    except KeyboardInterrupt:
+        print(f"run.py: {words[0]} was interrupted.", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _printed(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
@@ -57,7 +67,7 @@ def _with_more(words: Sequence[str], more: Sequence[str]) -> int:
 
 def _supervise(settings: Settings, words: Sequence[str], command: Sequence[str]) -> int:
     """Keep a training program of the site's own running, with these flags in its environment."""
-    if not command:
+    if not command or not command[0]:
         raise Misconfigured("Which program? Give its command after --, for example -- python train.py.")
     if settings.clients is not None:
         raise Misconfigured("--clients is for the agent. A program of your own is one client: leave --clients out.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from federation.fl.options import OptionError
 from federation.fl.weights import Array
 from federation.fl.workloads import Data, Workload
 
+T = TypeVar("T")
 MOST_READ = 2  # data sets in memory: the one that is trained on, and the one that is counted
 QUICK_SECONDS = 0.05  # a look at the files that takes no longer is made for each piece of work
 LOOK_RATIO = 20.0  # otherwise, of the time between two looks to what one takes
@@ -38,12 +39,9 @@ class SiteData:
         self._asked = False
         self._changed = False
         self._notes: list[str] = []
-        try:
-            self._partition = settings.partition and partition.parse(settings.partition)
-            self._shard = settings.shard and partition.parse_shard(settings.shard)
-            workloads.get(settings.workload)
-        except (partition.PartitionError, OptionError) as error:
-            raise Misconfigured(f"--partition, --shard or --workload: {error}") from error
+        self._partition = _checked("partition", settings.partition, partition.parse)
+        self._shard = _checked("shard", settings.shard, partition.parse_shard)
+        _checked("workload", settings.workload, workloads.get)
 
     def census(self, name: str) -> dict[str, Any]:
         """How many examples this site has, and of what, for the operator. name: the client's, salts the fingerprint."""
@@ -166,6 +164,14 @@ class Stamp:
         took = monotonic() - began
         self._next = monotonic() + (LOOK_RATIO * took if took > QUICK_SECONDS else 0.0)
         return sha.hexdigest()
+
+
+def _checked(flag: str, text: str | None, read: Callable[[str], T]) -> T | None:
+    """What a flag says, if it was given. Raises Misconfigured naming it."""
+    try:
+        return None if text is None else read(text)
+    except (partition.PartitionError, OptionError) as error:
+        raise Misconfigured(f"--{flag}: {error}") from error
 
 
 def _files(place: Path) -> Iterator[Path]:

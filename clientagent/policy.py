@@ -87,7 +87,9 @@ def read(folder: Path, built_in: Collection[str]) -> Policy:
         told = tomllib.loads(_text(path))
     except FileNotFoundError:
         return Policy(built_in=frozenset(built_in))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
         raise Misconfigured(f"{path} cannot be read: {error}.") from error
     if unknown := sorted(set(told) - {"allow"}):
         raise Misconfigured(f"{path}: {unknown[0]!r} is not known. {SHAPE}")

@@ -38,6 +38,11 @@ def run(command: Sequence[str], environment: Mapping[str, str], say: Callable[[s
             pause = min(2 * pause, MOST_SECONDS)
 
 
+def _not_started(program: str, error: OSError) -> str:
+    said = f"The program {program!r} cannot be started: {error.strerror}."
+    return f"{said} Python runs a file of its own: -- python {program}." if program.endswith(".py") else said
+
+
 def _how_it_ended(status: int) -> str:
     if status >= 0:
         return f"ended with the exit status {status}"
@@ -64,7 +69,7 @@ class Program:
                 process_group=None if sys.platform == "win32" else 0,
             )
         except OSError as error:
-            raise Misconfigured(f"The program {self._command[0]!r} cannot be started: {error.strerror}.") from error
+            raise Misconfigured(_not_started(self._command[0], error)) from error
         self._process = process
         if self.leaving.is_set():  # the signal came before there was a process to pass it on to
             process.terminate()

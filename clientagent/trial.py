@@ -46,12 +46,13 @@ class Trial:
         yield f"{self.workload.name}: imported; digest {self.workload.digest()[:12]}…"
         model = self._model(options)
         parameters = sum(array.size for array in model.values())
-        yield f"model: {len(model)} tensors with {parameters:,} numbers, the same from the same seed and from its file"
+        size = f"{_counted(len(model), 'tensor')} with {_counted(parameters, 'number')}"
+        yield f"model: {size}, the same from the same seed and from its file"
         data = self._read(options)
         yield f"data: {len(data)} examples, features {_described(data.features)}, labels {_described(data.labels)}"
         part, config = _two_steps(data, self.workload)
         update, steps = self._train(model, part, options, config)
-        yield f"training: {steps} steps on {update.num_examples} examples; {_numbers(update.metrics)}"
+        yield f"training: {_counted(steps, 'step')} on {update.num_examples} examples; {_numbers(update.metrics)}"
         yield self._again(model, update, part, options, config)
         yield f"update: {self._send(model, update, options)} bytes, as a server takes it"
         yield self._evaluate(model, data, options, config)
@@ -220,6 +221,10 @@ def _require_numbers(what: str, metrics: object) -> None:
 
 def _described(value: object) -> str:
     return f"{value.dtype}{list(value.shape[1:]) or ''}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _numbers(metrics: Mapping[str, float]) -> str:

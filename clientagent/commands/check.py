@@ -30,6 +30,8 @@ def run(arguments: Sequence[str]) -> int:
     options = options_in(asked.options)
     if asked.data is not None and not asked.data.is_dir():
         raise Misconfigured(f"--data {str(asked.data)!r}: use an existing folder.")
+    if asked.workloads is not None and not asked.workloads.is_dir():
+        raise Misconfigured(f"--workloads {str(asked.workloads)!r}: use an existing folder.")
     folder = asked.workloads or Path(os.environ.get("FL_CLIENT_WORKLOADS") or ".")
     _try(_place(asked.name, folder), options, asked.data)
     print("Everything works.")

@@ -23,11 +23,11 @@ def run(arguments: Sequence[str]) -> int:
     """Print the table. Raises Misconfigured if there is no state folder."""
     parser = argparse.ArgumentParser(prog="run.py sent", description="List every update that left this site.")
     parser.add_argument("--state", metavar="DIR", type=Path, help="the state folder (default: by name)")
-    parser.add_argument("--name", metavar="NAME", type=client_name, help="the client's name (default: the machine's)")
+    parser.add_argument("--name", metavar="NAME", help="the client's name (default: the machine's)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line, with the whole digest")
     asked = parser.parse_args(arguments)
     state = asked.state or (Path(kept).expanduser() if (kept := os.environ.get("FL_CLIENT_STATE")) else None)
-    folder = folder_of(Settings(state=state, name=asked.name or os.environ.get("FL_CLIENT_NAME")))
+    folder = folder_of(Settings(state=state, name=_name(asked.name)))
     found = read(folder)
     if asked.json:
         for client, one in found:
@@ -35,6 +35,15 @@ def run(arguments: Sequence[str]) -> int:
     else:
         print(table(found) if found else f"Nothing has left this site yet, as far as {folder} knows.")
     return 0
+
+
+def _name(given: str | None) -> str | None:
+    """The client's name, from the flag or the environment. Raises Misconfigured."""
+    text, source = (os.environ.get("FL_CLIENT_NAME"), "FL_CLIENT_NAME") if given is None else (given, "--name")
+    try:
+        return client_name(text) if text else None
+    except ValueError as error:
+        raise Misconfigured(f"{source} {text!r}: {error}.") from None
 
 
 def read(folder: Path) -> list[tuple[str, Sent]]:

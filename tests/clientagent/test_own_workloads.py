@@ -216,6 +216,8 @@ def test_check_notes_an_update_that_is_another_one_each_time(tmp_path, capsys):
         (("--options", '{"width": 1}'), "workload means has no option 'width': it has num_parameters."),
         (("--options", '{"num_parameters": 0}'), "num_parameters of workload means must be a whole number from 1"),
         (("--data", "/no/such/folder"), "--data '/no/such/folder': use an existing folder."),
+        (("--workloads", "/no/such/folder"), "--workloads '/no/such/folder': use an existing folder."),
+        (("--workloads", __file__), f"--workloads '{__file__}': use an existing folder."),
     ],
 )
 def test_check_says_what_is_wrong_with_a_flag(tmp_path, capsys, more, sentence):
@@ -235,6 +237,12 @@ def test_check_refuses_a_built_in_name_and_a_broken_file(tmp_path, capsys):
     assert "is the name of a built-in workload" in run(capsys, "check", write_numpy(tmp_path, "digits"))[2]
     (tmp_path / "broken.py").write_text("x = 1\nx.y\n")
     assert "broken.py, line 2: AttributeError" in run(capsys, "check", tmp_path / "broken.py")[2]
+
+
+def test_an_interrupted_check_has_not_passed(tmp_path, capsys):
+    (tmp_path / "slow.py").write_text("raise KeyboardInterrupt\n")
+    status, said, wrong = run(capsys, "check", tmp_path / "slow.py")
+    assert (status, said, wrong) == (130, "", "run.py: check was interrupted.\n")
 
 
 def test_a_command_is_found_by_its_file():

@@ -111,6 +111,12 @@ def test_a_file_that_cannot_be_understood_is_refused_and_kept(tmp_path: Path, te
     assert path.read_text() == text
 
 
+def test_what_is_no_file_is_said(tmp_path: Path):
+    (tmp_path / policy.NAME).mkdir()
+    with pytest.raises(Misconfigured, match=r"policy\.toml cannot be read: Is a directory\.$"):
+        policy.read(tmp_path, BUILT_IN)
+
+
 def test_what_cannot_be_added_to_is_kept_as_it_is(tmp_path: Path):
     path = tmp_path / policy.NAME
     path.write_text('allow = [{name = "digits"}]\n')

@@ -190,6 +190,16 @@ def test_a_folder_that_is_not_there_is_refused_and_not_made(tmp_path: Path, caps
     assert "There is no state folder" in capsys.readouterr().err and not (tmp_path / "gone").exists()
 
 
+def test_a_name_that_cannot_be_one_is_refused_naming_where_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert cli.main(["sent", "--name", "../x"]) == 2
+    assert "run.py: --name '../x': use letters, digits, spaces and . _ @ + -" in capsys.readouterr().err
+    monkeypatch.setenv("FL_CLIENT_NAME", "a/b")
+    assert cli.main(["sent"]) == 2
+    assert "run.py: FL_CLIENT_NAME 'a/b': use letters" in capsys.readouterr().err
+
+
 def test_it_finds_the_folder_as_the_agent_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -202,6 +202,12 @@ def test_a_terminal_that_is_closed_ends_the_program_as_well(start: Start, server
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        (("",), "run.py: Which program? Give its command after --, for example -- python train.py."),
+        (
+            ("train.py",),
+            "run.py: The program 'train.py' cannot be started: No such file or directory. Python runs a file of its "
+            "own: -- python train.py.",
+        ),
         ((), "run.py: Which program? Give its command after --, for example -- python train.py."),
         (("./nothing-here",), "run.py: The program './nothing-here' cannot be started: No such file or directory."),
     ],
