@@ -12,6 +12,7 @@ from federation.fl.strategies.strategy import Block, Updates
 from federation.fl.weights import Array
 
 COLUMNS = 2**14  # of all rows at a time: they stay in the processor's cache
+COLUMNS_OF_BLAS = 2**12
 
 
 def gram(updates: Updates, slot: str = "") -> Array:
@@ -33,6 +34,36 @@ def _of_block(slot: str, block: Block) -> Array:
         part = rows[:, start : start + COLUMNS].astype(np.float64)
         for row in range(len(part)):
             found[row, row:] += np.einsum("jd,d->j", part[row:], part[row])
+    return found
+
+
+def rough(updates: Updates) -> tuple[Array, float]:
+    """The same matrix by BLAS, in a third of the time, and how far `gram` may be from it.
+
+    An entry of both differs by at most error * |delta_i| |delta_j|, in whatever order each adds: a sum of m products
+    is off by at most m u sum |x y| (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). So it
+    decides alike on every machine what it decides with more room than that, and nothing else may be taken from it.
+    """
+    count = len(updates.num_examples)
+    found = updates.reduce(_of_block_by_blas)
+    upper, parts = np.triu(found[:count, :count]), float(found[count, 0])
+    unit = np.finfo(np.float64).eps / 2
+    return upper + np.triu(upper, 1).T, 2 * (COLUMNS + parts + 2) * unit
+
+
+def _of_block_by_blas(block: Block) -> Array:
+    """The products of a block, and below them how many parts were added up.
+
+    The rows are multiplied with themselves and one row of zeros: BLAS takes half as long again for what it sees to be
+    a matrix and its transpose.
+    """
+    count, size = block.deltas.shape
+    found, kept = np.zeros((count + 1, count + 1)), np.zeros((count + 1, min(COLUMNS_OF_BLAS, size)))
+    for start in range(0, size, COLUMNS_OF_BLAS):
+        part = kept[:, : min(COLUMNS_OF_BLAS, size - start)]
+        part[:count] = block.deltas[:, start : start + COLUMNS_OF_BLAS]
+        found[:count] += part[:count] @ part.T
+        found[count] += 1
     return found
 
 

@@ -26,10 +26,28 @@ def nearest(products: Array, liars: int) -> Array:
     Allouah et al. 2023 (arXiv:2302.01772), algorithm 2; n > 2 f. products: (n, n), see `gram`. Returns (n, n).
     Of equally near ones the first in seat order are taken.
     """
-    count = len(products) - liars
-    chosen = np.argsort(distances(products), axis=1, kind="stable")[:, :count]
-    mixture = np.zeros(products.shape)
-    np.put_along_axis(mixture, chosen, 1 / count, axis=1)
+    return _means(_in_order(distances(products))[:, : len(products) - liars], len(products))
+
+
+def surely_nearest(products: Array, liars: int, error: float) -> Array | None:
+    """What `nearest` makes of exact products, from rough ones. None if they leave a doubt. error: see `gram.rough`."""
+    squares, count, found = np.diagonal(products), len(products) - liars, distances(products)
+    order = _in_order(found)
+    with np.errstate(all="ignore"):  # what is not finite compares as false
+        slack = 4 * error * (squares[:, np.newaxis] + squares) + np.finfo(np.float64).tiny
+        np.fill_diagonal(slack, 0.0)
+        farthest = np.take_along_axis(found + slack, order[:, :count], axis=1).max(axis=1)
+        left_out = np.take_along_axis(found - slack, order[:, count:], axis=1).min(axis=1, initial=np.inf)
+    return _means(order[:, :count], len(products)) if (farthest < left_out).all() else None
+
+
+def _in_order(squares: Array) -> Array:
+    return np.argsort(squares, axis=1, kind="stable")
+
+
+def _means(chosen: Array, num_updates: int) -> Array:
+    mixture = np.zeros((len(chosen), num_updates))
+    np.put_along_axis(mixture, chosen, 1 / chosen.shape[1], axis=1)
     return mixture
 
 

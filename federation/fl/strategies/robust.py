@@ -13,8 +13,8 @@ import numpy as np
 
 from federation.fl.misfits import Misfit
 from federation.fl.options import Option
-from federation.fl.strategies.gram import gram, mixed
-from federation.fl.strategies.mixing import Before, buckets, nearest
+from federation.fl.strategies.gram import gram, mixed, rough
+from federation.fl.strategies.mixing import Before, buckets, nearest, surely_nearest
 from federation.fl.strategies.ordering import median
 from federation.fl.strategies.strategy import (
     Block,
@@ -23,8 +23,8 @@ from federation.fl.strategies.strategy import (
     Strategy,
     Unsuitable,
     Updates,
-    weighted_sum,
 )
+from federation.fl.strategies.sums import sums
 from federation.fl.weights import Array
 
 LIARS = Option(
@@ -54,10 +54,7 @@ def rows_of(plan: Plan, block: Block) -> Array:
     """The rows of a block that a rule sees, (m, d), in the updates' precision; sums run in float64."""
     if not isinstance(plan, RowsPlan) or plan.rows is None:
         return block.deltas
-    found = np.empty((len(plan.rows), block.deltas.shape[1]), block.deltas.dtype)
-    for row, shares in enumerate(plan.rows):
-        found[row] = weighted_sum(block.deltas, shares)
-    return found
+    return sums(block.deltas, plan.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,15 @@ class ByCoordinates(Robust):
     def prepare(self, updates: Updates) -> RowsPlan:
         self.require(updates)
         count = len(updates.num_examples)
-        return RowsPlan(np.full(count, 1 / count), rows=self.mixture(updates, lambda: gram(updates)))
+        return RowsPlan(np.full(count, 1 / count), rows=self._rows(updates))
+
+    def _rows(self, updates: Updates) -> Array | None:
+        """Mixing asks only who is near to whom, which rough products nearly always tell."""
+        surely = None
+        if self.before == Before.MIXING:
+            products, error = rough(updates)
+            surely = surely_nearest(products, self.liars, error)
+        return self.mixture(updates, lambda: gram(updates)) if surely is None else surely
 
     def step(self, plan: Plan, block: Block) -> tuple[Array, dict[str, Array]]:
         return block.base + self.combine(plan, rows_of(plan, block)), {}
