@@ -26,11 +26,12 @@ from clientagent.membership import Membership, connect
 from clientagent.models import ModelCache, Models
 from clientagent.settings import Settings
 from clientagent.state import Identity, State
-from federation.fl import client_state
+from federation.fl import client_state, staying
 from federation.fl.version import __version__
 from federation.fl.workloads import WORKLOADS, Workload
 
-UNDERSTANDS = ["buffers", client_state.UNDERSTOOD]  # additions to the contract that a server may use with this agent
+# Additions to the contract that a server may use with this agent.
+UNDERSTANDS = ["buffers", client_state.UNDERSTOOD, staying.UNDERSTOOD]
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
 
 

@@ -53,9 +53,9 @@ class ByUpdate:
         """Where to write a file before it is kept."""
         return self._folder / "state.tmp"
 
-    def find(self, session: str, update: LastUpdate) -> Path | None:
+    def find(self, update: LastUpdate) -> Path | None:
         """What was kept with an update. Raises Failed if its file is damaged."""
-        kept = self._kept(session, update.key)
+        kept = self._kept("*", update.key)
         if not kept:
             return None
         with kept[-1].open("rb") as file:

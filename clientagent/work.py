@@ -123,6 +123,11 @@ def slots(body: Mapping[str, Any]) -> BaseModel | None:
     return base_model({"base_model": told}) if told else None
 
 
+def stays(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The model's tensors that stay at this site."""
+    return tuple(str(name) for name in body.get("stays", ()))
+
+
 def destination(body: Mapping[str, Any]) -> Destination:
     return Destination(
         url=str(body["update_url"]),

@@ -28,6 +28,7 @@ from federation.lifecycle import LatePolicy, RoundFailure, Schedule, WorkKind
 from federation.schedules import SCHEDULES
 from federation.setting_kinds import (
     Choice,
+    Globs,
     MeasureName,
     Named,
     NamedWorkload,
@@ -53,6 +54,7 @@ class Group(StrEnum):
     OPTIMIZER = "Optimizer"
     STEPS = "More about each client's training"
     STRATEGY = "Strategy and compression"
+    PERSONAL = "What stays at each site"
     QUALITY = "What a good model is"
     FAILURES = "When something goes wrong"
     PROTECTION = "Protection against a bad update"
@@ -150,6 +152,12 @@ class Spec:
         group=Group.STRATEGY,
     )  # fmt: skip
     compression_options: Mapping[str, Any] = field(default_factory=dict)
+    stays: Sequence[str] = setting(
+        Globs(), default=(), empty="nothing",
+        label="Tensors that stay at the site",
+        help="Patterns such as fc2.* for each site's own last layer, or *norm*. Empty: every site has the same model.",
+        group=Group.PERSONAL,
+    )  # fmt: skip
     cohort_size: int | None = setting(
         Whole(), default=None, minimum=1, maximum=100_000, empty="everyone online",
         label="Clients asked", help="Chosen anew for every round. Empty: everyone who is online.", group=Group.ROUNDS,

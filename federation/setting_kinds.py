@@ -14,7 +14,7 @@ from django.db.models import TextChoices
 
 from federation import tags
 from federation.errors import Invalid
-from federation.fl import options
+from federation.fl import options, staying
 from federation.fl.measures import KNOWN, Direction, Measure
 from federation.fl.options import Kind, Option, OptionError
 
@@ -156,6 +156,24 @@ class Tags(SettingKind):
 
     def filled(self, option: Option, spec: Any) -> dict[str, Any]:
         return {option.name: tuple(tags.check(getattr(spec, option.name), field=option.name))}
+
+
+@dataclass(frozen=True, slots=True)
+class Globs(SettingKind):
+    """Patterns of names of tensors, each once. What they fit is known with the model."""
+
+    def check(self, option: Option, spec: Any) -> Iterator[Problem]:
+        given = self.filled(option, spec)[option.name]
+        wrong = [glob for glob in given if len(glob) > staying.LONGEST or not glob.isprintable()]
+        if wrong:
+            sentence = f"{wrong[0][:60]!r} is no pattern: use up to {staying.LONGEST} printable characters."
+            yield Problem(option.name, sentence)
+        if len(given) > staying.MOST:
+            yield Problem(option.name, f"{len(given)} patterns are too many: use up to {staying.MOST}.")
+
+    def filled(self, option: Option, spec: Any) -> dict[str, Any]:
+        stripped = (glob.strip() for glob in getattr(spec, option.name))
+        return {option.name: tuple(dict.fromkeys(glob for glob in stripped if glob))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 from clientagent import resources
 from clientagent import work as works
-from clientagent.by_update import ByUpdate, LastUpdate, last_update
+from clientagent.by_update import LastUpdate, last_update
 from clientagent.device import Device
 from clientagent.errors import Failed
 from clientagent.hands import Bench, Holdings
+from clientagent.keeping import Keeping, Kept
 from clientagent.keys import key_of
 from clientagent.kinds.kind import Desk, Reporter
 from clientagent.link import duration
@@ -24,7 +25,6 @@ from clientagent.state import Finished
 from clientagent.work import BaseModel, Sends
 from federation import killpoints
 from federation.fl import client_state, encodings, weights
-from federation.fl.client_state import Trained
 from federation.fl.files import encoded
 from federation.fl.workloads import Report, Workload
 from federation.fl.workloads.workload import LocalUpdate
@@ -33,7 +33,10 @@ from federation.killpoints import Point
 
 @dataclass(frozen=True, slots=True)
 class TrainingWork(Sends):
-    """Train from `base` and send the delta to `to`. buffers: the model's statistics, which are never encoded."""
+    """Train from `base` and send the delta to `to`.
+
+    buffers: the model's statistics, which are never encoded. stays: its tensors that stay at this site.
+    """
 
     kind: ClassVar[str] = "train"
     base: BaseModel
@@ -42,6 +45,7 @@ class TrainingWork(Sends):
     buffers: tuple[str, ...]
     slots: BaseModel | None = None
     last_update: LastUpdate | None = None
+    stays: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -65,6 +69,7 @@ def parse(body: Mapping[str, Any]) -> TrainingWork:
             buffers=tuple(str(name) for name in body.get("buffers", ())),
             slots=works.slots(body),
             last_update=last_update(body),
+            stays=works.stays(body),
         )
 
 
@@ -105,26 +110,17 @@ class Training:
         return update
 
     def _kept(self, work: TrainingWork, progress: Progress) -> Kept | None:
-        """What this client keeps for the session's strategy, and what the strategy sends; None if it asks for none."""
+        """What this client keeps for the session, and what the strategy sends; None if nothing is to be kept."""
         desk, last = self._desk, work.last_update
-        if client_state.rule_of(work.config) is None:
+        if client_state.rule_of(work.config) is None and not work.stays:
             return None
-        own = desk.state.kept.find(work.session_key, last) if last else None
+        own = desk.state.kept.find(last) if last else None
         if last and own is None:
-            desk.display.say("What was kept with the last update is not in the state folder: it begins with zeros.")
+            desk.display.say("What was kept with the last update is not in the state folder: it begins anew.")
         return Kept(desk.state.kept, own, desk.download(work.slots, progress) if work.slots else None)
 
 
 KIND = Training
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a strategy has this client keep. own: kept with its last counted update. sent: the strategy's slots."""
-
-    files: ByUpdate
-    own: Path | None
-    sent: Path | None
 
 
 def make(
@@ -165,47 +161,19 @@ class Trainer:
         limits = self._data.limits
         config = limits.applied(works.train_config(work, self._device.of(workload)))
         report = limits.watched(resources.noted(report, config.device) if limits.tells_resources else report)
-        data, bend = self._data.of(workload, work.options), Bend(work, kept)
-        config = replace(config, correction=bend.correction)
-        update = workload.local_update(weights.mapped(base), data, work.options, config, report)
-        _check_finite(update.delta)
+        data, keeping = self._data.of(workload, work.options), Keeping(work, kept)
+        config = replace(config, correction=keeping.correction)
+        model = keeping.model(weights.mapped(base))
+        trained = workload.local_update(model, data, work.options, config, report)
+        _check_finite(trained.delta)
+        update = keeping.part(trained)
         metadata = metadata_of(update.num_examples, update.metrics, work.base.digest) | _asked(work, update)
         if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
             digest = weights.save(out, update.delta, metadata)  # plain is always taken
-            bend.keep(update, config.learning_rate, digest)
-            return digest
-        return encode(work, config.seed, update.delta, metadata, out, residuals)
-
-
-class Bend:
-    """How a strategy bends a training by what this client kept, and what it keeps of it."""
-
-    def __init__(self, work: TrainingWork, kept: Kept | None) -> None:
-        self._work, self._kept, self._rule = work, kept, client_state.rule_of(work.config)
-        own, sent = (kept.own, kept.sent) if kept else (None, None)
-        self._own = weights.mapped(own) if own else {}
-        self._sent = _slots(sent) if sent else {}
-
-    @property
-    def correction(self) -> weights.Weights:
-        return self._rule.correction(self._own, self._sent) if self._rule else {}
-
-    def keep(self, update: LocalUpdate, learning_rate: float, digest: str) -> None:
-        """Before the update is kept, so that it never is there without this. Raises Failed."""
-        if self._rule is None or self._kept is None:
-            return
-        if not update.local_steps:
-            raise Failed(f"The workload {self._work.workload!r} does not tell its steps, which the strategy needs.")
-        delta = client_state.in_float64(update.delta, self._work.buffers)
-        after = self._rule.after(self._own, self._sent, Trained(delta, update.local_steps, learning_rate))
-        kept, made = self._kept.files, LastUpdate(self._work.participation, digest)
-        kept.keep(self._work.session_key, made, self._work.last_update, weights.save(kept.unfinished(), after))
-
-
-def _slots(path: Path) -> weights.Weights:
-    """The slot that was sent, by tensor. Beside it the file holds the strategy's scalars."""
-    named = {name.partition("/"): array for name, array in weights.mapped(path).items()}
-    return {tensor: array for (slot, _, tensor), array in named.items() if slot != "scalar"}
+        else:
+            digest = encode(work, config.seed, update.delta, metadata, out, residuals)
+        keeping.keep(model, trained, config.learning_rate, digest)
+        return digest
 
 
 def encode(
@@ -224,7 +192,7 @@ def encode(
         encoding,
         seed=seed,
         metadata=metadata,
-        buffers=work.buffers,
+        buffers=[name for name in work.buffers if name in delta],
         residual=residuals.before(work.session_key, work.key) if residuals else None,
         left=residuals.unfinished() if residuals else None,
     )

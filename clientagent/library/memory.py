@@ -26,18 +26,18 @@ class Memory:
         for left in folder.glob("*.tmp"):
             left.unlink()
 
-    def before(self, work: TrainingWork, last: LastUpdate | None) -> Any:
+    def before(self, last: LastUpdate | None) -> Any:
         """What was kept with the last update that counted; None if none did, or it is not here any more."""
         if last is None:
             return None
-        kept = self._files.find(work.session_key, last)
+        kept = self._files.find(last)
         if kept is None and not self._files.is_empty:  # it is a script that keeps something
             self._say("What was kept with this site's last update is not in the state folder: it begins anew.")
         return _read(kept)
 
     def of(self, last: LastUpdate | None) -> Any:
         """What was kept with this update, whatever is asked now; None if it is not here."""
-        return _read(self._files.find("*", last)) if last else None
+        return _read(self._files.find(last)) if last else None
 
     def keep(self, work: TrainingWork, last: LastUpdate | None, digest: str, value: Any) -> None:
         """Keep a value with this work's update. Call it before the update is kept, so that no value is missing.

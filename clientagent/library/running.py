@@ -260,7 +260,7 @@ class Running:
         self, work: TrainingWork, options: Mapping[str, Any], body: Mapping[str, Any], progress: Progress
     ) -> Iterator[Task]:
         path, last = self._fetched(work.base, progress, "training"), last_update(body)
-        came = _came(work, options, path, self._memory.before(work, last))
+        came = _came(work, options, path, self._memory.before(last))
         self._current = seat = SeatWork(work, came, self._place(progress, last))
         self._ranks.hand(came)
         yield from self._handing(seat, work)

@@ -105,6 +105,10 @@ def _tags(option: Option, session: TrainingSession) -> Iterator[Line]:
     )
 
 
+def _globs(option: Option, session: TrainingSession) -> Iterator[Line]:
+    yield Line(option.name, option.title, ", ".join(getattr(session, option.name)) or option.empty)
+
+
 def _named(option: Option, session: TrainingSession) -> Iterator[Line]:
     assert isinstance(option.kind, setting_kinds.Named)
     name, given = (getattr(session, column) for column in option.kind.columns(option.name)[:2])
@@ -177,6 +181,7 @@ _LINES: Mapping[type, Callable[[Option, TrainingSession], Iterator[Line]]] = {
     setting_kinds.OneOf: _one_of,
     setting_kinds.SomeOf: _some_of,
     setting_kinds.Tags: _tags,
+    setting_kinds.Globs: _globs,
     setting_kinds.Named: _named,
     setting_kinds.NamedWorkload: _workload,
     setting_kinds.Together: _together,

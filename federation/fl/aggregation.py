@@ -87,6 +87,7 @@ def aggregate(
     out: Path,
     out_slots: Path,
     buffers: Collection[str] | None = None,
+    stays: Collection[str] = (),
     defences: Collection[str] = (),
     seed: tuple[int, ...] = (),
     population: int = 0,
@@ -103,6 +104,8 @@ def aggregate(
     buffers: the tensors that are statistics (see `fl.roles`). Each client's values of them are its own base's and its
     delta's sum; the strategy combines these, and the result stays within them. They see no optimizer and no clipping.
     None, for models of before there were roles, makes parameters of all float tensors.
+    stays: the tensors that stay at the sites (see `fl.staying`). No update has them, there are no slots for them, and
+    the next model has them as the base has.
     defences: names of `Defence`s. With `norms`, updates whose norm exceeds 100 times the median are scaled down to
     that, integer tensors as well. With `finite`, an update is to blame if it alone would give a model that cannot be
     stored; without, only if the model of all updates cannot be stored.
@@ -122,17 +125,19 @@ def aggregate(
         raise AggregationError("There must be an update, and each must count at least one example.")
     with _all_or_nothing(out, out_slots), ExitStack() as stack:
         tensors = streams.layout(weights.read_header(base))
-        statistics = {name: tensors[name] for name in tensors if name in (buffers or ())}
-        trained = {name: spec for name, spec in tensors.items() if name not in statistics}
+        travelling = {name: spec for name, spec in tensors.items() if name not in stays}
+        statistics = {name: travelling[name] for name in travelling if name in (buffers or ())}
+        trained = {name: spec for name, spec in travelling.items() if name not in statistics}
         clips = Defence.NORMS in defences and private is None
         clipped = clipping([update.norm for update in updates]) if clips else None
         inputs = _Inputs(
             tensors,
             stack.enter_context(Reader([(base, "")], tensors)),
-            stack.enter_context(DeltaReader([update.path for update in updates], tensors)),
+            stack.enter_context(DeltaReader([update.path for update in updates], travelling)),
             stack.enter_context(_Statistics(base, updates, statistics)),
             _slot_reader(stack, strategy.slots, base_slots, trained),
             strategy.slots,
+            frozenset(stays),
             len(updates),
             clipped,
             Defence.FINITE in defences and private is None,
@@ -181,6 +186,7 @@ class _Inputs:
     statistics: "_Statistics"
     slots: Reader | None
     slot_names: tuple[str, ...]
+    stays: frozenset[str]
     num_updates: int
     clipped: Clipping | None
     each_alone: bool  # each update alone must leave the model finite
@@ -217,12 +223,16 @@ class _Inputs:
         return block if self.mean is None else self.mean.block(block, span.start)
 
     def reduce(self, function: Callable[[Block], Array]) -> Array:
-        trained = (span for span in self.spans() if span.dtype in FLOATS and span.name not in self.statistics)
+        trained = (span for span in self.spans() if span.dtype in FLOATS and self._is_trained(span.name))
         return np.asarray(sum(self.map(lambda span: function(self.seen(self.block(span), span)), trained)))
 
-    def stays(self, span: Span) -> bool:
-        """Whether the model keeps these values: noise cannot be added to buffers and integers."""
-        return self.mean is not None and (span.dtype not in FLOATS or span.name in self.statistics)
+    def is_still(self, span: Span) -> bool:
+        """Whether the model keeps these values: they stay at the sites, or noise cannot be added to them."""
+        is_noised = span.dtype in FLOATS and span.name not in self.statistics
+        return span.name in self.stays or (self.mean is not None and not is_noised)
+
+    def _is_trained(self, name: str) -> bool:
+        return name not in self.statistics and name not in self.stays
 
 
 class _Statistics:
@@ -272,7 +282,7 @@ class _Made:
 
 
 def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
-    if inputs.stays(span):
+    if inputs.is_still(span):
         return _Made(span, inputs.base.read(span)[0].copy(), {}, np.zeros((3, inputs.num_updates)))
     if span.name in inputs.statistics:
         return _Made(span, _combined(strategy, plan, inputs, span), {}, np.zeros((3, inputs.num_updates)))

@@ -72,6 +72,10 @@ class TrainingSession(models.Model):
     buffers = models.JSONField(
         null=True, blank=True, help_text="The model's tensors that are statistics. Empty: made before there were roles."
     )
+    stays = models.JSONField(
+        default=list, blank=True, help_text="Patterns of tensors that stay at each site; see fl.staying."
+    )
+    staying_tensors = models.JSONField(null=True, blank=True, help_text="What they fit. Empty: no model yet.")
     workload_options = models.JSONField(default=dict, blank=True)
     workload_digest = models.CharField(max_length=64)
     strategy = models.CharField(max_length=64, default="fedavg")

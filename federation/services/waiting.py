@@ -70,6 +70,7 @@ LEFT_OUT = {
     rounds.Why.LACKS: "it did not report this workload",
     rounds.Why.VERSION: "it has another version of the workload",
     rounds.Why.STATE: "its agent cannot keep what the strategy needs; update it",
+    rounds.Why.STAYS: "its agent cannot keep tensors of its own; update it",
     rounds.Why.DIGEST: "its source of the workload has another digest",
 }
 SEVERAL_LEFT_OUT = {
@@ -80,6 +81,7 @@ SEVERAL_LEFT_OUT = {
     rounds.Why.LACKS: "they did not report this workload",
     rounds.Why.VERSION: "they have another version of the workload",
     rounds.Why.STATE: "their agents cannot keep what the strategy needs; update them",
+    rounds.Why.STAYS: "their agents cannot keep tensors of their own; update them",
     rounds.Why.DIGEST: "their sources of the workload have another digest",
 }
 

@@ -95,3 +95,9 @@ def last_update(seat: Participation) -> dict[str, str] | None:
     """The client's last update in this session that counted when it got the seat; of the kinds that say so."""
     last = seat.last_update
     return {"participation": str(last.pk), "digest": last.digest} if last else None
+
+
+def stays(seat: Participation) -> dict[str, list[str]]:
+    """The tensors that stay at the site, where any do."""
+    found = seat.round.session.staying_tensors
+    return {"stays": found} if found else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 from django.conf import settings
 
 from federation import storage
-from federation.fl import encodings, strategies, weights
+from federation.fl import encodings, staying, strategies, weights
 from federation.fl.files import updates as wire
 from federation.fl.weights import FLOATS, WeightsError
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, Participation, Round, TrainingSession
-from federation.work.common_members import last_update
+from federation.work.common_members import last_update, stays
 from federation.work.kind import Answer, Model, Unusable
 
 BUFFERS = "buffers"  # among what a client tells that it understands
@@ -42,13 +42,15 @@ class Training:
             "max_put_bytes": settings.FL_MAX_PUT_BYTES,
             "extra_tensors": [],
             "last_update": last_update(seat),
+            **stays(seat),
             **_slots(seat.round.session, seat.round.base),
         }
 
     def check(self, seat: Participation, sent: Path) -> wire.Update:
         """Raises Unusable, or BaseUnreadable while the base's file is made again."""
         base = seat.round.base
-        header = _header(base)
+        stays_there = seat.round.session.staying_tensors or ()
+        header = staying.travelling(_header(base), stays_there)
         with storage.local(base.digest) as model:
             try:
                 return wire.check(
@@ -56,16 +58,22 @@ class Training:
                     base=header,
                     base_digest=base.digest,
                     encoding=encoding_of(seat),
-                    buffers=seat.round.session.buffers or (),
+                    buffers=[name for name in seat.round.session.buffers or () if name not in stays_there],
                     model=model,
                     sender=seat.client.name,
                     needs=strategies.STRATEGIES[seat.round.session.strategy].needs,
                 )
             except wire.UpdateError as error:
-                raise Unusable(str(error)) from error
+                raise Unusable(_said(str(error), stays_there)) from error
 
     def conclude(self, round_: Round, answered: Iterable[Participation]) -> Model:
         return Model()
+
+
+def _said(refusal: str, stays_there: Collection[str]) -> str:
+    if not stays_there:
+        return refusal
+    return f"{refusal} These stay at the site: {staying.listed(sorted(stays_there))}."
 
 
 def encoding_of(seat: Participation) -> encodings.Encoding:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clientagent import keeping
 from clientagent.by_update import ByUpdate, LastUpdate
 from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.errors import Failed
+from clientagent.keeping import Kept
 from clientagent.kinds import training
-from clientagent.kinds.training import Kept, Trainer, TrainingWork
+from clientagent.kinds.training import Trainer, TrainingWork
 from clientagent.settings import Settings
 from federation.fl import weights, workloads
 from federation.fl.workloads import WORKLOADS
@@ -51,10 +53,10 @@ def sent(folder: Path, value: float) -> Path:
     return folder / "slots"
 
 
-def kept_with(files: ByUpdate, work: TrainingWork, digest: str) -> weights.Weights:
-    found = files.find(work.session_key, LastUpdate(work.participation, digest))
+def kept_with(files: ByUpdate, work: TrainingWork, digest: str, group: str = keeping.RULE) -> weights.Weights:
+    found = files.find(LastUpdate(work.participation, digest))
     assert found
-    return weights.load(found)
+    return keeping.group(found, group)
 
 
 def test_a_control_variate_is_the_mean_gradient(work: TrainingWork, files: ByUpdate, tmp_path: Path):
@@ -68,7 +70,7 @@ def test_a_control_variate_is_the_mean_gradient(work: TrainingWork, files: ByUpd
 
 def test_what_is_kept_and_what_is_sent_bend_the_training(work: TrainingWork, files: ByUpdate, tmp_path: Path):
     plain = train(work, tmp_path, Kept(files, None, None))
-    own = files.find(work.session_key, LastUpdate(work.participation, plain))
+    own = files.find(LastUpdate(work.participation, plain))
     bent = [train(work, tmp_path, kept) for kept in (Kept(files, own, None), Kept(files, own, sent(tmp_path, 0.1)))]
     assert len({plain, *bent}) == 3
 
@@ -98,18 +100,17 @@ def test_the_same_work_gives_the_same_bytes_and_keeps_the_same(work: TrainingWor
 def test_work_that_did_not_count_leaves_no_trace(work: TrainingWork, files: ByUpdate, tmp_path: Path):
     counted = LastUpdate(work.participation, train(work, tmp_path, Kept(files, None, None)))
     dropped = replace(asking(work, seed=8), participation="77", last_update=counted)
-    train(dropped, tmp_path, Kept(files, files.find(work.session_key, counted), None))
-    following = replace(dropped, participation="78")
-    assert files.find(following.session_key, counted), "the next work goes by the one that counted"
+    train(dropped, tmp_path, Kept(files, files.find(counted), None))
+    assert files.find(counted), "the next work goes by the one that counted"
 
 
 def test_a_damaged_file_is_named(work: TrainingWork, files: ByUpdate, tmp_path: Path):
     counted = LastUpdate(work.participation, train(work, tmp_path, Kept(files, None, None)))
-    path = files.find(work.session_key, counted)
+    path = files.find(counted)
     assert path
     path.write_bytes(b"x" + path.read_bytes()[1:])
     with pytest.raises(Failed, match="is damaged: .*Remove the file to begin anew"):
-        files.find(work.session_key, counted)
+        files.find(counted)
 
 
 def test_a_workload_that_does_not_tell_its_steps_gives_the_work_up(
@@ -132,3 +133,74 @@ def test_the_linear_term_is_kept_by_its_own_rule(server: FakeServer, files: ByUp
 def test_work_of_other_strategies_keeps_nothing(server: FakeServer, files: ByUpdate, tmp_path: Path):
     train(training.parse(server.offer("digits").work), tmp_path, None)
     assert files.is_empty
+
+
+# ---- tensors that stay at the site
+
+HEAD = ("fc2.bias", "fc2.weight")
+
+
+@pytest.fixture
+def staying_work(server: FakeServer) -> TrainingWork:
+    return training.parse(server.offer("digits", stays=list(HEAD)).work)
+
+
+def test_what_stays_is_not_in_the_update(staying_work: TrainingWork, files: ByUpdate, tmp_path: Path):
+    train(staying_work, tmp_path, Kept(files, None, None))
+    sent_names = weights.read_header(tmp_path / "update").tensors.keys()
+    assert sent_names == weights.read_header(tmp_path / "base").tensors.keys() - set(HEAD)
+
+
+@pytest.mark.parametrize("encoding", ["int8", "topk", "float16"])
+def test_nor_is_it_in_an_encoded_one(staying_work: TrainingWork, files: ByUpdate, tmp_path: Path, encoding: str):
+    options = {"fraction": 0.1} if encoding == "topk" else {}
+    train(replace(staying_work, encoding=encoding, encoding_options=options), tmp_path, Kept(files, None, None))
+    names = weights.read_header(tmp_path / "update").tensors
+    assert names and not any(name.endswith(HEAD) for name in names)
+
+
+def test_a_new_site_begins_with_the_models_values_and_trains_all_of_it(
+    staying_work: TrainingWork, files: ByUpdate, tmp_path: Path
+):
+    """What stays and what travels are together what a client of a usual session would have sent."""
+    train(replace(staying_work, stays=()), tmp_path, None)
+    whole = weights.load(tmp_path / "update")
+    digest = train(staying_work, tmp_path, Kept(files, None, None))
+    base, own = weights.load(tmp_path / "base"), kept_with(files, staying_work, digest, keeping.STAYS)
+    assert own.keys() == set(HEAD)
+    for name in HEAD:
+        np.testing.assert_allclose(own[name], base[name] + whole[name], rtol=1e-6)
+        assert own[name].dtype == np.float32
+    for name, delta in weights.load(tmp_path / "update").items():
+        np.testing.assert_array_equal(delta, whole[name])
+
+
+def test_the_next_training_begins_with_the_sites_own(staying_work: TrainingWork, files: ByUpdate, tmp_path: Path):
+    """A base with other values there makes the same update: the download does not overwrite what stays."""
+    counted = LastUpdate(staying_work.participation, train(staying_work, tmp_path, Kept(files, None, None)))
+    own = files.find(counted)
+    first = train(staying_work, tmp_path, Kept(files, own, None))
+    base = weights.load(tmp_path / "base")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    weights.save(moved / "base", base | {name: base[name] + 1 for name in HEAD})
+    site = Trainer(SiteData(SITE), Device(SITE.device, SITE.threads))
+    site.update(staying_work, moved / "base", moved / "update", lambda *_: True, None, Kept(files, own, None))
+    one, other = weights.load(tmp_path / "update"), weights.load(moved / "update")
+    assert {name: array.tobytes() for name, array in one.items()} == {n: a.tobytes() for n, a in other.items()}
+    assert train(staying_work, tmp_path, Kept(files, own, None)) == first
+    assert first != counted.digest
+
+
+def test_a_strategys_state_and_the_sites_own_tensors_are_kept_together(
+    staying_work: TrainingWork, files: ByUpdate, tmp_path: Path
+):
+    work = asking(staying_work, control_variates=1.0, local_steps=1.0)
+    digest = train(work, tmp_path, Kept(files, None, None))
+    assert kept_with(files, work, digest, keeping.STAYS).keys() == set(HEAD)
+    assert kept_with(files, work, digest).keys().isdisjoint(HEAD) and kept_with(files, work, digest)
+
+
+def test_a_tensor_that_the_model_does_not_have_cannot_stay(staying_work: TrainingWork, files: ByUpdate, tmp_path: Path):
+    with pytest.raises(Failed, match="'fc9.weight' is to stay here, but the model does not have it"):
+        train(replace(staying_work, stays=("fc9.weight",)), tmp_path, Kept(files, None, None))

@@ -62,13 +62,21 @@ def test_a_death_in_between_changes_no_model_of_any_strategy(site: Stack):
     assert [outcome(site, session) for session in sessions] == undisturbed
 
 
-@pytest.mark.parametrize("strategy", ["scaffold", "feddyn"])
-def test_what_clients_keep_outlives_their_deaths(site: Stack, strategy: str):
+KEEPING: dict[str, dict[str, Any]] = {
+    "scaffold": {"strategy": {"name": "scaffold"}},
+    "feddyn": {"strategy": {"name": "feddyn"}},
+    "fedper": {"stays": ["fc2.*"]},
+    "scaffold with own layers": {"strategy": {"name": "scaffold"}, "stays": ["norm*"]},
+}
+
+
+@pytest.mark.parametrize("asked", KEEPING.values(), ids=KEEPING)
+def test_what_clients_keep_outlives_their_deaths(site: Stack, asked: dict[str, Any]):
     wish = {"workload": {"name": "digits"}, "rounds": 4, "seed": 3, "quorum": 2, "cohort_size": 2}
     train = {"epochs": 1, "batch_size": 8, "learning_rate": 0.05}
 
     def launch() -> str:
-        return site.session(**wish, train=train, strategy={"name": strategy})
+        return site.session(**wish, train=train, **asked)
 
     undisturbed = outcome(site, launch())
     site.kill_at("north", Point.TRAINED, time=2)  # what it keeps is written, the update is not

@@ -164,7 +164,9 @@ class SomeOfInput(Input):
         ]
 
 
-class TagsInput(Input):
+class ListInput(Input):
+    """Words with commas between them."""
+
     def fields(self) -> dict[str, forms.Field]:
         field = forms.CharField(**about(self.option, initial=""))
         field.widget.attrs["placeholder"] = self.option.empty
@@ -314,7 +316,8 @@ _INPUTS: Mapping[type, type[Input]] = {
     setting_kinds.Switch: SwitchInput,
     setting_kinds.OneOf: OneOfInput,
     setting_kinds.SomeOf: SomeOfInput,
-    setting_kinds.Tags: TagsInput,
+    setting_kinds.Tags: ListInput,
+    setting_kinds.Globs: ListInput,
     setting_kinds.Named: NamedInput,
     setting_kinds.NamedWorkload: WorkloadInput,
     setting_kinds.Together: TogetherInput,

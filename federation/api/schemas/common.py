@@ -112,6 +112,7 @@ Word = Annotated[str, StringConstraints(max_length=24), Storable]
 
 
 Tags = list[Annotated[str, StringConstraints(max_length=64), Storable]]
+Globs = list[Annotated[str, StringConstraints(max_length=200), Storable]]
 
 
 class Page(Schema, Generic[T]):

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from federation import setting_kinds
-from federation.api.schemas.common import Id, Storable, Strict, Tags, Whole, Word, one_of, within
+from federation.api.schemas.common import Globs, Id, Storable, Strict, Tags, Whole, Word, one_of, within
 from federation.fl.options import Option
 from federation.models import TrainingSession
 from federation.session_settings import SETTINGS, Spec, kind_of
@@ -108,6 +108,7 @@ _TAKEN: Mapping[type, Callable[[Option, Any], Any]] = {
     setting_kinds.OneOf: lambda option, kind: Annotated[Word, one_of(kind.values)],
     setting_kinds.SomeOf: _some_of,
     setting_kinds.Tags: lambda option, kind: Tags,
+    setting_kinds.Globs: lambda option, kind: Globs,
     setting_kinds.Named: lambda option, kind: Choice,
     setting_kinds.NamedWorkload: lambda option, kind: WorkloadChoice,
     setting_kinds.MeasureName: lambda option, kind: Annotated[str, StringConstraints(max_length=64), Storable],
@@ -170,6 +171,7 @@ _SHOWN: Mapping[type, Any] = {  # the model to start from is not shown
     setting_kinds.OneOf: str,
     setting_kinds.SomeOf: list[str],
     setting_kinds.Tags: list[str],
+    setting_kinds.Globs: list[str],
     setting_kinds.Named: dict[str, Any],
     setting_kinds.NamedWorkload: dict[str, Any],
     setting_kinds.MeasureName: str,

@@ -84,6 +84,7 @@ class Trained(BaseModel):
     """Work for which a client may keep something of its own."""
 
     last_update: Annotated[LastUpdate | None, Field(description="The client's last update that counted in the session")]
+    stays: Annotated[list[str], Field(description="Tensors that stay at the site. Missing where none do")] = []
 
 
 class Sent(BaseModel):

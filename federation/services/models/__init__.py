@@ -3,6 +3,7 @@
 from federation.services.models.evaluation import record_evaluation, request_missing
 from federation.services.models.initial import (
     SiteModel,
+    Unfit,
     adopt,
     fail_initial,
     lacks_initial,
@@ -15,6 +16,7 @@ from federation.services.models.notes import MAX_NOTE, note, tag, untag
 __all__ = [
     "MAX_NOTE",
     "SiteModel",
+    "Unfit",
     "adopt",
     "fail_initial",
     "lacks_initial",

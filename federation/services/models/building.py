@@ -66,6 +66,7 @@ def make(
             out=out,
             out_slots=out_slots,
             buffers=session.buffers,
+            stays=session.staying_tensors or (),
             defences=session.defences,
             seed=(session.seed, round_.number, round_.attempt),
             **_of_clients(round_, seats),

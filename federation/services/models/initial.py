@@ -18,7 +18,7 @@ from federation import events, killpoints, storage
 from federation.compiled import Rows
 from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
-from federation.fl import roles, strategies, weights, workloads
+from federation.fl import roles, staying, strategies, weights, workloads
 from federation.fl.files.uploaded import misfit
 from federation.fl.weights import Header, WeightsError
 from federation.lifecycle import LIVE, FileStatus, Origin, SessionStatus
@@ -75,6 +75,10 @@ def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
     _attempt_initial(session, partial(_request_initial, session, then))
 
 
+class Unfit(ValueError):
+    """The model does not have the tensors that are to stay at the sites. str(error) is a sentence for a person."""
+
+
 @dataclass(frozen=True, slots=True)
 class SiteModel:
     """A model's file that a site sent, in the store already."""
@@ -85,7 +89,7 @@ class SiteModel:
 
 
 def publish_from_site(session: TrainingSession, model: SiteModel, *, now: datetime) -> None:
-    """Begin a session with a site's weights. Call inside a transaction."""
+    """Begin a session with a site's weights. Call inside a transaction. Raises Unfit."""
     _publish_initial(session, model.digest, model.num_bytes, model.buffers, origin=Origin.SITE, evaluated_at=now)
 
 
@@ -96,8 +100,11 @@ def _publish_upload(session: TrainingSession, upload: ModelUpload) -> None:
         fail_initial(session.pk, f"The file of the uploaded model {upload} is {upload.file_status}.", now=now)
         return
     about: dict[str, Any] = {"origin": Origin.UPLOAD, "evaluated_at": now}
-    with suppress(IntegrityError), transaction.atomic():  # it has its model already
-        _publish_initial(session, upload.digest, upload.num_bytes, upload.buffers, **about)
+    try:
+        with suppress(IntegrityError), transaction.atomic():  # it has its model already
+            _publish_initial(session, upload.digest, upload.num_bytes, upload.buffers, **about)
+    except Unfit as error:
+        fail_initial(session.pk, str(error), now=now)
 
 
 def _attempt_initial(session: TrainingSession, do: Callable[[], None]) -> None:
@@ -177,13 +184,15 @@ def publish_initial(
         storage.put(file, digest)
     killpoints.reached(killpoints.Point.INITIAL_STORED)
     known = workloads.WORKLOADS.get(session.workload)  # a foreign one may have gone since
-    has_test = known is not None and known.needs_torch
+    has_test = known is not None and known.needs_torch and not session.stays
     try:
         with transaction.atomic():
             about = {"origin": origin, "evaluated_at": None if has_test else now}
             _publish_initial(session, digest, header.num_bytes, roles.buffers(header, declared), **about)
     except IntegrityError:
         log.info("session %s has its initial model already", session_id)
+    except Unfit as error:
+        fail_initial(session_id, str(error), now=now)
 
 
 def _uploaded(session: TrainingSession, upload: ModelUpload, expected: Header, now: datetime) -> Header | None:
@@ -203,10 +212,22 @@ def _uploaded(session: TrainingSession, upload: ModelUpload, expected: Header, n
 def _publish_initial(
     session: TrainingSession, digest: str, num_bytes: int, statistics: Sequence[str], **fields: Any
 ) -> GlobalModel:
-    TrainingSession.objects.filter(pk=session.pk).update(buffers=statistics)
+    staying_tensors = _staying(session, digest, statistics)
+    TrainingSession.objects.filter(pk=session.pk).update(buffers=statistics, staying_tensors=staying_tensors)
     model = GlobalModel.objects.create(session=session, version=0, digest=digest, num_bytes=num_bytes, **fields)
     events.record(session.pk, Event.Kind.MODEL_PUBLISHED, version=0, digest=digest, num_bytes=num_bytes, round=None)
     return model
+
+
+def _staying(session: TrainingSession, digest: str, statistics: Sequence[str]) -> Sequence[str]:
+    """The model's tensors that stay at the sites. Raises Unfit."""
+    if not session.stays:
+        return []
+    with storage.local(digest) as file:
+        names = weights.read_header(file).tensors
+    if sentence := staying.problem(names, session.stays, statistics):
+        raise Unfit(f"The setting of tensors that stay does not fit: {sentence}")
+    return staying.matched(names, session.stays)
 
 
 @transaction.atomic

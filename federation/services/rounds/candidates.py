@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Subquery, Value
 
-from federation.fl import client_state, workloads
+from federation.fl import client_state, staying, workloads
 from federation.fl.strategies import STRATEGIES
 from federation.fl.workloads import WORKLOADS
 from federation.lifecycle import OPEN, SessionStatus, WorkKind
@@ -27,6 +27,7 @@ class Why(StrEnum):
     LACKS = "lacks"  # it did not tell that it has this workload, which is not built in
     VERSION = "version"  # it has another version of such a workload
     STATE = "state"  # its agent does not keep what the strategy has clients keep
+    STAYS = "stays"  # its agent does not keep tensors of its own
     DIGEST = "digest"  # it has another source of it, and the session asks for equal ones
 
 
@@ -83,6 +84,8 @@ class Pool:
     def _why_not(self, client: Client, session: TrainingSession, kind: str) -> Why | None:
         if STRATEGIES[session.strategy].keeps_at_clients and kind == WorkKind.TRAIN and not _keeps(client):
             return Why.STATE
+        if session.stays and kind == WorkKind.TRAIN and staying.UNDERSTOOD not in client.understands:
+            return Why.STAYS
         told = self.told.get((client.pk, session.workload))
         is_empty, lists = client.pk in self.empty, client.pk in self.listing
         return why_not(session, kind, client.kinds, told, is_empty=is_empty, lists=lists)

@@ -98,7 +98,10 @@ def make(round_: Round, now: datetime) -> bool:
         num_bytes = out.stat().st_size
         with storage.keeping():
             storage.put(out, digest)
-            return _publish(round_, seat, models.SiteModel(digest, num_bytes, buffers), now)
+            try:
+                return _publish(round_, seat, models.SiteModel(digest, num_bytes, buffers), now)
+            except models.Unfit as error:
+                return fail(round_, reason=misfit(str(error)), now=now)
 
 
 @transaction.atomic

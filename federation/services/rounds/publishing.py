@@ -92,7 +92,7 @@ def _is_withdrawn(late: Sequence[Participation]) -> bool:
 
 def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> None:
     known = own(round_.session)
-    evaluates = known is not None and known.needs_torch
+    evaluates = known is not None and known.needs_torch and not round_.session.staying_tensors
     GlobalModel.objects.create(
         session=round_.session,
         version=round_.number,

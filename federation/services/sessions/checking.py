@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
-from federation import catalogue, phrases, schedules
+from federation import catalogue, phrases, schedules, storage
 from federation.errors import Invalid
-from federation.fl import early_stop, selections, strategies
+from federation.fl import early_stop, selections, staying, strategies, weights
 from federation.fl.local_options import LocalOptions
 from federation.fl.selections import Occasion
 from federation.fl.strategies import Launch
+from federation.fl.weights import WeightsError
 from federation.fl.workloads import WORKLOADS
+from federation.fl.workloads.layouts import layout
 from federation.fl.workloads.measured import measures_of
 from federation.lifecycle import FileStatus
 from federation.models import GlobalModel
@@ -103,7 +105,10 @@ def _unmeasured(spec: Spec) -> Iterator[Problem]:
     workload = WORKLOADS.get(spec.workload)
     if not early_stop.by_server(spec.early_stop):
         return
-    if workload is None or not workload.needs_torch:
+    if spec.stays:
+        sentence = f"The server has no model of which tensors stay at the sites. Choose {early_stop.By.CLIENTS}."
+        yield Problem("early_stop.measured_by", sentence)
+    elif workload is None or not workload.needs_torch:
         sentence = f"The server has no test set for {spec.workload}. Choose {early_stop.By.CLIENTS}."
         yield Problem("early_stop.measured_by", sentence)
     elif spec.main_measure not in (names := [one.name for one in measures_of(workload)]):
@@ -127,6 +132,27 @@ def _unfit_strategy(spec: Spec) -> Iterator[Problem]:
     )
     if found := strategies.build(spec.strategy, spec.strategy_options).misfit(launch):
         yield Problem(found.field, found.sentence)
+
+
+def _unfit_tensors(spec: Spec) -> Iterator[Problem]:
+    """Patterns that do not fit the model's tensors, as far as these are known before there is a model."""
+    names = _tensors(spec) if spec.stays else None
+    if names is not None and (sentence := staying.problem(names, spec.stays)):
+        yield Problem("stays", sentence)
+
+
+def _tensors(spec: Spec) -> Collection[str] | None:
+    known = None if spec.is_of_sites else layout(spec.workload, spec.workload_options)
+    if known is not None:
+        return known.tensors
+    model = model_at(spec.start_from) if spec.start_from else None
+    if model is None:
+        return None
+    try:
+        with storage.local(model.digest) as file:
+            return weights.read_header(file).tensors
+    except (OSError, WeightsError):  # another check says what is wrong with it
+        return None
 
 
 def _unfit_selection(spec: Spec) -> Iterator[Problem]:
@@ -162,6 +188,7 @@ _CHECKS: tuple[Callable[[Spec], Iterator[Problem]], ...] = (
     _without_measure,
     _unmeasured,
     _unfit_strategy,
+    _unfit_tensors,
     _unfit_selection,
     _bad_start,
 )

@@ -10,7 +10,7 @@ from django.db import transaction
 from federation import events, storage
 from federation.errors import Invalid
 from federation.fl import workloads
-from federation.models import Event, ModelUpload, TrainingSession
+from federation.models import Event, GlobalModel, ModelUpload, TrainingSession
 from federation.services import models
 from federation.services.models import uploads
 from federation.session_settings import SETTINGS, Spec, kind_of
@@ -39,8 +39,15 @@ def create(spec: Spec, *, by: User | None, now: datetime, initial_model: ModelUp
     )
     events.record(session.pk, Event.Kind.SESSION_CREATED, name=session.name, by=name_of(by))
     if session.start_from:
-        models.adopt(session, session.start_from)
+        _adopt(session, session.start_from)
     return session
+
+
+def _adopt(session: TrainingSession, source: GlobalModel) -> None:
+    try:
+        models.adopt(session, source)
+    except models.Unfit as error:
+        raise Invalid(("stays", str(error))) from error
 
 
 def spec_of(session: TrainingSession) -> Spec:

@@ -71,6 +71,7 @@ def _values(option: Option) -> str:
         setting_kinds.Text: "text",
         setting_kinds.Switch: "yes or no",
         setting_kinds.Tags: "tags",
+        setting_kinds.Globs: "patterns of names",
         setting_kinds.Together: "as follows",
         setting_kinds.MeasureName: "a measure",
         setting_kinds.StoredModel: "a model",

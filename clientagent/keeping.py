@@ -1,0 +1,109 @@
+"""What a client keeps of a session beside its updates, and how that changes what it trains.
+
+It is one file with each update, in groups of tensors named `<group>/<name>`: what the session's strategy has it keep,
+and the tensors of the model that stay at the site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from clientagent.by_update import ByUpdate, LastUpdate
+from clientagent.errors import Failed
+from federation.fl import client_state, staying, weights
+from federation.fl.client_state import Trained
+from federation.fl.weights import Weights
+from federation.fl.workloads.workload import LocalUpdate
+
+RULE, STAYS = "rule", "stays"  # groups
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What this client has kept. own: with its last counted update. sent: the strategy's slots."""
+
+    files: ByUpdate
+    own: Path | None
+    sent: Path | None
+
+
+class Asked(Protocol):
+    """What of a training's work matters here."""
+
+    @property
+    def workload(self) -> str: ...
+    @property
+    def participation(self) -> str: ...
+    @property
+    def session_key(self) -> str: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def buffers(self) -> tuple[str, ...]: ...
+    @property
+    def stays(self) -> tuple[str, ...]: ...
+    @property
+    def last_update(self) -> LastUpdate | None: ...
+
+
+def group(path: Path | None, name: str) -> Weights:
+    """The tensors of a group in a file, by their names; none without a file."""
+    if path is None:
+        return {}
+    parts = {whole.partition("/"): array for whole, array in weights.mapped(path).items()}
+    return {tensor: array for (group, _, tensor), array in parts.items() if group == name}
+
+
+class Keeping:
+    """One training with what this client kept before it."""
+
+    def __init__(self, work: Asked, kept: Kept | None) -> None:
+        self._work, self._kept, self._rule = work, kept, client_state.rule_of(work.config)
+        own, sent = (kept.own, kept.sent) if kept else (None, None)
+        self._of_rule, self._sent = group(own, RULE), _slots(sent) if sent else {}
+        self._own = group(own, STAYS)
+
+    @property
+    def correction(self) -> Weights:
+        """What is added to each gradient."""
+        return self._rule.correction(self._of_rule, self._sent) if self._rule else {}
+
+    def model(self, base: Weights) -> Weights:
+        """What is trained from: the base model with this site's own tensors."""
+        return staying.personal(base, {name: self._own[name] for name in self._work.stays if name in self._own})
+
+    def part(self, trained: LocalUpdate) -> LocalUpdate:
+        """What of a training is sent."""
+        delta = {name: array for name, array in trained.delta.items() if name not in self._work.stays}
+        return replace(trained, delta=delta)
+
+    def keep(self, model: Weights, trained: LocalUpdate, learning_rate: float, digest: str) -> None:
+        """Before the update is kept, so that it never is there without this. Raises Failed."""
+        if self._kept is None:
+            return
+        groups = {RULE: self._after(trained, learning_rate), STAYS: self._own_after(model, trained)}
+        after = {f"{group}/{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
+        files, made = self._kept.files, LastUpdate(self._work.participation, digest)
+        files.keep(self._work.session_key, made, self._work.last_update, weights.save(files.unfinished(), after))
+
+    def _after(self, trained: LocalUpdate, learning_rate: float) -> Weights:
+        if self._rule is None:
+            return {}
+        if not trained.local_steps:
+            raise Failed(f"The workload {self._work.workload!r} does not tell its steps, which the strategy needs.")
+        delta = client_state.in_float64(self.part(trained).delta, self._work.buffers)
+        return self._rule.after(self._of_rule, self._sent, Trained(delta, trained.local_steps, learning_rate))
+
+    def _own_after(self, model: Weights, trained: LocalUpdate) -> Weights:
+        if lacking := sorted(set(self._work.stays) - model.keys()):
+            raise Failed(f"{lacking[0]!r} is to stay here, but the model does not have it.")
+        return staying.trained(model, trained.delta, self._work.stays)
+
+
+def _slots(path: Path) -> Weights:
+    """The slot that was sent, by tensor. Beside it the file holds the strategy's scalars."""
+    named = {name.partition("/"): array for name, array in weights.mapped(path).items()}
+    return {tensor: array for (slot, _, tensor), array in named.items() if slot != "scalar"}

@@ -1,0 +1,68 @@
+"""Tensors that stay at each site: its own layers of a model whose other layers are everybody's.
+
+FedPer, Arivazhagan et al. 2019 (arXiv:1912.00818): the last layers stay. FedBN, Li et al. 2021 (arXiv:2102.07623): the
+layers of batch normalization stay. Patterns such as `fc2.*` say which. What stays is in the stored model as it was in
+version 0: with these values a new site begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from federation.fl import weights
+from federation.fl.weights import FLOATS, Array, Header, Weights
+
+UNDERSTOOD = "stays"  # among what a client tells that it understands
+LONGEST = 200  # characters of a pattern
+MOST = 50  # patterns
+MOST_SHOWN = 8  # names in a refusal
+
+
+def matched(names: Iterable[str], globs: Sequence[str]) -> list[str]:
+    """The names that fit one of the patterns, sorted. `*` stands for any text, dots included; case counts."""
+    return sorted(name for name in names if any(fnmatchcase(name, glob) for glob in globs))
+
+
+def problem(names: Collection[str], globs: Sequence[str], buffers: Collection[str] = ()) -> str | None:
+    """Why a model with these tensors cannot be trained so, as a sentence; None if it can. buffers: as far as known."""
+    for glob in globs:
+        if not matched(names, [glob]):
+            return f"{glob!r} fits no tensor of the model, which has {listed(sorted(names))}."
+    found = matched(names, globs)
+    if globs and not set(names).difference(found, buffers):
+        said, which = ", ".join(repr(glob) for glob in globs), " that is trained" if buffers else ""
+        return f"{said} fit every tensor of the model{which}, {listed(found)}: nothing would be left to train together."
+    return None
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many there are beside."""
+    more = len(names) - MOST_SHOWN
+    return ", ".join(names[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def travelling(header: Header, names: Collection[str]) -> Header:
+    """The header without the tensors that stay."""
+    if not names:
+        return header
+    return replace(header, tensors={name: each for name, each in header.tensors.items() if name not in names})
+
+
+def personal(model: Weights, own: Mapping[str, Array]) -> Weights:
+    """The model with the site's own tensors in place of those that were stored."""
+    return {name: own.get(name, array) for name, array in model.items()}
+
+
+def trained(base: Weights, delta: Weights, names: Iterable[str]) -> Weights:
+    """base + delta of these tensors in their own dtype, rounded once; integers wrap around as the delta did."""
+    return {name: _sum(name, base[name], delta[name]) for name in names}
+
+
+def _sum(name: str, base: Array, delta: Array) -> Array:
+    dtype = weights.dtype_of(name, base)
+    if dtype not in FLOATS:
+        return base + delta
+    wide = weights.widen(base, dtype).astype("f8") + weights.widen(delta, dtype)
+    return weights.narrow(wide, dtype).reshape(base.shape)
