@@ -1,4 +1,7 @@
-"""What training takes of this machine, as further curves: steps a second, memory, processor and GPU."""
+"""What training takes of this machine, as further curves: steps a second, memory, processor and GPU.
+
+Processes that read files for it are counted.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from time import monotonic, process_time
 
 from clientagent import card, memory
 from clientagent.card import Card
+from clientagent.children import Children
 from federation.fl.measures import resources
 from federation.fl.workloads import Report
 from federation.fl.workloads.workload import Phase
@@ -32,10 +36,11 @@ def noted(report: Report, device: str) -> Report:
 
 
 class Meter:
-    """Measures a training from one look to the next. busy: seconds of processor that this process has used."""
+    """Measures a training from one look to the next. busy: seconds of processor that have been used."""
 
-    def __init__(self, gpu: Card | None, clock: Clock = monotonic, busy: Clock = process_time) -> None:
-        self._gpu, self._clock, self._busy = gpu, clock, busy
+    def __init__(self, gpu: Card | None, clock: Clock = monotonic, busy: Clock | None = None) -> None:
+        self._gpu, self._clock, self._children = gpu, clock, Children()
+        self._busy = busy or (lambda: process_time() + self._children.busy())
         self._began: float | None = None
         self._since: tuple[int, float, float] | None = None  # step, clock, busy
 
@@ -64,8 +69,9 @@ class Meter:
         }
 
     def _held(self) -> dict[str, float]:
-        """What this process holds now, as far as this machine says it."""
-        found = {resources.MEMORY.name: memory.resident() / 1e6} if memory.IS_KNOWN else {}
+        """What is held now, as far as this machine says it."""
+        held = memory.resident() + self._children.memory() if memory.IS_KNOWN else 0
+        found = {resources.MEMORY.name: held / 1e6} if held else {}
         if self._gpu is not None:
             found[resources.GPU_MEMORY.name] = self._gpu.reserved_mb()
             if (percent := self._gpu.percent()) is not None:
