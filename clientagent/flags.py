@@ -184,7 +184,7 @@ FLAGS = (
     Flag("max-epochs", "FL_CLIENT_MAX_EPOCHS", whole(1, 1000), "train at most N epochs a round", "N"),
     Flag("max-seconds", "FL_CLIENT_MAX_SECONDS", whole(1, 10**7), "train at most N seconds a round; the same work then "
          "no longer gives the same update", "N"),
-    Flag("max-memory", "FL_CLIENT_MAX_MEMORY", whole(1, 10**8), "give up work that lets this process have more than N "
+    Flag("max-memory", "FL_CLIENT_MAX_MEMORY", whole(1, 10**8), "give up work that lets the agent have more than N "
          "MB of memory; on Linux", "N"),
     Flag("batch-size", "FL_CLIENT_BATCH_SIZE", whole(1, 1_000_000), "train with batches of N, whatever a session asks "
          "for", "N"),
