@@ -1,12 +1,12 @@
 """What a client keeps of a session beside its updates, and how that changes what it trains.
 
 It is one file with each update, in groups of tensors named `<group>/<name>`: what the session's strategy has it keep,
-and the tensors of the model that stay at the site.
+the tensors of the model that stay at the site, and a whole model of the site's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +15,15 @@ from clientagent.by_update import ByUpdate, LastUpdate
 from clientagent.errors import Failed
 from federation.fl import client_state, staying, weights
 from federation.fl.client_state import Trained
+from federation.fl.measures import PERSONAL
+from federation.fl.strategies import ditto
 from federation.fl.weights import Weights
-from federation.fl.workloads.workload import LocalUpdate
+from federation.fl.workloads.workload import LocalUpdate, TrainConfig
 
-RULE, STAYS = "rule", "stays"  # groups
+RULE, STAYS, OWN = "rule", "stays", "own"  # groups
+
+
+Train = Callable[[Weights, TrainConfig], LocalUpdate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,14 @@ def group(path: Path | None, name: str) -> Weights:
     return {tensor: array for (group, _, tensor), array in parts.items() if group == name}
 
 
+def own_model(path: Path | None, model: Weights, stays: Sequence[str]) -> Weights | None:
+    """This site's own model beside a shared one; None if it has none. path: what it kept."""
+    if whole := group(path, OWN):
+        return whole if whole.keys() == model.keys() else None
+    own = {name: array for name, array in group(path, STAYS).items() if name in stays}
+    return staying.personal(model, own) if own else None
+
+
 class Keeping:
     """One training with what this client kept before it."""
 
@@ -64,7 +77,13 @@ class Keeping:
         self._work, self._kept, self._rule = work, kept, client_state.rule_of(work.config)
         own, sent = (kept.own, kept.sent) if kept else (None, None)
         self._of_rule, self._sent = group(own, RULE), _slots(sent) if sent else {}
-        self._own = group(own, STAYS)
+        self._own, self._model = group(own, STAYS), group(own, OWN)
+        self._after_it: Weights = {}
+
+    @property
+    def trains_own(self) -> bool:
+        """Whether the strategy wants a model of this site's own."""
+        return ditto.LAMBDA in self._work.config
 
     @property
     def correction(self) -> Weights:
@@ -75,6 +94,19 @@ class Keeping:
         """What is trained from: the base model with this site's own tensors."""
         return staying.personal(base, {name: self._own[name] for name in self._work.stays if name in self._own})
 
+    def train_own(self, base: Weights, config: TrainConfig, train: Train) -> dict[str, float]:
+        """Train this site's own model, if the strategy wants one. Returns its metrics, named as such.
+
+        base: the model that was received. config: of the usual training. train: makes an update.
+        """
+        if not self.trains_own:
+            return {}
+        before = self._model if self._model.keys() == base.keys() else base
+        local = replace(config.local, proximal_mu=float(self._work.config[ditto.LAMBDA]))
+        found = train(before, replace(config, local=local, anchor=base, correction={}))
+        self._after_it = staying.trained(before, found.delta, before)
+        return {f"{PERSONAL}{name}": value for name, value in found.metrics.items() if not name.startswith("base_")}
+
     def part(self, trained: LocalUpdate) -> LocalUpdate:
         """What of a training is sent."""
         delta = {name: array for name, array in trained.delta.items() if name not in self._work.stays}
@@ -84,7 +116,8 @@ class Keeping:
         """Before the update is kept, so that it never is there without this. Raises Failed."""
         if self._kept is None:
             return
-        groups = {RULE: self._after(trained, learning_rate), STAYS: self._own_after(model, trained)}
+        own = self._own_after(model, trained)
+        groups = {RULE: self._after(trained, learning_rate), STAYS: own, OWN: self._after_it}
         after = {f"{group}/{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
         files, made = self._kept.files, LastUpdate(self._work.participation, digest)
         files.keep(self._work.session_key, made, self._work.last_update, weights.save(files.unfinished(), after))

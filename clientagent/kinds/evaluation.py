@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -12,16 +12,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from clientagent import keeping
 from clientagent import work as works
+from clientagent.by_update import LastUpdate, last_update
 from clientagent.errors import Failed
 from clientagent.hands import Bench
-from clientagent.kinds.kind import Desk, Reporter
+from clientagent.kinds.kind import Desk, Reporter, part_of
 from clientagent.link import duration
 from clientagent.progress import Progress
 from clientagent.state import NUMBERS, Finished
 from clientagent.work import BaseModel, Work
 from federation import killpoints
 from federation.fl import weights
+from federation.fl.measures import PERSONAL
 from federation.fl.workloads import Evaluates, LocalEvaluation, Report, Workload
 from federation.killpoints import Point
 
@@ -30,10 +33,12 @@ MOST_SHOWN = 4  # measures in a line at the terminal
 
 @dataclass(frozen=True, slots=True)
 class EvaluationWork(Work):
-    """Measure `base`."""
+    """Measure `base`, and this site's own model beside it, if it has one. stays: the tensors that stay here."""
 
     kind: ClassVar[str] = "evaluate"
     base: BaseModel
+    stays: tuple[str, ...] = ()
+    last_update: LastUpdate | None = None
 
     @property
     def key(self) -> str:
@@ -43,7 +48,12 @@ class EvaluationWork(Work):
 def parse(body: Mapping[str, Any]) -> EvaluationWork:
     """What to measure. Raises Failed with a sentence if members are missing or invalid."""
     with works.reading():
-        return EvaluationWork(**works.members(body), base=works.base_model(body))
+        return EvaluationWork(
+            **works.members(body),
+            base=works.base_model(body),
+            stays=works.stays(body),
+            last_update=last_update(body),
+        )
 
 
 class Evaluation:
@@ -73,7 +83,8 @@ class Evaluation:
         desk = self._desk
         model = desk.download(work.base, progress)
         desk.advance(progress, "evaluating")(0.0)  # the data and torch come first, which can take a while
-        result = desk.hands.do(measure, Reporter(desk, progress, Point.EVALUATING), work, model)
+        own = desk.state.kept.find(work.last_update) if work.last_update else None
+        result = desk.hands.do(measure, Reporter(desk, progress, Point.EVALUATING), work, model, own)
         desk.state.unfinished().write_bytes(result)
         kept = desk.keep(work.key, sha256(result).hexdigest(), progress, NUMBERS)
         killpoints.reached(Point.RESULT_KEPT)
@@ -83,14 +94,26 @@ class Evaluation:
 KIND = Evaluation
 
 
-def measure(bench: Bench, report: Report, work: EvaluationWork, model: Path) -> bytes:
-    """The result as it is sent. Raises Stopped if `report` says so, Failed, or the workload's own errors."""
+def measure(bench: Bench, report: Report, work: EvaluationWork, model: Path, kept: Path | None = None) -> bytes:
+    """The result as it is sent. Raises Stopped if `report` says so, Failed, or the workload's own errors.
+
+    kept: what this site kept with its last update that counted.
+    """
     workload = works.workload_of(work)
     limits = bench.data.limits
     config, report = limits.applied(works.train_config(work, bench.device.of(workload))), limits.watched(report)
     data = bench.data.of(workload, work.options)
-    found = _evaluating(work).local_evaluation(weights.mapped(model), data, work.options, config, report)
-    return as_json(found, with_counts=bench.data.shares_counts)
+    shared = weights.mapped(model)
+    own = keeping.own_model(kept, shared, work.stays)
+    models = [shared] if own is None else [shared, own]
+    found = [
+        _evaluating(work).local_evaluation(one, data, work.options, config, part_of(report, part, len(models)))
+        for part, one in enumerate(models, 1)
+    ]
+    metrics = dict(found[0].metrics)
+    for other in found[1:]:
+        metrics |= {f"{PERSONAL}{name}": value for name, value in other.metrics.items()}
+    return as_json(replace(found[0], metrics=metrics), with_counts=bench.data.shares_counts)
 
 
 def _evaluating(work: EvaluationWork) -> Evaluates:

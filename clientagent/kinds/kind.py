@@ -24,7 +24,7 @@ from clientagent.state import TENSORS, Finished, State
 from clientagent.work import BaseModel, Sends, Work
 from federation import killpoints
 from federation.fl import weights
-from federation.fl.workloads import Workload
+from federation.fl.workloads import Report, Workload
 from federation.fl.workloads.workload import Phase
 from federation.killpoints import Point
 
@@ -153,6 +153,18 @@ class Reporter:
     def begins(self) -> None:
         """A worker has begun with it."""
         self._progress.resumes()
+
+
+def part_of(report: Report, part: int, parts: int, prefix: str = "") -> Report:
+    """A report of one of several parts of a work, which are about as long. Its metrics get a prefix."""
+    if parts == 1 and not prefix:
+        return report
+
+    def reported(phase: Phase, step: int, total: int, metrics: Mapping[str, float]) -> bool:
+        renamed = {f"{prefix}{name}": value for name, value in metrics.items()}
+        return report(phase, (part - 1) * total + step, parts * total, renamed)
+
+    return reported
 
 
 class Kind(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from clientagent.errors import Failed
 from clientagent.hands import Bench, Holdings
 from clientagent.keeping import Keeping, Kept
 from clientagent.keys import key_of
-from clientagent.kinds.kind import Desk, Reporter
+from clientagent.kinds.kind import Desk, Reporter, part_of
 from clientagent.link import duration
 from clientagent.progress import Progress
 from clientagent.residuals import Residuals
@@ -26,8 +27,10 @@ from clientagent.work import BaseModel, Sends
 from federation import killpoints
 from federation.fl import client_state, encodings, weights
 from federation.fl.files import encoded
+from federation.fl.measures import PERSONAL
+from federation.fl.strategies import ditto
 from federation.fl.workloads import Report, Workload
-from federation.fl.workloads.workload import LocalUpdate
+from federation.fl.workloads.workload import LocalUpdate, TrainConfig
 from federation.killpoints import Point
 
 
@@ -112,7 +115,7 @@ class Training:
     def _kept(self, work: TrainingWork, progress: Progress) -> Kept | None:
         """What this client keeps for the session, and what the strategy sends; None if nothing is to be kept."""
         desk, last = self._desk, work.last_update
-        if client_state.rule_of(work.config) is None and not work.stays:
+        if client_state.rule_of(work.config) is None and not work.stays and ditto.LAMBDA not in work.config:
             return None
         own = desk.state.kept.find(last) if last else None
         if last and own is None:
@@ -163,10 +166,18 @@ class Trainer:
         report = limits.watched(resources.noted(report, config.device) if limits.tells_resources else report)
         data, keeping = self._data.of(workload, work.options), Keeping(work, kept)
         config = replace(config, correction=keeping.correction)
-        model = keeping.model(weights.mapped(base))
-        trained = workload.local_update(model, data, work.options, config, report)
-        _check_finite(trained.delta)
-        update = keeping.part(trained)
+        received, parts = weights.mapped(base), 2 if keeping.trains_own else 1
+
+        def train(model: weights.Weights, config: TrainConfig, part: int = 1) -> LocalUpdate:
+            told = part_of(report, part, parts, PERSONAL if part > 1 else "")
+            made = workload.local_update(model, data, work.options, config, told)
+            _check_finite(made.delta)
+            return made
+
+        model = keeping.model(received)
+        trained = train(model, config)
+        own = keeping.train_own(received, config, partial(train, part=2))
+        update = keeping.part(replace(trained, metrics={**trained.metrics, **own}))
         metadata = metadata_of(update.num_examples, update.metrics, work.base.digest) | _asked(work, update)
         if work.encoding not in encodings.ENCODINGS or work.encoding == encodings.NONE.name:
             digest = weights.save(out, update.delta, metadata)  # plain is always taken

@@ -1,5 +1,6 @@
 """What a strategy has a client keep: it belongs to the update that counted, and gives the same bytes again."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from clientagent.by_update import ByUpdate, LastUpdate
 from clientagent.data import SiteData
 from clientagent.device import Device
 from clientagent.errors import Failed
+from clientagent.hands import Bench
 from clientagent.keeping import Kept
-from clientagent.kinds import training
+from clientagent.kinds import evaluation, training
 from clientagent.kinds.training import Trainer, TrainingWork
 from clientagent.settings import Settings
 from federation.fl import weights, workloads
@@ -204,3 +206,97 @@ def test_a_strategys_state_and_the_sites_own_tensors_are_kept_together(
 def test_a_tensor_that_the_model_does_not_have_cannot_stay(staying_work: TrainingWork, files: ByUpdate, tmp_path: Path):
     with pytest.raises(Failed, match="'fc9.weight' is to stay here, but the model does not have it"):
         train(replace(staying_work, stays=("fc9.weight",)), tmp_path, Kept(files, None, None))
+
+
+# ---- a model of the site's own beside the shared one (Ditto)
+
+
+@pytest.fixture
+def ditto(server: FakeServer) -> TrainingWork:
+    return asking(training.parse(server.offer("digits").work), ditto_lambda=2.0)
+
+
+def test_the_update_is_that_of_a_usual_session(ditto: TrainingWork, files: ByUpdate, tmp_path: Path):
+    train(ditto, tmp_path, Kept(files, None, None))
+    found = weights.load(tmp_path / "update")
+    usual = {name: value for name, value in ditto.config.items() if name != "ditto_lambda"}
+    train(replace(ditto, config=usual), tmp_path, None)
+    expected = weights.load(tmp_path / "update")
+    assert {name: array.tobytes() for name, array in found.items()} == {n: a.tobytes() for n, a in expected.items()}
+
+
+def test_the_own_model_is_drawn_to_the_received_one_by_lambda(
+    ditto: TrainingWork, files: ByUpdate, tmp_path: Path, monkeypatch: Any
+):
+    """Without a slope of the loss, each of K steps of eta takes eta * lambda of the distance: (1 - eta * lambda)^K."""
+    monkeypatch.setattr(WORKLOADS["digits"], "losses", lambda outputs, labels: 0 * outputs.sum(dim=1))
+    train(asking(ditto, local_steps=1.0), tmp_path, Kept(files, None, None))
+    steps = int(weights.read_header(tmp_path / "update").metadata["local_steps"])
+    base = weights.load(tmp_path / "base")
+    weights.save(tmp_path / "own", {f"own/{name}": array + 1 for name, array in base.items()})
+    digest = train(ditto, tmp_path, Kept(files, tmp_path / "own", None))
+    left = (1 - 2.0 * ditto.config["learning_rate"]) ** steps
+    for name, own in kept_with(files, ditto, digest, keeping.OWN).items():
+        np.testing.assert_allclose(own - base[name], left, rtol=1e-4)
+
+
+def test_without_lambda_it_is_the_models_of_a_site_alone(ditto: TrainingWork, files: ByUpdate, tmp_path: Path):
+    alone = asking(ditto, ditto_lambda=0.0)
+    digest = train(alone, tmp_path, Kept(files, None, None))
+    base, delta = weights.load(tmp_path / "base"), weights.load(tmp_path / "update")
+    for name, own in kept_with(files, alone, digest, keeping.OWN).items():
+        np.testing.assert_allclose(own, base[name] + delta[name], rtol=1e-6, atol=1e-7)
+
+
+def test_the_own_model_goes_on_and_the_same_work_gives_the_same_bytes(
+    ditto: TrainingWork, files: ByUpdate, tmp_path: Path
+):
+    first = LastUpdate(ditto.participation, train(ditto, tmp_path, Kept(files, None, None)))
+    own, following = files.find(first), replace(asking(ditto, seed=9), participation="78", last_update=first)
+    made = [(train(following, tmp_path, Kept(files, own, None)), said(tmp_path)) for _ in range(2)]
+    assert made[0] == made[1] and own
+    assert {"personal_val_accuracy", "personal_train_loss", "val_accuracy"} <= made[0][1].keys()
+    before, after = keeping.group(own, keeping.OWN), kept_with(files, following, made[0][0], keeping.OWN)
+    assert before.keys() == after.keys() and any((before[name] != after[name]).any() for name in after)
+
+
+def said(folder: Path) -> Any:
+    return json.loads(weights.read_header(folder / "update").metadata["metrics"])
+
+
+def test_points_of_both_trainings_are_told_in_one_course(ditto: TrainingWork, files: ByUpdate, tmp_path: Path):
+    workloads.get("digits").write_initial(tmp_path / "base", ditto.options, 1)
+    told: list[tuple[int, int, str]] = []
+
+    def report(phase: str, step: int, total: int, metrics: Any) -> bool:
+        told.extend((step, total, name) for name in metrics if phase == "training")
+        return True
+
+    Trainer(SiteData(SITE), Device(SITE.device, SITE.threads)).update(
+        ditto, tmp_path / "base", tmp_path / "update", report, None, Kept(files, None, None)
+    )
+    steps = [step for step, _, _ in told]
+    assert steps == [*range(1, told[0][1] + 1)] and {total for _, total, _ in told} == {len(steps)}
+    half = len(steps) // 2
+    assert {name for _, _, name in told[:half]} == {"train_loss"}
+    assert {name for _, _, name in told[half:]} == {"personal_train_loss"}
+
+
+@pytest.mark.parametrize("what", [keeping.STAYS, keeping.OWN])
+def test_an_evaluation_measures_the_sites_own_model_beside_the_shared_one(
+    server: FakeServer, tmp_path: Path, what: str
+):
+    """The shared model's head is spoilt: the numbers of the own one, which has its head, are better."""
+    workloads.get("digits").write_initial(tmp_path / "model", {}, 1)
+    model = weights.load(tmp_path / "model")
+    work = evaluation.parse(server.offer("digits", kind="evaluate", stays=list(HEAD)).work)
+    bench = Bench(SiteData(SITE), Device(SITE.device, SITE.threads))
+    alone = json.loads(evaluation.measure(bench, lambda *_: True, work, tmp_path / "model"))["metrics"]
+    names = HEAD if what == keeping.STAYS else tuple(model)
+    weights.save(tmp_path / "kept", {f"{what}/{name}": model[name] for name in names})
+    weights.save(tmp_path / "spoilt", model | {name: 0 * model[name] for name in HEAD})
+    found = json.loads(evaluation.measure(bench, lambda *_: True, work, tmp_path / "spoilt", tmp_path / "kept"))[
+        "metrics"
+    ]
+    assert {name: found[f"personal_{name}"] for name in alone} == alone
+    assert found["loss"] != alone["loss"]

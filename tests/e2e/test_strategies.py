@@ -65,6 +65,7 @@ def test_a_death_in_between_changes_no_model_of_any_strategy(site: Stack):
 KEEPING: dict[str, dict[str, Any]] = {
     "scaffold": {"strategy": {"name": "scaffold"}},
     "feddyn": {"strategy": {"name": "feddyn"}},
+    "ditto": {"strategy": {"name": "ditto", "options": {"personal_lambda": 1.0}}},
     "fedper": {"stays": ["fc2.*"]},
     "scaffold with own layers": {"strategy": {"name": "scaffold"}, "stays": ["norm*"]},
 }

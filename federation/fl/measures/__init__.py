@@ -5,11 +5,24 @@ declares has no direction and is averaged.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from federation.fl import discovery
 from federation.fl.measures.measure import SHARE, Combine, Direction, Measure, from_json
 
-__all__ = ["KNOWN", "PREFIXES", "SHARE", "Combine", "Direction", "Measure", "from_json", "of", "rank", "split"]
+__all__ = [
+    "KNOWN",
+    "PERSONAL",
+    "PREFIXES",
+    "SHARE",
+    "Combine",
+    "Direction",
+    "Measure",
+    "from_json",
+    "of",
+    "rank",
+    "split",
+]
 
 KNOWN: Mapping[str, Measure] = discovery.instances_by_name(__name__, __path__, Measure)
 USUAL = [one.name for one in KNOWN.values() if one.direction != Direction.NONE]
@@ -20,12 +33,21 @@ PREFIXES = {  # of what clients report: on which data, of which model
     "base_": "received model",
     "val_": "own held-out data",
     "train_": "training",
+    "personal_val_": "site's own model, own held-out data",
+    "personal_train_": "site's own model, training",
 }
+PERSONAL = "personal_"  # begins the names of what sites measured of models of their own
 OF_BASE = ("base_val_", "base_")  # the first one counts where a client reports both
 
 
 def of(name: str, declared: Iterable[Measure] = ()) -> Measure:
-    """The measure of this name: a declared one, else a known one, else one of which only the name is known."""
+    """The measure of this name: a declared one, else a known one, else one of which only the name is known.
+
+    What a site measured of its own model is as what it is called after `personal_`.
+    """
+    if name.startswith(PERSONAL):
+        shared = of(name.removeprefix(PERSONAL), declared)
+        return replace(shared, name=name, title=f"Own model's {shared.phrase}")
     mine = next((one for one in declared if one.name == name), None)
     return mine or KNOWN.get(name) or Measure(name)
 

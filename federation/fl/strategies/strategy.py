@@ -103,7 +103,7 @@ class Launch:
     quorum: how many must report, at least. follows_settings: whether clients train as the session's settings say.
     optimizer: what they step with, and its options. proximal_mu: of the local options.
     least: with how many updates its schedule may close a round. clips: whether clients clip gradients. compression: of
-    updates, by name. counts_late: whether updates of earlier rounds may count.
+    updates, by name. counts_late: whether updates of earlier rounds may count. stays: whether tensors stay at sites.
     """
 
     quorum: int
@@ -115,6 +115,7 @@ class Launch:
     clips: bool = False
     compression: str = "none"
     counts_late: bool = False
+    stays: bool = False
 
 
 class Strategy(Protocol):
@@ -124,7 +125,8 @@ class Strategy(Protocol):
     first. scalars: names of the numbers that it keeps with the model, 0.0 at first. needs: the numbers that it needs
     in the metadata of each update. changes_training: whether clients train by `local_options`, which those that know
     plain SGD alone cannot. keeps_at_clients: whether each client keeps a state (`fl.client_state`); clients that do
-    not know how are not asked. sends: the slot that clients are sent with their work; empty: none. sees_mean_alone:
+    not know how are not asked. personal: whether each client trains a model of its own beside; here, too, only those
+    that know how are asked. sends: the slot that clients are sent with their work; empty: none. sees_mean_alone:
     whether it looks at nothing of the updates but their mean, so that it can follow differential privacy. Strategies
     inherit what they do not say themselves.
     """
@@ -137,6 +139,7 @@ class Strategy(Protocol):
     needs: ClassVar[tuple[str, ...]] = ()
     changes_training: ClassVar[bool] = False
     keeps_at_clients: ClassVar[bool] = False
+    personal: ClassVar[bool] = False
     sends: ClassVar[str] = ""
     sees_mean_alone: ClassVar[bool] = False
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from federation.fl.local_options import ClassWeights, LocalOptions, Precision
+from federation.fl.torch_arrays import to_torch
 from federation.fl.workloads.workload import Data, DataError, TrainConfig
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ class Stepper:
     def __init__(self, network: torch.nn.Module, losses: Losses, data: Data, config: TrainConfig) -> None:
         """Raises DataError where the settings need classes and the data have none."""
         self._config, self._local = config, config.local
-        self._parameters = list(network.parameters())
+        self._parameters = _trained(network, config)
         self._optimizer = config.optimizer.over(self._parameters, config.learning_rate)
         self._loss = Objective(losses, data, config)
         self._forward = _compiled(network, self._local, config.device)
         self._mixed = self._local.precision == Precision.MIXED and config.device.startswith("cuda")
-        self._base = [one.detach().clone() for one in self._parameters] if self._local.proximal_mu else []
+        self._base = _anchors(network, config) if self._local.proximal_mu else []
         self._corrections = _corrections(network, config)
         self._waiting = 0  # batches whose gradients are added up
         self.steps = 0  # of the optimizer
@@ -70,6 +71,32 @@ class Stepper:
         for one, base in zip(self._parameters, self._base, strict=True):
             if one.grad is not None:
                 one.grad.add_(one.detach() - base, alpha=self._local.proximal_mu)
+
+
+def _trained(network: torch.nn.Module, config: TrainConfig) -> list[torch.nn.Parameter]:
+    """The parameters that steps move. The others get no gradient. Raises DataError where none is left."""
+    for name, one in network.named_parameters():
+        if name in config.frozen:
+            one.requires_grad_(False)
+    found = [one for name, one in network.named_parameters() if name not in config.frozen]
+    if not found:
+        raise DataError("Every parameter of the network is frozen: nothing is left to train.")
+    return found
+
+
+def _anchors(network: torch.nn.Module, config: TrainConfig) -> list[torch.Tensor]:
+    """What the proximal term holds each trained parameter to: its present value, or the anchor's."""
+    import torch
+
+    found = []
+    for name, one in network.named_parameters():
+        if name not in config.frozen:
+            held = one.detach().clone()
+            if name in config.anchor:
+                there = to_torch(name, config.anchor[name]).to(one.device, one.dtype)
+                held = torch.reshape(there, one.shape).clone()
+            found.append(held)
+    return found
 
 
 def _corrections(network: torch.nn.Module, config: TrainConfig) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -1,7 +1,7 @@
 """What a workload is: a network, data and loss that server and clients know by the same name."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +72,8 @@ class TrainConfig:
     validation_samples: how many examples are not, instead. max_seconds: training ends with the first step after them.
     extra: what the strategy asks of clients; a workload ignores what it does not know.
     optimizer, local: followed by torch workloads alone. correction: what is added to each gradient, by tensor; those
-    that are missing are not corrected.
+    that are missing are not corrected. anchor: the model to which the proximal term holds; empty: the one that is
+    trained from. frozen: names of tensors that are not trained.
     """
 
     epochs: int
@@ -87,6 +88,8 @@ class TrainConfig:
     validation_samples: int | None = None
     max_seconds: float | None = None
     correction: Mapping[str, Array] = field(default_factory=dict)
+    anchor: Mapping[str, Array] = field(default_factory=dict)
+    frozen: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,11 +84,16 @@ class Pool:
     def _why_not(self, client: Client, session: TrainingSession, kind: str) -> Why | None:
         if STRATEGIES[session.strategy].keeps_at_clients and kind == WorkKind.TRAIN and not _keeps(client):
             return Why.STATE
-        if session.stays and kind == WorkKind.TRAIN and staying.UNDERSTOOD not in client.understands:
+        if kind == WorkKind.TRAIN and _has_own_models(session) and staying.UNDERSTOOD not in client.understands:
             return Why.STAYS
         told = self.told.get((client.pk, session.workload))
         is_empty, lists = client.pk in self.empty, client.pk in self.listing
         return why_not(session, kind, client.kinds, told, is_empty=is_empty, lists=lists)
+
+
+def _has_own_models(session: TrainingSession) -> bool:
+    """Whether its clients have a model of their own, or a part of one."""
+    return bool(session.stays) or STRATEGIES[session.strategy].personal
 
 
 def _keeps(client: Client) -> bool:

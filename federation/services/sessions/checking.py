@@ -129,6 +129,7 @@ def _unfit_strategy(spec: Spec) -> Iterator[Problem]:
         clips=local.clip_norm is not None,
         compression=spec.compression,
         counts_late=schedule.goes_on(),
+        stays=bool(spec.stays),
     )
     if found := strategies.build(spec.strategy, spec.strategy_options).misfit(launch):
         yield Problem(found.field, found.sentence)

@@ -7,6 +7,8 @@ const PREFIXES = new Map([
   ["base_", "Received model's "],
   ["val_", "Validation "],
   ["train_", "Training "],
+  ["personal_val_", "Own model's validation "],
+  ["personal_train_", "Own model's training "],
 ]);
 const ORDER = ["train_", "val_", "base_val_"];
 

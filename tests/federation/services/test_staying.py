@@ -9,6 +9,7 @@ from federation import storage
 from federation.errors import Invalid
 from federation.fl import weights
 from federation.fl.workloads import layouts
+from federation.fl.workloads.synthetic import Synthetic
 from federation.lifecycle import SessionStatus
 from federation.models import GlobalModel
 from federation.services import models, rounds, sessions
@@ -126,6 +127,15 @@ def test_agents_that_cannot_are_left_out_and_the_page_says_so(session, enrol, no
     assert left_out(made, now) == [
         "Not asked: old, silent (their agents cannot keep tensors of their own; update them)."
     ]
+
+
+def test_so_are_they_where_each_site_has_a_whole_model(enrol, running, monkeypatch, now):
+    monkeypatch.setattr(Synthetic, "follows_settings", True, raising=False)
+    enrol("anna", **same(), **KNOWS)
+    enrol("old", **same(), understands=["buffers", "state"])
+    made = settle(running(strategy="ditto"), now=now)
+    assert names(made) == ["anna"]
+    assert left_out(made, now) == ["Not asked: old (its agent cannot keep tensors of its own; update it)."]
 
 
 def test_the_work_names_the_tensors_and_other_sessions_say_nothing(session, draft):

@@ -3,7 +3,12 @@ import pytest
 from federation.fl.options import OptionError
 from federation.fl.strategies import STRATEGIES, build
 
-TOLD = {"fedprox": {"proximal_mu": 0.1}, "feddyn": {"feddyn_alpha": 0.1}, "scaffold": {"control_variates": 1.0}}
+TOLD = {
+    "ditto": {"ditto_lambda": 0.5},
+    "fedprox": {"proximal_mu": 0.1},
+    "feddyn": {"feddyn_alpha": 0.1},
+    "scaffold": {"control_variates": 1.0},
+}
 
 
 def test_every_strategy_says_what_it_is_and_is_built_from_its_defaults():

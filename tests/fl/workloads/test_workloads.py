@@ -118,9 +118,9 @@ def test_agents_of_the_first_version_have_the_same_code(name, digest):
 @pytest.mark.parametrize(
     "name, digest",
     [
-        ("digits", "5258e2087c16ff5b7afbb4fe151cbdf59e62e15594ddee4ad5fa33da34b2ecc8"),
-        ("synthetic", "f10fe0cfa4009b78850968f87039249453606e3400926ecd36cf571a4d1c49a1"),
-        ("threes_and_sevens", "47d43c6c36c7d9f709a59698c94041bee2ce14e14c5b251412f8e8dcc561746f"),
+        ("digits", "310154030e93ad7c7248c32af0818c519b3c56c7107a0c0eb4e59f8b9e5dc517"),
+        ("synthetic", "849481b45f763002981129c21ac60e42f83f2ad37b72a154ee16f9075c0ee40c"),
+        ("threes_and_sevens", "95ec2e4b274271bb7c08f2f3277936df2ae57d1b06ff7102b8a578406bd5174e"),
     ],
 )
 def test_a_change_of_a_built_in_source_is_noticed(name, digest):
