@@ -1,6 +1,8 @@
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.template.loader import render_to_string
@@ -9,6 +11,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from dashboard.kit import plotly
+from dashboard.kit.plotly import PlotlyFinder
 from federation.models import Client, TrainingSession
 from tests.dashboard.cast import HTMX, finish_round, stream
 
@@ -84,6 +87,16 @@ def test_a_part_that_just_came_hears_of_the_next_change(browser: Browser) -> Non
 def test_plotly_finds_the_element_that_keeps_it_from_writing_map_styles() -> None:
     ids = set(re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly.bundle().read_text()))
     assert ids == {plotly.MAP_STYLE_ID}
+
+
+def test_plotly_is_served_behind_a_hint_to_compile_it_while_it_arrives(tmp_path: Path, settings: Any) -> None:
+    settings.FL_DATA_DIR = tmp_path
+    found = Path(PlotlyFinder().find("vendor/plotly.min.js"))
+    assert found.is_relative_to(tmp_path) and found.read_bytes() == plotly.HINT + plotly.bundle().read_bytes()
+    before = found.stat().st_mtime_ns
+    ((name, storage),) = PlotlyFinder().list(None)
+    assert Path(storage.path(name)) == found and found.stat().st_mtime_ns == before
+    assert list(found.parent.iterdir()) == [found], "nothing half written is left"
 
 
 def test_the_chart_page_carries_what_keeps_plotly_from_writing_styles(
