@@ -18,6 +18,8 @@ from federation.fl.encodings import ENCODINGS
 from federation.fl.measures import Measure
 from federation.fl.optimizers import OPTIMIZERS
 from federation.fl.options import Kind, Option
+from federation.fl.privacy import clippings
+from federation.fl.privacy.clippings import CLIPPINGS
 from federation.fl.rates import RATES
 from federation.fl.selections import SELECTIONS
 from federation.fl.strategies import STRATEGIES
@@ -55,6 +57,7 @@ class Group(StrEnum):
     STEPS = "More about each client's training"
     STRATEGY = "Strategy and compression"
     PERSONAL = "What stays at each site"
+    PRIVACY = "Privacy"
     QUALITY = "What a good model is"
     FAILURES = "When something goes wrong"
     PROTECTION = "Protection against a bad update"
@@ -206,6 +209,12 @@ class Spec:
         help="One bad update does not spoil the others' work. The page shows each case beside its client.",
         group=Group.PROTECTION,
     )  # fmt: skip
+    privacy: str = setting(
+        Named(CLIPPINGS, "privacy"), default=clippings.NONE,
+        label="Differential privacy", help="Noise hides from whoever has the models whether a client took part.",
+        group=Group.PRIVACY,
+    )  # fmt: skip
+    privacy_options: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = setting(
         Together(TRAIN, trained_well), make=dict,
         label="Training at each client", help="What each client does in a round.", group=Group.TRAINING,

@@ -13,6 +13,7 @@ from federation.models.sessions import (
     GlobalModelQuerySet,
     ModelTag,
     ModelUpload,
+    NoiseKey,
     SessionQuerySet,
     TrainingSession,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Metric",
     "ModelTag",
     "ModelUpload",
+    "NoiseKey",
     "Participation",
     "Phase",
     "Round",

@@ -50,6 +50,7 @@ class Round(models.Model):
     status = models.CharField(max_length=12, choices=RoundStatus.choices, default=RoundStatus.COLLECTING)
     outcome = models.CharField(max_length=8, choices=Outcome.choices, blank=True, default="", db_default="")
     metrics = models.JSONField(default=dict, blank=True, help_text="What its reports say together, by measure.")
+    privacy = models.JSONField(null=True, blank=True, help_text="What differential privacy did, and what it cost.")
     errors = models.JSONField(default=dict, blank=True, help_text="Measures that could not be combined, and why.")
     reason = models.TextField(blank=True, default="")
     reason_code = models.CharField(max_length=24, choices=RoundReason.choices, blank=True, default="", db_default="")

@@ -88,6 +88,13 @@ class TrainingSession(models.Model):
         max_length=32, default="random", db_default="random", help_text="Who is asked: a file in fl/selections."
     )
     selection_options = models.JSONField(default=dict, blank=True)
+    privacy = models.CharField(
+        max_length=16, default="none", db_default="none", help_text="How updates are clipped: fl/privacy/clippings."
+    )
+    privacy_options = models.JSONField(default=dict, blank=True)
+    privacy_before = models.JSONField(
+        null=True, blank=True, help_text="What the sessions that it trains further had cost when it was created."
+    )
     client_tags = models.JSONField(
         default=list, blank=True, help_text="Only clients with one of these tags are asked. Empty: every client."
     )
@@ -195,6 +202,16 @@ class TrainingSession(models.Model):
 
     def last_model(self) -> GlobalModel | None:
         return self.models.order_by("version").last()
+
+
+class NoiseKey(models.Model):
+    """What the noise of a private session is made of. Who has it can subtract the noise: nothing shows or copies it."""
+
+    session = models.OneToOneField(TrainingSession, models.CASCADE, related_name="noise_key")
+    key = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"of {self.session_id}"
 
 
 class GlobalModelQuerySet(models.QuerySet["GlobalModel"]):

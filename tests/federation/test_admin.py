@@ -60,7 +60,7 @@ def act(browser, model, action, *rows):
 def test_every_model_is_there():
     ours = {model for model in apps.get_app_config("federation").get_models() if not model._meta.auto_created}
     assert len(ours) > 10
-    assert ours == set(OURS)
+    assert ours - {models.NoiseKey} == set(OURS)  # what noise is made of is shown nowhere
 
 
 def test_rows_are_searched_and_read_and_nothing_else(world, root):

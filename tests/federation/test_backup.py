@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from federation import backup, dump
-from federation.models import Client, TrainingSession
+from federation.models import Client, NoiseKey, TrainingSession
 from tests.e2e import warm
 from tests.federation.cast import damage_file, send, settle
 
@@ -91,6 +91,17 @@ def test_a_backup_is_whole_and_readable_for_its_owner_alone(file, capsys):
     assert "is whole: 4 weight files and the database" in capsys.readouterr().out
     assert file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in file.parent.glob(".*")] == []
+
+
+def test_no_backup_has_the_secret_that_noise_is_made_of(tmp_path, draft):
+    private = {"privacy": "fixed", "strategy_options": {"weighting": "equal"}}
+    kept, deleted = draft(**private), draft(**private)
+    keys = list(NoiseKey.objects.values_list("key", flat=True))
+    deleted.delete()
+    call_command("backup", str(tmp_path / "fl.tar"))
+    body = (tmp_path / "fl.tar").read_bytes()
+    assert len(keys) == 2 and not any(key.encode() in body for key in keys)
+    assert NoiseKey.objects.get().session_id == kept.pk and b"first" in body
 
 
 def test_what_a_killed_backup_left_is_removed_by_a_later_one(session, tmp_path):

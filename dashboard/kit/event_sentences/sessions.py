@@ -30,7 +30,9 @@ def _more(p: Payload) -> SafeString:
 def _completed(p: Payload) -> SafeString:
     rounds = p.get("rounds")
     after = f" after {formats.count(rounds, 'round')}" if rounds else ""
-    return format_html("The session is completed{}.{}", after, _stopped_early(p.get("early_stop")))
+    return format_html(
+        "The session is completed{}.{}", after, _stopped_early(p.get("early_stop")) or _spent(p.get("privacy"))
+    )
 
 
 def _stopped_early(stop: object) -> str:
@@ -42,6 +44,14 @@ def _stopped_early(stop: object) -> str:
     if stop.get("why") == Why.TARGET:
         return f" It stopped early: the {measure} reached {value}."
     return f" It stopped early: the {measure} got no better than {best}."
+
+
+def _spent(privacy: object) -> str:
+    """That it would have exceeded its budget of epsilon, as a sentence; empty if not."""
+    if not isinstance(privacy, dict):
+        return ""
+    after, budget = (formats.metric(privacy.get(name)) for name in ("next", "budget"))
+    return f" It stopped early: with another round its epsilon would be {after}, and its budget is {budget}."
 
 
 def _session_failed(p: Payload) -> SafeString:

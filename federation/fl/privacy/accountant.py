@@ -5,10 +5,13 @@ Mironov 2017 (arXiv:1702.07476); of a Poisson sample: Mironov, Talwar and Zhang 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import dp_accounting
 from dp_accounting import rdp
+
+logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of each order that it leaves out; what is left holds
 
 
 def epsilon(rounds: Iterable[tuple[tuple[float, float], int]], delta: float) -> float:

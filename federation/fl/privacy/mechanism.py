@@ -42,8 +42,12 @@ class Private:
 
     @property
     def scalars(self) -> tuple[str, ...]:
-        """The numbers that are kept with the model; 0.0 at first."""
-        return (SCALAR,) if self.clipping.adaptation else ()
+        return kept(self.clipping)
+
+
+def kept(clipping: Clipping) -> tuple[str, ...]:
+    """The numbers that are kept with the model; 0.0 at first."""
+    return (SCALAR,) if clipping.adaptation else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,11 @@ from django.db.models import F, Q, QuerySet
 from federation import foreign, storage
 from federation.fl import aggregation, strategies
 from federation.fl.aggregation import Aggregated, UpdateFile
+from federation.fl.privacy.mechanism import Private
+from federation.fl.privacy.noise import Noise
 from federation.lifecycle import COUNTED, SeatStatus
 from federation.models import GlobalModel, Participation, Round, TrainingSession
+from federation.services import privacy
 
 
 def counted(round_: Round) -> QuerySet[Participation]:
@@ -70,8 +73,18 @@ def make(
             defences=session.defences,
             seed=(session.seed, round_.number, round_.attempt),
             **_of_clients(round_, seats),
+            private=_private(round_, seats),
             on_block=on_block,
         )
+
+
+def _private(round_: Round, seats: Sequence[Participation]) -> Private | None:
+    """What the round's noise is made of: the session's secret, and everything that the model is made of."""
+    clipping = privacy.clipping_of(round_.session)
+    if clipping is None:
+        return None
+    noise = Noise(privacy.key(round_.session), round_.number, round_.attempt, files(round_, seats))
+    return Private(clipping, noise, (round_.privacy or {}).get("expected"))
 
 
 def _of_clients(round_: Round, seats: Sequence[Participation]) -> dict[str, Any]:

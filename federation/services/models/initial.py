@@ -20,10 +20,11 @@ from federation.errors import StorageFull
 from federation.evaluator import Answer, evaluator
 from federation.fl import roles, staying, strategies, weights, workloads
 from federation.fl.files.uploaded import misfit
+from federation.fl.privacy import mechanism
 from federation.fl.weights import Header, WeightsError
 from federation.lifecycle import LIVE, FileStatus, Origin, SessionStatus
 from federation.models import Event, GlobalModel, ModelUpload, TrainingSession
-from federation.services import steps
+from federation.services import privacy, steps
 from federation.services.models import buffers, building
 from federation.services.steps import Step, StepFailed
 from federation.work import initialisation
@@ -57,9 +58,10 @@ def adopt(session: TrainingSession, source: GlobalModel, *, with_slots: bool = T
 
 
 def _kept(session: TrainingSession) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """What a session's strategy keeps with each model."""
-    strategy = strategies.build(session.strategy, session.strategy_options)
-    return strategy.name, strategy.slots, strategy.scalars
+    """What a session's strategy keeps with each model, and its clip, where that adapts."""
+    strategy, clipping = strategies.build(session.strategy, session.strategy_options), privacy.clipping_of(session)
+    scalars = mechanism.kept(clipping) if clipping else ()
+    return strategy.name, strategy.slots, (*strategy.scalars, *scalars)
 
 
 def lacks_initial(session: TrainingSession) -> bool:

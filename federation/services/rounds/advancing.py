@@ -130,7 +130,9 @@ def _take_turn(turn: Turn, now: datetime) -> bool:
     def open_it() -> bool:
         if turn.error is not None:
             raise turn.error
-        return stop_early(turn.session, now=now) or open_for(turn.session, turn.free, turn.asked, now)
+        return stop_early(turn.session, now=now, free=len(turn.free)) or open_for(
+            turn.session, turn.free, turn.asked, now
+        )
 
     step = Step(turn.session, "open the next round")
     return steps.attempt(step, open_it, partial(fail_unopened, turn.session, now=now))

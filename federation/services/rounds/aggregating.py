@@ -18,7 +18,7 @@ from federation.errors import StorageFull
 from federation.killpoints import Point
 from federation.lifecycle import RoundStatus
 from federation.models import Event, Participation, Round
-from federation.services import seats, server
+from federation.services import privacy, seats, server
 from federation.services.models import building, damage
 from federation.services.rounds import leaving_out
 from federation.services.rounds.closing import fail
@@ -126,11 +126,13 @@ def _aggregate(round_: Round, token: str, time: Clock) -> bool:
         made = result.made
         if made is None:
             return _fail(round_, token, result, time())
+        spent = privacy.published(round_, made.released)
         with storage.keeping():
             storage.put(out, made.digest)
             if made.slots_digest:
                 storage.put(out_slots, made.slots_digest)
             killpoints.reached(Point.AGGREGATED)
+            round_.privacy = spent
             published = publish(round_, token, result.counted, made, result.left_out, began=began, now=time())
     killpoints.reached(Point.PUBLISHED)
     return published

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,7 @@ from federation.lifecycle import (
 )
 from federation.models import Event, Participation, Round, TrainingSession
 from federation.reasons import Reason, Trouble
-from federation.services import seats, server
+from federation.services import privacy, seats, server
 from federation.services.rounds import completing, measuring, numbers, stopping, tallying
 from federation.services.rounds.moves import entry, move
 from federation.services.rounds.opening import next_try, next_try_at
@@ -217,18 +218,28 @@ def cancel_active(session: TrainingSession, *, now: datetime) -> None:
         events.record_all(session.pk, [entry(round_, Event.Kind.ROUND_CANCELLED, **reasons.CANCELLED.fields)])
 
 
+def _spent_before(session: TrainingSession, stop: Mapping[str, Any], now: datetime) -> bool:
+    """Fail a session whose budget was spent by the sessions that it trains further, since it was created."""
+    if "privacy" in stop:
+        completing.fail_session(session, "Its budget of epsilon was spent before its first round.", now)
+    return "privacy" in stop
+
+
 @transaction.atomic
-def stop_early(session: TrainingSession, *, now: datetime) -> bool:
-    """Complete a session between two rounds, if the server's measurements say that it has learnt enough."""
-    if not early_stop.by_server(session.early_stop):
+def stop_early(session: TrainingSession, *, now: datetime, free: int | None = None) -> bool:
+    """Complete a session between two rounds, if the server's measurements say that it has learnt enough, or another
+    round would exceed its budget of epsilon. free: among how many clients it would choose."""
+    if not early_stop.by_server(session.early_stop) and not privacy.has_budget(session):
         return False
     session.refresh_from_db(fields=["status", "idle_since"])
     last = session.last_model()
-    if session.status not in LIVE or last is None or last.round_id is None or session.active_round() is not None:
+    if session.status not in LIVE or last is None or session.active_round() is not None:
         return False
-    stop = stopping.by_server(session)
-    if stop is None:
+    stop = stopping.between(session, free)
+    if not stop:
         return False
+    if last.round_id is None:  # it has trained nothing yet
+        return _spent_before(session, stop, now)
     seats.drop(completing.seats_of(session), reason=reasons.SESSION_COMPLETED)
     # Whoever opens a round meanwhile changes `idle_since`.
     live = TrainingSession.objects.filter(pk=session.pk, status__in=LIVE)
@@ -238,5 +249,5 @@ def stop_early(session: TrainingSession, *, now: datetime) -> bool:
     if measuring.begin(session, now):
         return True
     live.update(status=SessionStatus.COMPLETED, ended_at=now)
-    events.record(session.pk, Event.Kind.SESSION_COMPLETED, rounds=last.version, early_stop=stop)
+    events.record(session.pk, Event.Kind.SESSION_COMPLETED, rounds=last.version, **stop)
     return True

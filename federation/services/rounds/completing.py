@@ -43,12 +43,12 @@ def after(round_: Round, now: datetime) -> list[Entry]:
     if last is None:
         return []
     stop = stopping.due(last)  # the session trains on if rounds were added meanwhile
-    return [_completed(last, stop)] if complete_or_go_on(last, now, enough=stop is not None) else []
+    return [_completed(last, stop)] if complete_or_go_on(last, now, enough=bool(stop)) else []
 
 
 def _completed(last: Round, stop: dict[str, Any] | None = None) -> Entry:
     told = {"rounds": last.number} if last.kind == WorkKind.TRAIN else {}
-    return Event.Kind.SESSION_COMPLETED, told | ({"early_stop": stop} if stop else {})
+    return Event.Kind.SESSION_COMPLETED, told | (stop or {})
 
 
 def fail_session(session: TrainingSession, reason: str, now: datetime) -> None:

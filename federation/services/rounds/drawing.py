@@ -14,6 +14,7 @@ from federation.fl import selections
 from federation.fl.selections import Candidate, Draw
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Participation, ServedWorkload, TrainingSession
+from federation.services import privacy
 from federation.services.seats import counted
 
 LOSS = "train_loss"  # of a client's metrics: the mean over the steps of its last epoch
@@ -51,7 +52,7 @@ def draw(
     selection = selections.build(session.selection, session.selection_options)
     candidates = _candidates(session, number, attempt, free, selection.reads, joins=joins)
     needed = schedules.of(session).needed
-    found = selection.choose(candidates, Draw(asked, needed, session.seed, number))
+    found = selection.choose(candidates, Draw(asked, needed, privacy.selection_seed(session), number))
     whys = {chosen.name: {"code": chosen.why.value, "args": dict(chosen.args)} for chosen in found}
     drawn = [client for client in sorted(free, key=lambda client: client.name) if client.name in whys]
     return Drawn(drawn, whys, selection.name, len(free))

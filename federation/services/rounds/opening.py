@@ -14,7 +14,7 @@ from federation.compiled import Select
 from federation.lifecycle import ACTIVE, RoundReason, SessionStatus
 from federation.models import Client, Event, Round, TrainingSession
 from federation.schedules import Crowd
-from federation.services import seats
+from federation.services import privacy, seats
 from federation.services.rounds import deadlines, drawing, joining, stopping
 from federation.services.rounds.candidates import Pool
 from federation.services.rounds.drawing import Drawn
@@ -137,7 +137,10 @@ def _seat(session: TrainingSession, number: int, attempt: int, drawn: Drawn, now
     learnt = deadlines.learn(session)
     deadline = now + timedelta(seconds=session.round_seconds)
     which = {"kind": session.kind, "number": number, "attempt": attempt}
-    round_ = Round.objects.create(session=session, base_model=base, opened_at=now, deadline=deadline, **which)
+    told_apart = privacy.opened(session, drawn.free)
+    round_ = Round.objects.create(
+        session=session, base_model=base, opened_at=now, deadline=deadline, privacy=told_apart, **which
+    )
     if joined:
         seats.invite_for(round_, drawn.clients, now=now, seconds=session.round_seconds)
     else:

@@ -40,7 +40,8 @@ def publish(
     now: datetime,
 ) -> bool:
     """Make a new global model known and complete its round. Only whoever holds the claim can."""
-    if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, outcome=Outcome.MODEL, closed_at=now):
+    done: Payload = {"outcome": Outcome.MODEL, "closed_at": now, "privacy": round_.privacy}
+    if not move(round_, RoundStatus.COMPLETED, guard={"lease_token": token}, **done):
         return False
     own = [seat for seat in counted if seat.round_id == round_.pk]
     if _is_withdrawn(counted[len(own) :]):
@@ -66,8 +67,8 @@ def publish(
     ]
     stop = stopping.by_clients(round_, federated)
     if complete_or_go_on(round_, now, enough=stop is not None):
-        done: Payload = {"rounds": round_.number}
-        entries.append((Event.Kind.SESSION_COMPLETED, done | ({"early_stop": stop} if stop else {})))
+        told: Payload = {"rounds": round_.number}
+        entries.append((Event.Kind.SESSION_COMPLETED, told | ({"early_stop": stop} if stop else {})))
     events.record_all(round_.session_id, entries)
     return True
 

@@ -1,5 +1,7 @@
 """Early stop: whether a session has learnt enough. The clients' numbers or the server's decide, as its rule says.
 
+A private session stops also before its epsilon would exceed its budget.
+
 With the server's, the next round waits for the evaluator. The wait is read from rows: since `idle_since` the newest
 model has no measurement.
 """
@@ -18,7 +20,7 @@ from federation.fl import early_stop
 from federation.fl.measures import Measure
 from federation.fl.numbers import bounded
 from federation.models import GlobalModel, Round, TrainingSession
-from federation.services import server
+from federation.services import privacy, server
 from federation.services.models.choosing import main_measure
 
 NEWEST = 10  # models, of which the server has as a rule measured one
@@ -49,10 +51,20 @@ def by_server(session: TrainingSession) -> dict[str, Any] | None:
     return _due(session, measure, _values(models, "metrics", measure))
 
 
-def due(last: Round) -> dict[str, Any] | None:
-    """Why the session has learnt enough, decided once more after its last round."""
+def due(last: Round) -> dict[str, Any]:
+    """Why the session trains no further, decided once more after its last round. As the log says it; empty: it does."""
     known = last.base.federated_metrics
-    return by_server(last.session) or by_clients(last, known if isinstance(known, dict) else {})
+    if stop := by_server(last.session) or by_clients(last, known if isinstance(known, dict) else {}):
+        return {"early_stop": stop}
+    return between(last.session)
+
+
+def between(session: TrainingSession, free: int | None = None) -> dict[str, Any]:
+    """Why a session opens no other round, between two of them. free: among how many clients it would choose."""
+    if spent := privacy.exhausted(session, free):
+        return {"privacy": spent}
+    stop = by_server(session) if early_stop.by_server(session.early_stop) else None
+    return {"early_stop": stop} if stop else {}
 
 
 def _values(models: QuerySet[GlobalModel], of: str, measure: Measure) -> list[float]:

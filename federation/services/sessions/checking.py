@@ -9,14 +9,17 @@ from federation import catalogue, phrases, schedules, storage
 from federation.errors import Invalid
 from federation.fl import early_stop, selections, staying, strategies, weights
 from federation.fl.local_options import LocalOptions
+from federation.fl.privacy import fitting, spending
+from federation.fl.privacy.fitting import Beside
 from federation.fl.selections import Occasion
 from federation.fl.strategies import Launch
 from federation.fl.weights import WeightsError
 from federation.fl.workloads import WORKLOADS
 from federation.fl.workloads.layouts import layout
 from federation.fl.workloads.measured import measures_of
-from federation.lifecycle import FileStatus
+from federation.lifecycle import FileStatus, Schedule
 from federation.models import GlobalModel
+from federation.services import privacy
 from federation.session_settings import SETTINGS, Spec, holds, kind_of
 from federation.setting_kinds import Problem
 
@@ -164,6 +167,26 @@ def _unfit_selection(spec: Spec) -> Iterator[Problem]:
         yield Problem(found.field, found.sentence)
 
 
+def _unfit_privacy(spec: Spec) -> Iterator[Problem]:
+    """What differential privacy needs and the other settings do not give."""
+    clipping = privacy.clipping_of(spec)
+    if clipping is None:
+        return
+    strategy = strategies.build(spec.strategy, spec.strategy_options)
+    is_one = spec.schedule == Schedule.SYNCHRONOUS
+    beside = Beside(strategy, spec.selection, spec.quorum, is_one, schedules.of(spec).goes_on())
+    if found := fitting.misfit(beside):
+        yield Problem(found.field, found.sentence)
+    elif clipping.budget is not None:
+        model = model_at(spec.start_from) if spec.start_from else None
+        spent = privacy.of_model(model).costs if model else ()
+        needed = spending.epsilon([*spent, privacy.cost_of_next(spec, clipping)], clipping.delta)
+        if needed > clipping.budget:
+            which = "with what was spent before" if spent else "alone"
+            sentence = f"One round {which} costs {needed:.3g}. Choose a larger budget, or more noise."
+            yield Problem("privacy.options.budget", sentence)
+
+
 def _bad_start(spec: Spec) -> Iterator[Problem]:
     if spec.start_from is None:
         return
@@ -191,6 +214,7 @@ _CHECKS: tuple[Callable[[Spec], Iterator[Problem]], ...] = (
     _unfit_strategy,
     _unfit_tensors,
     _unfit_selection,
+    _unfit_privacy,
     _bad_start,
 )
 

@@ -10,8 +10,9 @@ from django.db import transaction
 from federation import events, storage
 from federation.errors import Invalid
 from federation.fl import workloads
+from federation.fl.privacy import clippings
 from federation.models import Event, GlobalModel, ModelUpload, TrainingSession
-from federation.services import models
+from federation.services import models, privacy
 from federation.services.models import uploads
 from federation.session_settings import SETTINGS, Spec, kind_of
 
@@ -30,13 +31,17 @@ def create(spec: Spec, *, by: User | None, now: datetime, initial_model: ModelUp
         raise Invalid(("initial_model", "Choose either initial_model or start_from."))
     if initial_model is not None:
         uploads.require_fit(initial_model, spec.workload, spec.workload_options)
+    start_from = model_at(spec.start_from) if spec.start_from else None
     session = TrainingSession.objects.create(
         **_columns(spec) | _source(spec),
         initial_model=initial_model,
-        start_from=model_at(spec.start_from) if spec.start_from else None,
+        start_from=start_from,
+        privacy_before=privacy.written(privacy.of_model(start_from)) if start_from else None,
         created_at=now,
         created_by=by,
     )
+    if session.privacy != clippings.NONE:
+        privacy.key(session)
     events.record(session.pk, Event.Kind.SESSION_CREATED, name=session.name, by=name_of(by))
     if session.start_from:
         _adopt(session, session.start_from)
