@@ -78,7 +78,9 @@ PEERS = $(patsubst tests/peers/%/requirements.txt,%,$(wildcard tests/peers/*/req
 	@touch $@
 
 test-peers: $(PEERS:%=.venv-peers/%/installed) ## tests with other frameworks, each in an environment of its own; PEERS=flower runs one
-	@set -e; for peer in $(PEERS); do .venv-peers/$$peer/bin/python -m pytest -q tests/peers/$$peer $(ARGS); done
+	@failed=; for peer in $(PEERS); do \
+		echo "$$peer:"; .venv-peers/$$peer/bin/python -m pytest -q tests/peers/$$peer $(ARGS) || failed="$$failed $$peer"; \
+	done; [ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
 
 # Named tests run without lint before them.
 test: $(if $(filter tests tests/%,$(ARGS)),.venv/installed-dev,checked) ## from nothing to a verdict: lint and every test; ARGS=tests/fl runs that alone

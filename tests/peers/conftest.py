@@ -6,11 +6,13 @@ Warnings of the frameworks are theirs, and are no errors here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.clientagent.fake_server import FakeServer
+from tests.e2e.examples import START_SECONDS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,4 +29,5 @@ def server() -> Iterator[FakeServer]:
 
 @pytest.fixture
 def until(server: FakeServer) -> Callable[..., None]:
-    return server.wait_until
+    """A framework takes its time to load on a busy machine."""
+    return partial(server.wait_until, seconds=START_SECONDS)
