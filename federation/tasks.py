@@ -8,13 +8,12 @@ from typing import Any
 
 from celery import Task, shared_task
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
-from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
 from federation import database, foreign, storage
 from federation.compiled import Rows
-from federation.lifecycle import LIVE, FileStatus
+from federation.lifecycle import DAMAGED, LIVE
 from federation.models import GlobalModel, TrainingSession
 from federation.services import alerts, clients, conversions, models, repair, retention, rounds, server, signins
 from federation.services.models import uploads
@@ -57,8 +56,8 @@ def advance(session_id: int) -> None:
     models.request_missing(session_id, then=advance.delay)
 
 
-_damaged = GlobalModel.objects.filter(session=OuterRef("pk"), file_status=FileStatus.DAMAGED)
-_due = Rows(lambda: TrainingSession.objects.filter(Q(status__in=LIVE) | Exists(_damaged)).order_by().values_list("pk"))
+_live = Rows(lambda: TrainingSession.objects.filter(status__in=LIVE).order_by().values_list("pk"))
+_damaged = Rows(lambda: GlobalModel.objects.filter(file_status__among=DAMAGED).order_by().values_list("session"))
 
 
 @shared_task(base=Alarm)
@@ -67,7 +66,7 @@ def advance_all() -> None:
     now = timezone.now()
     _apart(lambda: server.tick(now=now))
     _apart(lambda: clients.announce_offline(now=now))
-    for (session_id,) in _due():
+    for session_id in sorted({pk for (pk,) in (*_live(), *_damaged())}):
         _apart(partial(advance.delay, session_id))
     models.request_missing(then=advance.delay)
     _apart(foreign.look)
@@ -117,6 +116,6 @@ def prune() -> None:
     storage.sweep()
     conversions.sweep()
     now = timezone.now()
-    retention.prune(now=now)
+    retention.prune(now=now, part=int(now.timestamp() // 3600) % retention.PARTS)
     uploads.forget_abandoned(now=now)
     signins.prune(now=now)

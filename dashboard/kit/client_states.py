@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from dashboard.kit import formats, statuses
 from dashboard.kit.statuses import Word
 from federation.lifecycle import ACTIVE, OPEN, SeatStatus
-from federation.models import Client, Participation, Phase
+from federation.models import Client, Participation, Phase, Round
 from federation.services import info as infos
 from federation.services.info import Info
 
@@ -97,9 +97,10 @@ class Place:
 
 
 def places(clients: Sequence[Client], *, now: datetime) -> list[Place]:
-    """Each client's state and what it does, in one query for all."""
+    """Each client's state and what it does, in two queries for all."""
     held: dict[int, Participation] = {}
-    rows = Participation.objects.filter(client__in=clients, round__status__in=ACTIVE)
+    active = list(Round.objects.filter(status__among=ACTIVE).order_by().values_list("pk", flat=True))
+    rows = Participation.objects.filter(client__in=clients, round__in=active)
     for seat in rows.select_related("round__session").order_by("pk"):
         kept = held.get(seat.client_id)
         if kept is None or kept.status not in OPEN:
@@ -145,7 +146,7 @@ def act(seat: Participation, now: datetime) -> str:
 def in_state(state: str, now: datetime) -> Q:
     """The clients of a state, as a condition: so that a page of them can be asked for."""
     online = Q(pk__in=Client.objects.online(now).values("pk"))
-    busy = Q(pk__in=Participation.objects.filter(status__in=OPEN).values("client"))
+    busy = Q(pk__in=Participation.objects.filter(status__among=OPEN).values("client"))
     return {
         "busy": online & busy,
         "online": online & ~busy,

@@ -25,7 +25,7 @@ def sessions(found: Sequence[TrainingSession], *, now: datetime) -> list[dict[st
     """Many at once, for few queries more than one costs."""
     active = {
         round_.session_id: round_
-        for round_ in Round.objects.filter(session__in=found, status__in=ACTIVE).select_related("base_model")
+        for round_ in Round.objects.filter(session__in=found, status__among=ACTIVE).select_related("base_model")
     }
     newest = GlobalModel.objects.filter(session=OuterRef("pk")).order_by("-version").values("pk")[:1]
     keys = TrainingSession.objects.filter(pk__in=[row.pk for row in found]).values_list(Subquery(newest), flat=True)

@@ -3,6 +3,7 @@
 One file a subject; import from here.
 """
 
+from federation import lookups  # noqa: F401  it adds `among` to the words of a query
 from federation.models.accounts import ApiKey, SignIn
 from federation.models.alerts import Alert, AlertRule, Delivery
 from federation.models.clients import Client, ClientLog, ClientQuerySet, Invitation, ServedWorkload

@@ -60,7 +60,7 @@ class ClientQuerySet(models.QuerySet["Client"]):
 
     def free(self) -> ClientQuerySet:
         """Clients that hold no open seat in any session."""
-        return self.exclude(seats__status__in=OPEN)
+        return self.exclude(seats__status__among=OPEN)
 
 
 class Client(models.Model):

@@ -11,6 +11,7 @@ from django.db.models import Q
 from federation.lifecycle import (
     ACTIVE,
     COUNTED,
+    KEPT,
     OPEN,
     SETTLED,
     FileStatus,
@@ -125,7 +126,7 @@ class Participation(models.Model):
     """A client's seat in a round."""
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="seats")
-    client = models.ForeignKey(Client, models.PROTECT, related_name="seats")
+    client = models.ForeignKey(Client, models.PROTECT, related_name="seats", db_index=False)  # see `seat_of_client`
     seat = models.PositiveIntegerField(help_text="Number within the round, by client name; sums run in this order.")
     status = models.CharField(max_length=12, choices=SeatStatus.choices, default=SeatStatus.INVITED)
     turn = models.PositiveIntegerField(default=1, db_default=1, help_text="The client's n-th seat in this round.")
@@ -198,6 +199,12 @@ class Participation(models.Model):
             models.UniqueConstraint(fields=("round", "seat"), name="one_client_a_seat"),
             models.UniqueConstraint(fields=("client",), condition=Q(status__in=OPEN), name="one_open_seat_a_client"),
         )
+        indexes: ClassVar = [
+            models.Index(fields=("client", "-id"), name="seat_of_client"),
+            models.Index(
+                fields=("round",), condition=Q(file_status__among=KEPT, digest__filled=True), name="seat_with_file"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.client} in {self.round}"

@@ -16,7 +16,9 @@ from federation.fl.workloads import declaration
 from federation.fl.workloads.declaration import Declaration
 from federation.lifecycle import (
     ACTIVE,
+    DAMAGED,
     ENDED,
+    KEPT,
     FileStatus,
     LatePolicy,
     Origin,
@@ -195,7 +197,7 @@ class TrainingSession(models.Model):
     def active_round(self, *, of_any_kind: bool = False) -> Round | None:
         """Its open round. of_any_kind: the evaluation of its last model, too."""
         found = self.round_set.all() if of_any_kind else self.own_rounds
-        return found.filter(status__in=ACTIVE).select_related("base_model").order_by("pk").first()
+        return found.filter(status__among=ACTIVE).select_related("base_model").order_by("pk").first()
 
     def last_round(self) -> Round | None:
         return self.own_rounds.order_by("number", "attempt").last()
@@ -217,7 +219,7 @@ class NoiseKey(models.Model):
 class GlobalModelQuerySet(models.QuerySet["GlobalModel"]):
     def kept(self) -> GlobalModelQuerySet:
         """Models that carry a tag: somebody chose them, so their files are never pruned."""
-        return self.filter(models.Exists(ModelTag.objects.filter(model=models.OuterRef("pk"))))
+        return self.filter(pk__in=ModelTag.objects.order_by().values("model"))
 
 
 class GlobalModel(models.Model):
@@ -247,7 +249,14 @@ class GlobalModel(models.Model):
         verbose_name = "global model"
         ordering = ("session", "version")
         constraints = (models.UniqueConstraint(fields=("session", "version"), name="model_version_once"),)
-        indexes: ClassVar = [models.Index(fields=("digest",), name="model_digest")]
+        indexes: ClassVar = [
+            models.Index(fields=("digest",), name="model_digest"),
+            models.Index(fields=("-created_at", "-id"), name="model_newest"),
+            models.Index(fields=("session",), condition=Q(file_status__among=DAMAGED), name="model_damaged"),
+            models.Index(
+                fields=("id",), condition=Q(evaluated_at=None, file_status__among=KEPT), name="model_not_evaluated"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"v{self.version}"

@@ -216,7 +216,7 @@ def _waits(rule: AlertRule, now: datetime) -> Iterator[Finding]:
         sentence = f"{str(round_).capitalize()} of {round_.session.name} waits for {_minutes(rule)}. {why}"
         yield Finding(f"round:{round_.pk}:waits", sentence.strip(), round_.session)
     idle = TrainingSession.objects.filter(status=SessionStatus.RUNNING, idle_since__lte=since)
-    for session in idle.exclude(round__status__in=ACTIVE):
+    for session in idle.exclude(round__status__among=ACTIVE):
         sentence = f"{session.name} opens no round for {_minutes(rule)}. {_why(session, now)}"
         yield Finding(f"session:{session.pk}:idle:{session.idle_since:%Y%m%dT%H%M%S}", sentence.strip(), session)
 

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from django.conf import settings
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Mod
 
 from federation import killpoints, storage
-from federation.lifecycle import ACTIVE, ENDED, OPEN, FileStatus, Outcome, WorkKind
+from federation.lifecycle import ACTIVE, ENDED, KEPT, OPEN, FileStatus, Outcome, WorkKind
 from federation.models import GlobalModel, ModelUpload, Participation, Round, TrainingSession
 from federation.services import compaction
 from federation.services.models import choosing
 from federation.services.seats import late
 
 T = TypeVar("T")
+PARTS, HOUR = 24, timedelta(hours=1)  # `prune` comes once an hour, and within a day everything had its turn
 DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
 NEEDED = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file may have been put back
 
 
-def prune(*, now: datetime) -> int:
-    """Whatever is kept no longer, of every session, and stored files that no row names. Returns how many files."""
-    deleted = expire(TrainingSession.objects.all())
+def prune(*, now: datetime, part: int | None = None) -> int:
+    """Whatever is kept no longer, of every session, and stored files that no row names. Returns how many files.
+
+    part: of PARTS; then only that part of the stored files, and of the sessions that ended long ago, so that no call
+    takes longer the more there are. Little changes there: somebody takes a tag away, or deletes a session.
+    """
+    deleted = expire(_in_part(part, now=now))
     over = TrainingSession.objects.filter(status__in=ENDED, ended_at__lte=now - settings.FL_COMPACT_AFTER)
     for session in over.filter(compacted_at=None):
         compaction.compact(session, now=now)
-    return deleted + sum(delete_unused(digests) for digests in storage.stored())
+    folders = (digests for number, digests in enumerate(storage.stored()) if part in (None, number % PARTS))
+    return deleted + sum(delete_unused(digests) for digests in folders)
+
+
+def _in_part(part: int | None, *, now: datetime) -> QuerySet[TrainingSession]:
+    sessions = TrainingSession.objects.all()
+    if part is None:
+        return sessions
+    long_over = Q(status__in=ENDED, ended_at__lte=now - PARTS * HOUR)
+    return sessions.annotate(number=Mod(F("pk"), PARTS)).exclude(long_over & ~Q(number=part))
 
 
 def expire(sessions: QuerySet[TrainingSession]) -> int:
@@ -53,9 +67,8 @@ def _expire_updates(sessions: QuerySet[TrainingSession]) -> set[str]:
     completed = Round.objects.filter(session=OuterRef("round__session"), kind=WorkKind.TRAIN, outcome=Outcome.MODEL)
     newest = Subquery(completed.order_by("-number").values("number")[:1])
     old = (
-        Participation.objects.filter(round__session__in=sessions, file_status=FileStatus.STORED)
-        .exclude(digest="")
-        .exclude(round__status__in=ACTIVE)
+        Participation.objects.filter(round__session__in=sessions, file_status__among=KEPT, digest__filled=True)
+        .exclude(round__status__among=ACTIVE)
         .exclude(late.WAITING)
         .annotate(newest=newest, used_in=Coalesce("counted_in__number", "round__number"))
         .filter(used_in__lte=F("newest") - settings.FL_KEEP_UPDATES)
@@ -111,10 +124,14 @@ def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:
     policy, _, every = settings.FL_KEEP_MODELS.partition("_")
     if policy == "all":
         return {model.pk for model in models}
-    counts = Q(counted_in__status__in=ACTIVE) | Q(counted_in__number__gt=models[-1].version - settings.FL_KEEP_UPDATES)
-    used = Participation.objects.filter(Q(status__in=OPEN) | counts | late.WAITING)
+    counts = Q(counted_in__status__among=ACTIVE) | Q(
+        counted_in__number__gt=models[-1].version - settings.FL_KEEP_UPDATES
+    )
+    used = Participation.objects.filter(Q(status__among=OPEN) | counts | late.WAITING)
     bases = used.filter(round__session=session).values("round__base_model")
-    needed = Q(rounds_from__status__in=ACTIVE) | Q(pk__in=bases) | Q(tags__isnull=False) | Q(continued_by__isnull=False)
+    needed = (
+        Q(rounds_from__status__among=ACTIVE) | Q(pk__in=bases) | Q(tags__isnull=False) | Q(continued_by__isnull=False)
+    )
     kept = set(session.models.filter(needed | Q(evaluated_at=None)).values_list("pk", flat=True))
     best = choosing.best(models, choosing.ordered(session))
     kept |= {best.pk} if best is not None and policy == "best" else set()

@@ -55,7 +55,7 @@ def _shift(row: Server, now: datetime) -> None:
     assert row.ticked_at is not None
     by = now - row.ticked_at
     collecting = Round.objects.filter(status=RoundStatus.COLLECTING)
-    timed = Participation.objects.filter(status__in=OPEN).exclude(deadline=None)
+    timed = Participation.objects.filter(status__among=OPEN).exclude(deadline=None)
     idle = TrainingSession.objects.exclude(idle_since=None)
     if now > row.ticked_at:  # what began later has the new time already; a moment after the last tick was still before
         last = row.ticked_at + JUMP
@@ -78,7 +78,7 @@ def _notice_room(row: Server, now: datetime) -> None:
     elif row.storage_low_since is not None and storage.has_room_again():
         lost = now - row.storage_low_since
         Round.objects.filter(status=RoundStatus.COLLECTING).update(deadline=F("deadline") + lost)
-        timed = Participation.objects.filter(status__in=OPEN).exclude(deadline=None)
+        timed = Participation.objects.filter(status__among=OPEN).exclude(deadline=None)
         timed.update(deadline=F("deadline") + lost)
         Server.objects.filter(pk=1).update(storage_low_since=None)
         events.record_server(ServerEvent.Kind.STORAGE_RECOVERED, free_bytes=storage.free_bytes())

@@ -163,7 +163,7 @@ def _of_round(session: TrainingSession, round_: Round, now: datetime) -> Reason:
     if round_.status == RoundStatus.AGGREGATING:
         all_ = tally.reported + round_.late_seats.count()
         return _because("aggregating", f"{_updates(all_)} the model of round {round_.number}.")
-    open_ = Participation.objects.filter(round__session=session, status__in=OPEN).select_related("client", "round")
+    open_ = Participation.objects.filter(round__session=session, status__among=OPEN).select_related("client", "round")
     still = sorted(open_.only(*_OF_OPEN), key=lambda seat: seat.client.name)
     left = max(0, round((round_.deadline - now).total_seconds()))
     reported, needed = schedule.counted(tally), session.quorum
@@ -263,7 +263,7 @@ def _others(pool: rounds.Pool) -> str:
 
 def _busy(turn: rounds.Turn) -> str:
     busy = [client for client in turn.pool.clients if client not in turn.pool.free]
-    open_seats = Participation.objects.filter(client__in=busy, status__in=OPEN).order_by()
+    open_seats = Participation.objects.filter(client__in=busy, status__among=OPEN).order_by()
     names = sorted(set(open_seats.values_list("round__session__name", flat=True)))
     where = f"in a round of {phrases.listed([repr(name) for name in names])}" if names else "at work elsewhere"
     asked, free = phrases.clients_are(max(turn.asked, turn.needed)), phrases.are(len(turn.pool.free))

@@ -49,7 +49,7 @@ def page(*, area: str = "", by: str = "", number: int = 1) -> Page:
 def _of_sessions(area: str, by: str, until: int) -> list[Line]:
     if area not in ("", "sessions"):
         return []
-    rows = Event.objects.filter(kind__in=STEERING).select_related("session").order_by("-id")
+    rows = Event.objects.filter(kind__among=STEERING).select_related("session").order_by("-id")
     if by:
         rows = rows.filter(payload__by=by)
     return [

@@ -20,6 +20,7 @@ from federation.models import Client, Participation
 
 MOST_SESSIONS = 8  # of the newest, that its curves show
 MOST_SEATS = 5000  # of those sessions
+SEATS_AT_ONCE = 200  # read from the database
 AXIS_TITLES = {"round": "round", "time": "hours ago"}
 AXES = {"round": "Round", "time": "Time"}
 
@@ -72,37 +73,51 @@ TIMES = {"took": "Whole round", "trained": "Training", "sent": "Upload"}
 
 
 def open_seat(client: Client) -> Participation | None:
-    return client.seats.filter(status__in=OPEN).select_related("round__session").order_by("-pk").first()
+    return client.seats.filter(status__among=OPEN).select_related("round__session").order_by("-pk").first()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a client told at the end of one round."""
+
+    session: str
+    round: int
+    metrics: object  # what the database has there
+    time: datetime
+
+    @property
+    def numbers(self) -> Mapping[str, object]:
+        return self.metrics if isinstance(self.metrics, dict) else {}
 
 
 def overlay(client: Client, *, now: datetime) -> dict[str, Any]:
     """The numbers that it reported at the end of each round, a line a session: for static/js/overlay.js."""
-    rows = turns(client).exclude(metrics={}).exclude(reported_at=None)[:MOST_SEATS]
-    by_session: defaultdict[int, list[Participation]] = defaultdict(list)
-    for seat in rows:
-        by_session[seat.round.session_id].append(seat)
-    newest = list(by_session.values())[:MOST_SESSIONS]
-    series = [_series(seats[::-1], number, now) for number, seats in enumerate(newest, start=1)]
-    return {"axes": AXIS_TITLES, "series": series, "thinned": False}
+    lines = [_line(told[::-1], number, now) for number, told in enumerate(_told(client), start=1)]
+    return {"axes": AXIS_TITLES, "series": lines, "thinned": False}
 
 
-def _series(seats: Sequence[Participation], number: int, now: datetime) -> dict[str, Any]:
-    names = sorted({name for seat in seats for name in _metrics(seat)})
+def _told(client: Client) -> list[list[Told]]:
+    """By session, the newest first. It reads no more of them than it shows."""
+    rows = client.seats.filter(round__kind=WorkKind.TRAIN).exclude(metrics={}).exclude(reported_at=None)
+    names = ("round__session", "round__session__name", "round__number", "metrics", "reported_at")
+    newest = rows.order_by("-pk").values_list(*names)[:MOST_SEATS]
+    found: defaultdict[int, list[Told]] = defaultdict(list)
+    for session, *told in newest.iterator(chunk_size=SEATS_AT_ONCE):
+        if len(found) == MOST_SESSIONS and session not in found:
+            break
+        found[session].append(Told(*told))
+    return list(found.values())
+
+
+def _line(told: Sequence[Told], number: int, now: datetime) -> dict[str, Any]:
+    names = sorted({name for one in told for name in one.numbers})
     return {
-        "name": seats[0].round.session.name,
+        "name": told[0].session,
         "colour": f"run-{number}",
         "number": number,
         "x": {
-            "round": [seat.round.number for seat in seats],
-            "time": [-_hours(seat, now) for seat in seats],
+            "round": [one.round for one in told],
+            "time": [(one.time - now).total_seconds() / 3600 for one in told],
         },
-        "y": {name.replace("_", " "): [parsing.number(_metrics(seat).get(name)) for seat in seats] for name in names},
+        "y": {name.replace("_", " "): [parsing.number(one.numbers.get(name)) for one in told] for name in names},
     }
-
-
-def _metrics(seat: Participation) -> Mapping[str, object]:
-    return seat.metrics if isinstance(seat.metrics, dict) else {}
-
-
-def _hours(seat: Participation, now: datetime) -> float:
-    return (now - seat.reported_at).total_seconds() / 3600 if seat.reported_at else 0.0

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, TextField, Window
-from django.db.models.functions import Cast, Coalesce, RowNumber
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models.functions import Cast, Coalesce
 
 from dashboard.kit.client_states import Bar, Place, places
 from federation import schedules
@@ -17,6 +17,7 @@ from federation.lifecycle import COUNTED, OPEN, RoundStatus, SeatReason, SeatSta
 from federation.models import Client, Participation
 
 LAST = 14  # rounds that a client's bars show
+JUDGED = 100  # rounds that its reliability is of
 SORTS = {
     "": "In the order they joined",
     "name": "By name",
@@ -33,15 +34,16 @@ NOT_NEEDED &= ~Q(round__session__schedule__in=schedules.PATIENT)
 
 
 def with_numbers(clients: Sequence[Client], *, now: datetime) -> list[Place]:
-    """The same with reliability and the last rounds: three queries, whatever their number."""
+    """The same with what became of their last rounds: three queries more, whatever their number."""
     found = places(clients, now=now)
     by_client = {place.client.pk: place for place in found}
-    for row in _counts(clients):
+    first = _firsts(clients)
+    for row in _counts(first):
         place = by_client[row["client"]]
         place.in_time, place.late, place.failed = row["in_time"], row["too_late"], row["gave_up"]
         place.rejected, place.dropped = row["refused"], row["given_up"]
     last: defaultdict[int, list[Participation]] = defaultdict(list)
-    for seat in _last(clients):
+    for seat in _last(first):
         last[seat.client_id].append(seat)
     longest = max((_took(seat) or 0.0 for seats in last.values() for seat in seats), default=0.0)
     for pk, seats in last.items():
@@ -51,16 +53,34 @@ def with_numbers(clients: Sequence[Client], *, now: datetime) -> list[Place]:
     return found
 
 
-def _finished(clients: Sequence[Client]) -> QuerySet[Participation]:
+def _finished() -> QuerySet[Participation]:
     """Training that says something about a client: no open seats, none of a cancelled round, and none not needed."""
-    rows = Participation.objects.filter(client__in=clients, round__kind=WorkKind.TRAIN)
-    return rows.exclude(status__in=OPEN).exclude(round__status=RoundStatus.CANCELLED).exclude(NOT_NEEDED)
+    rows = Participation.objects.filter(round__kind=WorkKind.TRAIN).order_by()
+    return rows.exclude(status__among=OPEN).exclude(round__status=RoundStatus.CANCELLED).exclude(NOT_NEEDED)
 
 
-def _counts(clients: Sequence[Client]) -> Iterable[Mapping[str, Any]]:
+def _firsts(clients: Sequence[Client]) -> Sequence[Mapping[str, int]]:
+    """Of each client the first of its last JUDGED seats, and of its last LAST; 0 where it has not so many.
+
+    It reads these seats alone, however many there are.
+    """
+    mine = _finished().filter(client=OuterRef("pk")).order_by("-pk").values("pk")
+    first = {name: Coalesce(Subquery(mine[n - 1 : n]), 0) for name, n in (("judged", JUDGED), ("last", LAST))}
+    return list(
+        Client.objects.filter(pk__in=[one.pk for one in clients]).order_by().annotate(**first).values("pk", *first)
+    )
+
+
+def _since(first: Sequence[Mapping[str, int]], name: str) -> QuerySet[Participation]:
+    those = Q(pk__in=())
+    for row in first:
+        those |= Q(client=row["pk"], pk__gte=row[name])
+    return _finished().filter(those)
+
+
+def _counts(first: Sequence[Mapping[str, int]]) -> Iterable[Mapping[str, Any]]:
     return (
-        _finished(clients)
-        .order_by()
+        _since(first, "judged")
         .values("client")
         .annotate(
             in_time=Count("pk", filter=Q(status__in=COUNTED) | WENT_ON),
@@ -72,10 +92,8 @@ def _counts(clients: Sequence[Client]) -> Iterable[Mapping[str, Any]]:
     )
 
 
-def _last(clients: Sequence[Client]) -> QuerySet[Participation]:
-    nth = Window(RowNumber(), partition_by=F("client"), order_by=F("pk").desc())
-    rows = _finished(clients).annotate(nth=nth).filter(nth__lte=LAST)
-    return rows.select_related("round__session").order_by("-pk")
+def _last(first: Sequence[Mapping[str, int]]) -> QuerySet[Participation]:
+    return _since(first, "last").select_related("round__session").order_by("-pk")
 
 
 def is_in_time(seat: Participation) -> bool:

@@ -200,7 +200,7 @@ def _client(client_id: int) -> Client:
 def _confirm(
     request: Request, client: Client, verb: str, lead: str, kept: str, lost: list[str] | None = None
 ) -> HttpResponse:
-    seat = client.seats.filter(status__in=OPEN, round__status__in=ACTIVE).select_related("round__session").first()
+    seat = client.seats.filter(status__among=OPEN, round__status__among=ACTIVE).select_related("round__session").first()
     mine = [f"what it did in {seat.round.label} of {seat.round.session.name} so far"] if seat else []
     about: dict[str, object] = {
         "influence": influence.of(client, most=MOST_SESSIONS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -83,13 +84,16 @@ class NewSessionForm(forms.Form):
             self.fields |= one.fields()
         for name, option in SETTINGS.items():
             if isinstance(option.kind, StoredModel):
-                chosen = str(self[name].value() or "")
-                always = [("", "Fresh, from the seed"), (FILE, "A file of your own")]
-                self.fields[name].widget = forms.Select(choices=[*always, *offered(chosen)])
+                self.fields[name].widget = forms.Select(choices=partial(self._starts, name))  # type: ignore[arg-type]
         self.fields["initial_model"] = forms.CharField(
             label="File of weights", required=False, widget=forms.HiddenInput, help_text=ABOUT_FILES
         )
         self._dress()
+
+    def _starts(self, name: str) -> list[tuple[str, str]]:
+        """Asked for when the form is drawn: it looks through the models of many sessions."""
+        always = [("", "Fresh, from the seed"), (FILE, "A file of your own")]
+        return always + offered(str(self[name].value() or ""))
 
     def _chosen_workload(self) -> str:
         """What is typed or filled in, before there are fields."""

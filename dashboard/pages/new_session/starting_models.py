@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from django.db.models import Exists, OuterRef
+
 from dashboard.kit import formats, results
 from federation import parsing
 from federation.lifecycle import Outcome
-from federation.models import GlobalModel, TrainingSession
+from federation.models import GlobalModel, Round, TrainingSession
 from federation.services.models import choosing
 
 NOWHERE = (0, 0)  # no session has this number
@@ -21,7 +23,8 @@ def pair(text: str) -> tuple[int, int] | None:
 
 def offered(chosen: str) -> list[tuple[str, str]]:
     """The last and the best model of recent sessions, and the one that is chosen already."""
-    recent = TrainingSession.objects.filter(round__outcome=Outcome.MODEL).distinct().order_by("-pk")[:PAST]
+    made = Round.objects.filter(session=OuterRef("pk"), outcome=Outcome.MODEL)
+    recent = TrainingSession.objects.filter(Exists(made)).order_by("-pk")[:PAST]
     pairs: dict[str, str] = {}
     for result in results.of(list(recent)):
         for model in (result.last, result.best):

@@ -62,7 +62,7 @@ class Running:
 def live(now: datetime) -> list[Running]:
     sessions = list(TrainingSession.objects.filter(status__in=LIVE).order_by("pk")[:MOST_RUNNING])
     models = models_of(sessions)
-    active = Round.objects.filter(session__in=sessions, kind=F("session__kind"), status__in=ACTIVE)
+    active = Round.objects.filter(session__in=sessions, kind=F("session__kind"), status__among=ACTIVE)
     rounds = {round_.session_id: round_ for round_ in active}
     seats: defaultdict[int, list[Participation]] = defaultdict(list)
     for seat in lanes.seats(rounds.values()):

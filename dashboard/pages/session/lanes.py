@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import BooleanField, ExpressionWrapper, OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
 
 from dashboard.kit import formats, statuses
 from dashboard.kit import phases as measured
@@ -29,7 +29,8 @@ TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 720
 
 def seats(rounds: Iterable[Round]) -> QuerySet[Participation]:
     """The seats of some rounds, with their clients and the last step that each reported, in one query."""
-    last = Metric.objects.filter(participation=OuterRef("pk")).order_by("-pk")
+    # Not in the order of the key itself: SQLite would walk all points of all sessions, from the newest on.
+    last = Metric.objects.filter(participation=OuterRef("pk")).order_by((F("pk") + 0).desc())
     superseded = ExpressionWrapper(late.SUPERSEDED, BooleanField())
     rows = Participation.objects.filter(round__in=rounds).select_related("client", "counted_in")
     rows = rows.annotate(last_step=Subquery(last.values("step")[:1]), is_superseded=superseded)

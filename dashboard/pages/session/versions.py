@@ -66,7 +66,7 @@ def of(session: TrainingSession, round_: Round | None) -> Versions | None:
     """None for a session whose seats all end with their round. round_: the newest one."""
     if round_ is None or round_.base_model is None or not schedules.of(session).goes_on():
         return None
-    own = Participation.objects.filter(round__session=session, round__kind=session.kind, status__in=OPEN)
+    own = Participation.objects.filter(round__session=session, round__kind=session.kind, status__among=OPEN)
     rows = own.select_related("client", "round")
     newest = round_.base_model.version
     workers = [Worker(seat, max(0, newest - seat.base_version)) for seat in rows.order_by("-base_version", "seat")]

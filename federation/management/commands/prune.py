@@ -1,4 +1,4 @@
-"""`manage.py prune`: delete now what is kept no longer; a running server does so by itself once an hour."""
+"""`manage.py prune`: delete now what is kept no longer; a running server does so by itself, within a day."""
 
 from typing import Any
 

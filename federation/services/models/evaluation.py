@@ -17,7 +17,7 @@ from federation.compiled import Select
 from federation.evaluator import Answer, evaluator
 from federation.fl import early_stop
 from federation.fl.numbers import bounded
-from federation.lifecycle import FileStatus
+from federation.lifecycle import KEPT
 from federation.models import Event, GlobalModel
 from federation.payloads import printable, storable
 from federation.services import steps
@@ -33,7 +33,7 @@ def _nothing(session_id: int) -> None:
 
 
 def _first_unmeasured(models_of: QuerySet[GlobalModel]) -> QuerySet[GlobalModel]:
-    unmeasured = models_of.filter(evaluated_at=None, file_status=FileStatus.STORED)
+    unmeasured = models_of.filter(evaluated_at=None, file_status__among=KEPT)
     return unmeasured.select_related("session").order_by("pk")[:AT_ONCE]
 
 

@@ -75,7 +75,7 @@ def _claim_and_aggregate(round_: Round, now: datetime) -> bool:
 
 _open_seats = Select(
     lambda round_: (
-        Participation.objects.filter(round=round_, round__session__schedule__in=schedules.PATIENT, status__in=OPEN)
+        Participation.objects.filter(round=round_, round__session__schedule__in=schedules.PATIENT, status__among=OPEN)
         .only("pk")
         .order_by()[:1]
     ),
@@ -84,7 +84,7 @@ _open_seats = Select(
 _anybody_waits = Select(lambda: TrainingSession.objects.waiting_for_a_round().only("pk").order_by()[:1])
 _active = Select(
     lambda session: (
-        Round.objects.filter(session=session, status__in=ACTIVE).select_related("base_model").order_by("pk")[:1]
+        Round.objects.filter(session=session, status__among=ACTIVE).select_related("base_model").order_by("pk")[:1]
     ),
     int,
 )

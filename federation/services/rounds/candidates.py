@@ -157,7 +157,7 @@ def _is_meant(client: Client, session: TrainingSession) -> bool:
 
 def pool(now: datetime, workload: str = "") -> Pool:
     """workload: one that no session at work has, of which it matters, too, what clients told."""
-    open_seat = Participation.objects.filter(client=OuterRef("pk"), status__in=OPEN)
+    open_seat = Participation.objects.filter(client=OuterRef("pk"), status__among=OPEN).order_by()
     plugged = [name for name in WORKLOADS if is_plugged_in(name)]
     lists = Exists(_listing().filter(client=OuterRef("pk"))) if plugged else Value(False, BooleanField())
     counted = ServedWorkload.objects.filter(client=OuterRef("pk"), num_examples__isnull=False)

@@ -74,7 +74,7 @@ def _missed(round_: Round) -> Reason:
     return reasons.quorum_missed(
         round_.tally()["reported"],
         tallying.schedule_of(round_).needed,
-        at_deadline=round_.seats.filter(status__in=OPEN).exists(),
+        at_deadline=round_.seats.filter(status__among=OPEN).exists(),
         withdrawn=list(withdrawn.values_list("client__name", flat=True)),
         troubles=_troubles(round_),
         of=reasons.UPDATE if work.of(round_).answer == Answer.UPDATE else reasons.RESULT,
@@ -83,7 +83,7 @@ def _missed(round_: Round) -> Reason:
 
 def _troubles(round_: Round) -> list[Trouble]:
     """Clients that gave up, and open seats whose last update was refused."""
-    found = round_.seats.filter(Q(status=SeatStatus.FAILED) | Q(status__in=OPEN) & ~Q(reason=""))
+    found = round_.seats.filter(Q(status=SeatStatus.FAILED) | Q(status__among=OPEN) & ~Q(reason=""))
     codes = {SeatStatus.FAILED.value: SeatReason.CLIENT_FAILED}
     rows = found.order_by("seat").values_list("client__name", "status", "reason")
     return [Trouble(name, codes.get(status, SeatReason.REJECTED), reason) for name, status, reason in rows]
@@ -171,7 +171,7 @@ def _skip(round_: Round, now: datetime) -> None:
 @transaction.atomic
 def fail_active(round_id: int, sentence: str, *, now: datetime) -> bool:
     """Fail a round for which a step was given up, whatever its state. False if it is over."""
-    round_ = Round.objects.select_for_update().filter(pk=round_id, status__in=ACTIVE).first()
+    round_ = Round.objects.select_for_update().filter(pk=round_id, status__among=ACTIVE).first()
     return round_ is not None and fail(round_, reason=reasons.internal(sentence), now=now)
 
 
@@ -195,7 +195,7 @@ def give_up(session: TrainingSession, *, reason: Reason, now: datetime) -> None:
 
     A session that has trained all its rounds does not fail.
     """
-    round_ = Round.objects.select_for_update(of=("self",)).filter(session=session, status__in=ACTIVE).first()
+    round_ = Round.objects.select_for_update(of=("self",)).filter(session=session, status__among=ACTIVE).first()
     if round_ is not None and round_.kind != session.kind:
         fail(round_, reason=reason, now=now)
         return
@@ -210,7 +210,7 @@ def give_up(session: TrainingSession, *, reason: Reason, now: datetime) -> None:
 @transaction.atomic
 def cancel_active(session: TrainingSession, *, now: datetime) -> None:
     """Cancel the open round and the seats of a session that is being cancelled. What was sent for it is not counted."""
-    round_ = Round.objects.select_for_update().filter(session=session, status__in=ACTIVE).first()
+    round_ = Round.objects.select_for_update().filter(session=session, status__among=ACTIVE).first()
     ends = {"outcome": Outcome.NOTHING, "closed_at": now, **reasons.CANCELLED.fields}
     cancelled = round_ is not None and move(round_, RoundStatus.CANCELLED, **ends)
     seats.drop(completing.seats_of(session), reason=reasons.SESSION_CANCELLED)

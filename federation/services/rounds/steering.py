@@ -47,7 +47,7 @@ def extend(session: TrainingSession, *, seconds: int, by: str) -> None:
     deadline = round_.deadline + timedelta(seconds=seconds)
     if not Round.objects.filter(pk=round_.pk, status=RoundStatus.COLLECTING).update(deadline=deadline):
         raise Conflict("The round closed just now.")
-    timed = Participation.objects.filter(round__session=session, status__in=OPEN)
+    timed = Participation.objects.filter(round__session=session, status__among=OPEN)
     timed.exclude(deadline=None).update(deadline=F("deadline") + timedelta(seconds=seconds))
     told = entry(round_, Event.Kind.ROUND_EXTENDED, seconds=seconds, deadline=deadline.isoformat(), by=by)
     events.record_all(session.pk, [told])

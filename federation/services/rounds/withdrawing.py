@@ -64,13 +64,13 @@ def _touched(client: Client) -> QuerySet[Round]:
     """The open rounds in which something of the client counts or may count."""
     own = Participation.objects.filter(round=OuterRef("pk"), client=client, status__in=STANDING)
     taken = Participation.objects.filter(counted_in=OuterRef("pk"), client=client)
-    return Round.objects.filter(Exists(own) | Exists(taken), status__in=ACTIVE)
+    return Round.objects.filter(Exists(own) | Exists(taken), status__among=ACTIVE)
 
 
 def _take_out(client: Client, touched: Sequence[Round], reason: Reason) -> list[Participation]:
     """Mark the seats that do not count any more. Returns those that counted or would have, unchanged."""
     mine = Participation.objects.filter(client=client)
-    standing = Q(status__in=OPEN) | Q(round__in=touched, status=SeatStatus.REPORTED)
+    standing = Q(status__among=OPEN) | Q(round__in=touched, status=SeatStatus.REPORTED)
     own = _locked(mine.filter(standing))
     taken = _locked(mine.filter(counted_in__in=touched))
     # Of past rounds: late updates that wait for a later round, and seats that may still send one.

@@ -22,7 +22,7 @@ from federation.services.seats.payload import describe
 def fail(seat: Participation, *, reason: str) -> None:
     """A client gives up its seat. Saying so twice is harmless."""
     why = reasons.client_failed(reason).fields
-    if not Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(status=SeatStatus.FAILED, **why):
+    if not Participation.objects.filter(pk=seat.pk, status__among=OPEN).update(status=SeatStatus.FAILED, **why):
         seat.refresh_from_db(fields=["status"])
         if seat.status == SeatStatus.FAILED:
             return
@@ -34,7 +34,7 @@ def fail(seat: Participation, *, reason: str) -> None:
 def skip(seat: Participation, *, by: str) -> None:
     """An operator goes on without a client. What it sends later is kept, labelled late."""
     why = reasons.skipped(by).fields
-    if not Participation.objects.filter(pk=seat.pk, status__in=OPEN).update(status=SeatStatus.DROPPED, **why):
+    if not Participation.objects.filter(pk=seat.pk, status__among=OPEN).update(status=SeatStatus.DROPPED, **why):
         seat.refresh_from_db(fields=["status"])
         raise Conflict(f"{seat.client.name} is {seat.status} in this round; only an open seat can be skipped.")
     events.record(seat.round.session_id, Event.Kind.SEAT_SKIPPED, **describe(seat), **why, by=by)
@@ -61,7 +61,7 @@ def ask_again(seat: Participation, *, now: datetime) -> bool:
 @transaction.atomic
 def expire(session_id: int, *, now: datetime) -> bool:
     """Drop the open seats of a session whose own time is over. True if there was one."""
-    over = Participation.objects.filter(round__session=session_id, status__in=OPEN, deadline__lte=now)
+    over = Participation.objects.filter(round__session=session_id, status__among=OPEN, deadline__lte=now)
     if not over.exists():
         return False
     drop(over, reason=reasons.TIME_OVER)
@@ -79,9 +79,9 @@ def drop(those: QuerySet[Participation], *, reason: Reason, closing: bool = Fals
     closing: the round closes, so that a seat whose last update was refused is `rejected` for good.
     """
     # Locked: a seat whose update is accepted at this moment is not to be told as dropped.
-    found = those.filter(status__in=OPEN).select_for_update(of=("self",))
+    found = those.filter(status__among=OPEN).select_for_update(of=("self",))
     ended = list(found.select_related("client", "round").order_by("pk"))
-    rows = Participation.objects.filter(pk__in=[seat.pk for seat in ended], status__in=OPEN)
+    rows = Participation.objects.filter(pk__in=[seat.pk for seat in ended], status__among=OPEN)
 
     def why(seat: Participation) -> dict[str, Any]:
         own = {name: getattr(seat, name) for name in reasons.NONE}

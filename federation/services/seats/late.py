@@ -18,13 +18,16 @@ from federation.services.seats import losses
 # Other work of the same client on the same round, in any of its tries, that counts or comes first.
 _BEFORE = Q(reported_at__lt=OuterRef("reported_at")) | Q(reported_at=OuterRef("reported_at"), pk__lt=OuterRef("pk"))
 _COMES_FIRST = Q(counted_in__isnull=False) | Q(withdrawn=False, file_status=FileStatus.STORED) & _BEFORE
+_TRIES = Round.objects.filter(
+    session=OuterRef(OuterRef("round__session")),
+    kind=OuterRef(OuterRef("round__kind")),
+    number=OuterRef(OuterRef("round__number")),
+)
 _OF_THE_SAME = Participation.objects.filter(
     Q(status=SeatStatus.AGGREGATED)
-    | Q(status=SeatStatus.REPORTED, round__status__in=ACTIVE)
+    | Q(status=SeatStatus.REPORTED, round__status__among=ACTIVE)
     | Q(status=SeatStatus.LATE) & _COMES_FIRST,
-    round__session=OuterRef("round__session"),
-    round__kind=OuterRef("round__kind"),
-    round__number=OuterRef("round__number"),
+    round__in=_TRIES,  # few; the client has seats in all rounds of all sessions
     client=OuterRef("client"),
 ).exclude(pk=OuterRef("pk"))
 # Where clients join rounds, each seat is work of its own.
@@ -48,7 +51,7 @@ def counts(seat: Participation) -> bool:
 
 def _is_trained(session: TrainingSession) -> bool:
     """Whether only its last model is still to be measured, so that no round follows."""
-    return Round.objects.filter(session=session, status__in=ACTIVE).exclude(kind=session.kind).exists()
+    return Round.objects.filter(session=session, status__among=ACTIVE).exclude(kind=session.kind).exists()
 
 
 def is_superseded(seat: Participation) -> bool:

@@ -93,7 +93,7 @@ _offered = Select(
     lambda client, token: (  # a replaced token gets no work, nor does a disabled client
         _with_round.select_related("client", "last_update")
         .filter(client=client, client__token_hash=token, client__enabled=True)
-        .filter(status__in=OPEN)
+        .filter(status__among=OPEN)
         .only(*_READ, *_of("round__session", _WORK), *_of("client", _TOLD), "last_update__digest")
         .order_by("pk")
     ),

@@ -226,7 +226,7 @@ def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: 
 def _reject(seat: Participation, reason: str) -> None:
     """Note why an update was refused. The seat stays open for a better one. The log tells so many times of a seat."""
     why = reasons.rejected(reason).fields
-    mine = Participation.objects.filter(pk=seat.pk, status__in=OPEN)
+    mine = Participation.objects.filter(pk=seat.pk, status__among=OPEN)
     if not mine.update(**why, rejections=F("rejections") + 1):
         return
     if mine.filter(rejections__lte=TOLD_REJECTIONS).exists():

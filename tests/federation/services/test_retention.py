@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from federation import storage, tasks
 from federation.api import downloads
@@ -168,18 +169,45 @@ def test_a_stored_file_that_no_row_names_is_pruned(trained, now, tmp_path):
     before, orphan = stored(), "ab" * 32
     (tmp_path / "file").write_bytes(b"of a process that was killed")
     storage.put(tmp_path / "file", orphan)
-    tasks.prune()
+    for hour in range(retention.PARTS):
+        assert orphan in stored()
+        retention.prune(now=now + timedelta(hours=hour), part=hour)
+        if stored() == before:
+            break
     assert stored() == before
 
 
-def test_nothing_is_deleted_while_somebody_keeps(trained, monkeypatch):
+def test_the_hourly_task_prunes_every_part_within_a_day(trained, now, monkeypatch):
+    asked = []
+    monkeypatch.setattr(retention, "prune", lambda *, now, part: asked.append(part))
+    for hour in range(24):
+        monkeypatch.setattr(timezone, "now", lambda hour=hour: now + timedelta(hours=hour))
+        tasks.prune()
+    assert sorted(asked) == list(range(retention.PARTS))
+
+
+def test_a_session_that_ended_long_ago_is_looked_at_in_its_turn(trained, now, monkeypatch):
+    session = trained()
+    TrainingSession.objects.filter(pk=session.pk).update(status="completed", ended_at=now - timedelta(days=2))
+    looked = []
+    monkeypatch.setattr(retention, "expire", lambda sessions: looked.extend(sessions) or 0)
+    for part in range(retention.PARTS):
+        retention.prune(now=now, part=part)
+    assert looked == [session]
+    TrainingSession.objects.filter(pk=session.pk).update(ended_at=now - timedelta(hours=2))
+    looked.clear()
+    retention.prune(now=now, part=(session.pk + 1) % retention.PARTS)
+    assert looked == [session]
+
+
+def test_nothing_is_deleted_while_somebody_keeps(trained, now, monkeypatch):
     monkeypatch.setattr(storage.locking, "LOCK_SECONDS", 0.05)
     session = trained(of=1, done=1)
     before = stored()
     with storage.keeping():
         sessions.delete(session)
         assert stored() == before
-    tasks.prune()
+    retention.prune(now=now)
     assert len(before) == 3 and not stored()
 
 
