@@ -1,9 +1,10 @@
-"""`/healthz` and `/readyz`, for whatever watches over the process. Raw, so that any Host header will do."""
+"""`/healthz`, `/readyz` and `/systemz`, for whatever watches over the server. Raw, so that any Host header will do."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
@@ -25,15 +26,25 @@ async def alive(exchange: Exchange) -> None:
 
 
 async def ready(exchange: Exchange) -> None:
-    """200 if every part works, 503 if one does not. Operators also get an entry per part that says what to do."""
+    """200 if this process can answer requests, 503 if it cannot: for what spreads them over several processes."""
+    await _tell(exchange, "ready", health.of_process)
+
+
+async def well(exchange: Exchange) -> None:
+    """200 if every part of the server works, 503 if one does not: for what calls somebody."""
+    await _tell(exchange, "well", lambda: health.of_system(timezone.now()))
+
+
+async def _tell(exchange: Exchange, word: str, look: Callable[[], list[Check]]) -> None:
+    """The status says it all. Operators also get an entry per part that says what to do."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            found = await at_length(health.checks, timezone.now())
+            found = await at_length(look)
     except TimeoutError:
         detail = f"It did not answer within {PATIENCE_SECONDS:g} s."
         found = [Check("database", detail, "Look what locks it; the server goes on by itself when it is free.")]
     works = all(check.ok for check in found)
-    body: dict[str, object] = {"ready": works}
+    body: dict[str, object] = {word: works}
     if await _may_know(exchange):
         body["checks"] = [_entry(check) for check in found]
     await exchange.answer(200 if works else 503, HEADERS, json.dumps(body).encode())
@@ -59,4 +70,5 @@ def _entry(check: Check) -> dict[str, str | bool]:
 ROUTES = {
     "/healthz": {"GET": alive, "HEAD": alive},
     "/readyz": {"GET": ready, "HEAD": ready},
+    "/systemz": {"GET": well, "HEAD": well},
 }

@@ -46,7 +46,7 @@ ROUTES = [
     ({"POST"}, r"/api/v1/models/uploads", Limit(KIB)),
     ({"PATCH"}, r"/api/v1/models/uploads/[0-9]{1,18}", Limit(0, streams=True)),
     ({"POST", "PUT", "PATCH", "DELETE"}, r"/api/.*", OPERATOR),
-    ({"POST"}, r"/(?:healthz|readyz|static/.*)", TINY),
+    ({"POST"}, r"/(?:healthz|readyz|systemz|static/.*)", TINY),
     ({"POST"}, r"/(?:sign-in|admin/login)/", Limit(16 * KIB, 16 * KIB)),
     ({"POST"}, r"/.*", FORM),
 ]

@@ -37,13 +37,25 @@ class Check:
         return not self.remedy
 
 
-def checks(now: datetime) -> list[Check]:
-    """Every part, in the order in which they stand on each other."""
+def of_process() -> list[Check]:
+    """What this process itself needs to answer requests. Another one, behind the same proxy, may do better.
+
+    A full disk and a silent worker are the same for all of them, and pages that say so are better than none.
+    """
+    try:
+        Server.objects.filter(pk=1).first()
+    except (DatabaseError, InterfaceError) as error:
+        return [without_database(error), _storage()]
+    return [Check("database", "It answers."), _storage()]
+
+
+def of_system(now: datetime) -> list[Check]:
+    """Every part of the server, in the order in which they stand on each other."""
     try:
         row = Server.objects.filter(pk=1).first()
     except (DatabaseError, InterfaceError) as error:
-        return [without_database(error), _storage(), *_broker_alone()]
-    return [Check("database", "It answers."), _storage(), *_work(row, now)]
+        return [without_database(error), _storage_and_room(), *_broker_alone()]
+    return [Check("database", "It answers."), _storage_and_room(), *_work(row, now)]
 
 
 def troubles(now: datetime) -> list[Check]:
@@ -69,7 +81,12 @@ def _storage() -> Check:
     except OSError as error:
         remedy = f"Let the server's user write in {settings.FL_SCRATCH_DIR}, and see that the disk is there."
         return Check("storage", f"Nothing can be written: {error.strerror}.", remedy)
-    return _room()
+    return Check("storage", "It can be written.")
+
+
+def _storage_and_room() -> Check:
+    found = _storage()
+    return _room() if found.ok else found
 
 
 def _room() -> Check:

@@ -22,7 +22,7 @@ def locked(stack: Stack) -> Iterator[None]:
 
 
 def ready(stack: Stack) -> dict[str, bool]:
-    return {check["name"]: check["ok"] for check in stack.http.get(f"{stack.url}/readyz", timeout=10).json()["checks"]}
+    return {check["name"]: check["ok"] for check in stack.http.get(f"{stack.url}/systemz", timeout=10).json()["checks"]}
 
 
 def test_a_locked_database_is_waited_for_and_every_page_says_so(stack: Stack):

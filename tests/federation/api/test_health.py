@@ -8,11 +8,13 @@ from django.db import OperationalError
 from django.test import Client as Browser
 from django.utils import timezone
 
+from federation import storage
 from federation.api import health
 from federation.api.raw import RawRoutes
 from federation.api.seen import seen
 from federation.models import Server
 from federation.services import server
+from federation.storage import room
 from tests.federation.api.conftest import django
 from tests.federation.asgi import Answer, request
 from tests.federation.cast import token_of
@@ -37,11 +39,12 @@ def known() -> Iterator[str]:
 def test_a_stranger_learns_no_more_than_whether_it_works(enrol, key):
     server.tick(now=timezone.now())
     enrol("anna")
-    strangers = [ask("/readyz"), ask("/readyz", "flk_guessed"), ask("/readyz", token_of("anna"))]
-    assert [(answer.status, answer.json()) for answer in strangers] == [(200, {"ready": True})] * 3
+    for path, word in (("/readyz", "ready"), ("/systemz", "well")):
+        strangers = [ask(path), ask(path, "flk_guessed"), ask(path, token_of("anna"))]
+        assert [(answer.status, answer.json()) for answer in strangers] == [(200, {word: True})] * 3
     Server.objects.update(ticked_at=timezone.now() - timedelta(seconds=20))
-    assert (ask("/readyz").status, ask("/readyz").json()) == (503, {"ready": False})
-    assert "checks" in ask("/readyz", key).json()
+    assert (ask("/systemz").status, ask("/systemz").json()) == (503, {"well": False})
+    assert "checks" in ask("/systemz", key).json()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -63,16 +66,47 @@ def test_a_process_is_alive_without_a_database():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_server_is_ready_while_its_worker_ticks(key):
-    server.tick(now=timezone.now())
+def test_a_process_is_ready_whatever_the_worker_and_the_disk_are_at(key, monkeypatch):
+    """Else what spreads requests would find no process at all."""
+    Server.objects.update_or_create(pk=1, defaults={"ticked_at": timezone.now() - timedelta(seconds=20)})
+    monkeypatch.setattr(room, "SPARE_BYTES", 1 << 60)
     answer = ask("/readyz", key)
-    assert answer.status == 200 and answer.json()["ready"]
+    assert answer.status == 200 and answer.json() == {
+        "ready": True,
+        "checks": [
+            {"name": "database", "ok": True, "detail": "It answers."},
+            {"name": "storage", "ok": True, "detail": "It can be written."},
+        ],
+    }
+    failing = {check["name"] for check in ask("/systemz", key).json()["checks"] if not check["ok"]}
+    assert failing == {"storage", "worker"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_folder_that_cannot_be_written_makes_a_process_unready(key, monkeypatch):
+    def fails(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(storage, "scratch", fails)
+    answer = ask("/readyz", key)
+    assert answer.status == 503
+    [failing] = [check for check in answer.json()["checks"] if not check["ok"]]
+    assert (
+        failing["name"] == "storage" and "Permission denied" in failing["detail"] and "Let the server" in failing["do"]
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_is_well_while_its_worker_ticks(key):
+    server.tick(now=timezone.now())
+    answer = ask("/systemz", key)
+    assert answer.status == 200 and answer.json()["well"]
     assert [(check["name"], check["ok"]) for check in answer.json()["checks"]] == [
         ("database", True), ("storage", True), ("worker", True),
     ]  # fmt: skip
     Server.objects.update(ticked_at=timezone.now() - timedelta(seconds=20))
-    answer = ask("/readyz", key)
-    assert answer.status == 503 and not answer.json()["ready"]
+    answer = ask("/systemz", key)
+    assert answer.status == 503 and not answer.json()["well"]
     [failing] = [check for check in answer.json()["checks"] if not check["ok"]]
     assert failing["name"] == "worker" and "start that again" in failing["do"]
     assert answer.headers["cache-control"] == "no-store"
@@ -83,9 +117,10 @@ def test_a_database_that_is_away_is_told(monkeypatch, known):
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(Server.objects, "filter", away)
-    answer = ask("/readyz", known)
-    assert answer.status == 503
-    assert [check["name"] for check in answer.json()["checks"] if not check["ok"]] == ["database"]
+    for path in ("/readyz", "/systemz"):
+        answer = ask(path, known)
+        assert answer.status == 503
+        assert [check["name"] for check in answer.json()["checks"] if not check["ok"]] == ["database"]
 
 
 def test_a_database_that_never_answers_is_not_waited_for(monkeypatch, known):
