@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('federation', '0024_staying_tensors'),
+        ('federation', '0025_privacy'),
     ]
 
     operations = [
