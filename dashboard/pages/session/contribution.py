@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -15,9 +16,10 @@ from dashboard.kit import formats
 from dashboard.pages.models import ingredients
 from dashboard.pages.models.ingredients import Ingredient
 from federation import parsing
-from federation.lifecycle import Outcome, SeatStatus
+from federation.lifecycle import Outcome, SeatStatus, SessionStatus
 from federation.models import Client, GlobalModel, Participation, TrainingSession
 from federation.services import info as infos
+from federation.services import rounds
 from federation.services.info import Info
 
 MOST_CLIENTS = 30  # rows
@@ -51,10 +53,13 @@ class HeatRow:
 
 @dataclass(slots=True)
 class Heat:
+    """is_ahead: of clients that could be asked, before any was."""
+
     heads: Sequence[str]
     rows: list[HeatRow]
     hidden: int = 0
     foot: SafeString | str = ""
+    is_ahead: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -118,9 +123,11 @@ def _level(share: float) -> int:
 
 
 def labels(session: TrainingSession) -> Heat:
-    """Examples of each label by client, as far as the sites share them; shaded by the share within the client."""
-    asked = Participation.objects.filter(round__session=session, round__kind=session.kind).values("client")
-    clients = list(Client.objects.filter(pk__in=asked).order_by("ordinal"))
+    """Examples of each label by client, as far as the sites share them; shaded by the share within the client.
+
+    Of a draft, by those that it could ask now.
+    """
+    clients = list(_clients(session).order_by("ordinal"))
     told = {client.pk: infos.of(client.info) for client in clients}
     others = {pk for pk, info in told.items() if _is_of_another(info, session.workload)}
     counted = {pk: found for pk, info in told.items() if pk not in others and (found := _histogram(info))}
@@ -134,7 +141,17 @@ def labels(session: TrainingSession) -> Heat:
         for client in clients[:MOST_CLIENTS]
     ]
     rows.sort(key=lambda row: row.client.ordinal)
-    return Heat(heads, rows, max(0, len(clients) - MOST_CLIENTS), _furthest(clients, counted, whole))
+    foot = _furthest(clients, counted, whole)
+    return Heat(heads, rows, max(0, len(clients) - MOST_CLIENTS), foot, is_ahead=session.status == SessionStatus.DRAFT)
+
+
+def _clients(session: TrainingSession) -> QuerySet[Client]:
+    """Those that were asked; of a draft those that could be now."""
+    if session.status == SessionStatus.DRAFT:
+        could = rounds.pool(timezone.now(), session.workload).of(session).clients
+        return Client.objects.filter(pk__in=[client.pk for client in could])
+    asked = Participation.objects.filter(round__session=session, round__kind=session.kind).values("client")
+    return Client.objects.filter(pk__in=asked)
 
 
 def _is_of_another(info: Info, workload: str) -> bool:

@@ -1,4 +1,5 @@
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -84,7 +85,30 @@ def test_empty_places_say_what_brings_something(browser: Browser, create: Create
     page = page_of(browser, running)
     assert "<code>--share-histogram</code>" in page
     assert "after the first round that becomes a model" in page
-    assert "once a round was opened" in page_of(browser, create(name="draft"))
+    session = create(name="new", start=True)
+    assert "once a round was opened" in page_of(browser, session)
+
+
+def test_a_draft_shows_the_labels_of_those_that_it_could_ask(browser: Browser, create: Create, enrol: Enrol) -> None:
+    draft = create()
+    assert "once one is online that it could ask" in page_of(browser, draft)
+    enrol("anna", "ben", "carl")
+    assert "No client that this session could ask shares" in compact(page_of(browser, draft))
+    share("anna", {"cat": 50, "dog": 5})
+    share("ben", {"cat": 1, "dog": 80})
+    Client.objects.filter(name="carl").update(last_seen=timezone.now() - timedelta(hours=1))
+    heat = contribution.labels(draft)
+    assert [row.client.name for row in heat.rows] == ["anna", "ben"] and heat.heads == ["cat", "dog"]
+    page = compact(page_of(browser, draft))
+    assert "Furthest from the mix of the others" in page and "Of the clients that this session could ask now." in page
+    assert "clients-changed" in page and "clients-changed" not in page_of(browser, create(name="new", start=True))
+
+
+def test_a_draft_for_some_clients_shows_these_alone(create: Create, enrol: Enrol) -> None:
+    enrol("anna", "ben")
+    Client.objects.filter(name="anna").update(tags=["ward"])
+    heat = contribution.labels(create(client_tags=("ward",)))
+    assert [row.client.name for row in heat.rows] == ["anna"]
 
 
 def test_norm_cosine_and_examples_are_those_of_the_aggregation(browser: Browser, running: TrainingSession) -> None:
