@@ -61,6 +61,7 @@ urlpatterns = [
     page("sessions/<id:session_id>/round/", sessions.current_round, name="session_round"),
     page("sessions/<id:session_id>/history/", sessions.past, name="session_history"),
     page("sessions/<id:session_id>/timeline/", sessions.past_rounds, name="session_timeline"),
+    page("sessions/<id:session_id>/privacy/", sessions.spent, name="session_privacy"),
     page("sessions/<id:session_id>/data/", sessions.data, name="session_data"),
     page("sessions/<id:session_id>/events/", sessions.events, name="session_events"),
     page("sessions/<id:session_id>/settings/", sessions.settings, name="session_settings"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from dashboard.kit import client_states, formats, parameters, responses
 from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request
-from dashboard.pages.new_session import estimate, initial, presets, starting_models, wanted
+from dashboard.pages.new_session import estimate, initial, presets, privacy_estimate, starting_models, wanted
 from dashboard.pages.new_session.forms import NewSessionForm
 from federation import catalogue, schedules
 from federation.fl.options import OptionError
@@ -114,7 +114,7 @@ def _show(request: HttpRequest, form: NewSessionForm, frame: dict[str, object], 
         "presets": presets.PRESETS.values(),
         "past": TrainingSession.objects.filter(kind=WorkKind.TRAIN).order_by("-pk")[: starting_models.PAST],
         "source": str(parameters.of(request).whole("from") or ""),
-        "estimate": estimate.of(spec, int(str(who["asked"]))),
+        **_estimates(spec, who),
         **who,
     }
     return render(request, "sessions/new.html", context | frame, status=status)
@@ -150,8 +150,14 @@ def who(request: HttpRequest) -> HttpResponse:
 def estimated(request: HttpRequest) -> HttpResponse:
     """What the session would cost, as it is typed now."""
     spec = NewSessionForm(request.POST).typed_or_initial()
-    found = estimate.of(spec, int(str(_who(spec)["asked"])))
-    return render(request, "sessions/_estimate.html", {"estimate": found})
+    return render(request, "sessions/_estimate.html", _estimates(spec, _who(spec)))
+
+
+def _estimates(spec: Spec, who: Mapping[str, object]) -> dict[str, object]:
+    """What it would cost in time and bytes, and in privacy."""
+    asked, online = int(str(who["asked"])), int(str(who["online"]))
+    planned = privacy_estimate.of(spec, online=online, asked=asked)
+    return {"estimate": estimate.of(spec, asked), "planned": planned}
 
 
 def _who(spec: Spec) -> dict[str, object]:

@@ -13,7 +13,18 @@ from django.views.decorators.http import require_GET
 from dashboard.kit import counts, formats, parameters, results, session_settings, statuses
 from dashboard.kit.frame import follow_live, following
 from dashboard.pages.models import ingredients
-from dashboard.pages.session import actions, contribution, curves, evaluated, history, log, round_now, summary, timeline
+from dashboard.pages.session import (
+    actions,
+    contribution,
+    curves,
+    evaluated,
+    history,
+    log,
+    round_now,
+    spending,
+    summary,
+    timeline,
+)
 from dashboard.pages.session.why import why_it_waits
 from federation.lifecycle import SessionStatus, WorkKind
 from federation.models import TrainingSession
@@ -61,6 +72,7 @@ def page(request: HttpRequest, session_id: int) -> HttpResponse:
         return render(request, "sessions/evaluation.html", context | frame)
     context = _head(session) | _round(session) | _history(request, session) | _log(request, session)
     context |= _timeline(request, session) | _data(request, session) | _settings(session)
+    context |= {"spent": spending.of(session)}
     context |= {"left_out": curves.left_out(session), "quotas": quotas.told()}
     context["measure_phrases"] = curves.measure_phrases(session)
     context |= evaluated.of(session, chosen)
@@ -99,6 +111,12 @@ def past(request: HttpRequest, session_id: int) -> HttpResponse:
 @require_GET
 def past_rounds(request: HttpRequest, session_id: int) -> HttpResponse:
     return render(request, "sessions/_timeline.html", _timeline(request, get(session_id)))
+
+
+@require_GET
+def spent(request: HttpRequest, session_id: int) -> HttpResponse:
+    session = get(session_id)
+    return render(request, "sessions/_privacy.html", {"session": session, "spent": spending.of(session)})
 
 
 @require_GET
