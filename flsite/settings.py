@@ -147,7 +147,7 @@ CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "federation.tasks.expire", "schedule": 60.0, "options": {"expires": 60}},
     "prune": {"task": "federation.tasks.prune", "schedule": 3600.0, "options": {"expires": 3600}},
 }
-CELERY_BEAT_SCHEDULE_FILENAME = str(FL_DATA_DIR / "celerybeat")
+CELERY_BEAT_SCHEDULER = "flsite.beating:ElectedScheduler"
 
 # ---- e-mail, for alerts
 FL_EMAIL_URL = env.url("FL_EMAIL_URL", "smtp", "smtps", "console", "memory")

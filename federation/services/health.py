@@ -18,7 +18,7 @@ from federation.models import Server
 BROKER_SECONDS = 2  # to connect to it
 START_SECONDS = 10.0  # a page that is opened while everything starts says nothing of the worker yet
 WORKER = "Start it: celery -A flsite worker -Q federation."
-BEAT = "Start exactly one: celery -A flsite beat."
+BEAT = "Start one: celery -A flsite beat."
 EMBEDDED = "The worker is a thread of the server process: start that again; its log says why the thread ended."
 
 _started = time.monotonic()  # this process

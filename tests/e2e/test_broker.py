@@ -91,6 +91,7 @@ def split(tmp_path_factory: pytest.TempPathFactory, database: Database, broker: 
     services = {
         "worker": [*CELERY, "worker", "--concurrency", "1", "--without-gossip", "--without-mingle", "-Q", "federation"],
         "beat": [*CELERY, "beat"],
+        "other beat": [*CELERY, "beat"],
     }
     env = {"DATABASE_URL": database.url, "REDIS_URL": f"redis://127.0.0.1:{broker.port}/0"}
     with running(tmp_path_factory.mktemp("split"), env=env | PARTS, services=services, killable=True) as stack:
@@ -137,6 +138,20 @@ def test_a_process_is_killed_in_a_buffered_session(split: Stack, name: str, poin
     session = killed(split, name, point, TOGETHER)
     assert split.ended(session)["status"] == "completed"
     assert_each_counts_once(split, session)
+
+
+def beats_that_led(stack: Stack) -> list[str]:
+    return [name for name in ("beat", "other beat") if "this beat leads" in (stack.folder / f"{name}.log").read_text()]
+
+
+def test_another_beat_takes_the_place_of_the_one_that_is_killed(split: Stack, undisturbed: Outcome):
+    session = split.session(start=False, **settings())
+    start(split, session)
+    [leader] = until(lambda: beats_that_led(split), why="a beat that leads")
+    split.kill(leader)
+    until(lambda: len(beats_that_led(split)) == 2, seconds=30, why="the other beat")
+    assert outcome(split, session) == undisturbed
+    split.start(leader)
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "beat", "broker", "database"])
