@@ -22,7 +22,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
-from federation import events
+from federation import events, meters
 from federation.compiled import Rows
 from federation.lifecycle import LIVE, SeatStatus
 from federation.models import Event, Participation, Server, ServerEvent, TrainingSession
@@ -224,6 +224,8 @@ class Feed:
                 return
             after = batch.last
             recent.keep(log_id, batch)
+            if batch.at is not None:
+                meters.feed_delay.observe(max(0.0, (timezone.now() - batch.at).total_seconds()))
             with self._lock:
                 subscriptions = list(self._watched.get(log_id, ()))
             for subscription in subscriptions:
@@ -250,19 +252,20 @@ def _call(loop: asyncio.AbstractEventLoop, what: Any, *args: Any) -> None:
 
 def read(log_id: int, after: int) -> Batch | None:
     """The next events after `after`, as many as fit in one message, or None if there are none."""
-    seqs, texts, size = [after], list[str](), 0
+    seqs, texts, size, at = [after], list[str](), 0, None
     while len(texts) < BATCH and size < MESSAGE_BYTES:
         wanted = min(PIECE, BATCH - len(texts))
         rows = _rows(log_id, seqs[-1], wanted)
         for row in rows:
             texts.append(json.dumps(as_json(row)))
             seqs.append(row.seq)
+            at = row.time
             size += len(texts[-1])
             if size >= MESSAGE_BYTES:
                 break
         if len(rows) < wanted:
             break
-    return Batch(seqs[1], seqs[-1], f'{{"events": [{", ".join(texts)}]}}') if texts else None
+    return Batch(seqs[1], seqs[-1], f'{{"events": [{", ".join(texts)}]}}', at) if texts else None
 
 
 def _rows(log_id: int, after: int, count: int) -> Sequence[Event | ServerEvent]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive events of one log, encoded once for everybody."""
+    """Consecutive events of one log, encoded once for everybody. at: the time of the last one."""
 
     first: int
     last: int
     text: str
+    at: datetime | None = None
 
 
 class Recent:

@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
-from federation import database, foreign, storage
+from federation import database, foreign, logs, storage
 from federation.compiled import Rows
 from federation.lifecycle import DAMAGED, LIVE
 from federation.models import GlobalModel, TrainingSession
@@ -50,10 +50,11 @@ def advance(session_id: int) -> None:
     session = TrainingSession.objects.filter(pk=session_id).first()
     if session is None:
         return
-    while rounds.advance(session, now=timezone.now()) or repair.mend(session_id, lambda: advance.delay(session_id)):
-        pass
-    models.request_initial(session, then=lambda: advance.delay(session_id))
-    models.request_missing(session_id, then=advance.delay)
+    with logs.about(session=session_id):
+        while rounds.advance(session, now=timezone.now()) or repair.mend(session_id, lambda: advance.delay(session_id)):
+            pass
+        models.request_initial(session, then=lambda: advance.delay(session_id))
+        models.request_missing(session_id, then=advance.delay)
 
 
 _live = Rows(lambda: TrainingSession.objects.filter(status__in=LIVE).order_by().values_list("pk"))

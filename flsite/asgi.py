@@ -19,13 +19,14 @@ from django.urls import path, re_path  # noqa: E402
 
 from dashboard.consumers import LogConsumer, nowhere  # noqa: E402
 from federation import private  # noqa: E402
-from federation.api import health  # noqa: E402
+from federation.api import health, metrics  # noqa: E402
 from federation.api.raw import RawRoutes  # noqa: E402
 from federation.api.urls import RAW_ROUTES, TABLES  # noqa: E402
 from flsite import embedded, urls  # noqa: E402, F401  urls registers the converter "id"
 from flsite.gate.gate import Gate  # noqa: E402
 from flsite.gate.turns import Turns  # noqa: E402
 from flsite.lifespan import lifespan  # noqa: E402
+from flsite.observed import observed  # noqa: E402
 from flsite.static import StaticFiles  # noqa: E402
 
 private.begin()
@@ -39,13 +40,15 @@ websockets = URLRouter(
     ]
 )
 pages = StaticFiles(Turns(django_application))
-application = Gate(
-    ProtocolTypeRouter(
-        {
-            "http": RawRoutes(RAW_ROUTES | TABLES | health.ROUTES, otherwise=pages),
-            "websocket": websockets,
-            "lifespan": lifespan,
-        },
+application = observed(
+    Gate(
+        ProtocolTypeRouter(
+            {
+                "http": RawRoutes(RAW_ROUTES | TABLES | health.ROUTES | metrics.ROUTES, otherwise=pages),
+                "websocket": websockets,
+                "lifespan": lifespan,
+            },
+        )
     )
 )
 

@@ -28,6 +28,10 @@ FL_ACCEL_REDIRECT = env.location("FL_ACCEL_REDIRECT")
 FL_SOCKETS = env.whole("FL_SOCKETS", 400, minimum=1, maximum=100_000)
 FL_SOCKETS_EACH = env.whole("FL_SOCKETS_EACH", 64, minimum=1, maximum=100_000)
 
+# ---- who may watch it from outside
+FL_METRICS_TOKEN = env.text("FL_METRICS_TOKEN")
+FL_LOG = env.fitting("FL_LOG", "plain", "plain|json", "plain or json")
+
 # ---- how much callers may ask for
 FL_REQUESTS_PER_ADDRESS = env.whole("FL_REQUESTS_PER_ADDRESS", 100, minimum=1, maximum=1_000_000)
 FL_REQUESTS_PER_CLIENT = env.whole("FL_REQUESTS_PER_CLIENT", 100, minimum=1, maximum=1_000_000)
@@ -200,12 +204,16 @@ WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "federation.logs.AsJson"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": FL_LOG}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "federation": {"level": "INFO"},
         "flsite": {"level": "INFO"},
+        "federation.did": {"level": "INFO" if FL_LOG == "json" else "WARNING"},
         # One line a request is too much with agents that poll and stream.
         "django.channels.server": {"level": "INFO" if DEBUG else "ERROR"},
         "celery": {"level": "WARNING"},

@@ -18,6 +18,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, connections
 
+from federation import logs
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -41,7 +43,7 @@ class Threads:
         if not self._started:
             self._start()
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._jobs.put((future, function))
+        self._jobs.put((future, logs.carried(function)))
         return await future
 
     def _start(self) -> None:
@@ -112,7 +114,9 @@ def _and_rest(function: Callable[[], R]) -> R:
 
 async def at_length(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """The same for a function that may take long."""
-    return await asyncio.get_running_loop().run_in_executor(_long, lambda: _run(function, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(
+        _long, logs.carried(lambda: _run(function, *args, **kwargs))
+    )
 
 
 def _run(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:

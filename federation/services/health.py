@@ -99,7 +99,7 @@ def _room() -> Check:
 
 def _broker_alone() -> Iterator[Check]:
     if not settings.FL_EMBEDDED:
-        yield _broker(_waiting_messages())
+        yield _broker(waiting_messages())
 
 
 def _work(row: Server | None, now: datetime) -> Iterator[Check]:
@@ -109,7 +109,7 @@ def _work(row: Server | None, now: datetime) -> Iterator[Check]:
     if settings.FL_EMBEDDED:
         yield Check("worker", detail, "" if ticking else EMBEDDED)
         return
-    waiting = _waiting_messages()
+    waiting = waiting_messages()
     yield _broker(waiting)
     if ticking or waiting is None:  # without a broker neither can be told apart, and neither is at fault
         yield Check("worker", detail, "" if ticking else "Start the broker first.")
@@ -135,7 +135,7 @@ def _broker(waiting: int | None) -> Check:
     return Check("broker", "It answers.")
 
 
-def _waiting_messages() -> int | None:
+def waiting_messages() -> int | None:
     """How many messages wait for a worker; None where the broker does not answer."""
     with current_app.connection_for_write(connect_timeout=BROKER_SECONDS) as connection:
         try:

@@ -19,8 +19,13 @@ FULL = "The server's disk is full. Nothing is lost; try again when there is room
 
 
 def free_bytes() -> int:
+    return free_and_size()[0]
+
+
+def free_and_size() -> tuple[int, int]:
+    """Bytes of the data folder's disk that this server's user may use, and all of them."""
     found = os.statvfs(settings.FL_DATA_DIR)
-    return found.f_bavail * found.f_frsize
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
 def is_full() -> bool:

@@ -22,7 +22,7 @@ CLOSE: Header = (b"connection", b"close")
 
 
 BEHIND_PROXY: bool = settings.FL_BEHIND_PROXY  # read once: each answer asks for it
-HEALTH = ("/healthz", "/readyz", "/systemz")
+HEALTH = ("/healthz", "/readyz", "/systemz", "/metrics")
 
 
 def is_api(path: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from federation import schedules
+from federation import logs, schedules
 from federation.compiled import Select
 from federation.lifecycle import ACTIVE, OPEN, FileStatus, RoundStatus, WorkKind
 from federation.models import Participation, Round, TrainingSession
@@ -63,7 +63,11 @@ def _attempt(does: str, round_: Round, do: Callable[[], bool], now: datetime) ->
     """Do a step of a round. After the third failure for an unknown reason the round fails."""
     step = Step(round_.session, f"{does} {round_}", round_)
     try:
-        return steps.attempt(step, do, partial(fail_active, round_.pk, now=now))
+        with logs.about(session=round_.session_id, round=round_.number):
+            moved = steps.attempt(step, do, partial(fail_active, round_.pk, now=now))
+            if moved:
+                logs.did.info("%s", step.does)
+            return moved
     except StepFailed as failure:
         return failure.gave_up
 
