@@ -161,6 +161,12 @@ class Spec:
         help="Patterns such as fc2.* for each site's own last layer, or *norm*. Empty: every site has the same model.",
         group=Group.PERSONAL,
     )  # fmt: skip
+    fine_tune_epochs: int = setting(
+        Whole(), default=0, minimum=0, maximum=1000,
+        label="Fine-tuning at the end",
+        help="Epochs that each site trains the last model on its own data, and measures it again. 0: none.",
+        group=Group.PERSONAL,
+    )  # fmt: skip
     cohort_size: int | None = setting(
         Whole(), default=None, minimum=1, maximum=100_000, empty="everyone online",
         label="Clients asked", help="Chosen anew for every round. Empty: everyone who is online.", group=Group.ROUNDS,

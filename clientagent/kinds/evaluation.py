@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -23,9 +23,11 @@ from clientagent.progress import Progress
 from clientagent.state import NUMBERS, Finished
 from clientagent.work import BaseModel, Work
 from federation import killpoints
-from federation.fl import weights
+from federation.fl import staying, weights
 from federation.fl.measures import PERSONAL
+from federation.fl.weights import Weights
 from federation.fl.workloads import Evaluates, LocalEvaluation, Report, Workload
+from federation.fl.workloads.workload import Phase
 from federation.killpoints import Point
 
 MOST_SHOWN = 4  # measures in a line at the terminal
@@ -33,12 +35,16 @@ MOST_SHOWN = 4  # measures in a line at the terminal
 
 @dataclass(frozen=True, slots=True)
 class EvaluationWork(Work):
-    """Measure `base`, and this site's own model beside it, if it has one. stays: the tensors that stay here."""
+    """Measure `base`, and this site's own model beside it, if it has one.
+
+    stays: the tensors that stay here. fine_tune: the config of a training of the own model before that; empty: none.
+    """
 
     kind: ClassVar[str] = "evaluate"
     base: BaseModel
     stays: tuple[str, ...] = ()
     last_update: LastUpdate | None = None
+    fine_tune: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -53,6 +59,7 @@ def parse(body: Mapping[str, Any]) -> EvaluationWork:
             base=works.base_model(body),
             stays=works.stays(body),
             last_update=last_update(body),
+            fine_tune=dict(body.get("fine_tune", {})),
         )
 
 
@@ -105,6 +112,8 @@ def measure(bench: Bench, report: Report, work: EvaluationWork, model: Path, kep
     data = bench.data.of(workload, work.options)
     shared = weights.mapped(model)
     own = keeping.own_model(kept, shared, work.stays)
+    if work.fine_tune:
+        own = _fine_tuned(bench, report, work, shared if own is None else own)
     models = [shared] if own is None else [shared, own]
     found = [
         _evaluating(work).local_evaluation(one, data, work.options, config, part_of(report, part, len(models)))
@@ -114,6 +123,19 @@ def measure(bench: Bench, report: Report, work: EvaluationWork, model: Path, kep
     for other in found[1:]:
         metrics |= {f"{PERSONAL}{name}": value for name, value in other.metrics.items()}
     return as_json(replace(found[0], metrics=metrics), with_counts=bench.data.shares_counts)
+
+
+def _fine_tuned(bench: Bench, report: Report, work: EvaluationWork, own: Weights) -> Weights:
+    """The own model after some epochs on the examples that training uses; its steps are no points of a curve."""
+    workload = works.workload_of(work)
+    config = works.train_config(replace(work, config=work.fine_tune), bench.device.of(workload))
+    data = bench.data.of(workload, work.options)
+
+    def quietly(phase: Phase, step: int, total: int, metrics: Mapping[str, float]) -> bool:
+        return report(phase, step, total, {})
+
+    update = workload.local_update(own, data, work.options, bench.data.limits.applied(config), quietly)
+    return staying.trained(own, update.delta, own)
 
 
 def _evaluating(work: EvaluationWork) -> Evaluates:

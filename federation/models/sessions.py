@@ -78,6 +78,9 @@ class TrainingSession(models.Model):
         default=list, blank=True, help_text="Patterns of tensors that stay at each site; see fl.staying."
     )
     staying_tensors = models.JSONField(null=True, blank=True, help_text="What they fit. Empty: no model yet.")
+    fine_tune_epochs = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Of each site on its own data, before it measures the last model."
+    )
     workload_options = models.JSONField(default=dict, blank=True)
     workload_digest = models.CharField(max_length=64)
     strategy = models.CharField(max_length=64, default="fedavg")

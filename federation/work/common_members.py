@@ -7,7 +7,6 @@ from typing import Any
 
 from federation.fl import sampling, strategies, workloads
 from federation.fl.local_options import LocalOptions
-from federation.fl.strategies import Strategy
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, Participation, TrainingSession
 
@@ -63,21 +62,22 @@ def _config(seat: Participation) -> dict[str, Any]:
     round_, session = seat.round, seat.round.session
     strategy = strategies.build(session.strategy, session.strategy_options)
     seed = sampling.client_seed(session.seed, round_.number, seat.client.name, seat.turn)
-    more = _settings(session, round_.number, strategy) if round_.kind == WorkKind.TRAIN else {}
+    is_training = round_.kind == WorkKind.TRAIN
+    more = _settings(session, round_.number, strategy.local_options()) if is_training else {}
     return {**session.train, **more, **strategy.client_config(), "seed": seed}
 
 
-def _settings(session: TrainingSession, round_number: int, strategy: Strategy) -> dict[str, Any]:
+def _settings(session: TrainingSession, round_number: int, of_strategy: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of training that differ from plain SGD, and the learning rate of this round if it is a special one.
 
-    A round of plain SGD is described as it always was.
+    of_strategy: local options that the strategy sets. A round of plain SGD is described as it always was.
     """
     found: dict[str, Any] = {}
     if (rate := session.learning_rate(round_number)) != session.train["learning_rate"]:
         found["learning_rate"] = rate
     if not session.trains_plainly:
         found["optimizer"] = {"name": session.optimizer, "options": session.optimizer_options}
-        local = {**(session.local_options or {}), **strategy.local_options()}
+        local = {**(session.local_options or {}), **of_strategy}
         found["local_options"] = LocalOptions.read(local).said()
     return found
 
@@ -101,3 +101,16 @@ def stays(seat: Participation) -> dict[str, list[str]]:
     """The tensors that stay at the site, where any do."""
     found = seat.round.session.staying_tensors
     return {"stays": found} if found else {}
+
+
+def fine_tuning(seat: Participation) -> dict[str, Any]:
+    """The config of the training of a site's own model before it is measured, where the session asks for it.
+
+    As in the last round, but without what the strategy has clients do.
+    """
+    session = seat.round.session
+    if not session.fine_tune_epochs:
+        return {}
+    seed = sampling.client_seed(session.seed, session.rounds + 1, seat.client.name, seat.turn)
+    config = session.train | _settings(session, session.rounds, {})
+    return {"fine_tune": config | {"epochs": session.fine_tune_epochs, "seed": seed}}

@@ -13,7 +13,7 @@ from federation.fl.measures.counted import MOST_INTEGERS
 from federation.fl.numbers import bounded
 from federation.lifecycle import WorkKind
 from federation.models import Participation, Round
-from federation.work.common_members import last_update, stays
+from federation.work.common_members import fine_tuning, last_update, stays
 from federation.work.declared import declared
 from federation.work.kind import Answer, Failed, Numbers, Unusable
 
@@ -37,7 +37,7 @@ class Evaluation:
     answer: ClassVar[Answer] = Answer.RESULT
 
     def offer(self, seat: Participation) -> dict[str, object]:
-        return {"last_update": last_update(seat), **stays(seat)}
+        return {"last_update": last_update(seat), **stays(seat), **fine_tuning(seat)}
 
     def check(self, seat: Participation, sent: Mapping[str, Any]) -> Report:
         left = MOST_INTEGERS

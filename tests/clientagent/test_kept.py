@@ -300,3 +300,23 @@ def test_an_evaluation_measures_the_sites_own_model_beside_the_shared_one(
     ]
     assert {name: found[f"personal_{name}"] for name in alone} == alone
     assert found["loss"] != alone["loss"]
+
+
+def test_fine_tuning_trains_before_the_own_model_is_measured(server: FakeServer, tmp_path: Path):
+    """What it measures is what a training from the shared model says of its trained model; no point is told."""
+    work = training.parse(server.offer("digits").work)
+    train(work, tmp_path, None)
+    trained = said(tmp_path)
+    told: list[str] = []
+
+    def report(phase: str, step: int, total: int, metrics: Any) -> bool:
+        told.extend(metrics)
+        return True
+
+    asked = evaluation.parse(server.offer("digits", kind="evaluate", fine_tune=dict(work.config)).work)
+    bench = Bench(SiteData(SITE), Device(SITE.device, SITE.threads))
+    found = json.loads(evaluation.measure(bench, report, asked, tmp_path / "base"))["metrics"]
+    assert found["accuracy"] == trained["base_val_accuracy"]
+    assert found["personal_accuracy"] == trained["val_accuracy"]
+    assert found["personal_loss"] == pytest.approx(trained["val_loss"], rel=1e-5)
+    assert not any(name.startswith(("train_", "val_")) for name in told)

@@ -66,26 +66,35 @@ KEEPING: dict[str, dict[str, Any]] = {
     "scaffold": {"strategy": {"name": "scaffold"}},
     "feddyn": {"strategy": {"name": "feddyn"}},
     "ditto": {"strategy": {"name": "ditto", "options": {"personal_lambda": 1.0}}},
-    "fedper": {"stays": ["fc2.*"]},
+    "fedper": {"stays": ["fc2.*"], "fine_tune_epochs": 1},
     "scaffold with own layers": {"strategy": {"name": "scaffold"}, "stays": ["norm*"]},
 }
 
 
-@pytest.mark.parametrize("asked", KEEPING.values(), ids=KEEPING)
-def test_what_clients_keep_outlives_their_deaths(site: Stack, asked: dict[str, Any]):
+@pytest.mark.parametrize("name", KEEPING)
+def test_what_clients_keep_outlives_their_deaths(site: Stack, name: str):
+    asked, has_personal = KEEPING[name], name not in ("scaffold", "feddyn")
     wish = {"workload": {"name": "digits"}, "rounds": 4, "seed": 3, "quorum": 2, "cohort_size": 2}
     train = {"epochs": 1, "batch_size": 8, "learning_rate": 0.05}
 
     def launch() -> str:
         return site.session(**wish, train=train, **asked)
 
-    undisturbed = outcome(site, launch())
+    first = launch()
+    undisturbed, measured = outcome(site, first), personal(site, first)
+    assert bool(measured) == has_personal
     site.kill_at("north", Point.TRAINED, time=2)  # what it keeps is written, the update is not
     site.kill_at("south", Point.UPDATE_KEPT, time=3)
     session = launch()
-    for name in NAMES:
-        site.died(name)
-        join(site, name)
-    assert outcome(site, session) == undisturbed
+    for site_name in NAMES:
+        site.died(site_name)
+        join(site, site_name)
+    assert (outcome(site, session), personal(site, session)) == (undisturbed, measured)
     kept = {name: [*(site.folder / "agents" / name / "kept").iterdir()] for name in NAMES}
     assert all(kept.values())
+
+
+def personal(site: Stack, session: str) -> dict[str, float]:
+    """What the sites found of their personal models at the session's end."""
+    *_, last = site.get(f"/sessions/{session}/models", limit=1000)["items"]
+    return {name: value for name, value in last["federated_metrics"].items() if name.startswith("personal_")}

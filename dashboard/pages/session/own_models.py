@@ -1,4 +1,7 @@
-"""The last model at each site, beside the model that the site itself trained before it was averaged."""
+"""The last model at each site, beside a model of the site's own.
+
+That is the site's personal model, if the session has such; otherwise what the site trained before it was averaged.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from django.db.models import Max
 
 from dashboard.kit import formats
 from dashboard.kit.evaluations import Evaluation, Site
+from federation.fl import measures
 from federation.fl.measures import Measure
 from federation.fl.numbers import bounded
 from federation.lifecycle import COUNTED, WorkKind
@@ -19,12 +23,15 @@ EDGE = 0.06  # of the axis, free on both sides
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One site. at_shared, at_own: where on the axis, from 0 to 1. gain: how much better the shared model is."""
+    """One site. at_shared, at_own: where on the axis, from 0 to 1. gain: how much better the shared model is.
+
+    round_number: in which the own model was trained; None of a personal one.
+    """
 
     site: Site
     shared: float
     own: float
-    round_number: int
+    round_number: int | None
     gain: float
     at_shared: float
     at_own: float
@@ -40,9 +47,30 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnModels:
-    """rows: the site that loses most by the shared model first. low, high: the ends of the axis, in words."""
+class Words:
+    """What a page calls the own models. about: what one is, in the key; origin: where they come from."""
 
+    adjective: str
+    about: str
+    origin: str
+
+
+TRAINED = Words("own", "as the site trained it last", "its own model before it was averaged with others")
+PERSONAL = Words(
+    "personal",
+    "which nobody else has",
+    "its personal model as it is at the site, fine-tuned where the session asks for that",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModels:
+    """rows: the site that loses most by the shared model first. low, high: the ends of the axis, in words.
+
+    words: what the own models are called.
+    """
+
+    words: Words
     measure: Measure
     rows: Sequence[Row]
     low: str
@@ -58,7 +86,8 @@ def of(session: TrainingSession, evaluation: Evaluation | None) -> OwnModels | N
     place = [column.measure.name for column in evaluation.columns].index(measure.name)
     known = {site.client.pk: (site, value) for site in evaluation.shown if (value := site.values[place]) is not None}
     version = evaluation.model.version
-    own = _own(session, known, measure, version)
+    personal = _personal(known, measure)
+    words, own = (PERSONAL, personal) if personal else (TRAINED, _own(session, known, measure, version))
     found = [(site, value, *own[key]) for key, (site, value) in known.items() if key in own]
     if not found:
         return None
@@ -66,12 +95,23 @@ def of(session: TrainingSession, evaluation: Evaluation | None) -> OwnModels | N
     rows = [_row(measure, *one, low, high) for one in found]
     rows.sort(key=lambda row: (row.gain, row.client.name))
     ends = formats.metric(low), formats.metric(high)
-    return OwnModels(measure, rows, *ends, _finding(rows, f"v{version}", measure))
+    return OwnModels(words, measure, rows, *ends, _finding(rows, f"v{version}", words, measure))
+
+
+def _personal(known: Mapping[int, tuple[Site, float]], measure: Measure) -> dict[int, tuple[float, int | None]]:
+    """By client: the number of its personal model, of those that measured one."""
+    found: dict[int, tuple[float, int | None]] = {}
+    for client, (site, _) in known.items():
+        metrics = site.seat.metrics
+        value = bounded(metrics.get(f"{measures.PERSONAL}{measure.name}")) if isinstance(metrics, dict) else None
+        if value is not None:
+            found[client] = (value, None)
+    return found
 
 
 def _own(
     session: TrainingSession, clients: Mapping[int, object], measure: Measure, version: int
-) -> dict[int, tuple[float, int]]:
+) -> dict[int, tuple[float, int | None]]:
     """By client: the number on its held-out data of the model that it trained last and that counted; and the round.
 
     version: of the shared model. What was trained from it, or later, is no part of it.
@@ -81,7 +121,7 @@ def _own(
     ).filter(base_version__lt=version)
     newest = mine.order_by().values("client").annotate(newest=Max("pk")).values("newest")
     seats = Participation.objects.filter(pk__in=newest).values_list("client", "metrics", "round__number")
-    found = {}
+    found: dict[int, tuple[float, int | None]] = {}
     for client, metrics, number in seats:
         value = bounded(metrics.get(f"val_{measure.name}")) if isinstance(metrics, dict) else None
         if value is not None:
@@ -95,7 +135,7 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - (abs(low) or 1.0) / 10, high + (abs(high) or 1.0) / 10)
 
 
-def _row(measure: Measure, site: Site, shared: float, own: float, number: int, low: float, high: float) -> Row:
+def _row(measure: Measure, site: Site, shared: float, own: float, number: int | None, low: float, high: float) -> Row:
     gain = measure.gain(shared, own)
     at_shared, at_own = (EDGE + (1 - 2 * EDGE) * (value - low) / (high - low) for value in (shared, own))
     return Row(site, shared, own, number, gain, at_shared, at_own, _told(gain))
@@ -107,10 +147,10 @@ def _told(gain: float) -> str:
     return f"{formats.metric(abs(gain))} {'better' if gain > 0 else 'worse'}"
 
 
-def _finding(rows: Sequence[Row], model: str, measure: Measure) -> str:
+def _finding(rows: Sequence[Row], model: str, words: Words, measure: Measure) -> str:
     behind, ahead = sum(row.gain < 0 for row in rows), sum(row.gain > 0 for row in rows)
     sites = formats.count(len(rows), "site")
     same = len(rows) - behind - ahead
     alike = f", and as good at {same}" if same else ""
-    beside = f"{model} is better than the site's own model at {ahead}, worse at {behind}{alike}"
+    beside = f"{model} is better than the site's {words.adjective} model at {ahead}, worse at {behind}{alike}"
     return f"Of {sites}, by {measure.phrase}: {beside}."

@@ -107,6 +107,9 @@ class TrainingWork(AnyWork, Sent, Trained):
 class EvaluationWork(AnyWork, Trained):
     kind: Literal["evaluate"]
     base_model: StoredModel
+    fine_tune: Annotated[
+        WorkConfig | None, Field(description="How to train the own model before it is measured. Missing: not at all")
+    ] = None
 
 
 class InitialisationWork(AnyWork, Sent):

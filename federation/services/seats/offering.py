@@ -71,7 +71,7 @@ _SESSION = ("workload", "compression", "compression_options", "defences", "buffe
 
 
 _WORK = (
-    *("name", "seed", "train", "strategy_options"),
+    *("name", "seed", "train", "strategy_options", "fine_tune_epochs", "rounds"),
     *("workload_digest", "workload_version", "workload_options", "declaration"),
     *("optimizer", "optimizer_options", "rate_schedule", "rate_schedule_options", "local_options"),
 )

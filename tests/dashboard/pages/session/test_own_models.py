@@ -117,3 +117,20 @@ def test_dots_lie_on_the_axis_as_their_numbers_do(direction: Direction, pairs: l
         assert EDGE - 1e-9 <= min(row.at_shared, row.at_own) <= max(row.at_shared, row.at_own) <= 1 - EDGE + 1e-9
         assert (row.at_shared >= row.at_own) == (shared >= own) or row.at_shared == row.at_own
         assert row.is_behind == (shared < own if direction == Direction.MAX else shared > own)
+
+
+def test_a_personal_model_is_shown_where_sites_measured_one(trained: Trained, browser: Browser) -> None:
+    session, now = trained(anna=[0.9], ben=[0.1], carl=[0.2]), timezone.now()
+    for name, shared, personal in (("anna", 0.5, 0.75), ("ben", 0.5, 0.25), ("carl", 0.5, None)):
+        take(name, now)
+        measure(name, now, accuracy=shared, **({} if personal is None else {"personal_accuracy": personal}))
+    settle(session, now=now)
+    evaluation = evaluations.of_session(session)[0]
+    shown = own_models.of(session, evaluation)
+    assert shown is not None
+    said = [(row.client.name, row.shared, row.own, row.round_number, row.told) for row in shown.rows]
+    assert said == [("anna", 0.5, 0.75, None, "0.250 worse"), ("ben", 0.5, 0.25, None, "0.250 better")]
+    assert shown.finding == "Of 2 sites, by accuracy: v1 is better than the site's personal model at 1, worse at 1."
+    assert [column.measure.title for column in evaluation.columns][-1] == "Own model's accuracy"
+    table = page_of(browser, session).partition("each site's personal model")[2].partition("</table>")[0]
+    assert 'data-own="anna"' in table and "round 1" not in table
