@@ -31,7 +31,7 @@ from federation.fl.version import __version__
 from federation.fl.workloads import WORKLOADS, Workload
 
 # Additions to the contract that a server may use with this agent.
-UNDERSTANDS = ["buffers", client_state.UNDERSTOOD, staying.UNDERSTOOD]
+UNDERSTANDS = ["buffers", client_state.UNDERSTOOD, staying.UNDERSTOOD, staying.FREEZES]
 AGAIN_SECONDS = 10.0  # before work is taken up again that had ended here
 
 

@@ -51,6 +51,8 @@ class Asked(Protocol):
     @property
     def stays(self) -> tuple[str, ...]: ...
     @property
+    def frozen(self) -> tuple[str, ...]: ...
+    @property
     def last_update(self) -> LastUpdate | None: ...
 
 
@@ -108,8 +110,12 @@ class Keeping:
         return {f"{PERSONAL}{name}": value for name, value in found.metrics.items() if not name.startswith("base_")}
 
     def part(self, trained: LocalUpdate) -> LocalUpdate:
-        """What of a training is sent."""
-        delta = {name: array for name, array in trained.delta.items() if name not in self._work.stays}
+        """What of a training is sent. Raises Failed where it moved what is frozen."""
+        for name in self._work.frozen:
+            if name not in self._work.buffers and name in trained.delta and trained.delta[name].any():
+                raise Failed(f"The workload {self._work.workload!r} trains {name!r}, which the session freezes.")
+        unsent = {*self._work.stays, *self._work.frozen}
+        delta = {name: array for name, array in trained.delta.items() if name not in unsent}
         return replace(trained, delta=delta)
 
     def keep(self, model: Weights, trained: LocalUpdate, learning_rate: float, digest: str) -> None:

@@ -128,6 +128,11 @@ def stays(body: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in body.get("stays", ()))
 
 
+def frozen(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The model's tensors that nobody trains."""
+    return tuple(str(name) for name in body.get("frozen", ()))
+
+
 def destination(body: Mapping[str, Any]) -> Destination:
     return Destination(
         url=str(body["update_url"]),

@@ -56,7 +56,7 @@ class Group(StrEnum):
     OPTIMIZER = "Optimizer"
     STEPS = "More about each client's training"
     STRATEGY = "Strategy and compression"
-    PERSONAL = "What stays at each site"
+    PERSONAL = "What is each site's own"
     PRIVACY = "Privacy"
     QUALITY = "What a good model is"
     FAILURES = "When something goes wrong"
@@ -159,6 +159,12 @@ class Spec:
         Globs(), default=(), empty="nothing",
         label="Tensors that stay at the site",
         help="Patterns such as fc2.* for each site's own last layer, or *norm*. Empty: every site has the same model.",
+        group=Group.PERSONAL,
+    )  # fmt: skip
+    frozen: Sequence[str] = setting(
+        Globs(), default=(), empty="nothing",
+        label="Frozen tensors",
+        help="Patterns of tensors that nobody trains, such as *.lora_a for FFA-LoRA. They stay as in version 0.",
         group=Group.PERSONAL,
     )  # fmt: skip
     fine_tune_epochs: int = setting(

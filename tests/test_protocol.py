@@ -47,7 +47,7 @@ def with_digests(value: Any) -> Any:
 def test_the_examples_of_work_have_every_member(work):
     read = schemas.Work.model_validate(with_digests(work)).root
     assert work.keys() == read.model_dump(by_alias=True, exclude_unset=True).keys()
-    optional = {"encoding_options", "slots", "stays", "fine_tune"} & set(type(read).model_fields)
+    optional = {"encoding_options", "slots", "stays", "frozen", "fine_tune"} & set(type(read).model_fields)
     assert type(read).model_fields.keys() - optional == work.keys()
     assert {name: type(read).model_fields[name].is_required() for name in work} == dict.fromkeys(work, True)
 

@@ -45,6 +45,7 @@ class EvaluationWork(Work):
     stays: tuple[str, ...] = ()
     last_update: LastUpdate | None = None
     fine_tune: Mapping[str, Any] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -58,6 +59,7 @@ def parse(body: Mapping[str, Any]) -> EvaluationWork:
             **works.members(body),
             base=works.base_model(body),
             stays=works.stays(body),
+            frozen=works.frozen(body),
             last_update=last_update(body),
             fine_tune=dict(body.get("fine_tune", {})),
         )
@@ -129,6 +131,7 @@ def _fine_tuned(bench: Bench, report: Report, work: EvaluationWork, own: Weights
     """The own model after some epochs on the examples that training uses; its steps are no points of a curve."""
     workload = works.workload_of(work)
     config = works.train_config(replace(work, config=work.fine_tune), bench.device.of(workload))
+    config = replace(config, frozen=work.frozen)
     data = bench.data.of(workload, work.options)
 
     def quietly(phase: Phase, step: int, total: int, metrics: Mapping[str, float]) -> bool:

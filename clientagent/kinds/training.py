@@ -38,7 +38,8 @@ from federation.killpoints import Point
 class TrainingWork(Sends):
     """Train from `base` and send the delta to `to`.
 
-    buffers: the model's statistics, which are never encoded. stays: its tensors that stay at this site.
+    buffers: the model's statistics, which are never encoded. stays: its tensors that stay at this site. frozen: those
+    that nobody trains.
     """
 
     kind: ClassVar[str] = "train"
@@ -49,6 +50,7 @@ class TrainingWork(Sends):
     slots: BaseModel | None = None
     last_update: LastUpdate | None = None
     stays: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -73,6 +75,7 @@ def parse(body: Mapping[str, Any]) -> TrainingWork:
             slots=works.slots(body),
             last_update=last_update(body),
             stays=works.stays(body),
+            frozen=works.frozen(body),
         )
 
 
@@ -165,7 +168,7 @@ class Trainer:
         config = limits.applied(works.train_config(work, self._device.of(workload)))
         report = limits.watched(resources.noted(report, config.device) if limits.tells_resources else report)
         data, keeping = self._data.of(workload, work.options), Keeping(work, kept)
-        config = replace(config, correction=keeping.correction)
+        config = replace(config, correction=keeping.correction, frozen=work.frozen)
         received, parts = weights.mapped(base), 2 if keeping.trains_own else 1
 
         def train(model: weights.Weights, config: TrainConfig, part: int = 1) -> LocalUpdate:

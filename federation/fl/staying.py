@@ -3,6 +3,9 @@
 FedPer, Arivazhagan et al. 2019 (arXiv:1912.00818): the last layers stay. FedBN, Li et al. 2021 (arXiv:2102.07623): the
 layers of batch normalization stay. Patterns such as `fc2.*` say which. What stays is in the stored model as it was in
 version 0: with these values a new site begins.
+
+Frozen tensors are not trained at all: everybody has them as in version 0. FFA-LoRA, Sun et al. 2024 (arXiv:2403.12313):
+of each adapter B A, A is frozen and B alone travels.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from fnmatch import fnmatchcase
 from federation.fl import weights
 from federation.fl.weights import FLOATS, Array, Header, Weights
 
-UNDERSTOOD = "stays"  # among what a client tells that it understands
+UNDERSTOOD, FREEZES = "stays", "frozen"  # among what a client tells that it understands
 LONGEST = 200  # characters of a pattern
 MOST = 50  # patterns
 MOST_SHOWN = 8  # names in a refusal
@@ -25,14 +28,17 @@ def matched(names: Iterable[str], globs: Sequence[str]) -> list[str]:
     return sorted(name for name in names if any(fnmatchcase(name, glob) for glob in globs))
 
 
-def problem(names: Collection[str], globs: Sequence[str], buffers: Collection[str] = ()) -> str | None:
-    """Why a model with these tensors cannot be trained so, as a sentence; None if it can. buffers: as far as known."""
+def problem(names: Collection[str], globs: Sequence[str], others: Collection[str] = ()) -> str | None:
+    """Why a model with these tensors cannot be trained so, as a sentence; None if it can.
+
+    others: tensors that are not trained together anyway, as far as they are known.
+    """
     for glob in globs:
         if not matched(names, [glob]):
             return f"{glob!r} fits no tensor of the model, which has {listed(sorted(names))}."
     found = matched(names, globs)
-    if globs and not set(names).difference(found, buffers):
-        said, which = ", ".join(repr(glob) for glob in globs), " that is trained" if buffers else ""
+    if globs and not set(names).difference(found, others):
+        said, which = ", ".join(repr(glob) for glob in globs), " that is trained" if others else ""
         return f"{said} fit every tensor of the model{which}, {listed(found)}: nothing would be left to train together."
     return None
 

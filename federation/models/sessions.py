@@ -78,6 +78,8 @@ class TrainingSession(models.Model):
         default=list, blank=True, help_text="Patterns of tensors that stay at each site; see fl.staying."
     )
     staying_tensors = models.JSONField(null=True, blank=True, help_text="What they fit. Empty: no model yet.")
+    frozen = models.JSONField(default=list, blank=True, help_text="Patterns of tensors that nobody trains.")
+    frozen_tensors = models.JSONField(null=True, blank=True, help_text="What they fit. Empty: no model yet.")
     fine_tune_epochs = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Of each site on its own data, before it measures the last model."
     )
@@ -187,6 +189,11 @@ class TrainingSession(models.Model):
         """With which its clients train in a round."""
         factor = rates.build(self.rate_schedule, self.rate_schedule_options).factor(round_number)
         return float(self.train["learning_rate"] * factor)
+
+    @property
+    def unsent(self) -> list[str]:
+        """The model's tensors that no update has."""
+        return [*(self.staying_tensors or ()), *(self.frozen_tensors or ())]
 
     @property
     def has_ended(self) -> bool:

@@ -71,6 +71,7 @@ LEFT_OUT = {
     rounds.Why.VERSION: "it has another version of the workload",
     rounds.Why.STATE: "its agent cannot keep what the strategy needs; update it",
     rounds.Why.STAYS: "its agent cannot keep tensors of its own; update it",
+    rounds.Why.FROZEN: "its agent cannot freeze tensors; update it",
     rounds.Why.DIGEST: "its source of the workload has another digest",
 }
 SEVERAL_LEFT_OUT = {
@@ -82,6 +83,7 @@ SEVERAL_LEFT_OUT = {
     rounds.Why.VERSION: "they have another version of the workload",
     rounds.Why.STATE: "their agents cannot keep what the strategy needs; update them",
     rounds.Why.STAYS: "their agents cannot keep tensors of their own; update them",
+    rounds.Why.FROZEN: "their agents cannot freeze tensors; update them",
     rounds.Why.DIGEST: "their sources of the workload have another digest",
 }
 

@@ -98,9 +98,10 @@ def last_update(seat: Participation) -> dict[str, str] | None:
 
 
 def stays(seat: Participation) -> dict[str, list[str]]:
-    """The tensors that stay at the site, where any do."""
-    found = seat.round.session.staying_tensors
-    return {"stays": found} if found else {}
+    """The tensors that stay at the site, and those that are not trained, where there are any."""
+    session = seat.round.session
+    found = {"stays": session.staying_tensors, "frozen": session.frozen_tensors}
+    return {member: names for member, names in found.items() if names}
 
 
 def fine_tuning(seat: Participation) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,8 +49,8 @@ class Training:
     def check(self, seat: Participation, sent: Path) -> wire.Update:
         """Raises Unusable, or BaseUnreadable while the base's file is made again."""
         base = seat.round.base
-        stays_there = seat.round.session.staying_tensors or ()
-        header = staying.travelling(_header(base), stays_there)
+        session = seat.round.session
+        header = staying.travelling(_header(base), session.unsent)
         with storage.local(base.digest) as model:
             try:
                 return wire.check(
@@ -58,22 +58,24 @@ class Training:
                     base=header,
                     base_digest=base.digest,
                     encoding=encoding_of(seat),
-                    buffers=[name for name in seat.round.session.buffers or () if name not in stays_there],
+                    buffers=[name for name in session.buffers or () if name not in session.unsent],
                     model=model,
                     sender=seat.client.name,
                     needs=strategies.STRATEGIES[seat.round.session.strategy].needs,
                 )
             except wire.UpdateError as error:
-                raise Unusable(_said(str(error), stays_there)) from error
+                raise Unusable(_said(str(error), session)) from error
 
     def conclude(self, round_: Round, answered: Iterable[Participation]) -> Model:
         return Model()
 
 
-def _said(refusal: str, stays_there: Collection[str]) -> str:
-    if not stays_there:
-        return refusal
-    return f"{refusal} These stay at the site: {staying.listed(sorted(stays_there))}."
+def _said(refusal: str, session: TrainingSession) -> str:
+    """With the tensors that an update must not have."""
+    for names, what in ((session.staying_tensors, "stay at the site"), (session.frozen_tensors, "are frozen")):
+        if names:
+            refusal += f" These {what}: {staying.listed(sorted(names))}."
+    return refusal
 
 
 def encoding_of(seat: Participation) -> encodings.Encoding:

@@ -325,7 +325,10 @@ def test_it_tells_what_it_knows_of_the_contract(site: Site, server: FakeServer):
     server.offer()
     site.run()
     (info,) = server.infos
-    assert (info["kinds"], info["understands"]) == (["evaluate", "initialise", "train"], ["buffers", "state", "stays"])
+    assert (info["kinds"], info["understands"]) == (
+        ["evaluate", "initialise", "train"],
+        ["buffers", "state", "stays", "frozen"],
+    )
 
 
 def test_data_that_changed_are_read_again_and_told(site: Site, server: FakeServer, tmp_path, monkeypatch):

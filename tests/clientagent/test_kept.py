@@ -320,3 +320,28 @@ def test_fine_tuning_trains_before_the_own_model_is_measured(server: FakeServer,
     assert found["personal_accuracy"] == trained["val_accuracy"]
     assert found["personal_loss"] == pytest.approx(trained["val_loss"], rel=1e-5)
     assert not any(name.startswith(("train_", "val_")) for name in told)
+
+
+# ---- frozen tensors
+
+
+def test_what_is_frozen_is_neither_trained_nor_sent(server: FakeServer, files: ByUpdate, tmp_path: Path):
+    work = training.parse(server.offer("digits", frozen=list(HEAD)).work)
+    train(work, tmp_path, None)
+    base, sent_ = weights.load(tmp_path / "base"), weights.load(tmp_path / "update")
+    assert sent_.keys() == base.keys() - set(HEAD) and all(delta.any() for delta in sent_.values())
+
+
+def test_with_an_own_model_it_stays_as_it_came_there_too(server: FakeServer, files: ByUpdate, tmp_path: Path):
+    work = asking(training.parse(server.offer("digits", frozen=list(HEAD)).work), ditto_lambda=1.0)
+    digest = train(work, tmp_path, Kept(files, None, None))
+    base, own = weights.load(tmp_path / "base"), kept_with(files, work, digest, keeping.OWN)
+    assert {name for name in own if (own[name] == base[name]).all()} == set(HEAD)
+
+
+def test_a_workload_that_trains_what_is_frozen_gives_the_work_up(server: FakeServer, tmp_path: Path):
+    work = training.parse(server.offer(frozen=["weight"]).work)
+    workloads.get("synthetic").write_initial(tmp_path / "base", work.options, 1)
+    site = Trainer(SiteData(SITE), Device(SITE.device, SITE.threads))
+    with pytest.raises(Failed, match="'synthetic' trains 'weight', which the session freezes"):
+        site.update(work, tmp_path / "base", tmp_path / "update", lambda *_: True, None, None)

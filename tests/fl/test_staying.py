@@ -62,14 +62,14 @@ def test_what_a_site_trained_is_its_own_value_in_its_own_dtype():
     assert found["n"] == -(2**63) and found["n"].shape == ()
 
 
-def aggregate(folder: Path, strategy: str, model, deltas, **more):
+def aggregate(folder: Path, strategy: str, model, deltas, options=None, **more):
     weights.save(folder / "base", model)
     files = []
     for row, delta in enumerate(deltas):
         weights.save(folder / f"update{row}", delta, USUAL)
         files.append(UpdateFile(folder / f"update{row}", row + 1))
     return aggregation.aggregate(
-        build(strategy, {}),
+        build(strategy, options or {}),
         base=folder / "base",
         base_slots=None,
         updates=files,

@@ -85,6 +85,7 @@ class Trained(BaseModel):
 
     last_update: Annotated[LastUpdate | None, Field(description="The client's last update that counted in the session")]
     stays: Annotated[list[str], Field(description="Tensors that stay at the site. Missing where none do")] = []
+    frozen: Annotated[list[str], Field(description="Tensors that are not trained. Missing where all are")] = []
 
 
 class Sent(BaseModel):

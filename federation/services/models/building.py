@@ -69,7 +69,7 @@ def make(
             out=out,
             out_slots=out_slots,
             buffers=session.buffers,
-            stays=session.staying_tensors or (),
+            stays=session.unsent,
             defences=session.defences,
             seed=(session.seed, round_.number, round_.attempt),
             **_of_clients(round_, seats),

@@ -214,22 +214,26 @@ def _uploaded(session: TrainingSession, upload: ModelUpload, expected: Header, n
 def _publish_initial(
     session: TrainingSession, digest: str, num_bytes: int, statistics: Sequence[str], **fields: Any
 ) -> GlobalModel:
-    staying_tensors = _staying(session, digest, statistics)
-    TrainingSession.objects.filter(pk=session.pk).update(buffers=statistics, staying_tensors=staying_tensors)
+    stays, frozen = _unsent(session, digest, statistics)
+    TrainingSession.objects.filter(pk=session.pk).update(
+        buffers=statistics, staying_tensors=stays, frozen_tensors=frozen
+    )
     model = GlobalModel.objects.create(session=session, version=0, digest=digest, num_bytes=num_bytes, **fields)
     events.record(session.pk, Event.Kind.MODEL_PUBLISHED, version=0, digest=digest, num_bytes=num_bytes, round=None)
     return model
 
 
-def _staying(session: TrainingSession, digest: str, statistics: Sequence[str]) -> Sequence[str]:
-    """The model's tensors that stay at the sites. Raises Unfit."""
-    if not session.stays:
-        return []
+def _unsent(session: TrainingSession, digest: str, statistics: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The model's tensors that stay at the sites, and those that nobody trains. Raises Unfit."""
+    if not session.stays and not session.frozen:
+        return [], []
     with storage.local(digest) as file:
         names = weights.read_header(file).tensors
-    if sentence := staying.problem(names, session.stays, statistics):
-        raise Unfit(f"The setting of tensors that stay does not fit: {sentence}")
-    return staying.matched(names, session.stays)
+    stays, frozen = (staying.matched(names, globs) for globs in (session.stays, session.frozen))
+    for globs, others in ((session.stays, frozen), (session.frozen, stays)):
+        if sentence := staying.problem(names, globs, [*statistics, *others]):
+            raise Unfit(f"What stays or is frozen does not fit: {sentence}")
+    return stays, [name for name in frozen if name not in stays]
 
 
 @transaction.atomic

@@ -28,6 +28,7 @@ class Why(StrEnum):
     VERSION = "version"  # it has another version of such a workload
     STATE = "state"  # its agent does not keep what the strategy has clients keep
     STAYS = "stays"  # its agent does not keep tensors of its own
+    FROZEN = "frozen"  # its agent would train tensors that are frozen
     DIGEST = "digest"  # it has another source of it, and the session asks for equal ones
 
 
@@ -86,6 +87,8 @@ class Pool:
             return Why.STATE
         if kind == WorkKind.TRAIN and _has_own_models(session) and staying.UNDERSTOOD not in client.understands:
             return Why.STAYS
+        if session.frozen and kind == WorkKind.TRAIN and staying.FREEZES not in client.understands:
+            return Why.FROZEN
         told = self.told.get((client.pk, session.workload))
         is_empty, lists = client.pk in self.empty, client.pk in self.listing
         return why_not(session, kind, client.kinds, told, is_empty=is_empty, lists=lists)

@@ -67,7 +67,10 @@ _BASE = ("version", "digest", "num_bytes", "slots_digest")
 _UPDATE = ("digest", "num_bytes", "upload_offset", "upload_length")
 
 
-_SESSION = ("workload", "compression", "compression_options", "defences", "buffers", "staying_tensors", "strategy")
+_SESSION = (
+    *("workload", "compression", "compression_options", "defences", "strategy"),
+    *("buffers", "staying_tensors", "frozen_tensors"),
+)
 
 
 _WORK = (

@@ -140,9 +140,15 @@ def _unfit_strategy(spec: Spec) -> Iterator[Problem]:
 
 def _unfit_tensors(spec: Spec) -> Iterator[Problem]:
     """Patterns that do not fit the model's tensors, as far as these are known before there is a model."""
-    names = _tensors(spec) if spec.stays else None
-    if names is not None and (sentence := staying.problem(names, spec.stays)):
+    if spec.frozen and not spec.follows_settings and not spec.is_of_sites:
+        yield Problem("frozen", "Frozen tensors need a workload whose training follows a session's settings.")
+    names = _tensors(spec) if spec.stays or spec.frozen else None
+    if names is None:
+        return
+    if sentence := staying.problem(names, spec.stays):
         yield Problem("stays", sentence)
+    elif sentence := staying.problem(names, spec.frozen, staying.matched(names, spec.stays)):
+        yield Problem("frozen", sentence)
 
 
 def _tensors(spec: Spec) -> Collection[str] | None:

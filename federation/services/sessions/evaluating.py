@@ -87,7 +87,7 @@ def _stored(wish: Evaluation) -> GlobalModel | None:
 def _copied(session: TrainingSession) -> dict[str, object]:
     """What a model is of, so that a site can measure it."""
     workload = ("workload", "workload_version", "workload_options", "workload_digest", "declaration", "equal_digests")
-    return {name: getattr(session, name) for name in (*workload, "train", "seed", "main_measure", "stays")}
+    return {name: getattr(session, name) for name in (*workload, "train", "seed", "main_measure", "stays", "frozen")}
 
 
 def _problems(wish: Evaluation, source: GlobalModel | None) -> Iterator[tuple[str, str]]:

@@ -190,3 +190,55 @@ def test_every_model_keeps_what_stays_as_it_was_and_can_be_made_again(session, n
 def test_what_sites_measure_offers_it_too(session):
     session("head*")
     assert KINDS["evaluate"].offer(seat_of("anna"))["stays"] == [HEAD]
+
+
+# ---- frozen tensors
+
+
+@pytest.fixture
+def followed(monkeypatch):
+    """The quick workload of these tests follows settings, as those with torch do."""
+    monkeypatch.setattr(Synthetic, "follows_settings", True, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "said"),
+    [
+        ({"frozen": ("fc9.*",)}, "frozen", "'fc9.*' fits no tensor of the model"),
+        ({"frozen": ("*",)}, "frozen", "'*' fit every tensor of the model"),
+        ({"frozen": ("conv*", "norm*"), "stays": ("fc*",)}, "frozen", "fit every tensor of the model that is trained"),
+        ({"workload": "synthetic", "frozen": ("w*",)}, "frozen", "whose training follows a session's settings"),
+    ],
+)
+def test_what_cannot_be_frozen_is_refused(given, field, said):
+    with pytest.raises(Invalid) as refused:
+        sessions.check(replace(SPEC, **given))
+    assert [name for name, _ in refused.value.errors] == [field]
+    assert said in refused.value.errors[0][1]
+
+
+def test_agents_that_would_train_what_is_frozen_are_left_out(followed, session, enrol, now):
+    enrol("new", **same(), understands=["frozen"])
+    made = session(frozen=["head*"], quorum=1)
+    assert names(made) == ["new"]
+    assert left_out(made, now) == ["Not asked: anna, ben (their agents cannot freeze tensors; update them)."]
+    assert describe(seat_of("new"))["frozen"] == [HEAD]
+
+
+def test_every_model_has_what_is_frozen_as_version_0(followed, session, enrol, now):
+    enrol("new", **same(), understands=["stays", "frozen"])
+    made = session("bn*", frozen=["head*"], quorum=1)
+    with pytest.raises(Invalid, match="These stay at the site: bn.running_var. These are frozen: head.weight."):
+        send("new", now, **{"body.weight": [1] * 4, HEAD: [1]})
+    assert send("new", now, **{"body.weight": [1] * 4})
+    settle(made, now=now)
+    found = weights.load(storage.path(GlobalModel.objects.get(session=made, version=1).digest))
+    np.testing.assert_array_equal(found["body.weight"], np.ones(4))
+    assert (found[HEAD], found[VAR]) == (7.0, 1.0)
+
+
+def test_patterns_that_leave_nothing_are_found_with_the_model(followed, draft, publish, alice, now):
+    made = draft(frozen=["head*"], stays=["body*"])
+    sessions.start(made, by=alice, now=now)
+    assert publish(made).status == SessionStatus.FAILED
+    assert "fit every tensor of the model that is trained" in made.reason
