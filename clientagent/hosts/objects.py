@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from clientagent.errors import Misconfigured
+from clientagent.library import models
+from clientagent.library.models import ModelError
 
 OURS = str(Path(__file__).resolve().parents[1])  # lines of which tell its owner nothing
 
@@ -42,8 +44,18 @@ def _module(name: str, folder: Path, flag: str) -> Any:
                 f"{flag}: there is no module {missing!r} in {folder}, nor among the installed packages."
             ) from error
         raise Misconfigured(f"{flag}: {name} needs the module {missing!r}, which is not installed.") from error
-    except Exception as error:  # whatever its own code raises
+    except (Exception, SystemExit) as error:  # whatever its own code raises
         raise Misconfigured(f"{flag}: {name} cannot be imported: {sentence(error, folder)}") from error
+
+
+def model_file(text: str, flag: str) -> Path:
+    """A file with the model that sessions begin with. Raises Misconfigured if it cannot be read as one."""
+    path = Path(text).expanduser().absolute()
+    try:
+        models.require_usable(path)
+    except ModelError as error:
+        raise Misconfigured(f"{flag}: {error}") from error
+    return path
 
 
 def sentence(error: BaseException, folder: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from clientagent import flags
 from clientagent.errors import Ends
-from clientagent.library import following, ranks, threads
+from clientagent.library import following, models, ranks, threads
 from clientagent.library.models import Model, ModelError, Only
 from clientagent.library.ranks import Ranks
 from clientagent.library.running import Running
@@ -63,6 +63,8 @@ def works(
     """
     if evaluate is not None and not callable(evaluate):
         raise ScriptError(f"evaluate= must be a function of a model, not {type(evaluate).__name__}.")
+    if initial is not None and (models.is_module(initial) or not callable(initial)):
+        _require_usable(initial, only)
     if (together := ranks.found()) is None:
         raise ScriptError(
             "This process has another rank than 0. Call torch.distributed.init_process_group() before works(), so that "
@@ -85,6 +87,13 @@ def works(
             _settings(given, once)
         return following.works(together, only, caller, seeded=seeded)
     return _handed_out(script, given, caller, together, seeded=seeded, once=once)
+
+
+def _require_usable(initial: Model, only: Only) -> None:
+    try:
+        models.require_usable(initial, only)
+    except ModelError as error:
+        raise ScriptError(f"initial=: {error}") from error
 
 
 def _handed_out(

@@ -19,7 +19,7 @@ import numpy as np
 from federation.fl import roles, torch_arrays, weights
 from federation.fl.dtypes import TABLE
 from federation.fl.files.streams import Writer, layout
-from federation.fl.weights import DTYPES, FLOATS, Array, Layout, shown
+from federation.fl.weights import DTYPES, FLOATS, Array, Layout, WeightsError, shown
 
 BLOCK = 1 << 20  # coordinates that are in memory at a time
 
@@ -46,6 +46,8 @@ def shared(model: Model, only: Only = None) -> dict[str, Any]:
     torch module that require gradients.
     """
     tensors = _tensors(model)
+    if not tensors:
+        raise ModelError("The model has no tensor.")
     if only is None:
         return tensors
     chosen = _chosen(model, tensors, only)
@@ -54,6 +56,19 @@ def shared(model: Model, only: Only = None) -> dict[str, Any]:
         some = ", ".join(shown(name) for name in list(tensors)[:3])
         raise ModelError(f"only={only!r} leaves no tensor of the model, which has {some or 'none at all'}.")
     return wanted
+
+
+def require_usable(model: Model, only: Only = None) -> None:
+    """Raises ModelError naming the file or the tensor if a session cannot begin with this model."""
+    if isinstance(model, str | os.PathLike):
+        try:
+            weights.read_header(Path(model))
+        except OSError as error:
+            raise ModelError(f"{model} cannot be read: {error.strerror}.") from error
+        except WeightsError as error:
+            raise ModelError(f"{model}: {error}") from error
+    for name, value in shared(model, only).items():
+        dtype_of(name, value)
 
 
 def statistics(model: Model, names: Sequence[str]) -> list[str] | None:
@@ -93,7 +108,8 @@ def _tensors(model: Model) -> dict[str, Any]:
 
 
 def is_module(model: Model) -> bool:
-    return not isinstance(model, Mapping) and callable(getattr(unwrapped(model), "state_dict", None))
+    is_made = not isinstance(model, Mapping | type)  # a class of modules makes one
+    return is_made and callable(getattr(unwrapped(model), "state_dict", None))
 
 
 def _chosen(model: Model, tensors: Mapping[str, Any], only: Only) -> set[str]:

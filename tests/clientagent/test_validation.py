@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clientagent import validation
 from clientagent.data import SiteData
 from clientagent.errors import Misconfigured
 from clientagent.flags import read
@@ -89,6 +90,15 @@ def test_a_folder_without_examples_is_named(tmp_path: Path):
     data = SiteData(Settings(data=rows(tmp_path / "train", range(9)), validation=tmp_path / "held"))
     with pytest.raises(DataError, match=r"held has no file of rows"):
         data.of(TABLE, OPTIONS)
+
+
+def test_examples_that_are_none_or_of_another_kind_are_refused_naming_the_folder(tmp_path: Path):
+    train = Data(np.zeros((3, 1)), np.zeros(3, np.int64), ("no", "yes"))
+    with pytest.raises(DataError, match=r"^held has no example to hold out\.$"):
+        validation.joined(train, train.subset(np.arange(0)), Path("held"))
+    others = replace(train, label_names=("no", "perhaps"))
+    with pytest.raises(DataError, match=r"^The examples in held are of another kind than those that are trained on\.$"):
+        validation.joined(train, others, Path("held"))
 
 
 @pytest.mark.parametrize("more", [["--validation-samples", "3"], ["--clients", "2"]])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clientagent.errors import Failed, Misconfigured
+from clientagent.hosts import objects
 from clientagent.hosts.flower import records
 from clientagent.hosts.flower.calling import Caller
 from clientagent.hosts.flower.dialects import GET_PARAMETERS
@@ -34,7 +35,7 @@ class Beginning:
                 raise Misconfigured(f"{FLAG} {given}: {error}") from error
 
     def _named_by(self, given: str) -> Any:
-        return self._caller.project.load(given, FLAG) if ":" in given else Path(given).expanduser().absolute()
+        return self._caller.project.load(given, FLAG) if ":" in given else objects.model_file(given, FLAG)
 
     def model(self, options: Mapping[str, Any]) -> Any:
         """A torch module, arrays by name or a file, for a session's options. Raises Failed."""

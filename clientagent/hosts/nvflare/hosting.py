@@ -70,7 +70,7 @@ class Host:
         """The model that sessions begin with: what makes it, or a file."""
         given = self._settings.nvflare_initial
         if given is None or ":" not in given:
-            return given and Path(given).expanduser().absolute()
+            return given and objects.model_file(given, INITIAL)
         found = objects.load(given, self._source.path.parent, INITIAL)
         is_maker = callable(found) and (isinstance(found, type) or not models.is_module(found))
         return (lambda options: found()) if is_maker else found

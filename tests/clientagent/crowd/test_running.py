@@ -166,6 +166,13 @@ def test_each_takes_part_once_if_that_is_asked_for(settings, server: FakeServer,
     assert all(seat.status == SENT for seat in seats) and server.left == 3 and process.status == 0
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused_and_stays(settings, tmp_path: Path):
+    (tmp_path / "sim").write_text("mine")
+    with pytest.raises(Misconfigured, match=r"The state folder .*sim cannot be used: File exists\.$"):
+        running.run(settings)
+    assert (tmp_path / "sim").read_text() == "mine"
+
+
 def test_a_folder_that_another_process_uses_is_refused(settings, tmp_path: Path):
     (tmp_path / "sim").mkdir()
     lock = try_lock(tmp_path / "sim" / "lock")

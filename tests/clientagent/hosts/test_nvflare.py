@@ -434,12 +434,16 @@ def test_what_goes_wrong_before_there_is_work_ends_it(script: Hosted, server: Fa
         ("network:Other", "--nvflare-initial network:Other: the module network has no 'Other'."),
         ("broken:Network", "--nvflare-initial: broken cannot be imported: ZeroDivisionError: division by zero"),
         ("needs:Network", "--nvflare-initial: needs needs the module 'missing_module', which is not installed."),
+        ("leaves:Network", "--nvflare-initial: leaves cannot be imported: SystemExit: 3 (leaves.py, line 2)"),
+        ("broken.py", "broken.py: Not a safetensors file: it has only 6 bytes."),
     ],
 )
 def test_a_model_to_begin_with_that_cannot_be_made_is_named(script: Hosted, tmp_path, initial: str, message: str):
     (tmp_path / "network.py").write_text("Network = dict\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
     (tmp_path / "needs.py").write_text("import missing_module\n")
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(3)\n")
+    initial = str(tmp_path / initial) if initial.endswith(".py") else initial
     script.write(LOOP, SEND)
     with pytest.raises(Misconfigured) as refusal:
         script.host(nvflare_initial=initial)

@@ -110,6 +110,13 @@ def test_a_model_that_does_not_fit_is_not_changed(tmp_path: Path):
     assert torch.equal(model.weight, before)
 
 
+def test_a_file_is_nothing_to_load_into(tmp_path: Path):
+    models.write(tmp_path / "base", linear())
+    with pytest.raises(ModelError, match="into a torch module, a state_dict or a dict of NumPy arrays, no file"):
+        models.load(tmp_path / "base", tmp_path / "model.safetensors")
+    assert list(tmp_path.iterdir()) == [tmp_path / "base"]
+
+
 def test_what_is_no_model_is_named():
     with pytest.raises(ModelError, match="A model is a torch module, .* not float."):
         models.shared(1.0)

@@ -218,6 +218,15 @@ def test_whoever_is_killed_the_same_bytes_are_sent(start, server: FakeServer, sc
     assert seat.update == undisturbed.update
 
 
+def test_a_process_whose_leader_is_killed_while_they_wait_says_so_and_ends(start, server: FakeServer, script, until):
+    training = start(script())
+    until(lambda: "Waiting for work." in training.said(0), seconds=60)
+    training.processes[0].send_signal(signal.SIGKILL)
+    assert training.end()[1] == 1
+    assert "Rank 1: The process with rank 0 ended (" in training.said(1)
+    assert "Traceback" not in training.said(1)
+
+
 def test_with_a_rank_and_no_process_group_the_remedy_is_named(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(clientagent.ScriptError, match="Call torch.distributed.init_process_group.. before works"):

@@ -416,6 +416,12 @@ def test_a_kind_that_the_script_does_not_do_is_given_up(run: Run, server: FakeSe
 # ---- what is kept
 
 
+def test_work_whose_last_update_cannot_be_read_is_given_up(run: Run, server: FakeServer):
+    seat = offer(server, last_update={"participation": "4"})
+    assert list(run()) == []
+    assert seat.reason == """The server's work cannot be read (last_update: "{'participation': '4'}")."""
+
+
 def test_what_was_kept_comes_with_the_last_update_that_counted(run: Run, server: FakeServer):
     found, digests = [], []
 
@@ -453,6 +459,14 @@ def test_what_was_kept_comes_with_the_last_update_that_counted(run: Run, server:
         ("toy", {"train_defaults": [3]}, r"train_defaults must be a dict, not \[3\]."),
         ("toy", {"version": 1.0}, "version must be at most 64 printable characters, not 1.0."),
         ("toy", {"evaluate": {"accuracy": 1}}, "evaluate= must be a function of a model, not dict"),
+        ("toy", {"initial": "gone.safetensors"}, r"initial=: gone.safetensors cannot be read: No such file or dir"),
+        ("toy", {"initial": "."}, r"initial=: . cannot be read: Is a directory."),
+        ("toy", {"initial": __file__}, rf"initial=: {__file__}: Not a safetensors file"),
+        ("toy", {"initial": {}}, "initial=: The model has no tensor."),
+        ("toy", {"initial": {"w": [1.0]}}, "initial=: w is no tensor but list. Leave it out with only=."),
+        ("toy", {"initial": {"w": np.zeros(2, bool)}}, "initial=: w has the type bool. Allowed are float64"),
+        ("toy", {"initial": MODEL, "only": ["x*"]}, r"initial=: only=\['x\*'\] leaves no tensor of the model"),
+        ("toy", {"initial": 3}, "initial=: A model is a torch module, a state_dict, .* not int."),
     ],
 )
 def test_what_cannot_be_declared_is_said_at_once(name: str, more: dict[str, Any], message: str):

@@ -273,9 +273,16 @@ def test_the_next_work_is_done_after_one_that_failed(host: Host, server: FakeSer
     [
         (("text():", "text(): pass\napp = 3\ndef last():"), (), "a int is no ClientApp of Flower."),
         (("@app.train(mods=[mod])", ""), (), "the ClientApp has no function for training (@app.train())."),
+        (
+            ("def text", "raise SystemExit(3)\n\n\ndef text"),
+            (),
+            "--flower-app: {module} cannot be imported: SystemExit: 3 (",
+        ),
+        (("", ""), ("--flower-initial", __file__), f"--flower-initial: {__file__}: Not a safetensors file"),
         (("", ""), ("--flower-initial", "no_such_module:Net"), "--flower-initial: there is no module 'no_such_module'"),
         (("", ""), ("--flower-initial", "{module}:mod"), "--flower-initial {module}:mod: TypeError: mod() missing"),
         (("", ""), ("--flower-initial", "{module}:text"), "{module}:text: An object of the type str is no model."),
+        (("'x'", "{}"), ("--flower-initial", "{module}:text"), "{module}:text: The app makes a model without any"),
     ],
 )
 def test_an_app_that_cannot_be_hosted_is_refused_before_it_joins(
