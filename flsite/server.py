@@ -1,15 +1,16 @@
-"""daphne with four changes for its memory, its speed with weights and its defence against strangers.
+"""daphne with five changes for its memory, its speed with weights and its defence against strangers.
 
 A body goes to the application as it arrives; stock daphne gathers it in a file first, whatever its size and sender.
 `send` waits until the socket takes more; stock daphne would keep a whole answer in memory for every slow reader. The
 kernel sends parts of files (ASGI's extension `http.response.zerocopysend`). Connections are limited in number and time
-(`flsite.gate.connections`).
+(`flsite.gate.connections`). When it is told to end, what is under way may finish.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -18,9 +19,11 @@ from weakref import WeakSet
 
 import daphne.server  # first: it installs the reactor
 from daphne import http_protocol, ws_protocol
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
 from federation.api import problems
+from federation.api.draining import draining
 from federation.api.limits import MOST_MESSAGE
 from federation.api.raw import SENDFILE, Receive, Scope, bytes_at_a_time
 from flsite.gate.answers import is_api, missing
@@ -30,6 +33,8 @@ from flsite.pace import Paced
 from flsite.websockets import PacedWebSocket
 
 ASGI = {"version": "3.0"}
+DRAIN_SECONDS = 10.0  # for what is under way when the process is told to end
+RESTARTS = 1012  # why a websocket closes
 LARGE = 256 << 10  # bytes: a larger body arrives in several pieces
 MOST_WAITING = 4  # pieces that the application has not taken yet
 CAN_SEND_FILES = hasattr(os, "sendfile")  # not so on Windows
@@ -239,6 +244,7 @@ class Server(daphne.server.Server):
     """`failure` is a sentence where the server could not listen."""
 
     failure = ""
+    ports: list[Any]  # on which it listens
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         sizes = {
@@ -247,6 +253,7 @@ class Server(daphne.server.Server):
             "websocket_max_frame_size": MOST_MESSAGE,
         }
         super().__init__(*args, **sizes | kwargs)
+        self.ports = []
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if CAN_SEND_FILES and scope["type"] == "http" and not protocol.isSecure():
@@ -278,6 +285,38 @@ class Server(daphne.server.Server):
         await super().handle_reply(protocol, message)
         if message.get("more_body") or message["type"] == "websocket.send":
             await protocol.writable.wait()
+
+    def listen_success(self, port: Any) -> None:
+        self.ports.append(port)
+        super().listen_success(port)
+
+    def kill_all_applications(self) -> Deferred[None]:
+        """Twisted waits for it before the process ends."""
+        return Deferred.fromFuture(asyncio.ensure_future(self._drain()))
+
+    async def _drain(self) -> None:
+        """Listen no more, answer held polls, close websockets, and wait a while for the other requests."""
+        for port in self.ports:
+            port.stopListening()
+        draining.begin()
+        for protocol in self.connections:
+            if isinstance(protocol, PacedWebSocket):
+                protocol.sendClose(code=RESTARTS, reason="The server ends or restarts.")
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._under_way(PacedRequest) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        left = self._under_way(object)
+        for running in left:
+            running.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _under_way(self, kind: type) -> list[asyncio.Future[Any]]:
+        applications = [
+            details.get("application_instance")
+            for protocol, details in self.connections.items()
+            if isinstance(protocol, kind)
+        ]
+        return [running for running in applications if running and not running.done()]
 
     def listen_error(self, failure: Any) -> None:
         error = failure.value

@@ -13,6 +13,7 @@ from django.utils import timezone
 from federation import parsing, tasks
 from federation import work as kinds
 from federation.api.auth import client_in, principal_of
+from federation.api.draining import draining
 from federation.api.head import Head
 from federation.api.raw import Exchange
 from federation.api.threads import in_thread
@@ -92,10 +93,11 @@ def refresh_seconds() -> float:
 
 
 async def _unless_gone(exchange: Exchange, holding: Any) -> dict[str, Any] | None:
-    """Hold the poll until the caller hangs up. Raises the refusal if its right is revoked."""
+    """Hold the poll until the caller hangs up or the process is to end. Raises the refusal if its right is revoked."""
     poll = asyncio.ensure_future(holding)
     gone = asyncio.ensure_future(_hung_up(exchange))
-    await asyncio.wait((poll, gone), return_when=asyncio.FIRST_COMPLETED)
+    with draining.ends(poll):
+        await asyncio.wait((poll, gone), return_when=asyncio.FIRST_COMPLETED)
     for task in (poll, gone):
         if not task.done():
             task.cancel()

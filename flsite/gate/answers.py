@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from federation.api import problems
+from federation.api.draining import draining
 from federation.api.raw import Scope, Send
 from federation.errors import Refused
 from federation.fl.version import __version__
@@ -63,7 +64,8 @@ class Answer:
         names = {name.lower() for name, _ in headers}
         headers += missing(self._path, names)
         body = self.body
-        if body is not None and not body.whole and body.ends_connection and b"connection" not in names:
+        cut = body is not None and not body.whole and body.ends_connection
+        if (cut or draining.begun) and b"connection" not in names:
             headers.append(CLOSE)
         return headers
 
