@@ -12,11 +12,15 @@ const touched = new Set(all(".field.is-bad", form).map(({ dataset }) => dataset.
 const defaults = JSON.parse(one("#train-defaults").textContent ?? "");
 /** @type {Record<string, { field: string, values: string[] }>} fields that fit some values of another field */
 const shownWith = JSON.parse(one("#shown-with").textContent ?? "");
+/** Where clients count by their examples, which differential privacy refuses. */
+const WEIGHTINGS = ["ditto", "fedavg", "fedavgm", "fedprox"].map((strategy) => `strategy.${strategy}.weighting`);
 /** @type {Record<string, string[]>} fields that may no longer fit when another one changes */
 const ALSO = {
   cohort_size: ["quorum", "selection"],
   schedule: ["selection", "strategy", "quorum"],
-  strategy: ["quorum", "compression", "local_options.clip_norm", "local_options.proximal_mu"],
+  strategy: ["quorum", "compression", "local_options.clip_norm", "local_options.proximal_mu", ...WEIGHTINGS],
+  privacy: ["strategy", "schedule", "late_policy", "selection", "quorum", ...WEIGHTINGS],
+  selection: ["quorum"],
   quorum: ["strategy"],
   compression: ["strategy"],
   late_policy: ["strategy"],

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from federation.fl.privacy.spending import Cost, epsilon
 from federation.killpoints import Point
+from tests.e2e.browser import pressing
 from tests.e2e.outcome import outcome
 from tests.e2e.stack import Stack, running, until
 
@@ -106,3 +108,17 @@ def test_a_session_with_a_budget_ends_before_it_is_exceeded(site: Stack):
     assert site.ended(session)["completed_rounds"] == 2
     told = until(lambda: [e["payload"] for e in site.events(session) if e["kind"] == "session.completed"])
     assert told[0]["privacy"]["budget"] == options["budget"] and told[0]["privacy"]["next"] > options["budget"]
+
+
+def test_the_form_says_at_once_what_does_not_go_together_and_what_it_costs(stack: Stack):
+    with pressing(stack.url, at="") as page:
+        page.goto(stack.url + "/sessions/new/")
+        page.select_option("[name=privacy]", "fixed")
+        weighting = page.locator('[data-field="strategy.fedavg.weighting"] .field__error')
+        expect(weighting).to_contain_text("With differential privacy every client counts the same. Choose equal.")
+        expect(page.locator("#estimate")).to_contain_text("at delta 1e-05", timeout=60_000)
+        page.select_option('[name="strategy.fedavg.weighting"]', "equal")
+        expect(weighting).to_be_hidden()
+        page.select_option("[name=strategy]", "fedmedian")
+        median = page.locator('[data-field="strategy"] .field__error').first
+        expect(median).to_contain_text("privacy shows it only their noised mean. Choose one of: FedAvg, ")

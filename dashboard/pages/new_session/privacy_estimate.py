@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dashboard.kit import formats
 from federation.fl.options import OptionError
-from federation.fl.privacy import spending
+from federation.fl.privacy import mechanism, spending
+from federation.fl.privacy.clippings import Clipping
 from federation.fl.selections.poisson import Poisson
 from federation.services import privacy
 from federation.services.privacy import Before
@@ -30,6 +32,10 @@ class Planned:
     amplified: bool
     sampled: bool
     before: Before
+
+    @property
+    def at_delta(self) -> str:
+        return formats.setting(self.delta)
 
     @property
     def exceeds(self) -> bool:
@@ -62,9 +68,17 @@ def of(spec: Spec, *, online: int, asked: int) -> Planned | None:
         rounds=spec.rounds,
         budget=clipping.budget,
         affordable=affordable,
-        deviation=clipping.noise_multiplier * clipping.clip / max(1.0, clients),
+        deviation=_deviation(clipping, max(1.0, clients)),
         clients=max(1.0, clients),
         amplified=each.rate < 1,
         sampled=sampled,
         before=before,
     )
+
+
+def _deviation(clipping: Clipping, clients: float) -> float:
+    """Of the noise on each weight of the first round's mean. An adaptive clip costs a little more."""
+    multiplier = clipping.noise_multiplier
+    if clipping.adaptation:
+        multiplier = mechanism.multiplier_of_updates(multiplier, mechanism.deviation_of_count(multiplier, clients))
+    return multiplier * clipping.clip / clients

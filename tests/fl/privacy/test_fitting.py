@@ -5,7 +5,7 @@ import pytest
 from federation.fl.privacy.fitting import Beside, misfit
 from federation.fl.strategies import STRATEGIES, build
 
-EQUAL = {name: {"weighting": "equal"} for name in ("fedavg", "fedavgm", "fedprox")}
+EQUAL = {name: {"weighting": "equal"} for name in ("ditto", "fedavg", "fedavgm", "fedprox")}
 REFUSED = [name for name, strategy in STRATEGIES.items() if not strategy.sees_mean_alone]
 
 
@@ -14,7 +14,7 @@ def beside(strategy="fedavg", options=None, **changes):
     return Beside(**{"strategy": build(strategy, given), "selection": "random", "quorum": 3} | changes)
 
 
-@pytest.mark.parametrize("strategy", ["fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi", "fedprox"])
+@pytest.mark.parametrize("strategy", ["ditto", "fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi", "fedprox"])
 def test_means_and_server_optimizers_go_together_with_it(strategy):
     assert misfit(beside(strategy)) is None
 

@@ -106,6 +106,12 @@ def test_the_estimate_is_the_accountant_s_for_all_rounds() -> None:
 
 
 @pytest.mark.django_db
+def test_an_adaptive_clip_has_more_noise_on_the_weights() -> None:
+    planned = privacy_estimate.of(replace(SPEC, privacy="adaptive"), online=10, asked=10)
+    assert planned is not None and planned.deviation == pytest.approx(0.05 * 0.75**-0.5)
+
+
+@pytest.mark.django_db
 def test_it_says_after_how_many_rounds_a_budget_is_spent() -> None:
     options = {"clip": 0.5, "budget": epsilon([Cost(1.0)] * 2, 1e-5)}
     planned = privacy_estimate.of(replace(SPEC, privacy_options=options), online=10, asked=10)

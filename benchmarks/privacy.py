@@ -1,0 +1,173 @@
+"""What differential privacy costs in accuracy, and what it keeps from somebody who attacks the model; in this process.
+
+    python benchmarks/privacy.py [--clients 100] [--rounds 20] [--budgets 3 10 30] [--delta 1e-3] [--seeds 1]
+
+The training set of digits is split evenly over twice as many clients: half of them train, the other half never do.
+Each budget has the noise multiplier that spends it in exactly these rounds, with an adaptive clip and FedAvg; all
+clients take part in every round, so there is no amplification. The noise of a run is drawn from a fixed key, so that
+it can be repeated.
+
+The attack knows the last model and a client's examples, and guesses by their mean loss whether the client took part
+(Yeom et al. 2018, arXiv:1709.01604). Printed: the accuracy on the test set; the mean loss of those who took part and
+of those who did not; the attack's AUC (0.5 is guessing) and its advantage (true less false positives, at the best
+threshold; among few clients it is above 0 by chance).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from federation.fl import aggregation, partition, sampling, strategies, weights  # noqa: E402
+from federation.fl.privacy.clippings import build as clipping  # noqa: E402
+from federation.fl.privacy.mechanism import Private  # noqa: E402
+from federation.fl.privacy.noise import Noise, derived  # noqa: E402
+from federation.fl.privacy.spending import Cost, epsilon  # noqa: E402
+from federation.fl.workloads import WORKLOADS, TrainConfig  # noqa: E402
+from federation.fl.workloads.training import TorchWorkload  # noqa: E402
+from federation.fl.workloads.workload import Data  # noqa: E402
+
+CONFIG = TrainConfig(epochs=5, batch_size=8, learning_rate=0.1, seed=0, validation_fraction=0.0)
+FIRST_CLIP = 1.0
+HIGHEST = 1000.0  # noise multiplier that is looked for
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """accuracy: of the last model. inside, outside: mean losses of each client that took part, and that did not."""
+
+    accuracy: float
+    inside: Sequence[float]
+    outside: Sequence[float]
+
+    @property
+    def auc(self) -> float:
+        """How often a client that took part has the smaller loss of two."""
+        wins = [(own < other) + (own == other) / 2 for own in self.inside for other in self.outside]
+        return statistics.fmean(wins)
+
+    @property
+    def advantage(self) -> float:
+        def rate(losses: Sequence[float], threshold: float) -> float:
+            return statistics.fmean(loss <= threshold for loss in losses)
+
+        return max(rate(self.inside, at) - rate(self.outside, at) for at in (*self.inside, *self.outside))
+
+
+def multiplier_for(budget: float, rounds: int, delta: float) -> float:
+    """The least noise that keeps so many rounds within a budget, to a thousandth."""
+    low, high = 0.01, HIGHEST
+    while high / low > 1.001:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if epsilon([Cost(middle)] * rounds, delta) <= budget else (middle, high)
+    return high
+
+
+def play(noise_multiplier: float | None, clients: int, rounds: int, seed: int) -> Attacked:
+    """Train a session. noise_multiplier: None for no privacy."""
+    workload = WORKLOADS["digits"]
+    assert isinstance(workload, TorchWorkload)
+    options, strategy = workload.checked({}), strategies.build("fedavg", {"weighting": "equal"})
+    everybody = shards(workload, 2 * clients, seed)
+    inside, outside = everybody[:clients], everybody[clients:]
+    key = derived(b"a key that everybody may know", str(seed).encode())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, slots = folder / "model-0", None
+        workload.write_initial(model, options, seed)
+        for number in range(1, rounds + 1):
+            updates = [train(workload, model, data, client, number, seed) for client, data in enumerate(inside)]
+            out, out_slots = folder / f"model-{number}", folder / f"slots-{number}"
+            made = aggregation.aggregate(
+                strategy,
+                base=model,
+                base_slots=slots,
+                updates=updates,
+                out=out,
+                out_slots=out_slots,
+                buffers=(),
+                private=private(noise_multiplier, key, number),
+                on_block=lambda: None,
+            )
+            model, slots = out, out_slots if made.slots_digest else None
+        last = weights.load(model)
+        losses = [[loss_of(workload, last, data) for data in group] for group in (inside, outside)]
+        return Attacked(workload.evaluate(last, options)["accuracy"], *losses)
+
+
+def private(noise_multiplier: float | None, key: bytes, number: int) -> Private | None:
+    if noise_multiplier is None:
+        return None
+    chosen = clipping("adaptive", {"noise_multiplier": noise_multiplier, "clip": FIRST_CLIP})
+    assert chosen is not None
+    return Private(chosen, Noise(key, number, 1, ()))
+
+
+def shards(workload: TorchWorkload, clients: int, seed: int) -> list[Data]:
+    whole = workload.training_data(workload.checked({}), None)
+    found = partition.all_shards(whole.labels, partition.parse("iid"), num_shards=clients, seed=seed)
+    return [whole.subset(indices) for indices in found]
+
+
+def train(
+    workload: TorchWorkload, model: Path, data: Data, client: int, number: int, seed: int
+) -> aggregation.UpdateFile:
+    config = replace(CONFIG, seed=sampling.client_seed(seed, number, f"client-{client}", 1))
+    update = workload.local_update(weights.load(model), data, workload.checked({}), config, lambda *_: True)
+    path = model.parent / f"update-{client}"
+    weights.save(path, update.delta, {})
+    return aggregation.UpdateFile(path, update.num_examples)
+
+
+def loss_of(workload: TorchWorkload, model: weights.Weights, data: Data) -> float:
+    config = replace(CONFIG, validation_samples=len(data))
+    return workload.local_evaluation(model, data, workload.checked({}), config, lambda *_: True).metrics["loss"]
+
+
+def row(name: str, noise: float | None, found: Sequence[Attacked]) -> str:
+    accuracy = statistics.fmean(one.accuracy for one in found)
+    inside, outside = (
+        statistics.fmean(statistics.fmean(group) for group in groups)
+        for groups in zip(*((one.inside, one.outside) for one in found), strict=True)
+    )
+    auc, advantage = (np.mean([getattr(one, what) for one in found]) for what in ("auc", "advantage"))
+    told = "" if noise is None else f"{noise:.2f}"
+    return (
+        f"{name:>8} {told:>6} {100 * accuracy:9.1f} % {inside:8.3f} {outside:8.3f} {outside - inside:7.3f} "
+        f"{auc:6.3f} {advantage:9.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--budgets", type=float, nargs="+", default=[3.0, 10.0, 30.0])
+    parser.add_argument("--delta", type=float, default=1e-3)
+    parser.add_argument("--seeds", type=int, default=1)
+    args = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    print(f"digits, {args.clients} clients of {2 * args.clients}, {args.rounds} rounds, delta {args.delta:g}")
+    print(
+        f"{'epsilon':>8} {'noise':>6} {'accuracy':>11} {'took part':>8} {'others':>8} {'gap':>7} {'AUC':>6} advantage"
+    )
+    for budget in (None, *sorted(args.budgets, reverse=True)):
+        noise = None if budget is None else multiplier_for(budget, args.rounds, args.delta)
+        found = [play(noise, args.clients, args.rounds, seed) for seed in range(1, args.seeds + 1)]
+        print(row("none" if budget is None else f"{budget:g}", noise, found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
