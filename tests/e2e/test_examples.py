@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,9 +49,25 @@ def test_few_lines_differ_from_the_plain_script(example: str):
 
 
 @pytest.mark.parametrize("example", ALL)
+def test_an_example_is_one_file_that_needs_nothing_of_the_product_but_the_library(example: str):
+    assert sorted(path.name for path in (EXAMPLES / example).glob("*.py")) == ["federated.py", "plain.py"]
+    ours = {"clientagent", "dashboard", "federation", "flsite", "tests"}
+    assert imported(EXAMPLES / example / "plain.py") & ours == set()
+    assert imported(EXAMPLES / example / "federated.py") & ours == {"clientagent"}
+
+
+@pytest.mark.parametrize("example", ALL)
 def test_the_documents_show_what_differs(example: str):
     shown = "\n".join(["```diff", *difference(example), "```"])
     assert f"[examples/{example}](examples/{example})" in TEXT and shown in TEXT, f"docs/examples.md lacks:\n{shown}"
+
+
+def imported(path: Path) -> set[str]:
+    """The packages that a script names in its imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in plain | named}
 
 
 def difference(example: str) -> list[str]:
