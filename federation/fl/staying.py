@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from federation.fl import weights
 from federation.fl.weights import FLOATS, Array, Header, Weights
 
@@ -69,6 +71,6 @@ def trained(base: Weights, delta: Weights, names: Iterable[str]) -> Weights:
 def _sum(name: str, base: Array, delta: Array) -> Array:
     dtype = weights.dtype_of(name, base)
     if dtype not in FLOATS:
-        return base + delta
-    wide = weights.widen(base, dtype).astype("f8") + weights.widen(delta, dtype)
-    return weights.narrow(wide, dtype).reshape(base.shape)
+        return np.asarray(base + delta)  # the sum of two 0-d arrays, such as counters, is no array
+    wide = np.asarray(weights.widen(base, dtype).astype(np.float64) + weights.widen(delta, dtype))
+    return np.asarray(weights.narrow(wide, dtype)).reshape(base.shape)

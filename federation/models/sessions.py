@@ -80,6 +80,11 @@ class TrainingSession(models.Model):
     staying_tensors = models.JSONField(null=True, blank=True, help_text="What they fit. Empty: no model yet.")
     frozen = models.JSONField(default=list, blank=True, help_text="Patterns of tensors that nobody trains.")
     frozen_tensors = models.JSONField(null=True, blank=True, help_text="What they fit. Empty: no model yet.")
+    earlier_clients = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Clients of the session whose client state it continues. Empty: none.",
+    )
     fine_tune_epochs = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Of each site on its own data, before it measures the last model."
     )

@@ -60,6 +60,7 @@ def test_what_a_site_trained_is_its_own_value_in_its_own_dtype():
     np.testing.assert_array_equal(found["a"], np.float32([1.5, 1]))
     assert weights.bfloat16_to_float32(found["b"]) == [1.5] and found["b"].dtype == np.uint16
     assert found["n"] == -(2**63) and found["n"].shape == ()
+    assert all(isinstance(array, np.ndarray) for array in found.values())
 
 
 def aggregate(folder: Path, strategy: str, model, deltas, options=None, **more):

@@ -102,6 +102,7 @@ def _of_clients(round_: Round, seats: Sequence[Participation]) -> dict[str, Any]
         status=SeatStatus.AGGREGATED,
     )
     known = set(before.order_by().values_list("client_id", flat=True).distinct())
+    known.update(session.earlier_clients or ())
     population = len(known | {seat.client_id for seat in seats})
     return {"population": population, "learning_rate": session.learning_rate(round_.number)}
 

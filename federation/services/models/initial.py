@@ -25,7 +25,7 @@ from federation.fl.weights import Header, WeightsError
 from federation.lifecycle import LIVE, FileStatus, Origin, SessionStatus
 from federation.models import Event, GlobalModel, ModelUpload, TrainingSession
 from federation.services import privacy, steps
-from federation.services.models import buffers, building
+from federation.services.models import buffers, building, lineage
 from federation.services.steps import Step, StepFailed
 from federation.work import initialisation
 from federation.work.declared import own
@@ -40,9 +40,13 @@ def adopt(session: TrainingSession, source: GlobalModel, *, with_slots: bool = T
     with_slots: with the same strategy it takes the optimizer's state along, if that is still there and holds the same.
     """
     same = with_slots and _kept(session) == _kept(source.session)
-    if strategies.STRATEGIES[session.strategy].keeps_at_clients:  # clients begin anew in another session
-        same = False
-    slots = source.slots_digest if same and source.slots_digest and storage.exists(source.slots_digest) else ""
+    continues = with_slots and lineage.continues(session, source)
+    if strategies.STRATEGIES[session.strategy].keeps_at_clients:  # both sides continue, or both begin anew
+        same = continues = continues and _has_slots(source)
+    if continues:
+        session.earlier_clients = lineage.earlier_clients(source)
+        session.save(update_fields=["earlier_clients"])
+    slots = source.slots_digest if same and _has_slots(source) else ""
     return _publish_initial(
         session,
         source.digest,
@@ -55,6 +59,11 @@ def adopt(session: TrainingSession, source: GlobalModel, *, with_slots: bool = T
         evaluation_error=source.evaluation_error,
         evaluated_at=source.evaluated_at,
     )
+
+
+def _has_slots(model: GlobalModel) -> bool:
+    """Whether the file of what the strategy keeps with it is there."""
+    return bool(model.slots_digest) and storage.exists(model.slots_digest)
 
 
 def _kept(session: TrainingSession) -> tuple[str, tuple[str, ...], tuple[str, ...]]:

@@ -15,7 +15,7 @@ from federation.fl.selections import Candidate, Draw
 from federation.lifecycle import SeatStatus
 from federation.models import Client, Participation, ServedWorkload, TrainingSession
 from federation.services import privacy
-from federation.services.seats import counted
+from federation.services.models import lineage
 
 LOSS = "train_loss"  # of a client's metrics: the mean over the steps of its last epoch
 
@@ -95,7 +95,7 @@ def _asked(session: TrainingSession, before: int) -> dict[int, tuple[int, int]]:
 
 def _losses(session: TrainingSession, before: int, free: Sequence[Client]) -> dict[int, float]:
     """What each client's last counted update says of its loss."""
-    newest = _seats(session, before).filter(counted.COUNTED, client=OuterRef("pk")).order_by("-pk")
+    newest = _seats(session, before).filter(lineage.COUNTED, client=OuterRef("pk")).order_by("-pk")
     rows = Client.objects.filter(pk__in=[client.pk for client in free]).order_by()
     told = rows.annotate(told=Subquery(newest.values("metrics")[:1])).values_list("pk", "told")
     return {client: float(said[LOSS]) for client, said in told if isinstance((said or {}).get(LOSS), int | float)}

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
-from federation.lifecycle import Origin, Outcome, SeatStatus, WorkKind
+from federation.lifecycle import Origin, WorkKind
 from federation.models import Client, GlobalModel, Participation, Round
-
-# A late update counts once the round that took it has made its model.
-COUNTED = Q(status=SeatStatus.AGGREGATED) | Q(status=SeatStatus.LATE, counted_in__outcome=Outcome.MODEL)
+from federation.services.models import lineage
 
 
 def last(round_: Round, clients: Sequence[Client]) -> Mapping[int, int]:
     """The seat whose update counted last, by client, as a round gives new seats. One query; empty for version 0.
 
-    A session that only measures a model has no updates. There it is the last one in a session that made this model.
+    A session that continues another one takes those from there, until it has some of its own. A session that only
+    measures a model has no updates. There it is the last one in a session that made this model.
     Each client's newest seats are looked at first: a session may have thousands of rounds.
     """
     if round_.kind == WorkKind.INITIALISE:
         return {}
-    own = Participation.objects.filter(
-        COUNTED, client=OuterRef("pk"), round__session__in=_sessions(round_), round__kind=WorkKind.TRAIN
-    )
+    own = Participation.objects.filter(lineage.COUNTED, _where(round_), client=OuterRef("pk"))
     newest = Subquery(own.order_by("-pk").values("pk")[:1])
     rows = Client.objects.filter(pk__in=[client.pk for client in clients]).order_by().annotate(last=newest)
     return {client: last for client, last in rows.values_list("pk", "last") if last is not None}
 
 
-def _sessions(round_: Round) -> Sequence[int] | QuerySet[Any]:
-    """Those in which updates are looked for."""
+def _where(round_: Round) -> Q:
+    """The seats among which updates are looked for."""
     session, base = round_.session, round_.base_model
     if session.kind != WorkKind.EVALUATE or base is None:
-        return [session.pk]
-    return GlobalModel.objects.filter(digest=base.digest).exclude(origin=Origin.ADOPTED).order_by().values("session")
+        return lineage.updates_of(session)
+    made = GlobalModel.objects.filter(digest=base.digest).exclude(origin=Origin.ADOPTED)
+    return Q(round__session__in=made.order_by().values("session"), round__kind=WorkKind.TRAIN)

@@ -9,7 +9,7 @@ from federation import storage
 from federation.errors import Invalid
 from federation.fl import weights, workloads
 from federation.fl.workloads.synthetic import Synthetic
-from federation.models import GlobalModel, TrainingSession
+from federation.models import GlobalModel, Participation, TrainingSession
 from federation.services import sessions
 from federation.services.models import building
 from federation.session_settings import Spec
@@ -99,11 +99,54 @@ def test_a_model_can_be_made_again_after_others_joined(scaffold, now, tmp_path):
         assert (made.digest, made.slots_digest) == (model.digest, model.slots_digest)
 
 
-def test_a_session_that_trains_further_begins_with_zeros(scaffold, alice, now):
-    again = sessions.create(
-        replace(sessions.spec_of(scaffold), name="more", start_from=(scaffold.pk, 1)), by=alice, now=now
-    )
-    assert again.last_model().slots_digest == ""
+VALUES = ((1.0, 3.0), (0.5, -2.0), (4.0, 1.5), (-1.0, 2.0))
+
+
+def play(session, values, now):
+    """Rounds of anna and ben, each of ten steps."""
+    for pair in values:
+        settle(session, now=now)
+        for name, value in zip(("anna", "ben"), pair, strict=True):
+            assert send(name, now=now, value=value, local_steps="10")
+    return settle(session, now=now)
+
+
+@pytest.mark.parametrize("strategy", ["scaffold", "feddyn"])
+def test_a_session_that_is_trained_further_is_one_that_was_not_interrupted(enrol, running, alice, now, strategy):
+    """Twice, so that the second one finds carl's number and the clients of the first."""
+    enrol("anna", "ben", **of(**KNOWS))
+    made = {"strategy": strategy, "train": {"epochs": 1, "batch_size": 8, "learning_rate": RATE}}
+    straight = play(running(rounds=4, name="straight", **made), VALUES, now)
+    further = play(running(rounds=2, **made), VALUES[:2], now)
+    for values in (VALUES[2:3], VALUES[3:]):
+        further = sessions.go_on(further, rounds_=1, by=alice, now=now)
+        settle(further, now=now)
+        last = offer("anna")["last_update"]
+        seat = Participation.objects.get(pk=last["participation"])
+        assert seat.round.session_id != further.pk and seat.digest == last["digest"]
+        further = play(further, values, now)
+    one, other = straight.last_model(), further.last_model()
+    assert (one.digest, one.slots_digest) == (other.digest, other.slots_digest)
+    again = rebuilt(other)
+    assert again == (other.digest, other.slots_digest)
+    further.start_from.session.delete()
+    assert rebuilt(GlobalModel.objects.get(pk=other.pk)) == again
+
+
+def rebuilt(model):
+    with storage.scratch() as out, storage.scratch() as out_slots:
+        made = building.make(model.round, list(building.counted(model.round)), out, out_slots, lambda: None)
+        return made.digest, made.slots_digest
+
+
+@pytest.mark.parametrize(("version", "change"), [(1, {}), (2, {"strategy": "feddyn"})])
+def test_another_model_or_strategy_begins_anew_on_both_sides(scaffold, alice, now, version, change):
+    for name in ("anna", "ben", "carl"):
+        assert send(name, now=now, value=1.0, local_steps="10")
+    settle(scaffold, now=now)
+    wish = replace(sessions.spec_of(scaffold), name="more", start_from=(scaffold.pk, version), strategy_options={})
+    again = sessions.create(replace(wish, **change), by=alice, now=now)
+    assert (again.last_model().slots_digest, again.earlier_clients) == ("", None)
 
 
 @pytest.mark.parametrize(
