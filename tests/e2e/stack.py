@@ -279,9 +279,10 @@ class Stack:
             after = page[-1]["seq"]
         return found
 
-    def online(self, count: int) -> None:
+    def online(self, count: int, *, seconds: float = 60) -> None:
         until(
             lambda: sum(c["online"] for c in self.get("/clients", limit=1000)["items"]) >= count,
+            seconds=seconds,
             why=f"{count} clients online; logs are in {self.folder}",
         )
 

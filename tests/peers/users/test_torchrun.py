@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.examples import EXAMPLES
+from tests.e2e.examples import EXAMPLES, START_SECONDS
 from tests.e2e.stack import ROOT, Stack, running, until
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             state = ["--state", str(stack.folder / "agents" / name)]
             by = [str(ROOT / "clientagent" / "run.py"), *flags, *state, "--", *TORCHRUN]
             stack.script(name, EXAMPLES / "torchrun" / "federated.py", str(number), by=by)
-        stack.online(len(SITES))
+        stack.online(len(SITES), seconds=START_SECONDS)
         yield stack
         for process in [stack.agents.pop(name) for name in SITES]:  # killed, run.py would leave its program behind
             process.send_signal(signal.SIGTERM)
@@ -41,7 +41,7 @@ def undisturbed(stack: Stack) -> list[str]:
 @pytest.mark.parametrize("who", [("0",), ("1",), ("0", "1")], ids=["rank_0", "rank_1", "both"])
 def test_whoever_is_killed_the_models_are_the_same(stack: Stack, undisturbed: list[str], who: tuple[str, ...]):
     session = begin(stack)
-    until(lambda: stack.get(f"/sessions/{session}/metrics", limit=1)["items"], why="points of the curves")
+    until(lambda: stack.get(f"/sessions/{session}/metrics", limit=1)["items"], seconds=START_SECONDS, why="points")
     for pid in ranks(stack.agents["north"].pid, who):
         os.kill(pid, signal.SIGKILL)
     assert digests(stack, session) == undisturbed
@@ -55,7 +55,7 @@ def begin(stack: Stack) -> str:
 
 def digests(stack: Stack, session: str) -> list[str]:
     """Of a session's models, the last one first."""
-    assert stack.ended(session)["status"] == "completed", f"logs are in {stack.folder}"
+    assert stack.ended(session, seconds=START_SECONDS)["status"] == "completed", f"logs are in {stack.folder}"
     return [model["digest"] for model in stack.get(f"/sessions/{session}/models")["items"]]
 
 
