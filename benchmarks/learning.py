@@ -44,6 +44,7 @@ CONFIGS: Mapping[str, TrainConfig] = {  # by workload
     "fashion_mnist": TrainConfig(epochs=1, batch_size=32, learning_rate=0.05, seed=0, validation_fraction=0.0),
 }
 OPTIONS: Mapping[str, Mapping[str, Any]] = {  # those that are not the defaults
+    "fedadagrad": {"server_lr": 0.005},
     "fedadam": {"bias_correction": True},
     "fedavgm": {"momentum": 0.5},
     "qfedavg": {"q": 0.2},

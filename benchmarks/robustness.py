@@ -1,22 +1,23 @@
 """What robust strategies keep of a model's accuracy while two of ten clients lie, on handwritten digits.
 
     .venv/bin/python benchmarks/robustness.py [--rounds 30] [--seeds 3] [--lies ALIE ...] [--strategies fedavg ...]
+                                                [--kept FILE] [--processes 2]
 
 The data are split by a Dirichlet distribution of labels with concentration 0.5. Prints for each strategy the mean
 accuracy over the last five rounds, without lies and under each, in percent. The mark > means that it is more than
 2 points below the same strategy undisturbed, ! that it is more than 5 below undisturbed FedAvg. A model that diverges
-until it cannot be stored counts as guessing. It takes about a second for each round and core.
+until it cannot be stored counts as guessing. It takes about half a second of a core for each round. `--kept FILE` keeps
+each session as a line of JSON, and plays only those that are not in it.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import math
 import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from benchmarks import lies  # noqa: E402
+from benchmarks import lies, played  # noqa: E402
 from federation.fl import aggregation, partition, sampling, strategies, weights  # noqa: E402
 from federation.fl.workloads import TrainConfig, digit_images  # noqa: E402
 from federation.fl.workloads.digits import Digits  # noqa: E402
@@ -63,12 +64,12 @@ class Trial:
     rounds: int
 
 
-def play(trial: Trial) -> float:
+def play(trial: Trial) -> dict[str, float]:
     """The accuracy of a session at its end, in percent."""
     try:
-        return _train(trial)
+        return {"accuracy": _train(trial)}
     except aggregation.SpoiltModel:
-        return GUESSING
+        return {"accuracy": GUESSING}
 
 
 def _train(trial: Trial) -> float:
@@ -76,7 +77,7 @@ def _train(trial: Trial) -> float:
 
     torch.set_num_threads(1)
     name, options = STRATEGIES[trial.strategy]
-    strategy, workload, data = strategies.build(name, options), Digits(), _shards(trial)
+    strategy, workload, data = strategies.build(name, options), Digits(), shards(trial)
     found = []
     with tempfile.TemporaryDirectory() as path:
         folder = Path(path)
@@ -88,7 +89,7 @@ def _train(trial: Trial) -> float:
                 strategy,
                 base=model,
                 base_slots=slots,
-                updates=_updates(trial, workload, data, number, model, folder),
+                updates=updates(trial, workload, data, number, model, folder),
                 out=out,
                 out_slots=out_slots,
                 buffers=(),
@@ -100,19 +101,20 @@ def _train(trial: Trial) -> float:
     return 100 * statistics.fmean(found[-LAST:])
 
 
-def _shards(trial: Trial) -> list[Data]:
+def shards(trial: Trial, split: str = SPLIT) -> list[Data]:
     """Each client's examples, the liars' last; these may have other labels."""
     whole = digit_images.load("train")
-    members = partition.all_shards(whole.labels, partition.parse(SPLIT), num_shards=CLIENTS, seed=trial.seed)
+    members = partition.all_shards(whole.labels, partition.parse(split), num_shards=CLIENTS, seed=trial.seed)
     found = [whole.subset(indices) for indices in members]
     if trial.lie == lies.FLIPPED:
         found[-LIARS:] = [replace(one, labels=9 - one.labels) for one in found[-LIARS:]]
     return found
 
 
-def _updates(
+def updates(
     trial: Trial, workload: Digits, data: Sequence[Data], number: int, model: Path, folder: Path
 ) -> list[aggregation.UpdateFile]:
+    """What the clients send in a round; the liars are the last ones."""
     base = weights.load(model)
     trained = []
     for client, own in enumerate(data):
@@ -126,8 +128,12 @@ def _updates(
             delta = lies.sent(trial.lie, honest, delta, LIARS)
             examples = lies.EXAMPLES if trial.lie == lies.CLAIMING else examples
         weights.save(folder / f"update-{client}", delta)
-        found.append(aggregation.UpdateFile(folder / f"update-{client}", examples))
+        found.append(aggregation.UpdateFile(folder / f"update-{client}", examples, norm=_norm(delta)))
     return found
+
+
+def _norm(delta: lies.Delta) -> float:
+    return math.sqrt(sum(float(np.square(value, dtype=np.float64).sum()) for value in delta.values()))
 
 
 def main() -> None:
@@ -136,6 +142,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lies", nargs="+", choices=lies.LIES, default=list(lies.LIES))
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--kept", type=Path, metavar="FILE", help="of the sessions that are known")
+    parser.add_argument("--processes", type=int, help="as many as cores if it is not given")
     args = parser.parse_args()
     chosen = list(dict.fromkeys(["fedavg", *args.strategies]))
     trials = [
@@ -144,8 +152,8 @@ def main() -> None:
         for lie in (NONE, *args.lies)
         for seed in range(1, args.seeds + 1)
     ]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        learnt = dict(zip(trials, pool.map(play, trials), strict=True))
+    told = played.all_of(trials, play, processes=args.processes, kept=args.kept)
+    learnt = {trial: one["accuracy"] for trial, one in told.items()}
     print(f"{LIARS} of {CLIENTS} clients lie, {SPLIT}, {args.rounds} rounds, {args.seeds} seeds")
     print(f"{'':26}" + "".join(f"{lie:>16}" for lie in (NONE, *args.lies)))
     fedavg = _mean(learnt, "fedavg", NONE)

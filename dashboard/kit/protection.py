@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboard.kit import formats
+from federation.fl import suspicion
+from federation.fl.suspicion import Sign
 from federation.services.seats import flags
 
 
@@ -18,6 +20,11 @@ def beside_reason(found: object, round_number: int) -> str:
     """The same, for a place where the seat's reason already says that it was left out of this round."""
     told = {"code": flags.LEFT_OUT, "round": round_number}
     return of_flags([flag for flag in _flags(found) if flag != told])
+
+
+def suspected(found: object) -> str:
+    """What a client is suspected of, by the flags of its last update that counted; empty if it is not."""
+    return of_flags([flag for flag in _flags(found) if flag.get("code") == flags.ODD])
 
 
 def _flags(found: object) -> list[Mapping[str, Any]]:
@@ -38,6 +45,20 @@ def _of_flag(flag: Mapping[str, Any]) -> str:
             return f"Measures left out, because their numbers are too large: {listed_}."
         case flags.LEFT_OUT:
             return f"It was left out of round {_counted(flag.get('round'))}."
+        case flags.ODD if isinstance(times := flag.get("times"), int) and times >= suspicion.PATIENCE:
+            return _odd(flag)
+    return ""
+
+
+def _odd(flag: Mapping[str, Any]) -> str:
+    since, value = f"since round {_counted(flag.get('since'))}", _measure(flag.get("value"))
+    match flag.get("sign"):
+        case Sign.DIRECTION:
+            return f"Its updates point away from the others {since} (cosine {value.replace('-', '−')})."
+        case Sign.SIZE:
+            return f"Its updates are far larger than the others {since} (norm {value} times the median)."
+        case Sign.DISTANCE:
+            return f"Its updates are far from all others {since} (distance {value} times the median)."
     return ""
 
 

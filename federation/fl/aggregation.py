@@ -31,6 +31,10 @@ from federation.fl.weights import FLOATS, Array, Layout, WeightsError, shown
 
 Result = TypeVar("Result")
 
+COMPARED = 6  # scalar products of an update, see _compare
+LOOKED_AT = 4  # the angles to the others are of every fourth stretch of a large tensor, each round of another one
+LEAST_OTHERS = 1e-6  # of the squared sum of all directions: below it rounding decides where the others' sum points
+
 
 class AggregationError(ValueError):
     """The updates cannot be aggregated. str(error) is a sentence for a person, and names the tensor."""
@@ -64,7 +68,9 @@ class Aggregated:
     """What was written, and how the updates compare, in seat order.
 
     norms: each update's L2 norm, before clipping. cosines: of the angle between it
-    and the step that the model took; 0.0 where undefined. Both are over all float tensors that
+    and the step that the model took; 0.0 where undefined. alignments: of the angle between it and the mean direction of
+    the others, each of which counts the same however large it is or many examples it claims; None where undefined. They
+    look at a quarter of a large tensor, each round at another one. All are over all float tensors that
     are no buffers, for people to look at, and computed in the tensors' own precision.
     released: what differential privacy did.
     """
@@ -76,6 +82,7 @@ class Aggregated:
     cosines: list[float]
     clipped: Clipping | None = None
     released: Released | None = None
+    alignments: list[float | None] = field(default_factory=list)
 
 
 def aggregate(
@@ -142,6 +149,8 @@ def aggregate(
             clipped,
             Defence.FINITE in defences and private is None,
             on_block,
+            _inverse_norms(updates, clipped),
+            sum(seed),
         )
         scalars = _scalars([*strategy.scalars, *(private.scalars if private else ())], base_slots)
         if private is not None:
@@ -155,7 +164,7 @@ def aggregate(
         model = stack.enter_context(Writer(out, tensors))
         kept = {**{name: plan.scalars[name] for name in strategy.scalars}, **inputs.kept}
         slots = _slot_writer(stack, strategy.slots, kept, out_slots, trained)
-        compared = np.zeros((3, len(updates)))
+        compared = np.zeros((COMPARED, len(updates)))
         for made in inputs.map(partial(_make, strategy, plan, inputs), inputs.spans()):
             model.write(made.span.name, made.span.start, made.values)
             if slots is not None:
@@ -170,6 +179,7 @@ def aggregate(
             _cosines(compared),
             clipped,
             inputs.mean.released if inputs.mean else None,
+            _alignments(compared, inputs.inverse_norms),
         )
 
 
@@ -191,6 +201,8 @@ class _Inputs:
     clipped: Clipping | None
     each_alone: bool  # each update alone must leave the model finite
     on_block: Callable[[], None]
+    inverse_norms: Array  # by which an update is multiplied to be its direction
+    turn: int  # which stretches the angles to the others are of
     mean: NoisedMean | None = None
     kept: Mapping[str, float] = field(default_factory=dict)
 
@@ -221,6 +233,12 @@ class _Inputs:
     def seen(self, block: Block, span: Span) -> Block:
         """A block as the strategy sees it."""
         return block if self.mean is None else self.mean.block(block, span.start)
+
+    def looked_at(self, span: Span) -> int:
+        """How much a block counts in the angles to the others: 0 for those that nobody looks at."""
+        if math.prod(self.tensors[span.name][1]) <= LOOKED_AT * streams.BLOCK:
+            return 1
+        return 0 if (span.start // streams.BLOCK + self.turn) % LOOKED_AT else LOOKED_AT
 
     def reduce(self, function: Callable[[Block], Array]) -> Array:
         trained = (span for span in self.spans() if span.dtype in FLOATS and self._is_trained(span.name))
@@ -283,14 +301,15 @@ class _Made:
 
 def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
     if inputs.is_still(span):
-        return _Made(span, inputs.base.read(span)[0].copy(), {}, np.zeros((3, inputs.num_updates)))
+        return _Made(span, inputs.base.read(span)[0].copy(), {}, np.zeros((COMPARED, inputs.num_updates)))
     if span.name in inputs.statistics:
-        return _Made(span, _combined(strategy, plan, inputs, span), {}, np.zeros((3, inputs.num_updates)))
+        return _Made(span, _combined(strategy, plan, inputs, span), {}, np.zeros((COMPARED, inputs.num_updates)))
     if span.dtype not in FLOATS:
-        return _Made(span, _integers(inputs, span, plan.share), {}, np.zeros((3, inputs.num_updates)))
+        return _Made(span, _integers(inputs, span, plan.share), {}, np.zeros((COMPARED, inputs.num_updates)))
     block = inputs.block(span)
     new, new_slots = strategy.step(plan, inputs.seen(block, span))
-    stored, compared = weights.narrow(new, span.dtype), _compare(block.deltas, new - block.base)
+    stored = weights.narrow(new, span.dtype)
+    compared = _compare(block.deltas, new - block.base, inputs.inverse_norms, inputs.looked_at(span))
     if inputs.each_alone and (rows := blame.alone(block, span.dtype, compared[0])):
         raise SpoiltModel(_not_finite(span.name), rows)
     for values, dtype in ((stored, span.dtype), *((new_slots[slot], "F64") for slot in strategy.slots)):
@@ -313,18 +332,33 @@ def _not_finite(tensor: str) -> str:
     return f"{shown(tensor)} would hold a value that is not finite."
 
 
-def _compare(deltas: Array, step: Array) -> Array:
-    """Scalar products of each update with itself, with the step, and of the step with itself: (3, n).
+def _compare(deltas: Array, step: Array, inverse_norms: Array, weight: int) -> Array:
+    """Scalar products of the updates, the step and the sum of the updates' directions: (COMPARED, n).
 
-    In the updates' precision; again in float64 where that overflows.
+    Each update with itself and with the step, the step with itself; then so many times each update with itself and with
+    the sum, and the sum with itself. In the updates' precision; again in float64 where that overflows.
     """
-    step, products = step.astype(deltas.dtype), np.empty((3, len(deltas)))
-    products[0] = np.vecdot(deltas, deltas)
-    products[1] = deltas @ step
-    products[2] = step @ step
+    directions = inverse_norms.astype(deltas.dtype) @ deltas if weight else None
+    return _products(deltas, step.astype(deltas.dtype), directions, weight)
+
+
+def _products(deltas: Array, step: Array, directions: Array | None, weight: int) -> Array:
+    products = np.zeros((COMPARED, len(deltas)))
+    products[0], products[1], products[2] = np.vecdot(deltas, deltas), deltas @ step, step @ step
+    if directions is not None:
+        products[3:] = products[0], deltas @ directions, np.full(len(deltas), directions @ directions)
+        products[3:] *= weight
     if deltas.dtype == np.float32 and not np.isfinite(products).all():
-        return np.hstack([_compare(row[np.newaxis].astype(np.float64), step) for row in deltas])
+        wide = None if directions is None else directions.astype(np.float64)
+        rows = (row[np.newaxis].astype(np.float64) for row in deltas)
+        return np.hstack([_products(row, step.astype(np.float64), wide, weight) for row in rows])
     return products
+
+
+def _inverse_norms(updates: Sequence[UpdateFile], clipped: Clipping | None) -> Array:
+    """1 / |delta_k| of each update as it counts; 0.0 where it is 0 or unknown."""
+    lengths = np.array([update.norm or np.inf for update in updates]) * (1.0 if clipped is None else clipped.scale)
+    return np.asarray(1 / lengths)
 
 
 def _norms(compared: Array, updates: Sequence[UpdateFile], clipped: Clipping | None) -> list[float]:
@@ -335,10 +369,21 @@ def _norms(compared: Array, updates: Sequence[UpdateFile], clipped: Clipping | N
 
 
 def _cosines(compared: Array) -> list[float]:
-    squares, products, step_squares = compared
+    squares, products, step_squares = compared[:3]
     with np.errstate(all="ignore"):
         cosines = products / (np.sqrt(squares) * np.sqrt(step_squares))
     return [min(1.0, max(-1.0, cosine)) if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist()]
+
+
+def _alignments(compared: Array, inverse_norms: Array) -> list[float | None]:
+    """cos(delta_k, S - u_k), with u_k the update's direction and S the sum of all."""
+    squares, products, sum_squares = compared[3:]
+    with np.errstate(all="ignore"):
+        along = products - inverse_norms * squares
+        others = sum_squares - 2 * inverse_norms * products + inverse_norms**2 * squares
+        cosines = along / (np.sqrt(squares) * np.sqrt(others))
+    known = np.isfinite(cosines) & (inverse_norms > 0) & (others > LEAST_OTHERS * sum_squares)
+    return [min(1.0, max(-1.0, cosine)) if ok else None for cosine, ok in zip(cosines.tolist(), known, strict=True)]
 
 
 @contextmanager

@@ -190,6 +190,9 @@ class Participation(models.Model):
     )
     norm = models.FloatField(null=True, blank=True, help_text="L2 norm of the update.")
     cosine = models.FloatField(null=True, blank=True, help_text="Cosine of the update to the aggregate.")
+    alignment = models.FloatField(
+        null=True, blank=True, help_text="Cosine of the update to the mean direction of the others."
+    )
 
     class Meta:
         verbose_name = "participation"

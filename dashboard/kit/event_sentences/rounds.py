@@ -27,18 +27,24 @@ def _aggregated(p: Payload) -> SafeString:
     took = formats.duration(float(p.get("aggregation_seconds") or 0))
     updates = formats.count(p.get("updates") or 0, "update")
     return format_html(
-        "{} aggregated {} in {}{}.{}",
+        "{} aggregated {} in {}{}.{}{}",
         parts.round_(p),
         updates,
         took,
         _of_late(p.get("late")),
         _of_clipped(p.get("clipped")),
+        _of_suspected(p.get("suspected")),
     )
 
 
 def _of_clipped(clipped: Iterable[Payload] | None) -> str:
     """' carl: its norm of 3e+06 was clipped to 100.'"""
     return "".join(f" {one['client']['name']}: {protection.of_flags(one.get('flags'))}" for one in clipped or ())
+
+
+def _of_suspected(suspected: Iterable[Payload] | None) -> str:
+    """' carl: Its updates point away from the others since round 4 (cosine −0.8).'"""
+    return "".join(f" {one['client']['name']}: {protection.suspected(one.get('flags'))}" for one in suspected or ())
 
 
 def _of_late(late: Iterable[Payload] | None) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from dashboard.kit import phases, statuses
+from dashboard.kit import phases, protection, statuses
 from dashboard.kit.statuses import Word
 from dashboard.pages.clients.client_list import is_in_time
 from federation import parsing
 from federation.lifecycle import OPEN, WorkKind
-from federation.models import Client, Participation
+from federation.models import Client, Participation, TrainingSession
 
 MOST_SESSIONS = 8  # of the newest, that its curves show
 MOST_SEATS = 5000  # of those sessions
@@ -56,6 +56,21 @@ def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
 def turns(client: Client) -> QuerySet[Participation]:
     """Its seats in training rounds, the newest first."""
     return client.seats.filter(round__kind=WorkKind.TRAIN).select_related("round__session").order_by("-pk")
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """sentence: what its updates have been, in which session, since when."""
+
+    session: TrainingSession
+    sentence: str
+
+
+def suspicion(client: Client) -> Suspicion | None:
+    """What it is suspected of by its last update that counted."""
+    seat = turns(client).filter(alignment__isnull=False).first()
+    sentence = protection.suspected(seat.flags) if seat else ""
+    return Suspicion(seat.round.session, sentence) if seat and sentence else None
 
 
 def described(seats: Sequence[Participation]) -> list[Turn]:

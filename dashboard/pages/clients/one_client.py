@@ -78,6 +78,7 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
         "results": [evaluations.result(seat) for seat in measured],
         "times": client_history.times(list(client_history.turns(client)[:RECENT])),
         "seat": seat,
+        "suspicion": client_history.suspicion(client),
         "act": client_states.act(seat, now) if seat else "",
         "changes": event_sentences.changes(client.changes),
         "influence": influence.of(client, most=MOST_SESSIONS),

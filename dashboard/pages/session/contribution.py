@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard.kit import formats
+from dashboard.kit import formats, protection
 from dashboard.pages.models import ingredients
 from dashboard.pages.models.ingredients import Ingredient
 from federation import parsing
@@ -27,7 +26,6 @@ MOST_LABELS = 20  # columns; the rarest share the last one
 MOST_ROUNDS = 20  # columns
 LEVELS = 8  # colours of a heat map, h0 to h7
 APART = 0.2  # of its examples that a client would have to exchange for the mix of all, to be named
-ODD = 0.5  # of the median cosine, below which an update is said to pull elsewhere
 MEASURES = {"norm": "Update's norm", "cosine": "Cosine", "examples": "Examples"}
 
 
@@ -74,6 +72,14 @@ class Heat:
         return len(self.heads)
 
 
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """sentence: what its updates have been since when."""
+
+    client: Client
+    sentence: str
+
+
 @dataclass(slots=True)
 class Contribution:
     labels: Heat
@@ -81,7 +87,7 @@ class Contribution:
     measure: str
     model: GlobalModel | None
     shares: list[Ingredient]
-    odd: list[Ingredient]
+    suspected: list[Suspected]
     measures = MEASURES
 
     @property
@@ -102,16 +108,13 @@ def of(session: TrainingSession, measure: str = "") -> Contribution:
     measure = measure if measure in MEASURES else "norm"
     model = session.models.exclude(round=None).order_by("-version").first()
     shares = sorted(ingredients.of(model), key=lambda one: -one.share) if model else []
-    return Contribution(labels(session), by_round(session, measure), measure, model, shares, _odd(shares))
+    return Contribution(labels(session), by_round(session, measure), measure, model, shares, _suspected(shares))
 
 
-def _odd(shares: Sequence[Ingredient]) -> list[Ingredient]:
-    """Whose update points another way than those of the others."""
-    known = [(one, cosine) for one in shares if (cosine := parsing.number(one.seat.cosine)) is not None]
-    if len(known) < 3:
-        return []
-    least = ODD * statistics.median(cosine for _, cosine in known)
-    return [one for one, cosine in known if cosine < least]
+def _suspected(shares: Sequence[Ingredient]) -> list[Suspected]:
+    """Whose updates have been odd beside the others' for several rounds."""
+    told = ((one, protection.suspected(one.seat.flags)) for one in shares)
+    return [Suspected(one.seat.client, sentence) for one, sentence in told if sentence]
 
 
 def _level(share: float) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db.models import BooleanField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
 
-from dashboard.kit import formats, statuses
+from dashboard.kit import formats, protection, statuses
 from dashboard.kit import phases as measured
 from dashboard.kit.event_sentences.parts import results
 from dashboard.kit.statuses import Word
@@ -28,12 +28,21 @@ TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 720
 
 
 def seats(rounds: Iterable[Round]) -> QuerySet[Participation]:
-    """The seats of some rounds, with their clients and the last step that each reported, in one query."""
+    """The seats of some rounds, with their clients, the last step that each reported, and the flags of each client's
+    last update that counted, in one query."""
     # Not in the order of the key itself: SQLite would walk all points of all sessions, from the newest on.
-    last = Metric.objects.filter(participation=OuterRef("pk")).order_by((F("pk") + 0).desc())
+    newest = (F("pk") + 0).desc()
+    last = Metric.objects.filter(participation=OuterRef("pk")).order_by(newest)
     superseded = ExpressionWrapper(late.SUPERSEDED, BooleanField())
     rows = Participation.objects.filter(round__in=rounds).select_related("client", "counted_in")
-    rows = rows.annotate(last_step=Subquery(last.values("step")[:1]), is_superseded=superseded)
+    before = Participation.objects.filter(
+        client=OuterRef("client"), round__session=OuterRef("round__session"), alignment__isnull=False
+    ).order_by(newest)
+    rows = rows.annotate(
+        last_step=Subquery(last.values("step")[:1]),
+        is_superseded=superseded,
+        newest_flags=Subquery(before.values("flags")[:1]),
+    )
     return rows.order_by("round_id", "seat")
 
 
@@ -68,6 +77,12 @@ class Lane:
     @property
     def is_open(self) -> bool:
         return self.seat.is_open
+
+    @property
+    def suspected(self) -> str:
+        """What its client is suspected of, where this seat's own flags do not say it."""
+        own = protection.suspected(self.seat.flags)
+        return "" if own else protection.suspected(getattr(self.seat, "newest_flags", None))
 
     @property
     def is_quiet(self) -> bool:

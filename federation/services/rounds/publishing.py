@@ -17,7 +17,7 @@ from federation.fl.numbers import bounded
 from federation.lifecycle import Outcome, RoundStatus, SeatStatus
 from federation.models import Client, Event, GlobalModel, Participation, Round
 from federation.services import seats
-from federation.services.rounds import leaving_out, stopping
+from federation.services.rounds import leaving_out, stopping, suspecting
 from federation.services.rounds.completing import complete_or_go_on
 from federation.services.rounds.federated import MOST_MEASURES, merged
 from federation.services.rounds.leaving_out import LeftOut
@@ -50,6 +50,7 @@ def publish(
     _keep_model(round_, made, now)
     _mark_counted(round_, counted, made)
     clipped = _flag_clipped(counted, made)
+    suspected = suspecting.flag_odd(round_, counted, made)
     leaving_out.record(round_, left_out)
     federated = federated_metrics(own, declared(round_.session))  # late ones measured an older model
     federated = _keep_federated(round_, federated)
@@ -58,6 +59,8 @@ def publish(
         work["late"] = [seats.describe(seat) | {"staleness": seat.staleness} for seat in counted[len(own) :]]
     if clipped:
         work["clipped"] = [seats.describe(seat) | {"flags": seat.flags} for seat in clipped]
+    if suspected:
+        work["suspected"] = [seats.describe(seat) | {"flags": seat.flags} for seat in suspected]
     where: Payload = {"round": round_.number, "attempt": round_.attempt}
     model: Payload = {"version": round_.number, "digest": made.digest, "num_bytes": made.num_bytes}
     entries = [
@@ -107,7 +110,7 @@ def _keep_model(round_: Round, made: aggregation.Aggregated, now: datetime) -> N
     )
 
 
-_set_counted = Update(Participation, "status", "norm", "cosine")
+_set_counted = Update(Participation, "status", "norm", "cosine", "alignment")
 
 
 def _flag_clipped(counted: Sequence[Participation], made: aggregation.Aggregated) -> list[Participation]:
@@ -124,8 +127,8 @@ def _flag_clipped(counted: Sequence[Participation], made: aggregation.Aggregated
 def _mark_counted(round_: Round, counted: Sequence[Participation], made: aggregation.Aggregated) -> None:
     """Note what became of each update. A late one stays late: `counted_in` says where it counts."""
     _set_counted(
-        (SeatStatus.AGGREGATED if seat.round_id == round_.pk else seat.status, norm, cosine, seat.pk)
-        for seat, norm, cosine in zip(counted, made.norms, made.cosines, strict=True)
+        (SeatStatus.AGGREGATED if seat.round_id == round_.pk else seat.status, norm, cosine, alignment, seat.pk)
+        for seat, norm, cosine, alignment in zip(counted, made.norms, made.cosines, made.alignments, strict=True)
     )
 
 
