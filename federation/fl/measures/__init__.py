@@ -33,8 +33,8 @@ PREFIXES = {  # of what clients report: on which data, of which model
     "base_": "received model",
     "val_": "own held-out data",
     "train_": "training",
-    "personal_val_": "site's own model, own held-out data",
-    "personal_train_": "site's own model, training",
+    "personal_val_": "personal model, own held-out data",
+    "personal_train_": "personal model, training",
 }
 PERSONAL = "personal_"  # begins the names of what sites measured of models of their own
 OF_BASE = ("base_val_", "base_")  # the first one counts where a client reports both
@@ -47,7 +47,7 @@ def of(name: str, declared: Iterable[Measure] = ()) -> Measure:
     """
     if name.startswith(PERSONAL):
         shared = of(name.removeprefix(PERSONAL), declared)
-        return replace(shared, name=name, title=f"Own model's {shared.phrase}")
+        return replace(shared, name=name, title=f"Personal model's {shared.phrase}")
     mine = next((one for one in declared if one.name == name), None)
     return mine or KNOWN.get(name) or Measure(name)
 

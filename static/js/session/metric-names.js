@@ -7,8 +7,8 @@ const PREFIXES = new Map([
   ["base_", "Received model's "],
   ["val_", "Validation "],
   ["train_", "Training "],
-  ["personal_val_", "Own model's validation "],
-  ["personal_train_", "Own model's training "],
+  ["personal_val_", "Personal model's validation "],
+  ["personal_train_", "Personal model's training "],
 ]);
 const ORDER = ["train_", "val_", "base_val_"];
 

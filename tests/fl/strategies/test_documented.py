@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.fl.strategies import STRATEGIES, build
+from federation.fl.strategies import STRATEGIES, Launch, build
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = (ROOT / "docs" / "strategies.md").read_text()
@@ -31,3 +31,25 @@ def test_the_path_to_a_strategy_names_every_one():
     path = DOCUMENT.partition("## Which one")[2].partition("##")[0]
     named = set(re.findall(r"\*\*([\w -]+)\*\*", path))
     assert named == {strategy.title for strategy in STRATEGIES.values()}
+
+
+TOGETHER = {cells[0].strip("` "): cells for line in DOCUMENT.splitlines() if len(cells := line.split("|")[1:-1]) == 5}
+SCHEDULES = {
+    "every": (True, True),
+    "all but buffered": (True, False),
+    "synchronous, over-selected; late updates dropped": (False, False),
+}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_second_table_says_what_goes_together_with_it(name):
+    _, keeps, stays, schedules, encodings = (cell.strip() for cell in TOGETHER[name])
+    strategy = build(name, {})
+
+    def fits(**changes):
+        return strategy.misfit(Launch(20, **{"least": 20} | changes)) is None
+
+    kept = {"a state": strategy.keeps_at_clients, "a model of its own": strategy.personal}
+    assert {"nothing", *kept} >= {keeps} and kept == {what: what == keeps for what in kept}
+    assert fits(stays=True) == (stays == "yes") and fits(compression="int8") == (encodings == "every")
+    assert (fits(counts_late=True), fits(counts_late=True, least=1)) == SCHEDULES[schedules]

@@ -131,6 +131,6 @@ def test_a_personal_model_is_shown_where_sites_measured_one(trained: Trained, br
     said = [(row.client.name, row.shared, row.own, row.round_number, row.told) for row in shown.rows]
     assert said == [("anna", 0.5, 0.75, None, "0.250 worse"), ("ben", 0.5, 0.25, None, "0.250 better")]
     assert shown.finding == "Of 2 sites, by accuracy: v1 is better than the site's personal model at 1, worse at 1."
-    assert [column.measure.title for column in evaluation.columns][-1] == "Own model's accuracy"
+    assert [column.measure.title for column in evaluation.columns][-1] == "Personal model's accuracy"
     table = page_of(browser, session).partition("each site's personal model")[2].partition("</table>")[0]
     assert 'data-own="anna"' in table and "round 1" not in table
