@@ -9,7 +9,7 @@ PIP_WHEEL = $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-
 BIOME = $(BIN)/node node_modules/@biomejs/biome/bin/biome
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-locked demo test test-peers test-scripts checked programs compiled lint lint-types lint-rest format lock audit check clean screenshots wheels
+.PHONY: help install install-locked demo test test-peers test-images test-scripts checked programs compiled lint lint-types lint-rest format lock audit check clean screenshots wheels
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -82,6 +82,16 @@ test-peers: $(PEERS:%=.venv-peers/%/installed) ## tests with other frameworks, e
 		echo "$$peer:"; .venv-peers/$$peer/bin/python -m pytest -q tests/peers/$$peer $(ARGS) || failed="$$failed $$peer"; \
 	done; [ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
 
+.venv-images/installed: tests/images/requirements.txt .venv/installed-dev
+	@$(BIN)/python -m venv .venv-images
+	.venv-images/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-images: .venv-images/installed ## build both images without Docker, and run the stack of compose.yaml from them; needs Debian, as root
+	@for one in buildah mmdebstrap ip nginx promtool; do command -v $$one > /dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -qq \
+		&& RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah mmdebstrap iproute2 nginx prometheus > /dev/null; }
+	PATH="$(CURDIR)/.venv-images/bin:$$PATH" $(BIN)/python -m pytest -q $(or $(filter tests/%,$(ARGS)),tests/images) $(filter-out tests/%,$(ARGS))
+
 # Named tests run without lint before them.
 test: $(if $(filter tests tests/%,$(ARGS)),.venv/installed-dev,checked) ## from nothing to a verdict: lint and every test; ARGS=tests/fl runs that alone
 	$(BIN)/python tests/run.py $(ARGS)
@@ -102,9 +112,13 @@ compiled: .venv/installed-dev
 	.venv-audit/bin/pip install --quiet --disable-pip-version-check -r requirements-audit.txt
 	@touch $@
 
-lock: .venv-audit/installed ## write requirements.lock anew, from the ranges in requirements*.txt
-	.venv-audit/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links requirements.txt requirements-dev.txt -o requirements.lock
+COMPILE = .venv-audit/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links
+
+lock: .venv-audit/installed ## write requirements.lock anew, from the ranges in requirements*.txt, and those of the images
+	$(COMPILE) requirements.txt requirements-dev.txt -o requirements.lock
+	$(COMPILE) -c requirements.lock requirements.txt -o deploy/server.lock
+	$(COMPILE) -c requirements.lock clientagent/requirements.txt -o deploy/agent.lock
 
 audit: .venv/installed .venv-audit/installed ## bandit, the licences, a bill of materials in var/sbom.json, known vulnerabilities
 	.venv-audit/bin/bandit --quiet --severity-level medium --recursive federation dashboard clientagent flsite
@@ -120,4 +134,4 @@ screenshots: .venv/installed-dev ## fresh pictures for docs/tour.md, from real s
 	$(BIN)/python docs/screenshots.py
 
 clean: ## remove .venv, node_modules and caches; var/ is kept
-	rm -rf .venv .venv-audit .venv-peers node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-audit .venv-images .venv-peers node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -5,7 +5,7 @@
 
 Without TESTS everything runs: the end-to-end tests and, beside them, all others on SQLite and then those of the
 database on PostgreSQL. OPTIONS go to pytest, in each of the three parts. tests/peers needs other frameworks and is left
-out: `make test-peers` runs it.
+out: `make test-peers` runs it. So is tests/images, which builds images: `make test-images`.
 
 With --programs nothing runs: it ends once the browser and nginx are there.
 
@@ -110,7 +110,9 @@ def end_to_end(*more: str) -> Part:
 
 def without_servers(*more: str, beside: Beside) -> list[Part]:
     """All but the end-to-end tests; unless much fails there, what touches the database once more on PostgreSQL."""
-    first = part(pytest, ["tests", "--ignore=tests/e2e", "--ignore=tests/peers", *BY_TEST], more, beside)
+    first = part(
+        pytest, ["tests", "--ignore=tests/e2e", "--ignore=tests/peers", "--ignore=tests/images", *BY_TEST], more, beside
+    )
     if first.status not in (0, NOTHING_RAN) and not first.unsteady:
         return [first]
     folders = ["tests/federation", "tests/dashboard", "--of-the-database"]
