@@ -266,6 +266,7 @@ class GlobalModel(models.Model):
         constraints = (models.UniqueConstraint(fields=("session", "version"), name="model_version_once"),)
         indexes: ClassVar = [
             models.Index(fields=("digest",), name="model_digest"),
+            models.Index(fields=("slots_digest",), name="model_slots_digest"),
             models.Index(fields=("-created_at", "-id"), name="model_newest"),
             models.Index(fields=("session",), condition=Q(file_status__among=DAMAGED), name="model_damaged"),
             models.Index(
