@@ -1,11 +1,13 @@
 """What differential privacy costs in accuracy, and what it keeps from somebody who attacks the model; in this process.
 
     python benchmarks/privacy.py [--clients 100] [--rounds 20] [--budgets 3 10 30] [--delta 1e-3] [--seeds 1]
+                                 [--wrong-labels 0.0]
 
 The training set of digits is split evenly over twice as many clients: half of them train, the other half never do.
 Each budget has the noise multiplier that spends it in exactly these rounds, with an adaptive clip and FedAvg; all
 clients take part in every round, so there is no amplification. The noise of a run is drawn from a fixed key, so that
-it can be repeated.
+it can be repeated. `--wrong-labels` gives so large a share of all clients' examples a label at random: a model can
+fit these only by heart, which is what an attack finds.
 
 The attack knows the last model and a client's examples, and guesses by their mean loss whether the client took part
 (Yeom et al. 2018, arXiv:1709.01604). Printed: the accuracy on the test set; the mean loss of those who took part and
@@ -73,12 +75,12 @@ def multiplier_for(budget: float, rounds: int, delta: float) -> float:
     return high
 
 
-def play(noise_multiplier: float | None, clients: int, rounds: int, seed: int) -> Attacked:
+def play(noise_multiplier: float | None, clients: int, rounds: int, seed: int, wrong_labels: float) -> Attacked:
     """Train a session. noise_multiplier: None for no privacy."""
     workload = WORKLOADS["digits"]
     assert isinstance(workload, TorchWorkload)
     options, strategy = workload.checked({}), strategies.build("fedavg", {"weighting": "equal"})
-    everybody = shards(workload, 2 * clients, seed)
+    everybody = shards(workload, 2 * clients, seed, wrong_labels)
     inside, outside = everybody[:clients], everybody[clients:]
     key = derived(b"a key that everybody may know", str(seed).encode())
     with tempfile.TemporaryDirectory() as name:
@@ -113,8 +115,11 @@ def private(noise_multiplier: float | None, key: bytes, number: int) -> Private 
     return Private(chosen, Noise(key, number, 1, ()))
 
 
-def shards(workload: TorchWorkload, clients: int, seed: int) -> list[Data]:
-    whole = workload.training_data(workload.checked({}), None)
+def shards(workload: TorchWorkload, clients: int, seed: int, wrong_labels: float) -> list[Data]:
+    whole, random = workload.training_data(workload.checked({}), None), np.random.default_rng(seed)
+    is_wrong = random.random(len(whole)) < wrong_labels
+    labels = np.where(is_wrong, random.integers(0, len(whole.label_names), len(whole)), whole.labels)
+    whole = replace(whole, labels=labels)
     found = partition.all_shards(whole.labels, partition.parse("iid"), num_shards=clients, seed=seed)
     return [whole.subset(indices) for indices in found]
 
@@ -155,6 +160,7 @@ def main() -> None:
     parser.add_argument("--budgets", type=float, nargs="+", default=[3.0, 10.0, 30.0])
     parser.add_argument("--delta", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--wrong-labels", type=float, default=0.0)
     args = parser.parse_args()
     import torch
 
@@ -165,7 +171,7 @@ def main() -> None:
     )
     for budget in (None, *sorted(args.budgets, reverse=True)):
         noise = None if budget is None else multiplier_for(budget, args.rounds, args.delta)
-        found = [play(noise, args.clients, args.rounds, seed) for seed in range(1, args.seeds + 1)]
+        found = [play(noise, args.clients, args.rounds, seed, args.wrong_labels) for seed in range(1, args.seeds + 1)]
         print(row("none" if budget is None else f"{budget:g}", noise, found), flush=True)
 
 
