@@ -76,6 +76,7 @@ class NewSessionForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._offered_starts: list[tuple[str, str]] | None = None
         chosen = self._chosen_workload()
         offers = site_workloads.offers(chosen)
         self.offered = offers.by_value
@@ -91,9 +92,10 @@ class NewSessionForm(forms.Form):
         self._dress()
 
     def _starts(self, name: str) -> list[tuple[str, str]]:
-        """Asked for when the form is drawn: it looks through the models of many sessions."""
-        always = [("", "Fresh, from the seed"), (FILE, "A file of your own")]
-        return always + offered(str(self[name].value() or ""))
+        """Asked for when the form is drawn, and then once: it looks through the models of many sessions."""
+        if self._offered_starts is None:
+            self._offered_starts = offered(str(self[name].value() or ""))
+        return [("", "Fresh, from the seed"), (FILE, "A file of your own"), *self._offered_starts]
 
     def _chosen_workload(self) -> str:
         """What is typed or filled in, before there are fields."""

@@ -24,13 +24,14 @@ def pair(text: str) -> tuple[int, int] | None:
 def offered(chosen: str) -> list[tuple[str, str]]:
     """The last and the best model of recent sessions, and the one that is chosen already."""
     made = Round.objects.filter(session=OuterRef("pk"), outcome=Outcome.MODEL)
-    recent = TrainingSession.objects.filter(Exists(made)).order_by("-pk")[:PAST]
+    recent = list(TrainingSession.objects.filter(Exists(made)).order_by("-pk")[:PAST])
     pairs: dict[str, str] = {}
-    for result in results.of(list(recent)):
-        for model in (result.last, result.best):
+    models = results.models_of(recent)
+    for session in recent:
+        best = choosing.best(models[session.pk], choosing.ordered(session))
+        for model in (*models[session.pk][:1], best):
             if model is not None and model.version:
-                best = model is result.best
-                pairs.setdefault(_key(model), _label(model, result.session, best=best))
+                pairs.setdefault(_key(model), _label(model, session, best=model is best))
     if chosen not in ("", FILE, *pairs):
         start = pair(chosen) or NOWHERE
         found = GlobalModel.objects.select_related("session").filter(session=start[0], version=start[1]).first()

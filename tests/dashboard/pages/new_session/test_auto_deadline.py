@@ -64,7 +64,7 @@ def test_without_past_rounds_nothing_is_suggested(browser: Browser, create: Crea
 def test_the_form_has_a_box_for_it(browser: Browser, ticked: bool) -> None:
     typed = {
         "name": "night run", "workload": "synthetic", "rounds": "4", "round_time": "2", "round_unit": "min",
-        "quorum": "1", "seed": "7", "strategy": "fedavg", "max_retries": "3",
+        "quorum": "1", "seed": "7", "strategy": "fedavg", "max_retries": "3", "fine_tune_epochs": "0",
     }  # fmt: skip
     browser.post(reverse("session_new"), typed | ({"auto_deadline": "on"} if ticked else {}) | {"draft": "1"})
     session = TrainingSession.objects.get()

@@ -26,7 +26,7 @@ TYPED = {
     "rounds": "4", "round_time": "2", "round_unit": "min", "cohort_size": "", "quorum": "1", "epochs": "2",
     "batch_size": "16", "learning_rate": "0.05", "seed": "7", "strategy": "fedavg", "strategy.fedavg.server_lr": "0.5",
     "max_retries": "3", "on_round_failure": "skip", "late_policy": "next_round", "compression": "topk",
-    "compression.topk.fraction": "0.2",
+    "compression.topk.fraction": "0.2", "fine_tune_epochs": "0",
 }  # fmt: skip
 
 

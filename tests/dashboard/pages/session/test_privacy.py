@@ -27,7 +27,7 @@ TYPED = {
     "round_time": "2", "round_unit": "min", "quorum": "1", "epochs": "2", "batch_size": "16", "learning_rate": "0.05",
     "seed": "7", "max_retries": "3", "on_round_failure": "skip", "late_policy": "drop", "compression": "none",
     "strategy": "fedavg", "strategy.fedavg.server_lr": "1", "strategy.fedavg.weighting": "equal",
-    "privacy": "fixed", "privacy.fixed.clip": "0.5", "privacy.fixed.noise_multiplier": "2",
+    "privacy": "fixed", "privacy.fixed.clip": "0.5", "privacy.fixed.noise_multiplier": "2", "fine_tune_epochs": "0",
 }  # fmt: skip
 
 
