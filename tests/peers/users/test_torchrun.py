@@ -21,16 +21,22 @@ ROUNDS = 4
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running(tmp_path_factory.mktemp("torchrun") / "data") as stack:
-        for number, name in enumerate(SITES):
-            flags = ["--server", stack.url, "--join", stack.join_code, "--name", name]
-            state = ["--state", str(stack.folder / "agents" / name)]
-            by = [str(ROOT / "clientagent" / "run.py"), *flags, *state, "--", *TORCHRUN]
-            stack.script(name, EXAMPLES / "torchrun" / "federated.py", str(number), by=by)
-        stack.online(len(SITES), seconds=START_SECONDS)
-        yield stack
-        for process in [stack.agents.pop(name) for name in SITES]:  # killed, run.py would leave its program behind
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0, f"logs are in {stack.folder}"
+        try:
+            for number, name in enumerate(SITES):
+                begin_site(stack, number, name)
+            stack.online(len(SITES), seconds=START_SECONDS)
+            yield stack
+        finally:
+            for process in [stack.agents.pop(name) for name in SITES]:  # killed, run.py would leave its program behind
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(60) == 0, f"logs are in {stack.folder}"
+
+
+def begin_site(stack: Stack, number: int, name: str) -> None:
+    flags = ["--server", stack.url, "--join", stack.join_code, "--name", name]
+    state = ["--state", str(stack.folder / "agents" / name)]
+    by = [str(ROOT / "clientagent" / "run.py"), *flags, *state, "--", *TORCHRUN]
+    stack.script(name, EXAMPLES / "torchrun" / "federated.py", str(number), by=by)
 
 
 @pytest.fixture(scope="module")
