@@ -114,7 +114,8 @@ def test_each_lie_is_put_right_flagged_and_told_with_its_client(site: Stack, und
     claimed, large, grown, spoiling = (seat(site, undisturbed, number, LIAR) for number in ROUNDS)
     assert (claimed["num_examples"], claimed["counted_examples"]) == (CLAIMED, TOLD)
     assert claimed["flags"] == [{"code": "examples_capped", "claimed": CLAIMED, "counted": TOLD}]
-    (clipped,) = large["flags"]
+    clipped, odd = large["flags"]
+    assert (odd["code"], odd["since"], odd["times"]) == ("odd", NORM, 1)
     norms = [float(np.linalg.norm(delta.astype(np.float64))) for delta in deltas(NORM)]
     assert clipped["code"] == "norm_clipped" and clipped["norm"] == pytest.approx(norms[-1])
     assert clipped["median"] == pytest.approx(np.median(norms))
@@ -157,6 +158,36 @@ def test_a_server_that_is_killed_before_it_publishes_decides_alike(
     for number in ROUNDS:
         of_liar = [seat(site, one, number, LIAR) for one in (undisturbed, session)]
         assert of_liar[0]["flags"] == of_liar[1]["flags"] and of_liar[0]["status"] == of_liar[1]["status"]
+
+
+# ---- a liar that is suspected
+
+
+def turned_around(site: Stack, four: list[PlainClient], killed: dict[int, Point]) -> str:
+    """A session of three rounds in which the fourth sends ten times the opposite of what the others do."""
+    strategy = {"name": "trimmed_mean", "options": {"liars": 1}}
+    session = site.session(rounds=3, quorum=4, strategy=strategy, **SETTINGS)
+    for number in (1, 2, 3):
+        honest = np.random.default_rng(number).normal(0.1, 0.02, (3, SIZE)).astype(np.float32)
+        *first, last = zip(four, works(four), [*honest, -10 * honest[0]], strict=True)
+        for one in first:
+            put(*one)
+        with dying(site, killed.get(number)):
+            put(*last)
+    assert site.ended(session)["status"] == "completed"
+    return session
+
+
+def test_a_robust_strategy_holds_and_the_liar_is_named_whatever_is_killed(site: Stack, four: list[PlainClient]):
+    sessions = [turned_around(site, four, killed) for killed in ({}, {2: Point.HALF_AGGREGATED})]
+    digests = [[model["digest"] for model in site.get(f"/sessions/{one}/models")["items"]] for one in sessions]
+    assert digests[0] == digests[1]
+    for session in sessions:
+        made = weights(site, session)
+        assert made[-1] - made[0] == pytest.approx(np.full(SIZE, 0.3), abs=0.1)
+        (odd,) = seat(site, session, 3, LIAR)["flags"]
+        assert (odd["code"], odd["sign"], odd["since"], odd["times"]) == ("odd", "direction", 1, 3)
+        assert [seat(site, session, 3, name)["flags"] for name in HONEST] == [[]] * 3
 
 
 # ---- the client that is disabled
