@@ -199,7 +199,7 @@ def test_the_overview_asks_no_more_for_more_clients_sessions_and_results(
         browser.get("/")
 
 
-@pytest.mark.parametrize(("path", "most"), [("/clients/", 16), ("/sessions/", 12), ("/clients/rows/", 11)])
+@pytest.mark.parametrize(("path", "most"), [("/clients/", 17), ("/sessions/", 12), ("/clients/rows/", 11)])
 def test_lists_ask_the_same_for_many_rows(
     browser: Browser,
     enrol: Enrol,

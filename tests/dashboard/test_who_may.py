@@ -23,7 +23,7 @@ from tests.dashboard.cast import HTMX
 PAGES = {
     Act.SEE: (
         "overview overview_parts health find sessions session_rows session session_head session_round session_history "
-        "session_timeline session_privacy "
+        "session_timeline session_privacy training "
         "session_data session_events session_settings session_points clients client_rows invitations "
         "client client_parts client_log compare compare_parts models model_rows model_compare model model_tagged "
         "activity activity_rows keys alerts alert_parts alert_count server_log "
