@@ -312,7 +312,7 @@ def test_no_page_shows_a_button_that_its_viewer_may_not_press(
     one = {"session": running.pk, "client": running.round_set.get().seats.first().client_id, "model": model.pk}
     one["workload"] = "synthetic"
     shown = [reverse(str(p.name), args=[one.get(str(p.name).partition("_")[0], 1)] * len(p.pattern.converters))
-             for p in pages() if ACT_OF_PAGE[str(p.name)] == Act.SEE]  # fmt: skip
+             for p in pages() if ACT_OF_PAGE[str(p.name)] == Act.SEE and p.name != "training"]  # fmt: skip
     shown += [reverse("session", args=[session.pk]) for session in (draft, ended)]
     for path in shown:
         answer = browser.get(path)
