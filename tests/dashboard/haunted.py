@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
@@ -21,6 +22,8 @@ from federation.models import (
     ServerEvent,
     TrainingSession,
 )
+from federation.services import rounds, server
+from tests.dashboard.cast import created, enrolled, finish_round, stream
 
 BEGIN, END = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 HUGE = 10**400
@@ -162,3 +165,19 @@ def _logs(session: TrainingSession, clients: list[Client]) -> None:
     )
     rule = AlertRule.objects.create(kind=AlertRule.Kind.LOSS_DIVERGED, factor=1.7e308, minutes=2**31 - 1)
     Alert.objects.create(rule=rule, cause="x", sentence="\u202e<b>", session=session, client=clients[0])
+
+
+ODD_ONES = [f"odd {n}" for n in range(len(infos()))]
+
+
+def make_haunted(mara: User) -> TrainingSession:
+    """Anna is well, the others have every odd value that there is; round 1 made a model, round 2 is open."""
+    _, *odd = enrolled("anna", *ODD_ONES, label_histogram={"0": 60, "1": 40}, num_examples=100, cores=4)
+    session = created(mara, start=True)
+    assert rounds.advance(session, now=timezone.now())
+    stream(session, "anna", [2.0, 1.0])
+    finish_round(session, "anna", *ODD_ONES, train_loss=1.0, val_accuracy=0.5)
+    stream(session, "anna", [0.75, 0.5])
+    haunt(session, odd)
+    server.tick(now=timezone.now())
+    return session

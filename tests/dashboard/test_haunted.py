@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,31 +17,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard.pages.session import curves
-from federation.api.raw import RawRoutes
-from federation.api.urls import TABLES
 from federation.models import AlertRule, Client, ModelUpload, TrainingSession
-from federation.services import apikeys, rounds, server
+from federation.services import apikeys
 from federation.services.clients import invitations
 from tests.dashboard import addresses
-from tests.dashboard.cast import created, enrolled, finish_round, stream
-from tests.dashboard.haunted import haunt, infos
-from tests.federation.asgi import request
+from tests.dashboard.haunted import make_haunted
 
 Ids = dict[str, int | str]
-ODD_ONES = [f"odd {n}" for n in range(len(infos()))]
-
-
-def make_haunted(mara: User) -> TrainingSession:
-    """Anna is well, the others have every odd value that there is; round 1 made a model, round 2 is open."""
-    _, *odd = enrolled("anna", *ODD_ONES, label_histogram={"0": 60, "1": 40}, num_examples=100, cores=4)
-    session = created(mara, start=True)
-    assert rounds.advance(session, now=timezone.now())
-    stream(session, "anna", [2.0, 1.0])
-    finish_round(session, "anna", *ODD_ONES, train_loss=1.0, val_accuracy=0.5)
-    stream(session, "anna", [0.75, 0.5])
-    haunt(session, odd)
-    server.tick(now=timezone.now())
-    return session
 
 
 @pytest.fixture(scope="module")
@@ -148,16 +129,6 @@ def test_every_list_of_the_api_answers(browser: Browser, ids: Ids) -> None:
         answer = browser.get(at)
         assert answer.status_code == 200, at
         json.loads(answer.content, parse_constant=_refuse)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_table_of_all_points_answers() -> None:
-    mara = User.objects.create_user("mara", is_staff=True)
-    _, key = apikeys.create(mara)
-    path = f"/api/v1/sessions/{make_haunted(mara).pk}/metrics?format=csv"
-    answer = asyncio.run(request(RawRoutes(TABLES, otherwise=_refuse), "GET", path, token=key))
-    assert answer.status == 200
-    assert b"anna" in answer.body
 
 
 def test_what_pages_hand_to_their_scripts_is_json(browser: Browser, ids: Ids) -> None:
