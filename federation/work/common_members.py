@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from federation.fl import sampling, strategies, workloads
+from federation.fl import sampling, staying, strategies, workloads
 from federation.fl.local_options import LocalOptions
 from federation.lifecycle import WorkKind
 from federation.models import Client, GlobalModel, Participation, TrainingSession
@@ -107,10 +107,10 @@ def stays(seat: Participation) -> dict[str, list[str]]:
 def fine_tuning(seat: Participation) -> dict[str, Any]:
     """The config of the training of a site's own model before it is measured, where the session asks for it.
 
-    As in the last round, but without what the strategy has clients do.
+    As in the last round, but without what the strategy has clients do. Agents of before know of no own model.
     """
     session = seat.round.session
-    if not session.fine_tune_epochs:
+    if not session.fine_tune_epochs or staying.UNDERSTOOD not in seat.client.understands:
         return {}
     seed = sampling.client_seed(session.seed, session.rounds + 1, seat.client.name, seat.turn)
     config = session.train | _settings(session, session.rounds, {})

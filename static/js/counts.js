@@ -13,6 +13,8 @@ import { throttled } from "./throttled.js";
 
 const RESTS = 200; // ms between two drawings while the window changes its size
 const FEW = 12; // rows whose ticks are all named
+// Not 0: Plotly would scale a picture of a pixel a cell by an inline style, which the page's policy forbids.
+const NO_GAP = 0.01;
 const NAMED = 4; // rows that have room for names of classes
 const SHORT = 6; // characters of such a name
 const MATRIX_MARGIN = { l: 48, r: 8, t: 6, b: 44 };
@@ -135,8 +137,8 @@ function cells(shown, found) {
       zmax: 1,
       colorscale: steps(colours),
       showscale: false,
-      xgap: isCoarse ? 0 : 2,
-      ygap: isCoarse ? 0 : 2,
+      xgap: isCoarse ? NO_GAP : 2,
+      ygap: isCoarse ? NO_GAP : 2,
       text: found.map((row, i) => row.map((_, j) => said(shown, i, j))),
       hovertemplate: "%{text}<extra></extra>",
     })

@@ -17,8 +17,8 @@ TRAIN = {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}
 def measured(enrol, running, now):
     """A session whose last model is being measured by anna."""
 
-    def measured(**change):
-        enrol("anna", **same(), kinds=["train", "evaluate"])
+    def measured(understands=("stays",), **change):
+        enrol("anna", **same(), kinds=["train", "evaluate"], understands=list(understands))
         made = declare(running(**{"rounds": 1, "train": TRAIN} | change))
         settle(made, now=now)
         assert send("anna", now=now)
@@ -34,6 +34,10 @@ def test_the_work_has_the_config_of_the_last_round_with_its_own_epochs_and_seed(
     assert found["kind"] == "evaluate"
     assert found["fine_tune"] | {"seed": 0} == {"epochs": 5, "batch_size": 8, "learning_rate": 0.1, "seed": 0}
     assert found["fine_tune"]["seed"] != found["config"]["seed"]
+
+
+def test_an_agent_that_knows_of_no_own_model_is_not_asked_for_it(measured):
+    assert "fine_tune" not in describe(measured(understands=(), fine_tune_epochs=5))
 
 
 def test_other_sessions_say_nothing_of_it(measured):
