@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import BooleanField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, OuterRef, QuerySet, Subquery, When
 
 from dashboard.kit import formats, protection, statuses
 from dashboard.kit import phases as measured
@@ -19,6 +19,7 @@ from federation.models import Client, Metric, Participation, Phase, Round
 from federation.services.seats import late
 
 MOST = 100  # lanes on a page
+REMEMBERED = 50  # rounds, for what was odd about a client's last update
 SOON = 2.0  # seconds; an estimate below it is not worth its words
 LEAST_UNKNOWN = 0.25  # seconds; answers under way need less
 QUIET = 5.0  # seconds without progress from which on a pace counts them too
@@ -29,14 +30,19 @@ TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 720
 
 def seats(rounds: Iterable[Round]) -> QuerySet[Participation]:
     """The seats of some rounds, with their clients, the last step that each reported, and the flags of each client's
-    last update that counted, in one query."""
+    last update that counted in one of the REMEMBERED rounds up to that one, in one query."""
     # Not in the order of the key itself: SQLite would walk all points of all sessions, from the newest on.
     newest = (F("pk") + 0).desc()
     last = Metric.objects.filter(participation=OuterRef("pk")).order_by(newest)
-    superseded = ExpressionWrapper(late.SUPERSEDED, BooleanField())
+    is_superseded = ExpressionWrapper(late.SUPERSEDED, BooleanField())
+    # Outside of a condition SQLite asks all of it, whatever the first part says.
+    superseded = Case(When(status=SeatStatus.LATE, then=is_superseded), default=False)
     rows = Participation.objects.filter(round__in=rounds).select_related("client", "counted_in")
+    up_to_this = Round.objects.filter(session=OuterRef(OuterRef("round__session")), pk__lte=OuterRef(OuterRef("round")))
     before = Participation.objects.filter(
-        client=OuterRef("client"), round__session=OuterRef("round__session"), alignment__isnull=False
+        client=OuterRef("client"),
+        round__in=up_to_this.order_by("-pk").values("pk")[:REMEMBERED],
+        alignment__isnull=False,
     ).order_by(newest)
     rows = rows.annotate(
         last_step=Subquery(last.values("step")[:1]),

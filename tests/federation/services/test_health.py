@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def remedies(now) -> dict[str, str]:
-    return {check.name: check.remedy for check in health.checks(now)}
+    return {check.name: check.remedy for check in health.of_system(now)}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_worker_that_is_silent_or_never_was_is_told(now):
 def test_a_store_that_cannot_be_written_is_told(now, settings, tmp_path):
     (tmp_path / "file").touch()
     settings.FL_SCRATCH_DIR = tmp_path / "file" / "scratch"
-    [entry] = [check for check in health.checks(now) if check.name == "storage"]
+    [entry] = [check for check in health.of_system(now) if check.name == "storage"]
     assert "Not a directory" in entry.detail and str(settings.FL_SCRATCH_DIR) in entry.remedy
 
 
