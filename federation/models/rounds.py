@@ -126,7 +126,7 @@ class Participation(models.Model):
     """A client's seat in a round."""
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="seats")
-    client = models.ForeignKey(Client, models.PROTECT, related_name="seats", db_index=False)  # see `seat_of_client`
+    client = models.ForeignKey(Client, models.PROTECT, related_name="seats")
     seat = models.PositiveIntegerField(help_text="Number within the round, by client name; sums run in this order.")
     status = models.CharField(max_length=12, choices=SeatStatus.choices, default=SeatStatus.INVITED)
     turn = models.PositiveIntegerField(default=1, db_default=1, help_text="The client's n-th seat in this round.")
