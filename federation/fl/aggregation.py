@@ -13,15 +13,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from federation.fl import blame, norms, parallel, weights
+from federation.fl import blame, comparing, norms, parallel, weights
 from federation.fl.defences import Clipping, Defence, clipping
-from federation.fl.files import streams
+from federation.fl.files import slots, streams
 from federation.fl.files.deltas import DeltaReader
+from federation.fl.files.statistics import Statistics
 from federation.fl.files.streams import Reader, Span, Writer
 from federation.fl.files.updates import number
 from federation.fl.privacy import mechanism
@@ -31,9 +31,7 @@ from federation.fl.weights import FLOATS, Array, Layout, WeightsError, shown
 
 Result = TypeVar("Result")
 
-COMPARED = 6  # scalar products of an update, see _compare
 LOOKED_AT = 4  # the angles to the others are of every fourth stretch of a large tensor, each round of another one
-LEAST_OTHERS = 1e-6  # of the squared sum of all directions: below it rounding decides where the others' sum points
 
 
 class AggregationError(ValueError):
@@ -141,8 +139,8 @@ def aggregate(
             tensors,
             stack.enter_context(Reader([(base, "")], tensors)),
             stack.enter_context(DeltaReader([update.path for update in updates], travelling)),
-            stack.enter_context(_Statistics(base, updates, statistics)),
-            _slot_reader(stack, strategy.slots, base_slots, trained),
+            stack.enter_context(Statistics(base, [update.base for update in updates], statistics)),
+            slots.reader(stack, strategy.slots, base_slots, trained),
             strategy.slots,
             frozenset(stays),
             len(updates),
@@ -152,7 +150,7 @@ def aggregate(
             _inverse_norms(updates, clipped),
             sum(seed),
         )
-        scalars = _scalars([*strategy.scalars, *(private.scalars if private else ())], base_slots)
+        scalars = slots.scalars([*strategy.scalars, *(private.scalars if private else ())], base_slots)
         if private is not None:
             inputs = inputs.noised(private, scalars.get(mechanism.SCALAR, 0.0))
         summary = replace(
@@ -163,23 +161,23 @@ def aggregate(
         plan = strategy.prepare(summary)
         model = stack.enter_context(Writer(out, tensors))
         kept = {**{name: plan.scalars[name] for name in strategy.scalars}, **inputs.kept}
-        slots = _slot_writer(stack, strategy.slots, kept, out_slots, trained)
-        compared = np.zeros((COMPARED, len(updates)))
+        kept_slots = slots.writer(stack, strategy.slots, kept, out_slots, trained)
+        compared = np.zeros((comparing.COMPARED, len(updates)))
         for made in inputs.map(partial(_make, strategy, plan, inputs), inputs.spans()):
             model.write(made.span.name, made.span.start, made.values)
-            if slots is not None:
+            if kept_slots is not None:
                 for slot, values in made.slots.items():
-                    slots.write(f"{slot}/{made.span.name}", made.span.start, values)
+                    kept_slots.write(f"{slot}/{made.span.name}", made.span.start, values)
             compared += made.compared
         return Aggregated(
             model.digest(on_block),
             model.num_bytes,
-            slots.digest(on_block) if slots is not None else None,
+            kept_slots.digest(on_block) if kept_slots is not None else None,
             _norms(compared, updates, clipped),
-            _cosines(compared),
+            comparing.cosines(compared),
             clipped,
             inputs.mean.released if inputs.mean else None,
-            _alignments(compared, inputs.inverse_norms),
+            comparing.alignments(compared, inputs.inverse_norms),
         )
 
 
@@ -193,7 +191,7 @@ class _Inputs:
     tensors: Layout
     base: Reader
     updates: DeltaReader
-    statistics: "_Statistics"
+    statistics: "Statistics"
     slots: Reader | None
     slot_names: tuple[str, ...]
     stays: frozenset[str]
@@ -253,36 +251,6 @@ class _Inputs:
         return name not in self.statistics and name not in self.stays
 
 
-class _Statistics:
-    """Reads what each client's buffers hold: its own base's values and its update's deltas, added."""
-
-    def __init__(self, base: Path, updates: Sequence[UpdateFile], tensors: Layout) -> None:
-        bases = [update.base or base for update in updates]
-        paths = list(dict.fromkeys(bases))
-        self._rows = np.array([paths.index(path) for path in bases])
-        self._names = tensors.keys()
-        self._reader = Reader([(path, "") for path in paths] if tensors else [], tensors)
-
-    def __enter__(self) -> Self:
-        self._reader.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._reader.__exit__(kind, error, trace)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
-    def values(self, span: Span, deltas: Array) -> Array:
-        """(n, d): floats in float64; integers in their own type, in which they wrap around as the deltas did."""
-        bases = self._reader.read(span)
-        if span.dtype not in FLOATS:
-            return np.asarray(bases[self._rows] + deltas)
-        return np.asarray(weights.widen(bases, span.dtype).astype(np.float64)[self._rows] + deltas)
-
-
 def _quiet(function: Callable[[Span], Result], span: Span) -> Result:
     """What overflows is noticed where it is stored. numpy keeps such settings for each thread."""
     with np.errstate(all="ignore"):
@@ -291,7 +259,7 @@ def _quiet(function: Callable[[Span], Result], span: Span) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A block of the next model and of its slots, as they are stored. compared: see _compare."""
+    """A block of the next model and of its slots, as they are stored. compared: see `comparing.compare`."""
 
     span: Span
     values: Array
@@ -300,16 +268,19 @@ class _Made:
 
 
 def _make(strategy: Strategy, plan: Plan, inputs: _Inputs, span: Span) -> _Made:
+    nothing = np.zeros((comparing.COMPARED, inputs.num_updates))
     if inputs.is_still(span):
-        return _Made(span, inputs.base.read(span)[0].copy(), {}, np.zeros((COMPARED, inputs.num_updates)))
+        return _Made(span, inputs.base.read(span)[0].copy(), {}, nothing)
     if span.name in inputs.statistics:
-        return _Made(span, _combined(strategy, plan, inputs, span), {}, np.zeros((COMPARED, inputs.num_updates)))
+        return _Made(
+            span, _combined(strategy, plan, inputs, span), {}, np.zeros((comparing.COMPARED, inputs.num_updates))
+        )
     if span.dtype not in FLOATS:
-        return _Made(span, _integers(inputs, span, plan.share), {}, np.zeros((COMPARED, inputs.num_updates)))
+        return _Made(span, _integers(inputs, span, plan.share), {}, nothing)
     block = inputs.block(span)
     new, new_slots = strategy.step(plan, inputs.seen(block, span))
     stored = weights.narrow(new, span.dtype)
-    compared = _compare(block.deltas, new - block.base, inputs.inverse_norms, inputs.looked_at(span))
+    compared = comparing.compare(block.deltas, new - block.base, inputs.inverse_norms, inputs.looked_at(span))
     if inputs.each_alone and (rows := blame.alone(block, span.dtype, compared[0])):
         raise SpoiltModel(_not_finite(span.name), rows)
     for values, dtype in ((stored, span.dtype), *((new_slots[slot], "F64") for slot in strategy.slots)):
@@ -332,29 +303,6 @@ def _not_finite(tensor: str) -> str:
     return f"{shown(tensor)} would hold a value that is not finite."
 
 
-def _compare(deltas: Array, step: Array, inverse_norms: Array, weight: int) -> Array:
-    """Scalar products of the updates, the step and the sum of the updates' directions: (COMPARED, n).
-
-    Each update with itself and with the step, the step with itself; then so many times each update with itself and with
-    the sum, and the sum with itself. In the updates' precision; again in float64 where that overflows.
-    """
-    directions = inverse_norms.astype(deltas.dtype) @ deltas if weight else None
-    return _products(deltas, step.astype(deltas.dtype), directions, weight)
-
-
-def _products(deltas: Array, step: Array, directions: Array | None, weight: int) -> Array:
-    products = np.zeros((COMPARED, len(deltas)))
-    products[0], products[1], products[2] = np.vecdot(deltas, deltas), deltas @ step, step @ step
-    if directions is not None:
-        products[3:] = products[0], deltas @ directions, np.full(len(deltas), directions @ directions)
-        products[3:] *= weight
-    if deltas.dtype == np.float32 and not np.isfinite(products).all():
-        wide = None if directions is None else directions.astype(np.float64)
-        rows = (row[np.newaxis].astype(np.float64) for row in deltas)
-        return np.hstack([_products(row, step.astype(np.float64), wide, weight) for row in rows])
-    return products
-
-
 def _inverse_norms(updates: Sequence[UpdateFile], clipped: Clipping | None) -> Array:
     """1 / |delta_k| of each update as it counts; 0.0 where it is 0 or unknown."""
     lengths = np.array([update.norm or np.inf for update in updates]) * (1.0 if clipped is None else clipped.scale)
@@ -368,24 +316,6 @@ def _norms(compared: Array, updates: Sequence[UpdateFile], clipped: Clipping | N
     return found
 
 
-def _cosines(compared: Array) -> list[float]:
-    squares, products, step_squares = compared[:3]
-    with np.errstate(all="ignore"):
-        cosines = products / (np.sqrt(squares) * np.sqrt(step_squares))
-    return [min(1.0, max(-1.0, cosine)) if math.isfinite(cosine) else 0.0 for cosine in cosines.tolist()]
-
-
-def _alignments(compared: Array, inverse_norms: Array) -> list[float | None]:
-    """cos(delta_k, S - u_k), with u_k the update's direction and S the sum of all."""
-    squares, products, sum_squares = compared[3:]
-    with np.errstate(all="ignore"):
-        along = products - inverse_norms * squares
-        others = sum_squares - 2 * inverse_norms * products + inverse_norms**2 * squares
-        cosines = along / (np.sqrt(squares) * np.sqrt(others))
-    known = np.isfinite(cosines) & (inverse_norms > 0) & (others > LEAST_OTHERS * sum_squares)
-    return [min(1.0, max(-1.0, cosine)) if ok else None for cosine, ok in zip(cosines.tolist(), known, strict=True)]
-
-
 @contextmanager
 def _all_or_nothing(*outputs: Path) -> Iterator[None]:
     try:
@@ -396,46 +326,6 @@ def _all_or_nothing(*outputs: Path) -> Iterator[None]:
         if isinstance(error, WeightsError | Unsuitable):
             raise AggregationError(str(error)) from error
         raise
-
-
-def _slot_reader(stack: ExitStack, slots: tuple[str, ...], path: Path | None, tensors: Layout) -> Reader | None:
-    if path is None or not slots:
-        return None
-    like = {name: ("F64", shape) for name, (_, shape) in streams.floats(tensors).items()}
-    return stack.enter_context(Reader([(path, f"{slot}/") for slot in slots], like))
-
-
-def _slot_writer(
-    stack: ExitStack, slots: Sequence[str], scalars: Mapping[str, float], path: Path, tensors: Layout
-) -> Writer | None:
-    """What the slots are written with; the scalars are written at once."""
-    kept = streams.slot_layout(slots, tensors) | {_scalar(name): ("F64", ()) for name in scalars}
-    if not slots and not scalars:
-        return None
-    writer = stack.enter_context(Writer(path, kept))
-    for name, value in scalars.items():
-        if not math.isfinite(value):
-            raise AggregationError(f"The strategy's {name} would not be finite.")
-        writer.write(_scalar(name), 0, np.array([value], np.float64))
-    return writer
-
-
-def _scalar(name: str) -> str:
-    return f"scalar/{name}"
-
-
-def _scalars(names: Sequence[str], path: Path | None) -> dict[str, float]:
-    """What was kept; zeros at the start of a session. Raises WeightsError if one is missing."""
-    if path is None or not names:
-        return dict.fromkeys(names, 0.0)
-    found: dict[str, float] = {}
-    header = weights.read_header(path)
-    for name in names:
-        tensor = header.tensors.get(_scalar(name))
-        if tensor is None or (tensor.dtype, tensor.shape) != ("F64", ()):
-            raise WeightsError(f"{path.name} does not hold {shown(_scalar(name))} with dtype F64 and shape ().")
-        found[name] = float(np.fromfile(path, "<f8", 1, offset=tensor.offset)[0])
-    return found
 
 
 def _summary(
