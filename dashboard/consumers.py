@@ -43,6 +43,13 @@ _open: Counter[object] = Counter()  # sockets of each user and each API key
 _turns: defaultdict[object, asyncio.Lock] = defaultdict(asyncio.Lock)  # of an owner's sockets, to read what they missed
 
 
+class _AskedAnew(Exception):
+    """The browser said meanwhile what it saw last."""
+
+    def __init__(self, asked: tuple[int, bool]) -> None:
+        self.asked = asked
+
+
 class LogConsumer(AsyncWebsocketConsumer):
     """Follows one log. Signed-in users of the same origin, or an API key, may listen."""
 
@@ -50,6 +57,7 @@ class LogConsumer(AsyncWebsocketConsumer):
     staying: asyncio.Task[None] | None = None
     owner: object = None
     saying_since = math.inf  # when a message was begun that the socket does not take yet
+    asked: tuple[int, bool] | None = None  # what the browser said while such a message was on its way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -82,8 +90,11 @@ class LogConsumer(AsyncWebsocketConsumer):
             await self.close(code=TOO_MANY_CODE, reason=f"Too many messages. Send at most {MOST_ASKED} a minute.")
             return
         self.said.set()
-        await _end(self.following)
-        self.following = asyncio.create_task(self._follow(*asked))
+        if math.isinf(self.saying_since):
+            await _end(self.following)
+            self.following = asyncio.create_task(self._follow(*asked))
+        else:  # whoever reads nothing is sent nothing more, however often it asks
+            self.asked = asked
 
     async def disconnect(self, code: int) -> None:
         await _end(self.following)
@@ -133,14 +144,21 @@ class LogConsumer(AsyncWebsocketConsumer):
 
     async def _follow(self, seen: int, confirm: bool) -> None:
         try:
-            with feed.watch(self.log_id) as subscription:  # join first, then read what was missed
-                seen = await self._replay(seen)
-                if confirm:
-                    await self._say(NOTHING)
-                while True:
-                    seen = await self._pass_on(await subscription.queue.get(), seen, subscription)
+            while True:
+                try:
+                    await self._follow_from(seen, confirm)
+                except _AskedAnew as anew:
+                    seen, confirm = anew.asked
         except (DatabaseError, InterfaceError):
             await self.close(code=AWAY_CODE, reason="The database does not answer now; try again.")
+
+    async def _follow_from(self, seen: int, confirm: bool) -> None:
+        with feed.watch(self.log_id) as subscription:  # join first, then read what was missed
+            seen = await self._replay(seen)
+            if confirm:
+                await self._say(NOTHING)
+            while True:
+                seen = await self._pass_on(await subscription.queue.get(), seen, subscription)
 
     async def _pass_on(self, batch: Batch, seen: int, subscription: Subscription) -> int:
         if batch.last <= seen:
@@ -171,12 +189,13 @@ class LogConsumer(AsyncWebsocketConsumer):
             return batch
 
     async def _say(self, text: str) -> None:
-        """Returns once the socket has room again; `_stay` looks how long that takes."""
+        """Returns once the socket has room again; `_stay` looks how long that takes. Raises _AskedAnew."""
         self.saying_since = time.monotonic()
-        try:
-            await self.send(text)
-        finally:
-            self.saying_since = math.inf
+        await self.send(text)
+        self.saying_since = math.inf
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            raise _AskedAnew(asked)
 
     # ---- who listens
 

@@ -410,6 +410,46 @@ async def test_of_a_log_no_more_is_read_than_the_socket_takes(session, applicati
     assert session.pk not in feed.feed._watched and not consumers._open
 
 
+async def test_one_who_reads_nothing_is_sent_no_more_however_often_it_asks(session, application, cookie, monkeypatch):
+    """Each message would stay in memory until the socket ends, and asking again does not put that off."""
+    monkeypatch.setattr(consumers, "MOST_ASKED", 10_000)
+    end = Full(takes=0)
+
+    async def ask() -> None:
+        while True:
+            end.asked.put_nowait({"type": "websocket.receive", "text": '{"after": 0}'})
+            await asyncio.sleep(0.01)
+
+    asking = asyncio.create_task(ask())
+    with override_settings(FL_STALL_SECONDS=0.3):
+        async with asyncio.timeout(SECONDS):
+            await application(scope(f"/ws/sessions/{session.pk}/", HOST, ORIGIN, cookie), end.asked.get, end.send)
+    asking.cancel()
+    assert end.texts() == 1
+    assert (end.sent[-1]["type"], end.sent[-1]["code"]) == ("websocket.close", 4408)
+
+
+async def test_what_is_asked_while_a_message_is_on_its_way_is_answered_after_it(session, application, cookie):
+    await write(session, 3)
+    end = Full(takes=0)
+    asked = scope(f"/ws/sessions/{session.pk}/", HOST, ORIGIN, cookie)
+    served = asyncio.create_task(application(asked, end.asked.get, end.send))
+    async with asyncio.timeout(SECONDS):
+        while not end.texts():
+            await asyncio.sleep(0.005)
+        for after in (1, 3):  # the last one counts
+            end.asked.put_nowait({"type": "websocket.receive", "text": f'{{"after": {after}}}'})
+        while not end.asked.empty():
+            await asyncio.sleep(0.005)
+        end.gone.set()
+        while end.texts() < 2:
+            await asyncio.sleep(0.005)
+        end.asked.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await served
+    told = [json.loads(m["text"])["events"] for m in end.sent if m["type"] == "websocket.send"]
+    assert [[event["seq"] for event in events] for events in told] == [[1, 2, 3, 4], [4]]
+
+
 async def test_one_who_reads_all_of_a_log_again_and_again_holds_up_nobody(session, socket, mara, monkeypatch):
     """A call of an agent does not wait for what sockets missed, and another's socket waits for one of them."""
     key = await sync_to_async(make_key)(mara)
