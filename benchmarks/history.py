@@ -48,6 +48,8 @@ def main() -> None:
 
 
 def _set_up(folder: str) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL"):  # whatever else is set up here is left alone
+        os.environ.pop(name, None)
     os.environ |= {"FL_DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "flsite.settings"}
     import django
     from django.conf import settings

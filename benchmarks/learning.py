@@ -7,7 +7,7 @@ The splits: evenly; by a Dirichlet distribution of labels with concentration 0.1
 label a client, which is about two classes each. Every strategy begins with the same weights and trains with the same
 seeds. Prints, for each split and strategy, the mean accuracy on the central test set over the last five rounds and
 its spread over the seeds, the worst client's, and the rounds to 80 %. `--kept FILE` keeps each session's curve as a
-line of JSON, plays only those that are not in it, and is what `learning_picture.py` draws. With digits a round takes
+line of JSON, and plays only those that are not in it. With digits a round takes
 about half a second of a core, with Fashion-MNIST (`--data fashion_mnist`, with the network 2NN and one epoch) about
 three; its files must be where the workload looks for them.
 """

@@ -42,7 +42,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import machine  # noqa: E402
 from federation.fl import aggregation, optimizers, partition, rates, sampling, strategies, weights, workloads  # noqa: E402
 from federation.fl.local_options import LocalOptions  # noqa: E402
-from federation.fl.strategies import Strategy  # noqa: E402
+from federation.fl.strategies import STRATEGIES, Strategy  # noqa: E402
 from federation.fl.weights import Array  # noqa: E402
 from federation.fl.workloads import TrainConfig, idx_files  # noqa: E402
 
@@ -97,6 +97,10 @@ class Found:
         return self.behind <= self.allowed
 
 
+# Those that keep nothing at the sites: here they are all one process.
+ONES = [name for name, one in STRATEGIES.items() if not (one.keeps_at_clients or one.personal)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}")
@@ -107,7 +111,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=28, help="of the images, in pixels")
     parser.add_argument("--how", help="how examples are divided, instead of each task's own: iid, dirichlet:5, ...")
     parser.add_argument("--settings", type=json.loads, default={}, help="of training, instead of each task's own")
-    parser.add_argument("--strategy", default="fedavg", help="of the server, of pooled training as well")
+    parser.add_argument("--strategy", default="fedavg", choices=ONES, help="of the server, of pooled training as well")
     parser.add_argument("--options", type=json.loads, default={}, help="of the strategy")
     parser.add_argument("--every", type=int, help="measure each so many rounds, not the last one alone")
     parser.add_argument("--fashion", type=Path, default=FASHION, help="the folder of Fashion-MNIST's files")

@@ -6,6 +6,12 @@ import asyncio
 from typing import Any
 
 
+def unsent_bytes(transport: Any) -> int:
+    """Of what was written to a connection of Twisted's, how much the kernel has not taken yet."""
+    waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    return waiting + int(getattr(transport, "_tempDataLen", 0))
+
+
 class Paced:
     """Knows whether the socket takes more: Twisted calls these methods. Put it before the protocol's own class."""
 

@@ -29,7 +29,7 @@ from federation.api.raw import SENDFILE, Receive, Scope, bytes_at_a_time
 from flsite.gate.answers import is_api, missing
 from flsite.gate.channel import Channel
 from flsite.gate.connections import Connections
-from flsite.pace import Paced
+from flsite.pace import Paced, unsent_bytes
 from flsite.websockets import PacedWebSocket
 
 ASGI = {"version": "3.0"}
@@ -201,9 +201,7 @@ class PacedRequest(Paced, http_protocol.WebRequest):
     @property
     def unsent(self) -> tuple[bool, Any]:
         """Whether data wait for the reader, and a value that changes when it takes some."""
-        transport = self.channel.transport
-        waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-        waiting += getattr(transport, "_tempDataLen", 0)
+        waiting = unsent_bytes(self.channel.transport)
         return bool(waiting) or not self.writable.is_set(), (waiting, self.sentLength)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
@@ -301,14 +299,19 @@ class Server(daphne.server.Server):
         draining.begin()
         for protocol in self.connections:
             if isinstance(protocol, PacedWebSocket):
-                protocol.sendClose(code=RESTARTS, reason="The server ends or restarts.")
+                protocol.end(RESTARTS, "The server ends or restarts.")
         until = time.monotonic() + DRAIN_SECONDS
-        while self._under_way(PacedRequest) and time.monotonic() < until:
+        await asyncio.sleep(0)  # so that held polls are answered
+        while (self._under_way(PacedRequest) or self._unsent()) and time.monotonic() < until:
             await asyncio.sleep(0.02)
         left = self._under_way(object)
         for running in left:
             running.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+    def _unsent(self) -> bool:
+        """Whether some of an answer still waits for its reader."""
+        return any(unsent_bytes(channel.transport) for channel in self.http_factory.connections)
 
     def _under_way(self, kind: type) -> list[asyncio.Future[Any]]:
         applications = [

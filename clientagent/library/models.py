@@ -6,7 +6,6 @@ blocks, so that beside a model hardly anything of it is in memory a second time.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from federation.fl import roles, torch_arrays, weights
+from federation.fl import roles, staying, torch_arrays, weights
 from federation.fl.dtypes import TABLE
 from federation.fl.files.streams import Writer, layout
 from federation.fl.weights import DTYPES, FLOATS, Array, Layout, WeightsError, shown
@@ -126,8 +125,7 @@ def _chosen(model: Model, tensors: Mapping[str, Any], only: Only) -> set[str]:
         return {name for name in tensors if only(name)}
     if not isinstance(only, Iterable) or not all(isinstance(one, str) for one in only):
         raise ModelError(f'only={only!r} is not known. Use a list of names with * and ?, a function, or "trainable".')
-    globs = [one.replace("[", "[[]") for one in only]  # JAX has names such as ['layer']['kernel']
-    return {name for name in tensors if any(fnmatch.fnmatchcase(name, one) for one in globs)}
+    return set(staying.matched(tensors, list(only)))
 
 
 # ---- what a tensor is

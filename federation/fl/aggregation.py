@@ -31,6 +31,7 @@ from federation.fl.weights import FLOATS, Array, Layout, WeightsError, shown
 
 Result = TypeVar("Result")
 
+SHORTEST = 1e-30  # of an update that has a direction
 LOOKED_AT = 4  # the angles to the others are of every fourth stretch of a large tensor, each round of another one
 
 
@@ -304,9 +305,9 @@ def _not_finite(tensor: str) -> str:
 
 
 def _inverse_norms(updates: Sequence[UpdateFile], clipped: Clipping | None) -> Array:
-    """1 / |delta_k| of each update as it counts; 0.0 where it is 0 or unknown."""
+    """1 / |delta_k| of each update as it counts; 0.0 where it is unknown, or so short that float32 cannot hold it."""
     lengths = np.array([update.norm or np.inf for update in updates]) * (1.0 if clipped is None else clipped.scale)
-    return np.asarray(1 / lengths)
+    return np.where(lengths > SHORTEST, 1 / np.maximum(lengths, SHORTEST), 0.0)
 
 
 def _norms(compared: Array, updates: Sequence[UpdateFile], clipped: Clipping | None) -> list[float]:

@@ -26,8 +26,12 @@ MOST_SHOWN = 8  # names in a refusal
 
 
 def matched(names: Iterable[str], globs: Sequence[str]) -> list[str]:
-    """The names that fit one of the patterns, sorted. `*` stands for any text, dots included; case counts."""
-    return sorted(name for name in names if any(fnmatchcase(name, glob) for glob in globs))
+    """The names that fit one of the patterns, sorted. `*` is any text, dots included, and `?` one character.
+
+    Case counts. JAX has names such as ['layer']['kernel'], so a bracket stands for itself.
+    """
+    plain = [glob.replace("[", "[[]") for glob in globs]
+    return sorted(name for name in names if any(fnmatchcase(name, glob) for glob in plain))
 
 
 def problem(names: Collection[str], globs: Sequence[str], others: Collection[str] = ()) -> str | None:

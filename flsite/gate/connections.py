@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -45,6 +45,10 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._line) + len(self._known) + len(self._upgraded)
+
+    def __iter__(self) -> Iterator[Channel]:
+        """Those that are no websockets."""
+        return iter((*self._line, *self._known))
 
     def add(self, channel: Channel) -> None:
         peer = str(getattr(channel.transport.getPeer(), "host", ""))

@@ -4,9 +4,12 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.e2e import lines
 from tests.e2e.plain import PlainClient
@@ -29,14 +32,14 @@ def test_the_server_ends_on_sigterm_with_requests_polls_and_training_under_way(t
 
 
 def test_what_is_under_way_may_finish(tmp_path: Path) -> None:
-    with running(tmp_path) as stack, ThreadPoolExecutor() as pool:
+    with running(tmp_path) as stack, ThreadPoolExecutor() as pool, ExitStack() as ends:
         waits, sends = PlainClient(stack, "waits", 10, 1), PlainClient(stack, "sends", 10, 2)
-        stack.session(
-            workload={"name": "synthetic", "options": {"num_parameters": 1000}}, rounds=1, quorum=1, cohort_size=1
-        )
+        stack.session(workload=SMALL, rounds=1, quorum=1, cohort_size=1)
         working, idle = (sends, waits) if (work := sends.work()) else (waits, sends)
         work = work or waits.work()
         _, blob = working.update(work)
+        key = {"Authorization": str(stack.http.headers["Authorization"])}
+        page = ends.enter_context(connect(f"ws://127.0.0.1:{stack.port}/ws/server/", additional_headers=key))
         poll = pool.submit(idle.http.get, f"{stack.url}/api/v1/work", params={"wait": 30}, timeout=40)
         with lines.open_line(stack.port) as line:
             token = str(working.http.headers["Authorization"])
@@ -50,6 +53,9 @@ def test_what_is_under_way_may_finish(tmp_path: Path) -> None:
             assert held.status_code == 204 and time.monotonic() - told < 5
             assert held.headers["Connection"] == "close"
             until(lambda: not listens(stack.port), seconds=5, why="a port that is closed")
+            with pytest.raises(ConnectionClosed) as closed:
+                page.recv(5)
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
             assert web.poll() is None
             line.sendall(blob[100:])
             reply = lines.read(line)

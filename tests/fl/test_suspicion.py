@@ -125,6 +125,14 @@ def test_it_is_finite_however_large_an_update_is(tmp_path):
     assert all(-1 <= one <= 1 for one in found)
 
 
+def test_an_update_of_nearly_nothing_hides_nobody(tmp_path):
+    """Its direction cannot be told in float32, and spoils no sum."""
+    rows = np.random.default_rng(1).standard_normal((6, 50))
+    rows[2] = 1e-41
+    found = aligned(tmp_path, rows.astype(np.float32))
+    assert found[2] is None and None not in found[:2] + found[3:]
+
+
 # ---- honest clients
 
 

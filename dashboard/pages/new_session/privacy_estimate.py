@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from dashboard.kit import formats
 from federation.fl.options import OptionError
 from federation.fl.privacy import mechanism, spending
-from federation.fl.privacy.clippings import Clipping
-from federation.fl.selections.poisson import Poisson
 from federation.services import privacy
 from federation.services.privacy import Before
 from federation.services.sessions import checking
@@ -20,14 +18,15 @@ MOST_ROUNDS = 100_000
 @dataclass(frozen=True, slots=True)
 class Planned:
     """epsilon: after all rounds, with those of the sessions before. affordable: how many the budget allows; None: all,
-    or not computed. deviation: of the noise on each weight of a round's mean. amplified: by Poisson sampling."""
+    or not computed. deviation: of the noise on each weight of the first round's mean, None where nobody would be asked.
+    amplified: by Poisson sampling."""
 
     epsilon: float
     delta: float
     rounds: int
     budget: float | None
     affordable: int | None
-    deviation: float
+    deviation: float | None
     clients: float
     amplified: bool
     sampled: bool
@@ -57,8 +56,8 @@ def of(spec: Spec, *, online: int, asked: int) -> Planned | None:
     model = checking.model_at(spec.start_from) if spec.start_from else None
     before = privacy.of_model(model) if model else Before()
     epsilon = spending.epsilon([*before.costs, *[each] * spec.rounds], clipping.delta)
-    sampled = spec.selection == Poisson.name
-    clients = float(spec.selection_options.get("rate", Poisson.rate)) * online if sampled else float(asked)
+    expected = privacy.expected(spec, online)
+    clients = float(asked) if expected is None else expected
     affordable = None
     if clipping.budget is not None and epsilon > clipping.budget and each.rate == 1:
         affordable = spending.affordable(before.costs, each, clipping.delta, clipping.budget, spec.rounds)
@@ -68,17 +67,9 @@ def of(spec: Spec, *, online: int, asked: int) -> Planned | None:
         rounds=spec.rounds,
         budget=clipping.budget,
         affordable=affordable,
-        deviation=_deviation(clipping, max(1.0, clients)),
-        clients=max(1.0, clients),
+        deviation=mechanism.deviation(clipping, clipping.clip, clients) if clients else None,
+        clients=clients,
         amplified=each.rate < 1,
-        sampled=sampled,
+        sampled=expected is not None,
         before=before,
     )
-
-
-def _deviation(clipping: Clipping, clients: float) -> float:
-    """Of the noise on each weight of the first round's mean. An adaptive clip costs a little more."""
-    multiplier = clipping.noise_multiplier
-    if clipping.adaptation:
-        multiplier = mechanism.multiplier_of_updates(multiplier, mechanism.deviation_of_count(multiplier, clients))
-    return multiplier * clipping.clip / clients

@@ -48,8 +48,8 @@ class Spent:
 
     @property
     def share(self) -> str:
-        """Of the budget, in per cent."""
-        return f"{100 * (self.epsilon or 0.0) / self.budget:.0f} %" if self.budget else ""
+        """Of the budget, in per cent; empty while no round of the session has told its epsilon."""
+        return f"{100 * self.epsilon / self.budget:.0f} %" if self.budget and self.epsilon is not None else ""
 
     @property
     def within(self) -> str:

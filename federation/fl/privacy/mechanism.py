@@ -84,14 +84,21 @@ def noised_mean(private: Private, squares: Sequence[float] | Array, kept_clip: f
     clipping, norms = private.clipping, np.sqrt(np.asarray(squares, np.float64))
     clip = kept_clip or clipping.clip
     divisor = private.expected or float(len(norms))
-    multiplier, next_clip, within = clipping.noise_multiplier, clip, None
+    next_clip, within = clip, None
     if (adaptation := clipping.adaptation) is not None:
-        count_noise = deviation_of_count(multiplier, divisor)
-        multiplier = multiplier_of_updates(multiplier, count_noise)
+        count_noise = deviation_of_count(clipping.noise_multiplier, divisor)
         within = noised_share(norms <= clip, count_noise * private.noise.of_count(), divisor)
         next_clip = adapted(clip, within, adaptation)
     factors = clip_factors(norms, clip) / divisor
-    return NoisedMean(factors, private.noise, Released(clip, next_clip, within, multiplier * clip / divisor))
+    return NoisedMean(factors, private.noise, Released(clip, next_clip, within, deviation(clipping, clip, divisor)))
+
+
+def deviation(clipping: Clipping, clip: float, divisor: float) -> float:
+    """Of the noise on each coordinate of the mean. Beside the count of an adaptive clip it is a little larger."""
+    multiplier = clipping.noise_multiplier
+    if clipping.adaptation:
+        multiplier = multiplier_of_updates(multiplier, deviation_of_count(multiplier, divisor))
+    return multiplier * clip / divisor
 
 
 def clip_factors(norms: Array, clip: float) -> Array:
@@ -110,7 +117,7 @@ def deviation_of_count(noise_multiplier: float, divisor: float) -> float:
 
 def multiplier_of_updates(noise_multiplier: float, count_noise: float) -> float:
     """z_delta = (z^-2 - (2 sigma_b)^-2)^-1/2: theorem 1. With the noised count it costs what z alone would."""
-    return float((noise_multiplier**-2 - (2 * count_noise) ** -2) ** -0.5)
+    return noise_multiplier / math.sqrt(1 - (noise_multiplier / (2 * count_noise)) ** 2)
 
 
 def noised_share(within: Array, noise: float, divisor: float) -> float:

@@ -95,7 +95,7 @@ def _rate(of: TrainingSession | Spec, clipping: Clipping, free: int | None) -> f
     """
     if of.selection != Poisson.name:
         return 1.0
-    rate = float((of.selection_options or {}).get("rate", Poisson.rate))
+    rate = _drawn(of)
     likely = 0.0 if free is None else (1 - rate) ** free * of.rounds
     return rate if likely <= EMPTY_SAMPLES * clipping.delta else 1.0
 
@@ -105,9 +105,16 @@ def opened(session: TrainingSession, free: int) -> dict[str, Any] | None:
     clipping = clipping_of(session)
     if clipping is None:
         return None
-    is_sampled = session.selection == Poisson.name
-    expected = (session.selection_options or {}).get("rate", Poisson.rate) * free if is_sampled else None
-    return {"rate": _rate(session, clipping, free), "expected": expected}
+    return {"rate": _rate(session, clipping, free), "expected": expected(session, free)}
+
+
+def expected(of: TrainingSession | Spec, free: int) -> float | None:
+    """How many clients Poisson sampling draws of so many, on average; None where the selection is another one."""
+    return _drawn(of) * free if of.selection == Poisson.name else None
+
+
+def _drawn(of: TrainingSession | Spec) -> float:
+    return float((of.selection_options or {}).get("rate", Poisson.rate))
 
 
 def published(round_: Round, released: Released | None) -> dict[str, Any] | None:

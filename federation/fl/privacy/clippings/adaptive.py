@@ -30,12 +30,13 @@ class AdaptiveClip(Clipping):
         NOISE,
         replace(CLIP, label="First clip", help="It is raised or lowered after each round."),
         Option(
-            "quantile", float, QUANTILE, minimum=0.0, maximum=1.0,
+            "quantile", float, QUANTILE, minimum=0.01, maximum=0.99,
             help="The share of updates that shall count in full. 0.5 makes the clip the median norm.",
         ),
         Option(
             "clip_rate", float, CLIP_RATE, minimum=0.0, exclusive_minimum=True, maximum=10.0,
-            label="Learning rate of the clip", help="How fast it follows. 0.2 changes it by at most a tenth a round.",
+            label="Learning rate of the clip",
+            help="How fast it follows: with the quantile 0.5, 0.2 changes it by about a tenth a round.",
         ),
         DELTA,
         BUDGET,

@@ -8,16 +8,16 @@ from typing import ClassVar, Protocol
 from federation.fl.options import Option
 
 NOISE = Option(
-    "noise_multiplier", float, 1.0, minimum=0.0, exclusive_minimum=True, maximum=1000.0, label="Noise multiplier",
-    help="The noise on the sum of the updates, in clips. Twice the noise costs about half the epsilon.",
+    "noise_multiplier", float, 1.0, minimum=0.01, maximum=1000.0, label="Noise multiplier",
+    help="The noise on the sum of the updates, in clips. Twice the noise costs less than half the epsilon.",
 )  # fmt: skip
 CLIP = Option(
     "clip", float, 1.0, minimum=0.0, exclusive_minimum=True, maximum=1e9, label="Clip",
     help="A longer update is shortened to this L2 norm. The median norm of a session without privacy is a good start.",
 )  # fmt: skip
 DELTA = Option(
-    "delta", float, 1e-5, minimum=0.0, exclusive_minimum=True, maximum=0.1, label="Delta",
-    help="The chance at which epsilon need not hold. Choose it well below 1 / number of clients.",
+    "delta", float, 1e-5, minimum=1e-12, maximum=0.1, label="Delta",
+    help="The probability that the guarantee of epsilon fails. Choose it well below 1 / number of clients.",
 )  # fmt: skip
 BUDGET = Option(
     "budget", float, None, minimum=0.0, exclusive_minimum=True, maximum=1e6, empty="no limit",

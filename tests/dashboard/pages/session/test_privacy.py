@@ -66,8 +66,17 @@ def test_before_its_first_round_it_says_that_nothing_is_spent(browser: Browser, 
 
 
 def test_other_sessions_show_nothing_of_it(browser: Browser, create: Create) -> None:
-    page = shown(browser, create())
-    assert "hidden" in page and "Epsilon" not in page
+    session = create()
+    assert 'id="privacy"' not in browser.get(reverse("session", args=[session.pk])).content.decode()
+    assert browser.get(reverse("session_privacy", args=[session.pk])).status_code == 404
+
+
+def test_of_a_budget_nothing_is_said_to_be_spent_before_a_round_tells(browser: Browser, private: Any) -> None:
+    """Sessions before it may have spent some of it."""
+    session = private(rounds=1, budget=50.0)
+    assert "% spent" in shown(browser, session)
+    session.own_rounds.update(privacy=None)
+    assert "spent by this session yet" in shown(browser, session) and "% spent" not in shown(browser, session)
 
 
 def test_the_line_rises_to_its_last_value(private: Any) -> None:
@@ -82,7 +91,7 @@ def test_sessions_that_were_trained_before_are_named(browser: Browser, private: 
     first = private()
     sessions.cancel(first, by=mara, now=timezone.now())
     second = sessions.go_on(first, rounds_=1, by=mara, now=timezone.now())
-    assert "With what 1 earlier session cost that this one trains further: 2 rounds." in shown(browser, second)
+    assert "Includes 2 rounds of 1 earlier session over the same data." in shown(browser, second)
 
 
 def test_one_without_privacy_before_it_is_a_warning(browser: Browser, private: Any, create: Create) -> None:
