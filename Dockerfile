@@ -2,7 +2,7 @@
 ARG PYTHON=python:3.11-slim
 
 FROM ${PYTHON} AS packages
-# An index of PyTorch's builds for CPUs. Without it the image holds the CUDA build, which is four times as large.
+# An index of PyTorch's builds for CPUs. Without it the image holds the CUDA build, which is much larger.
 ARG TORCH_INDEX=""
 WORKDIR /build
 RUN python3 -m venv /opt/fl
@@ -12,7 +12,7 @@ RUN TORCH_INDEX="${TORCH_INDEX}" /opt/fl/bin/python locked.py server.lock && /op
 FROM packages AS code
 WORKDIR /srv/fl
 COPY . .
-# Compiled is our code, and of the packages what our processes load: all of them would be a fifth of the image.
+# Compiled is our code, and of the packages what our processes load; compiling all would make the image much larger.
 RUN python3 -m compileall -q . \
     && FL_DATA_DIR=/tmp/none REDIS_URL=redis://none /opt/fl/bin/python -c "import flsite.asgi, flsite.server, celery.bin.celery, celery.apps.worker, celery.beat, sklearn.datasets, torch, federation.fl.workloads.vision"
 

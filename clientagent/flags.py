@@ -235,7 +235,7 @@ run.py new NAME writes a workload's file to begin with, run.py check NAME tries 
 run.py preview draws how --partition would share out a data set.
 run.py sent lists every update that left this site.
 A flag overrides its environment variable, which is in brackets; FL_JOIN_CODE_FILE=FILE takes the value of
-FL_JOIN_CODE from a file, and so it is with every variable. The first start enrols the client.
+FL_JOIN_CODE from a file, and so it is with every flag's variable. The first start enrols the client.
 Later starts need only --state. Ctrl-C leaves politely, a second one ends at once.
 Exit status: 0 left, 2 wrong option or refused by the server, 3 the token is no longer valid, 4 another agent acts
 for this client."""

@@ -101,4 +101,5 @@ def _passed_on() -> list[signal.Signals]:
 def environment_of(settings: Mapping[str, str], root: str) -> dict[str, str]:
     """What the program finds: this process's environment, these settings, and `clientagent` where Python looks."""
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-    return {**os.environ, **settings, "PYTHONPATH": path}
+    kept = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in settings}
+    return {**kept, **settings, "PYTHONPATH": path}

@@ -117,6 +117,6 @@ def prune() -> None:
     storage.sweep()
     conversions.sweep()
     now = timezone.now()
-    retention.prune(now=now, part=int(now.timestamp() // 3600) % retention.PARTS)
+    retention.prune(now=now, part=server.next_part() % retention.PARTS)
     uploads.forget_abandoned(now=now)
     signins.prune(now=now)

@@ -24,12 +24,8 @@ class ElectedScheduler(Scheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._candidate = Candidate(f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}")
-        self._led = False
+        self._led = self._asks = False
         super().__init__(*args, **kwargs)
-
-    def setup_schedule(self) -> None:
-        self.install_default_entries(self.schedule)
-        self.merge_inplace(self.app.conf.beat_schedule)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         leads = self._leads()
@@ -40,12 +36,15 @@ class ElectedScheduler(Scheduler):
         return super().tick(*args, **kwargs) if leads else RENEW_SECONDS
 
     def _leads(self) -> bool:
+        self._asks = True
         try:
             return self._candidate.leads(time.monotonic())
         except (DatabaseError, InterfaceError) as error:
             log.warning("the database is away, and no beat is sent: %s", error)
             connections.close_all()
             return False
+        finally:
+            self._asks = False
 
     def _make_all_due(self) -> None:
         for entry in self.schedule.values():
@@ -53,6 +52,9 @@ class ElectedScheduler(Scheduler):
         self._heap = None  # Celery makes it anew
 
     def close(self) -> None:
+        """Celery calls it in the handler of a signal, so a query may be under way, whose connection is locked then."""
         super().close()
+        if self._asks or not self._led:
+            return
         with suppress(DatabaseError, InterfaceError):  # the others find out by themselves
             self._candidate.resign()

@@ -4,7 +4,6 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,10 +33,11 @@ def served() -> Path:
     path = Path(settings.FL_DATA_DIR, PREFIX, f"plotly-{importlib.metadata.version('plotly')}", FILE)
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as out, bundle().open("rb") as source:
+        part = path.with_suffix(f".{os.getpid()}")  # other processes of the server may do the same
+        with part.open("wb") as out, bundle().open("rb") as source:
             out.write(HINT)
             shutil.copyfileobj(source, out)
-        os.replace(out.name, path)  # other processes of the server may do the same
+        os.replace(part, path)
     return path
 
 

@@ -140,6 +140,7 @@ class Server(models.Model):
     worker_silent = models.BooleanField(default=False, help_text="What the server log said last, not what is so.")
     beat = models.CharField(max_length=200, blank=True, default="", db_default="", help_text="Which beat leads.")
     beat_count = models.PositiveBigIntegerField(default=0, db_default=0, help_text="How often it said that it does.")
+    prunes = models.PositiveBigIntegerField(default=0, db_default=0, help_text="Hourly looks at old files.")
     storage_low_since = models.DateTimeField(
         null=True, blank=True, help_text="Since when nothing is taken in, because the disk is full."
     )

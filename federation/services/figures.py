@@ -65,18 +65,16 @@ class Figures:
         self._look_at_rounds()
 
     def _look_at_rounds(self) -> None:
-        """Reads rows by their keys: no index finds the open rounds of all sessions on SQLite."""
-        newest = Round.objects.aggregate(newest=Max("pk"))["newest"] or 0
-        wanted = (
-            Q(status__in=ACTIVE) if self._newest is None else Q(pk__in=self._open) | Q(pk__gt=self._newest - BEHIND)
-        )
-        found = list(Round.objects.filter(wanted).order_by().only(*FIELDS))
-        active = [one for one in found if one.status in ACTIVE]
+        """Reads the open rounds by their index, and those that were open or new at the last look by their keys."""
+        newest = max(self._newest or 0, Round.objects.aggregate(newest=Max("pk"))["newest"] or 0)
+        rounds = Round.objects.order_by().only(*FIELDS)
+        active = list(rounds.filter(status__among=ACTIVE))
         self._show_open(active)
         if self._newest is None:
             self._counted = set(range(max(0, newest - BEHIND), newest + 1)) - {one.pk for one in active}
         else:
-            self._count([one for one in found if one.status not in ACTIVE and one.pk not in self._counted])
+            seen = rounds.filter(Q(pk__in=self._open) | Q(pk__gt=self._newest - BEHIND))
+            self._count([one for one in seen if one.status not in ACTIVE and one.pk not in self._counted])
         self._open, self._newest = {one.pk for one in active}, newest
         self._counted = {pk for pk in self._counted if pk >= newest - BEHIND}
 

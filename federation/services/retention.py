@@ -18,7 +18,7 @@ from federation.services.models import choosing
 from federation.services.seats import late
 
 T = TypeVar("T")
-PARTS, HOUR = 24, timedelta(hours=1)  # `prune` comes once an hour, and within a day everything had its turn
+PARTS, HOUR = 24, timedelta(hours=1)  # `prune` comes once an hour, and after a day of work everything had its turn
 DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
 NEEDED = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file may have been put back
 
@@ -26,14 +26,14 @@ NEEDED = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file may have been
 def prune(*, now: datetime, part: int | None = None) -> int:
     """Whatever is kept no longer, of every session, and stored files that no row names. Returns how many files.
 
-    part: of PARTS; then only that part of the stored files, and of the sessions that ended long ago, so that no call
-    takes longer the more there are. Little changes there: somebody takes a tag away, or deletes a session.
+    part: of PARTS; then only that part of the stored files, and of the sessions that ended long ago. Little changes
+    there: a tag is taken away, or a session is deleted.
     """
     deleted = expire(_in_part(part, now=now))
     over = TrainingSession.objects.filter(status__in=ENDED, ended_at__lte=now - settings.FL_COMPACT_AFTER)
     for session in over.filter(compacted_at=None):
         compaction.compact(session, now=now)
-    folders = (digests for number, digests in enumerate(storage.stored()) if part in (None, number % PARTS))
+    folders = storage.stored() if part is None else storage.stored(part, PARTS)
     return deleted + sum(delete_unused(digests) for digests in folders)
 
 

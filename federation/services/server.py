@@ -84,6 +84,13 @@ def _notice_room(row: Server, now: datetime) -> None:
         events.record_server(ServerEvent.Kind.STORAGE_RECOVERED, free_bytes=storage.free_bytes())
 
 
+def next_part() -> int:
+    """Counts the hourly looks at what is old, over restarts, so that each part has its turn."""
+    row = Server.objects.get_or_create(pk=1)[0]
+    Server.objects.filter(pk=1).update(prunes=F("prunes") + 1)
+    return int(row.prunes)
+
+
 def may_open(now: datetime) -> bool:
     """Whether a round may open: not while the disk is full or the clock was set back a moment ago."""
     row = _row.first()

@@ -37,10 +37,11 @@ def delete(digests: Iterable[str]) -> None:
         path(digest).unlink(missing_ok=True)
 
 
-def stored() -> Iterator[set[str]]:
-    """The digests of all stored files, a folder of them at a time."""
+def stored(part: int = 0, parts: int = 1) -> Iterator[set[str]]:
+    """The digests of all stored files, or of one part of so many, a folder of them at a time."""
     for folder in sorted(settings.FL_WEIGHTS_DIR.glob("[0-9a-f][0-9a-f]")):
-        yield {file.stem for file in folder.glob("*.safetensors")}
+        if int(folder.name, 16) % parts == part:
+            yield {file.stem for file in folder.glob("*.safetensors")}
 
 
 def set_aside(digest: str) -> None:

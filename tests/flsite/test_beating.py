@@ -46,6 +46,20 @@ def test_without_a_database_no_beat_is_sent(scheduler: Any, monkeypatch: pytest.
 @pytest.mark.django_db
 def test_a_beat_that_is_stopped_gives_its_place_up(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = ElectedScheduler(app)
-    assert scheduler._leads()
+    monkeypatch.setattr(scheduler, "apply_entry", lambda entry, producer=None: None)
+    monkeypatch.setattr(type(scheduler), "producer", None)
+    scheduler.tick()
     scheduler.close()
     assert Candidate("another").leads(0)
+
+
+@pytest.mark.django_db
+def test_a_signal_during_a_query_makes_no_other(scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is locked until the query that the signal interrupted has ended."""
+    resigned: list[str] = []
+    monkeypatch.setattr(Candidate, "resign", lambda self: resigned.append(self.name))
+    monkeypatch.setattr(Candidate, "leads", lambda self, clock: scheduler.close() is None)
+    scheduler.tick()
+    assert not resigned
+    scheduler.close()
+    assert len(resigned) == 1

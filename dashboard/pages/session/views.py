@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -115,10 +115,11 @@ def past_rounds(request: HttpRequest, session_id: int) -> HttpResponse:
 
 @require_GET
 def spent(request: HttpRequest, session_id: int) -> HttpResponse:
+    """What its privacy costs so far; of a session without, nothing."""
     session = get(session_id)
     found = spending.of(session)
     if found is None:
-        raise Http404
+        return HttpResponse()
     return render(request, "sessions/_privacy.html", {"session": session, "spent": found})
 
 

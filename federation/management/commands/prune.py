@@ -1,4 +1,4 @@
-"""`manage.py prune`: delete now what is kept no longer; a running server does so by itself, within a day."""
+"""`manage.py prune`: delete now what is kept no longer; a running server does so by itself, within a day of work."""
 
 from typing import Any
 

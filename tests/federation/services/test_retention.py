@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
-from django.utils import timezone
 
 from federation import storage, tasks
 from federation.api import downloads
@@ -177,13 +176,13 @@ def test_a_stored_file_that_no_row_names_is_pruned(trained, now, tmp_path):
     assert stored() == before
 
 
-def test_the_hourly_task_prunes_every_part_within_a_day(trained, now, monkeypatch):
+def test_the_hourly_task_prunes_every_part_in_its_turn(db, monkeypatch):
+    """Whatever the hour is: a server may run at some hours alone."""
     asked = []
     monkeypatch.setattr(retention, "prune", lambda *, now, part: asked.append(part))
-    for hour in range(24):
-        monkeypatch.setattr(timezone, "now", lambda hour=hour: now + timedelta(hours=hour))
+    for _ in range(2 * retention.PARTS):
         tasks.prune()
-    assert sorted(asked) == list(range(retention.PARTS))
+    assert asked == [*range(retention.PARTS)] * 2
 
 
 def test_a_session_that_ended_long_ago_is_looked_at_in_its_turn(trained, now, monkeypatch):
