@@ -36,19 +36,29 @@ class Figures:
         self._counted: set[int] = set()  # ids near the newest one
 
     def look(self, *, now: datetime | None = None) -> None:
-        """Never raises for a database that is away: `fl_database_up` says so."""
-        with self._lock:
-            _look_at_storage()
-            began = time.monotonic()
-            try:
-                self._look_at_database(now or timezone.now())
-            except (DatabaseError, InterfaceError):
-                meters.database_up.set(0)
-            else:
-                meters.database_up.set(1)
-            meters.database_seconds.set(time.monotonic() - began)
-            waiting = health.waiting_messages()
-            meters.queue.set(WITHOUT_BROKER if waiting is None else waiting)
+        """Never raises for a database that is away: `fl_database_up` says so.
+
+        While another thread looks, it returns at once: a database that hangs holds one thread up, not one a call.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._look(now or timezone.now())
+        finally:
+            self._lock.release()
+
+    def _look(self, now: datetime) -> None:
+        _look_at_storage()
+        began = time.monotonic()
+        try:
+            self._look_at_database(now)
+        except (DatabaseError, InterfaceError):
+            meters.database_up.set(0)
+        else:
+            meters.database_up.set(1)
+        meters.database_seconds.set(time.monotonic() - began)
+        waiting = health.waiting_messages()
+        meters.queue.set(WITHOUT_BROKER if waiting is None else waiting)
 
     def _look_at_database(self, now: datetime) -> None:
         row = Server.objects.filter(pk=1).first()

@@ -136,27 +136,34 @@ def test_an_update_of_nearly_nothing_hides_nobody(tmp_path):
 # ---- honest clients
 
 
-def test_honest_clients_whose_data_differ_are_hardly_ever_suspected(tmp_path, capsys):
-    num_clients, rounds = 10, 6
+def suspects(folder, *, liar=None, num_clients=10, rounds=6):
+    """Who of clients with few digits each is suspected in a session of some rounds. liar: sends minus three times."""
     workload, whole = Digits(), digit_images.load("train")
     shards = partition.all_shards(whole.labels, partition.parse("dirichlet:0.1"), num_shards=num_clients, seed=3)
-    workload.write_initial(tmp_path / "0", {}, 1)
-    in_a_row, suspected = [0] * num_clients, 0
+    workload.write_initial(folder / "0", {}, 1)
+    in_a_row, suspected = [0] * num_clients, set()
     for number in range(1, rounds + 1):
-        base, files = weights.load(tmp_path / str(number - 1)), []
+        base, files = weights.load(folder / str(number - 1)), []
         for client, members in enumerate(shards):
             config = replace(CONFIG, seed=sampling.client_seed(3, number, f"client-{client}"))
             update = workload.local_update(base, whole.subset(members), {}, config, lambda *_: True)
-            weights.save(path := tmp_path / f"update-{client}", update.delta)
-            norm = math.sqrt(sum(float(np.vecdot(part.ravel(), part.ravel())) for part in update.delta.values()))
+            sent = {name: np.float32(-3 if client == liar else 1) * part for name, part in update.delta.items()}
+            weights.save(path := folder / f"update-{client}", sent)
+            norm = math.sqrt(sum(float(np.vecdot(part.ravel(), part.ravel())) for part in sent.values()))
             files.append(UpdateFile(path, update.num_examples, norm=norm))
         made = aggregation.aggregate(
-            build("fedavg", {}), base=tmp_path / str(number - 1), base_slots=None, updates=files,
-            out=tmp_path / str(number), out_slots=tmp_path / "slots", on_block=lambda: None,
+            build("fedavg", {}), base=folder / str(number - 1), base_slots=None, updates=files,
+            out=folder / str(number), out_slots=folder / "slots", on_block=lambda: None,
         )  # fmt: skip
         for client, one in enumerate(odd(made.norms, made.alignments)):
             in_a_row[client] = in_a_row[client] + 1 if one else 0
-            suspected += in_a_row[client] == PATIENCE
-    with capsys.disabled():
-        print(f"\n{num_clients} honest clients, Dirichlet 0.1, {rounds} rounds: {suspected} suspected")
-    assert suspected == 0
+            suspected |= {client} if in_a_row[client] == PATIENCE else set()
+    return suspected
+
+
+def test_honest_clients_whose_data_differ_are_not_suspected(tmp_path):
+    assert suspects(tmp_path) == set()
+
+
+def test_among_them_who_turns_its_updates_around_is_suspected_alone(tmp_path):
+    assert suspects(tmp_path, liar=4) == {4}

@@ -70,6 +70,7 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
         "follow": follow,
         "client": client,
         "place": place,
+        "judged": client_list.JUDGED,
         "page": page,
         "query": f"evaluations={measured.number}",
         "turns": client_history.described(list(page)),

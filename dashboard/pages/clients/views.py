@@ -67,6 +67,7 @@ def _rows(request: HttpRequest) -> dict[str, Any]:
         "follow": follow,
         "page": part,
         "places": client_list.with_numbers(list(part), now=now),
+        "judged": client_list.JUDGED,
         "tally": tally,
         "examples": examples,
         "states": STATES,

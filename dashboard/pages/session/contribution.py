@@ -22,6 +22,7 @@ from federation.services import rounds
 from federation.services.info import Info
 
 MOST_CLIENTS = 30  # rows
+MOST_SUSPECTED = 3  # said in the foot
 MOST_LABELS = 20  # columns; the rarest share the last one
 MOST_ROUNDS = 20  # columns
 LEVELS = 8  # colours of a heat map, h0 to h7
@@ -97,6 +98,14 @@ class Contribution:
     @property
     def hidden(self) -> int:
         return max(0, len(self.shares) - MOST_CLIENTS)
+
+    @property
+    def first_suspected(self) -> list[Suspected]:
+        return self.suspected[:MOST_SUSPECTED]
+
+    @property
+    def more_suspected(self) -> int:
+        return max(0, len(self.suspected) - MOST_SUSPECTED)
 
     @property
     def largest(self) -> float:

@@ -87,7 +87,14 @@ def request_initial(session: TrainingSession, then: Callable[[], None]) -> None:
 
 
 class Unfit(ValueError):
-    """The model does not have the tensors that are to stay at the sites. str(error) is a sentence for a person."""
+    """The model does not have the tensors that are to stay or be frozen. str(error) is a sentence for a person.
+
+    field: the setting that names them, `stays` or `frozen`.
+    """
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +246,9 @@ def _unsent(session: TrainingSession, digest: str, statistics: Sequence[str]) ->
     with storage.local(digest) as file:
         names = weights.read_header(file).tensors
     stays, frozen = (staying.matched(names, globs) for globs in (session.stays, session.frozen))
-    for globs, others in ((session.stays, frozen), (session.frozen, stays)):
+    for field, globs, others in (("stays", session.stays, frozen), ("frozen", session.frozen, stays)):
         if sentence := staying.problem(names, globs, [*statistics, *others]):
-            raise Unfit(f"What stays or is frozen does not fit: {sentence}")
+            raise Unfit(field, f"What stays or is frozen does not fit: {sentence}")
     return stays, [name for name in frozen if name not in stays]
 
 

@@ -54,7 +54,7 @@ def by_server(session: TrainingSession) -> dict[str, Any] | None:
 def due(last: Round) -> dict[str, Any]:
     """Why the session trains no further, decided once more after its last round. As the log says it; empty: it does."""
     known = last.base.federated_metrics
-    if stop := by_server(last.session) or by_clients(last, known if isinstance(known, dict) else {}):
+    if stop := by_clients(last, known if isinstance(known, dict) else {}):
         return {"early_stop": stop}
     return between(last.session)
 

@@ -52,7 +52,7 @@ def _adopt(session: TrainingSession, source: GlobalModel) -> None:
     try:
         models.adopt(session, source)
     except models.Unfit as error:
-        raise Invalid(("stays", str(error))) from error
+        raise Invalid((error.field, str(error))) from error
 
 
 def spec_of(session: TrainingSession) -> Spec:

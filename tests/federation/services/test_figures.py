@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -173,3 +174,21 @@ def test_a_look_is_few_queries(closed, now):
     with CaptureQueriesContext(connection) as seen:
         figures.look(now=now)
     assert len(seen) <= MOST_QUERIES
+
+
+def test_while_one_looks_another_does_not_wait(monkeypatch):
+    """A database that hangs holds up one thread of those that read long, however often somebody asks."""
+    figures, hangs, looked = Figures(), threading.Event(), threading.Event()
+
+    def hang(now):
+        looked.set()
+        assert hangs.wait(10)
+
+    monkeypatch.setattr(figures, "_look_at_database", hang)
+    first = threading.Thread(target=figures.look)
+    first.start()
+    assert looked.wait(10)
+    figures.look()  # would hang too
+    hangs.set()
+    first.join(10)
+    assert not first.is_alive()

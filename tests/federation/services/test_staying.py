@@ -107,10 +107,13 @@ def test_a_model_that_is_known_only_when_it_is_made_fails_the_session(draft, pub
     assert "'fc9.*' fits no tensor of the model, which has bn.running_var, body.weight, head.weight." in made.reason
 
 
-def test_the_model_that_a_session_starts_from_is_looked_at(draft, publish):
+def test_the_model_that_a_session_starts_from_is_looked_at(followed, draft, publish):
     source = publish(draft())
     with pytest.raises(Invalid, match="fits no tensor"):
         draft(start_from=(source.pk, 0), stays=["fc9.*"])
+    with pytest.raises(Invalid) as refused:
+        draft(start_from=(source.pk, 0), frozen=["fc9.*"])
+    assert [field for field, _ in refused.value.errors] == ["frozen"]
     begun = draft(start_from=(source.pk, 0), stays=["head*"])
     begun.refresh_from_db()
     assert begun.staying_tensors == [HEAD]
