@@ -7,13 +7,13 @@ const WAITS = 250; // ms after the last key
 /** @typedef {HTMLInputElement | HTMLSelectElement} Field */
 
 const form = /** @type {HTMLFormElement} */ (one("#new-session"));
-const touched = new Set(all(".field.is-bad", form).map(({ dataset }) => dataset.field ?? ""));
+const touched = new Set(all(".field.is-bad", form).map(fieldOf));
 /** @type {Record<string, Record<string, unknown>>} the good settings of each workload */
 const defaults = JSON.parse(one("#train-defaults").textContent ?? "");
 /** @type {Record<string, { field: string, values: string[] }>} fields that fit some values of another field */
 const shownWith = JSON.parse(one("#shown-with").textContent ?? "");
 /** Where clients count by their examples, which differential privacy refuses. */
-const WEIGHTINGS = ["ditto", "fedavg", "fedavgm", "fedprox"].map((strategy) => `strategy.${strategy}.weighting`);
+const WEIGHTINGS = all('.field[data-field^="strategy."][data-field$=".weighting"]', form).map(fieldOf);
 /** @type {Record<string, string[]>} fields that may no longer fit when another one changes */
 const ALSO = {
   cohort_size: ["quorum", "selection"],
@@ -52,10 +52,15 @@ async function errorsOf(form) {
   }
 }
 
+/** @param {HTMLElement} field */
+function fieldOf({ dataset }) {
+  return dataset.field ?? "";
+}
+
 /** @param {Record<string, string>} errors */
 function show(errors) {
   for (const field of all(".field[data-field]", form)) {
-    const name = field.dataset.field ?? "";
+    const name = fieldOf(field);
     const isShown = touched.has(name) && field.ariaBusy !== "true";
     mark(field, isShown ? (errors[name] ?? "") : "");
   }
@@ -101,7 +106,7 @@ form.addEventListener("input", ({ target }) => {
   const input = /** @type {Field} */ (target);
   const field = /** @type {HTMLElement | null} */ (input.closest(".field"));
   if (!field) return;
-  touched.add(field.dataset.field ?? "");
+  touched.add(fieldOf(field));
   for (const name of ALSO[input.name] ?? []) touched.add(name);
   if (input.matches("select")) choose(input);
   clearTimeout(timer);
