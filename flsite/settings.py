@@ -30,6 +30,7 @@ FL_SOCKETS_EACH = env.whole("FL_SOCKETS_EACH", 64, minimum=1, maximum=100_000)
 
 # ---- who may watch it from outside
 FL_METRICS_TOKEN = env.text("FL_METRICS_TOKEN")
+FL_TRACES = env.url("FL_TRACES", "http", "https")
 FL_LOG = env.fitting("FL_LOG", "plain", "plain|json", "plain or json")
 
 # ---- how much callers may ask for

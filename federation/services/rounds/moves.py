@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from federation.lifecycle import ROUND_MOVES, RoundStatus, WorkKind
+from federation.lifecycle import ACTIVE, ROUND_MOVES, RoundStatus, WorkKind
 from federation.models import Event, Round
+from federation.services import traces
 from federation.services.seats import late
 
 
@@ -25,6 +26,8 @@ def move(round_: Round, to: RoundStatus, *, guard: dict[str, str] | None = None,
     round_.status = to
     for name, value in fields.items():
         setattr(round_, name, value)
+    if to not in ACTIVE:
+        traces.tell(round_)
     return True
 
 
