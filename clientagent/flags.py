@@ -318,10 +318,13 @@ def _of_environment(flag: Flag, environment: Mapping[str, str]) -> tuple[str | N
     if value is not None:
         raise Misconfigured(f"{flag.env} and {named} are both set. Use one of them.")
     try:
-        return Path(file).expanduser().read_text().strip() or None, named
+        content = Path(file).expanduser().read_text().strip()
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise Misconfigured(f"{named}: the file {file} cannot be read: {reason}.") from None
+    if not content:
+        raise Misconfigured(f"{named}: the file {file} is empty.")
+    return content, named
 
 
 def _check_held_out(settings: Settings) -> None:

@@ -175,6 +175,7 @@ def test_a_variable_may_be_in_a_file(tmp_path):
     [
         (None, {}, "FL_JOIN_CODE_FILE: the file .*code cannot be read: No such file"),
         (b"\xff", {}, "FL_JOIN_CODE_FILE: the file .*code cannot be read: it is no text"),
+        (b" \n", {}, "FL_JOIN_CODE_FILE: the file .*code is empty"),
         (b"a", {"FL_JOIN_CODE": "b"}, "FL_JOIN_CODE and FL_JOIN_CODE_FILE are both set"),
     ],
 )
