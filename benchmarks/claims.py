@@ -24,7 +24,8 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import machine  # noqa: E402
-from federation.fl import aggregation, client_state, sampling, strategies, weights  # noqa: E402
-from federation.fl.client_state import Trained  # noqa: E402
+from benchmarks.in_process import Begun, Kept, Session  # noqa: E402
+from federation.fl import sampling, strategies, weights  # noqa: E402
+from federation.fl.aggregation import UpdateFile  # noqa: E402
 from federation.fl.local_options import LocalOptions  # noqa: E402
 from federation.fl.strategies import Strategy  # noqa: E402
 from federation.fl.weights import Weights  # noqa: E402
 from federation.fl.workloads import TrainConfig  # noqa: E402
 from federation.fl.workloads.own import OwnWorkload  # noqa: E402
-from federation.fl.workloads.workload import Data  # noqa: E402
+from federation.fl.workloads.workload import Data, DataError  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +52,14 @@ SLOPES, STEPS = (1.0, 10.0, 100.0), (2, 10)
 CLIENTS, COHORT, INPUTS, CLASSES = 30, 10, 60, 10
 
 
-class Quadratics(OwnWorkload):
+class Drawn(OwnWorkload):
+    """A workload whose examples are drawn here, and lie in no folder."""
+
+    def data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
+        raise DataError(f"The examples of {self.name} are drawn by benchmarks/claims.py: no folder has them.")
+
+
+class Quadratics(Drawn):
     """An example (a, b) is the loss a x^2 + b x of one number x."""
 
     name = "quadratics"
@@ -62,9 +71,6 @@ class Quadratics(OwnWorkload):
         nn.init.ones_(layer.weight)
         return layer
 
-    def data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
-        raise NotImplementedError("made by `pair`")
-
     def loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         x = outputs[:, 0]
         return labels[:, 0] * x**2 + labels[:, 1] * x
@@ -75,7 +81,7 @@ def pair(slope: float) -> list[Data]:
     return [Data(ones, np.array([[a, b]], np.float32), ()) for a, b in ((1.0, slope), (0.0, -slope))]
 
 
-class Logistic(OwnWorkload):
+class Logistic(Drawn):
     name = "logistic"
 
     def model(self, options: Mapping[str, Any]) -> torch.nn.Module:
@@ -85,9 +91,6 @@ class Logistic(OwnWorkload):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
         return layer
-
-    def data(self, options: Mapping[str, Any], folder: Path | None) -> Data:
-        raise NotImplementedError("made by `synthetic`")
 
     def loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         from torch.nn.functional import cross_entropy
@@ -113,56 +116,40 @@ def synthetic(seed: int, alpha: float = 1.0, beta: float = 1.0, most: int = 1000
     return found
 
 
-@dataclass
+@dataclass(frozen=True)
 class Federation:
-    """Clients that train from one model, and what they keep between rounds."""
+    """Clients that train from one model."""
 
     workload: OwnWorkload
     data: Sequence[Data]
     strategy: Strategy
     config: TrainConfig
-    folder: Path
-    kept: dict[int, Weights] = field(default_factory=dict)
-    sent: Weights = field(default_factory=dict)
 
     def run(self, rounds: int, cohort: int, seed: int) -> Weights:
         """The model after so many rounds of so many clients each."""
-        model, slots = self.folder / "model-0", None
-        self.workload.write_initial(model, {}, seed)
-        for number in range(1, rounds + 1):
-            drawn = sampling.draw([str(n) for n in range(len(self.data))], cohort, seed=seed, round_number=number)
-            files = [self._train(int(name), number, weights.load(model), seed) for name in drawn]
-            out, out_slots = self.folder / f"model-{number}", self.folder / f"slots-{number}"
-            made = aggregation.aggregate(
-                self.strategy, base=model, base_slots=slots, updates=files, out=out, out_slots=out_slots, buffers=(),
-                population=len(self.data), learning_rate=self.config.learning_rate, on_block=lambda: None,
-            )  # fmt: skip
-            model.unlink()
-            model, slots = out, out_slots if made.slots_digest else None
-            self._receive(slots)
-        return weights.load(model)
+        rate = self.config.learning_rate
+        session = Session(self.workload, self.strategy, seed, population=len(self.data), learning_rate=rate)
+        train = partial(self._train, cohort, seed, Kept.of(self.strategy, rate))
+        with tempfile.TemporaryDirectory() as folder:
+            for made in session.rounds(rounds, Path(folder), train):
+                last = weights.load(made.model)
+        return last
 
-    def _train(self, client: int, number: int, base: Weights, seed: int) -> aggregation.UpdateFile:
-        rule, own = client_state.rule_of(self.strategy.client_config()), self.kept.get(client, {})
-        config = TrainConfig(**{
-            **{name: getattr(self.config, name) for name in TrainConfig.__slots__},
-            "seed": sampling.client_seed(seed, number, str(client)),
-            "extra": self.strategy.client_config(),
-            "local": LocalOptions.read(self.strategy.local_options()),
-            "correction": rule.correction(own, self.sent) if rule else {},
-        })  # fmt: skip
-        update = self.workload.local_update(base, self.data[client], {}, config, lambda *_: True)
-        if rule and update.local_steps:
-            delta = client_state.in_float64(update.delta, ())
-            self.kept[client] = rule.after(own, self.sent, Trained(delta, update.local_steps, config.learning_rate))
-        path = self.folder / f"update-{client}"
-        weights.save(path, update.delta, {"local_steps": repr(update.local_steps)})
-        return aggregation.UpdateFile(path, update.num_examples)
-
-    def _receive(self, slots: Path | None) -> None:
-        if slots and self.strategy.sends:
-            found, mine = weights.load(slots), f"{self.strategy.sends}/"
-            self.sent = {name.removeprefix(mine): one for name, one in found.items() if name.startswith(mine)}
+    def _train(self, cohort: int, seed: int, kept: Kept, begun: Begun) -> list[UpdateFile]:
+        everybody, files = [str(client) for client in range(len(self.data))], []
+        for name in sampling.draw(everybody, cohort, seed=seed, round_number=begun.number):
+            client = int(name)
+            config = replace(
+                self.config,
+                seed=sampling.client_seed(seed, begun.number, name),
+                extra=self.strategy.client_config(),
+                local=LocalOptions.read(self.strategy.local_options()),
+                correction=kept.correction(client, begun.sent),
+            )
+            update = self.workload.local_update(begun.base, self.data[client], {}, config, lambda *_: True)
+            kept.keep(client, begun.sent, update)
+            files.append(begun.file(client, update))
+        return files
 
 
 # ---- SCAFFOLD
@@ -171,9 +158,8 @@ class Federation:
 def distance(strategy: str, slope: float, steps: int, rounds: int) -> float:
     """|x| after the rounds."""
     config = TrainConfig(epochs=steps, batch_size=1, learning_rate=0.1 / steps, seed=0, validation_fraction=0.0)
-    with tempfile.TemporaryDirectory() as folder:
-        federation = Federation(Quadratics(), pair(slope), strategies.build(strategy, {}), config, Path(folder))
-        (x,) = federation.run(rounds, 2, 1).values()
+    federation = Federation(Quadratics(), pair(slope), strategies.build(strategy, {}), config)
+    (x,) = federation.run(rounds, 2, 1).values()
     return abs(float(x.item()))
 
 
@@ -200,10 +186,7 @@ def trial(mu: float, seed: int, rounds: int, epochs: int) -> tuple[float, float]
     name, given = ("fedprox", {"mu": mu}) if mu else ("fedavg", {})
     config = TrainConfig(epochs=epochs, batch_size=10, learning_rate=0.01, seed=0)
     data, workload = synthetic(seed), Logistic()
-    with tempfile.TemporaryDirectory() as folder:
-        model = Federation(workload, data, strategies.build(name, given), config, Path(folder)).run(
-            rounds, COHORT, seed
-        )
+    model = Federation(workload, data, strategies.build(name, given), config).run(rounds, COHORT, seed)
     losses, right, trained, held = 0.0, 0.0, 0, 0
     for one in data:
         whole = workload.local_evaluation(model, one, {}, every(one), lambda *_: True)

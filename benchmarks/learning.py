@@ -7,9 +7,9 @@ The splits: evenly; by a Dirichlet distribution of labels with concentration 0.1
 label a client, which is about two classes each. Every strategy begins with the same weights and trains with the same
 seeds. Prints, for each split and strategy, the mean accuracy on the central test set over the last five rounds and
 its spread over the seeds, the worst client's, and the rounds to 80 %. `--kept FILE` keeps each session's curve as a
-line of JSON, and plays only those that are not in it. With digits a round takes
-about half a second of a core, with Fashion-MNIST (`--data fashion_mnist`, with the network 2NN and one epoch) about
-three; its files must be where the workload looks for them.
+line of JSON, and plays only those that are not in it; `learning_picture.py` draws them. With digits a round takes about
+half a second of a core, with Fashion-MNIST (`--data fashion_mnist`, with the network 2NN and one epoch) about three;
+its files must be where the workload looks for them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,13 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from benchmarks import played  # noqa: E402
-from federation.fl import aggregation, client_state, partition, sampling, strategies, weights  # noqa: E402
-from federation.fl.client_state import Rule, Trained  # noqa: E402
+from benchmarks.in_process import Begun, Kept, Session  # noqa: E402
+from federation.fl import aggregation, partition, sampling, strategies, weights  # noqa: E402
 from federation.fl.local_options import LocalOptions  # noqa: E402
 from federation.fl.strategies import Strategy  # noqa: E402
 from federation.fl.workloads import WORKLOADS, TrainConfig  # noqa: E402
 from federation.fl.workloads.training import TorchWorkload  # noqa: E402
-from federation.fl.workloads.workload import Data, LocalUpdate  # noqa: E402
+from federation.fl.workloads.workload import Data  # noqa: E402
 
 CLIENTS = 10
 SPLITS = {"iid": "iid", "dirichlet 0.1": "dirichlet:0.1", "two classes": "shards:2"}
@@ -79,6 +80,10 @@ class Trial:
             options["local_lr"] = self.config.learning_rate
         return strategies.build(self.strategy, options)
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"config": self.config, "strategy": self.build(), "clients": CLIENTS}
+
 
 @dataclass(frozen=True)
 class Learnt:
@@ -98,7 +103,7 @@ class Learnt:
 
 def shards(trial: Trial) -> list[Data]:
     """The examples of each client."""
-    whole = trial.workload.training_data(trial.workload.checked({}), None)
+    whole = trial.workload.training_data({}, None)
     wanted = partition.parse(trial.split)
     found = partition.all_shards(whole.labels, wanted, num_shards=CLIENTS, seed=trial.seed)
     return [whole.subset(indices) for indices in found]
@@ -109,84 +114,40 @@ def play(trial: Trial) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    workload, data, strategy = trial.workload, shards(trial), trial.build()
-    rule = client_state.rule_of(strategy.client_config())
-    accuracy, kept = [], Kept(rule, trial.config.learning_rate, [{} for _ in data])
-    options = workload.checked({})
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        model, slots = folder / "model-0", None
-        workload.write_initial(model, options, trial.seed)
-        for number in range(1, trial.rounds + 1):
-            kept.receive(slots, strategy.sends)
-            updates = list(_updates(trial, strategy, data, kept, number, model, folder))
-            out, out_slots = folder / f"model-{number}", folder / f"slots-{number}"
-            made = aggregation.aggregate(
-                strategy,
-                base=model,
-                base_slots=slots,
-                updates=updates,
-                out=out,
-                out_slots=out_slots,
-                buffers=(),
-                population=len(data),
-                learning_rate=trial.config.learning_rate,
-                on_block=lambda: None,
-            )
-            model, slots = out, out_slots if made.slots_digest else None
-            accuracy.append(workload.evaluate(weights.load(model), options)["accuracy"])
-        worst = min(_accuracy_of(trial, weights.load(model), one) for one in data)
+    workload, data, strategy, rate = trial.workload, shards(trial), trial.build(), trial.config.learning_rate
+    session = Session(workload, strategy, trial.seed, population=len(data), learning_rate=rate)
+    kept = Kept.of(strategy, rate)
+    accuracy = []
+    with tempfile.TemporaryDirectory() as folder:
+        for made in session.rounds(trial.rounds, Path(folder), partial(_updates, trial, strategy, data, kept)):
+            last = weights.load(made.model)
+            accuracy.append(workload.evaluate(last, {})["accuracy"])
+        worst = min(_accuracy_of(trial, last, one) for one in data)
     return asdict(Learnt(accuracy, worst))
 
 
-@dataclass
-class Kept:
-    """What a strategy has the clients keep, and the slot that it sends them."""
-
-    rule: Rule | None
-    learning_rate: float
-    own: list[weights.Weights]
-    sent: weights.Weights = field(default_factory=dict)
-
-    def receive(self, slots: Path | None, slot: str) -> None:
-        if slots and slot:
-            found = weights.load(slots)
-            self.sent = {name.removeprefix(f"{slot}/"): array for name, array in found.items() if f"{slot}/" in name}
-
-    def correction(self, client: int) -> weights.Weights:
-        return self.rule.correction(self.own[client], self.sent) if self.rule else {}
-
-    def keep(self, client: int, update: LocalUpdate) -> None:
-        if self.rule and update.local_steps:
-            delta = client_state.in_float64(update.delta, ())
-            trained = Trained(delta, update.local_steps, self.learning_rate)
-            self.own[client] = self.rule.after(self.own[client], self.sent, trained)
-
-
 def _updates(
-    trial: Trial, strategy: Strategy, data: Sequence[Data], kept: Kept, number: int, model: Path, folder: Path
-) -> Iterator[aggregation.UpdateFile]:
+    trial: Trial, strategy: Strategy, data: Sequence[Data], kept: Kept, begun: Begun
+) -> list[aggregation.UpdateFile]:
     """What each client trains of a model in a round."""
-    base, workload = weights.load(model), trial.workload
+    files = []
     for client, own in enumerate(data):
         config = replace(
             trial.config,
-            seed=sampling.client_seed(trial.seed, number, f"client-{client}", 1),
+            seed=sampling.client_seed(trial.seed, begun.number, f"client-{client}", 1),
             extra=strategy.client_config(),
             local=LocalOptions.read(strategy.local_options()),
-            correction=kept.correction(client),
+            correction=kept.correction(client, begun.sent),
         )
-        update = workload.local_update(base, own, workload.checked({}), config, lambda *_: True)
-        kept.keep(client, update)
-        path = folder / f"update-{client}"
-        told = {"local_steps": repr(update.local_steps), "base_train_loss": repr(update.base_train_loss)}
-        weights.save(path, update.delta, told)
-        yield aggregation.UpdateFile(path, update.num_examples)
+        update = trial.workload.local_update(begun.base, own, {}, config, lambda *_: True)
+        kept.keep(client, begun.sent, update)
+        files.append(begun.file(client, update))
+    return files
 
 
 def _accuracy_of(trial: Trial, model: weights.Weights, data: Data) -> float:
     config, workload = replace(trial.config, validation_samples=len(data)), trial.workload
-    found = workload.local_evaluation(model, data, workload.checked({}), config, lambda *_: True)
+    found = workload.local_evaluation(model, data, {}, config, lambda *_: True)
     return found.metrics["accuracy"]
 
 

@@ -78,6 +78,11 @@ class Trial:
     rounds: int
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        own = {"stays": METHODS[self.method], "lambda": LAMBDA, "fine_tuning": FINE_TUNING}
+        return own | {"config": CONFIG, "clients": CLIENTS, "inputs": (CONTRASTS, BRIGHTNESSES)}
+
+    @property
     def workload(self) -> Digits:
         return BatchNormalized() if self.skew == "inputs" else Digits()
 

@@ -1,13 +1,14 @@
 """What differential privacy costs in accuracy, and what it keeps from somebody who attacks the model; in this process.
 
     python benchmarks/privacy.py [--clients 100] [--rounds 20] [--budgets 3 10 30] [--delta 1e-3] [--seeds 1]
-                                 [--wrong-labels 0.0]
+                                 [--wrong-labels 0.0] [--kept FILE] [--processes 2]
 
 The training set of digits is split evenly over twice as many clients: half of them train, the other half never do.
 Each budget has the noise multiplier that spends it in exactly these rounds, with an adaptive clip and FedAvg; all
 clients take part in every round, so there is no amplification. The noise of a run is drawn from a fixed key, so that
 it can be repeated. `--wrong-labels` gives so large a share of all clients' examples a label at random: a model can
-fit these only by heart, which is what an attack finds.
+fit these only by heart, which is what an attack finds. `--kept FILE` keeps each session as a line of JSON, and
+plays only those that are not in it.
 
 The attack knows the last model and a client's examples, and guesses by their mean loss whether the client took part
 (Yeom et al. 2018, arXiv:1709.01604). Printed: the accuracy on the test set; the mean loss of those who took part and
@@ -21,15 +22,19 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
+from benchmarks import played  # noqa: E402
+from benchmarks.in_process import Begun, Session  # noqa: E402
 from federation.fl import aggregation, partition, sampling, strategies, weights  # noqa: E402
 from federation.fl.privacy.clippings import build as clipping  # noqa: E402
 from federation.fl.privacy.mechanism import Private  # noqa: E402
@@ -42,6 +47,21 @@ from federation.fl.workloads.workload import Data  # noqa: E402
 CONFIG = TrainConfig(epochs=5, batch_size=8, learning_rate=0.1, seed=0, validation_fraction=0.0)
 FIRST_CLIP = 1.0
 HIGHEST = 1000.0  # noise multiplier that is looked for
+
+
+@dataclass(frozen=True)
+class Trial:
+    """noise_multiplier: None for no privacy."""
+
+    noise_multiplier: float | None
+    clients: int
+    rounds: int
+    seed: int
+    wrong_labels: float
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"config": CONFIG, "clip": FIRST_CLIP}
 
 
 @dataclass(frozen=True)
@@ -75,36 +95,23 @@ def multiplier_for(budget: float, rounds: int, delta: float) -> float:
     return high
 
 
-def play(noise_multiplier: float | None, clients: int, rounds: int, seed: int, wrong_labels: float) -> Attacked:
-    """Train a session. noise_multiplier: None for no privacy."""
+def play(trial: Trial) -> dict[str, Any]:
+    """Train a session."""
+    import torch
+
+    torch.set_num_threads(1)
     workload = WORKLOADS["digits"]
     assert isinstance(workload, TorchWorkload)
-    options, strategy = workload.checked({}), strategies.build("fedavg", {"weighting": "equal"})
-    everybody = shards(workload, 2 * clients, seed, wrong_labels)
-    inside, outside = everybody[:clients], everybody[clients:]
-    key = derived(b"a key that everybody may know", str(seed).encode())
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        model, slots = folder / "model-0", None
-        workload.write_initial(model, options, seed)
-        for number in range(1, rounds + 1):
-            updates = [train(workload, model, data, client, number, seed) for client, data in enumerate(inside)]
-            out, out_slots = folder / f"model-{number}", folder / f"slots-{number}"
-            made = aggregation.aggregate(
-                strategy,
-                base=model,
-                base_slots=slots,
-                updates=updates,
-                out=out,
-                out_slots=out_slots,
-                buffers=(),
-                private=private(noise_multiplier, key, number),
-                on_block=lambda: None,
-            )
-            model, slots = out, out_slots if made.slots_digest else None
-        last = weights.load(model)
-        losses = [[loss_of(workload, last, data) for data in group] for group in (inside, outside)]
-        return Attacked(workload.evaluate(last, options)["accuracy"], *losses)
+    everybody = shards(workload, 2 * trial.clients, trial.seed, trial.wrong_labels)
+    inside, outside = everybody[: trial.clients], everybody[trial.clients :]
+    key = derived(b"a key that everybody may know", str(trial.seed).encode())
+    strategy = strategies.build("fedavg", {"weighting": "equal"})
+    session = Session(workload, strategy, trial.seed, private=partial(private, trial.noise_multiplier, key))
+    with tempfile.TemporaryDirectory() as folder:
+        for made in session.rounds(trial.rounds, Path(folder), partial(updates, workload, inside, trial.seed)):
+            last = weights.load(made.model)
+    losses = [[loss_of(workload, last, data) for data in group] for group in (inside, outside)]
+    return asdict(Attacked(workload.evaluate(last, {})["accuracy"], *losses))
 
 
 def private(noise_multiplier: float | None, key: bytes, number: int) -> Private | None:
@@ -116,7 +123,7 @@ def private(noise_multiplier: float | None, key: bytes, number: int) -> Private 
 
 
 def shards(workload: TorchWorkload, clients: int, seed: int, wrong_labels: float) -> list[Data]:
-    whole, random = workload.training_data(workload.checked({}), None), np.random.default_rng(seed)
+    whole, random = workload.training_data({}, None), np.random.default_rng(seed)
     is_wrong = random.random(len(whole)) < wrong_labels
     labels = np.where(is_wrong, random.integers(0, len(whole.label_names), len(whole)), whole.labels)
     whole = replace(whole, labels=labels)
@@ -124,23 +131,22 @@ def shards(workload: TorchWorkload, clients: int, seed: int, wrong_labels: float
     return [whole.subset(indices) for indices in found]
 
 
-def train(
-    workload: TorchWorkload, model: Path, data: Data, client: int, number: int, seed: int
-) -> aggregation.UpdateFile:
-    config = replace(CONFIG, seed=sampling.client_seed(seed, number, f"client-{client}", 1))
-    update = workload.local_update(weights.load(model), data, workload.checked({}), config, lambda *_: True)
-    path = model.parent / f"update-{client}"
-    weights.save(path, update.delta, {})
-    return aggregation.UpdateFile(path, update.num_examples)
+def updates(workload: TorchWorkload, data: Sequence[Data], seed: int, begun: Begun) -> list[aggregation.UpdateFile]:
+    files = []
+    for client, own in enumerate(data):
+        config = replace(CONFIG, seed=sampling.client_seed(seed, begun.number, f"client-{client}", 1))
+        files.append(begun.file(client, workload.local_update(begun.base, own, {}, config, lambda *_: True)))
+    return files
 
 
 def loss_of(workload: TorchWorkload, model: weights.Weights, data: Data) -> float:
     config = replace(CONFIG, validation_samples=len(data))
-    return workload.local_evaluation(model, data, workload.checked({}), config, lambda *_: True).metrics["loss"]
+    return workload.local_evaluation(model, data, {}, config, lambda *_: True).metrics["loss"]
 
 
 def row(name: str, noise: float | None, found: Sequence[Attacked]) -> str:
-    accuracy = statistics.fmean(one.accuracy for one in found)
+    accuracies = [100 * one.accuracy for one in found]
+    accuracy, spread = statistics.fmean(accuracies), (max(accuracies) - min(accuracies)) / 2
     inside, outside = (
         statistics.fmean(statistics.fmean(group) for group in groups)
         for groups in zip(*((one.inside, one.outside) for one in found), strict=True)
@@ -148,7 +154,7 @@ def row(name: str, noise: float | None, found: Sequence[Attacked]) -> str:
     auc, advantage = (np.mean([getattr(one, what) for one in found]) for what in ("auc", "advantage"))
     told = "" if noise is None else f"{noise:.2f}"
     return (
-        f"{name:>8} {told:>6} {100 * accuracy:9.1f} % {inside:8.3f} {outside:8.3f} {outside - inside:7.3f} "
+        f"{name:>8} {told:>6} {accuracy:9.1f} ± {spread:3.1f} % {inside:8.3f} {outside:8.3f} {outside - inside:7.3f} "
         f"{auc:6.3f} {advantage:9.2f}"
     )
 
@@ -161,18 +167,24 @@ def main() -> None:
     parser.add_argument("--delta", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--wrong-labels", type=float, default=0.0)
+    parser.add_argument("--kept", type=Path, metavar="FILE", help="of the sessions that are known")
+    parser.add_argument("--processes", type=int, help="as many as cores if it is not given")
     args = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(1)
+    budgets = (None, *sorted(args.budgets, reverse=True))
+    noises = [None if budget is None else multiplier_for(budget, args.rounds, args.delta) for budget in budgets]
+    trials = [
+        Trial(noise, args.clients, args.rounds, seed, args.wrong_labels)
+        for noise in noises
+        for seed in range(1, args.seeds + 1)
+    ]
+    told = played.all_of(trials, play, processes=args.processes, kept=args.kept)
     print(f"digits, {args.clients} clients of {2 * args.clients}, {args.rounds} rounds, delta {args.delta:g}")
     print(
-        f"{'epsilon':>8} {'noise':>6} {'accuracy':>11} {'took part':>8} {'others':>8} {'gap':>7} {'AUC':>6} advantage"
+        f"{'epsilon':>8} {'noise':>6} {'accuracy':>17} {'took part':>8} {'others':>8} {'gap':>7} {'AUC':>6} advantage"
     )
-    for budget in (None, *sorted(args.budgets, reverse=True)):
-        noise = None if budget is None else multiplier_for(budget, args.rounds, args.delta)
-        found = [play(noise, args.clients, args.rounds, seed, args.wrong_labels) for seed in range(1, args.seeds + 1)]
-        print(row("none" if budget is None else f"{budget:g}", noise, found), flush=True)
+    for budget, noise in zip(budgets, noises, strict=True):
+        found = [Attacked(**one) for trial, one in told.items() if trial.noise_multiplier == noise]
+        print(row("none" if budget is None else f"{budget:g}", noise, found))
 
 
 if __name__ == "__main__":

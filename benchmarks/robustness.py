@@ -13,25 +13,25 @@ each session as a line of JSON, and plays only those that are not in it.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from benchmarks import lies, played  # noqa: E402
+from benchmarks.in_process import Begun, Session  # noqa: E402
 from federation.fl import aggregation, partition, sampling, strategies, weights  # noqa: E402
+from federation.fl.strategies import Strategy  # noqa: E402
 from federation.fl.workloads import TrainConfig, digit_images  # noqa: E402
 from federation.fl.workloads.digits import Digits  # noqa: E402
-from federation.fl.workloads.workload import Data  # noqa: E402
+from federation.fl.workloads.workload import Data, LocalUpdate  # noqa: E402
 
 CLIENTS, LIARS, SPLIT = 10, 2, "dirichlet:0.5"
 CONFIG = TrainConfig(epochs=2, batch_size=16, learning_rate=0.03, seed=0, validation_fraction=0.0)
@@ -63,42 +63,33 @@ class Trial:
     seed: int
     rounds: int
 
+    def build(self) -> Strategy:
+        name, options = STRATEGIES[self.strategy]
+        return strategies.build(name, options)
 
-def play(trial: Trial) -> dict[str, float]:
-    """The accuracy of a session at its end, in percent."""
-    try:
-        return {"accuracy": _train(trial)}
-    except aggregation.SpoiltModel:
-        return {"accuracy": GUESSING}
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"strategy": self.build(), "config": CONFIG, "clients": CLIENTS, "liars": LIARS, "split": SPLIT}
 
 
-def _train(trial: Trial) -> float:
+def play(trial: Trial) -> dict[str, Any]:
+    """The accuracy after each round, in percent; whether the model was spoilt after them."""
     import torch
 
     torch.set_num_threads(1)
-    name, options = STRATEGIES[trial.strategy]
-    strategy, workload, data = strategies.build(name, options), Digits(), shards(trial)
-    found = []
-    with tempfile.TemporaryDirectory() as path:
-        folder = Path(path)
-        model, slots = folder / "model-0", None
-        workload.write_initial(model, {}, trial.seed)
-        for number in range(1, trial.rounds + 1):
-            out, out_slots = folder / f"model-{number}", folder / f"slots-{number}"
-            made = aggregation.aggregate(
-                strategy,
-                base=model,
-                base_slots=slots,
-                updates=updates(trial, workload, data, number, model, folder),
-                out=out,
-                out_slots=out_slots,
-                buffers=(),
-                seed=(trial.seed, number, 1),
-                on_block=lambda: None,
-            )
-            model, slots = out, out_slots if made.slots_digest else None
-            found.append(workload.evaluate(weights.load(model), {})["accuracy"])
-    return 100 * statistics.fmean(found[-LAST:])
+    workload, data, accuracy = Digits(), shards(trial), []
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            session = Session(workload, trial.build(), trial.seed)
+            for made in session.rounds(trial.rounds, Path(folder), partial(updates, trial, workload, data)):
+                accuracy.append(100 * workload.evaluate(weights.load(made.model), {})["accuracy"])
+    except aggregation.SpoiltModel:
+        return {"accuracy": accuracy, "spoilt": True}
+    return {"accuracy": accuracy, "spoilt": False}
+
+
+def final(told: Mapping[str, Any]) -> float:
+    return GUESSING if told["spoilt"] else statistics.fmean(told["accuracy"][-LAST:])
 
 
 def shards(trial: Trial, split: str = SPLIT) -> list[Data]:
@@ -111,29 +102,21 @@ def shards(trial: Trial, split: str = SPLIT) -> list[Data]:
     return found
 
 
-def updates(
-    trial: Trial, workload: Digits, data: Sequence[Data], number: int, model: Path, folder: Path
-) -> list[aggregation.UpdateFile]:
+def updates(trial: Trial, workload: Digits, data: Sequence[Data], begun: Begun) -> list[aggregation.UpdateFile]:
     """What the clients send in a round; the liars are the last ones."""
-    base = weights.load(model)
     trained = []
     for client, own in enumerate(data):
-        config = replace(CONFIG, seed=sampling.client_seed(trial.seed, number, f"client-{client}"))
-        trained.append(workload.local_update(base, own, {}, config, lambda *_: True))
+        config = replace(CONFIG, seed=sampling.client_seed(trial.seed, begun.number, f"client-{client}"))
+        trained.append(workload.local_update(begun.base, own, {}, config, lambda *_: True))
     honest = [update.delta for update in trained[:-LIARS]]
-    found = []
-    for client, update in enumerate(trained):
-        delta, examples = update.delta, update.num_examples
-        if client >= CLIENTS - LIARS and trial.lie != NONE:
-            delta = lies.sent(trial.lie, honest, delta, LIARS)
-            examples = lies.EXAMPLES if trial.lie == lies.CLAIMING else examples
-        weights.save(folder / f"update-{client}", delta)
-        found.append(aggregation.UpdateFile(folder / f"update-{client}", examples, norm=_norm(delta)))
-    return found
+    return [begun.file(client, _sent(trial, client, honest, update)) for client, update in enumerate(trained)]
 
 
-def _norm(delta: lies.Delta) -> float:
-    return math.sqrt(sum(float(np.square(value, dtype=np.float64).sum()) for value in delta.values()))
+def _sent(trial: Trial, client: int, honest: Sequence[lies.Delta], update: LocalUpdate) -> LocalUpdate:
+    if client < CLIENTS - LIARS or trial.lie == NONE:
+        return update
+    examples = lies.EXAMPLES if trial.lie == lies.CLAIMING else update.num_examples
+    return replace(update, delta=lies.sent(trial.lie, honest, update.delta, LIARS), num_examples=examples)
 
 
 def main() -> None:
@@ -153,7 +136,7 @@ def main() -> None:
         for seed in range(1, args.seeds + 1)
     ]
     told = played.all_of(trials, play, processes=args.processes, kept=args.kept)
-    learnt = {trial: one["accuracy"] for trial, one in told.items()}
+    learnt = {trial: final(one) for trial, one in told.items()}
     print(f"{LIARS} of {CLIENTS} clients lie, {SPLIT}, {args.rounds} rounds, {args.seeds} seeds")
     print(f"{'':26}" + "".join(f"{lie:>16}" for lie in (NONE, *args.lies)))
     fedavg = _mean(learnt, "fedavg", NONE)
@@ -164,7 +147,7 @@ def main() -> None:
 
 
 def _mean(learnt: Mapping[Trial, float], strategy: str, lie: str) -> float:
-    return float(np.mean([value for trial, value in learnt.items() if (trial.strategy, trial.lie) == (strategy, lie)]))
+    return statistics.fmean(one for trial, one in learnt.items() if (trial.strategy, trial.lie) == (strategy, lie))
 
 
 def _cell(accuracy: float, own: float, fedavg: float) -> str:

@@ -1,7 +1,7 @@
 """Who is suspected in sessions on handwritten digits: honest clients whose data differ, and liars.
 
     .venv/bin/python benchmarks/suspicion.py [--rounds 15] [--seeds 3] [--splits dirichlet:0.1 ...] [--lies ALIE ...]
-                                             [--strategy NAME] [--processes 2]
+                                             [--strategy NAME] [--kept FILE] [--processes 2]
 
 Eight honest clients and two more, which lie in one way or are honest as well. Prints how many of each were suspected at
 any time, of all seeds together. A session with the strategy of robustness.py whose model diverges ends there.
@@ -14,7 +14,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ sys.path[:0] = [str(ROOT)]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks import lies, played, robustness  # noqa: E402
+from benchmarks.in_process import Session  # noqa: E402
 from benchmarks.robustness import CLIENTS, LIARS, NONE, STRATEGIES  # noqa: E402
-from federation.fl import aggregation, strategies  # noqa: E402
+from federation.fl import aggregation  # noqa: E402
 from federation.fl.suspicion import PATIENCE, odd  # noqa: E402
 from federation.fl.workloads.digits import Digits  # noqa: E402
 
@@ -38,31 +41,12 @@ class Trial(robustness.Trial):
 
 def play(trial: Trial) -> dict[str, Any]:
     """The clients that were suspected, by number; the liars are the last ones."""
-    name, options = STRATEGIES[trial.strategy]
-    strategy, workload, data = strategies.build(name, options), Digits(), robustness.shards(trial, trial.split)
+    workload, data = Digits(), robustness.shards(trial, trial.split)
+    session = Session(workload, trial.build(), trial.seed)
     in_a_row, suspected = [0] * CLIENTS, set()
-    with tempfile.TemporaryDirectory() as path:
-        folder = Path(path)
-        model, slots = folder / "model-0", None
-        workload.write_initial(model, {}, trial.seed)
-        for number in range(1, trial.rounds + 1):
-            out, out_slots = folder / f"model-{number}", folder / f"slots-{number}"
-            try:
-                made = aggregation.aggregate(
-                    strategy,
-                    base=model,
-                    base_slots=slots,
-                    updates=robustness.updates(trial, workload, data, number, model, folder),
-                    out=out,
-                    out_slots=out_slots,
-                    buffers=(),
-                    seed=(trial.seed, number, 1),
-                    on_block=lambda: None,
-                )
-            except aggregation.SpoiltModel:
-                break
-            model, slots = out, out_slots if made.slots_digest else None
-            for client, one in enumerate(odd(made.norms, made.alignments)):
+    with tempfile.TemporaryDirectory() as folder, suppress(aggregation.SpoiltModel):
+        for done in session.rounds(trial.rounds, Path(folder), partial(robustness.updates, trial, workload, data)):
+            for client, one in enumerate(odd(done.made.norms, done.made.alignments)):
                 in_a_row[client] = in_a_row[client] + 1 if one else 0
                 if in_a_row[client] == PATIENCE:
                     suspected.add(client)

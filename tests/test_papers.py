@@ -13,6 +13,7 @@ import pytest
 from benchmarks import claims, papers
 from benchmarks.papers import Found
 from federation.fl.workloads import TrainConfig
+from federation.fl.workloads.workload import DataError
 
 pytest.importorskip("torch")
 
@@ -84,14 +85,19 @@ def test_synthetic_clients_differ_and_are_the_same_for_a_seed():
     assert len({int(np.bincount(one.labels, minlength=10).argmax()) for one in first}) > 3
 
 
-def test_a_proximal_term_holds_clients_near(tmp_path: Path):
+def test_the_examples_of_a_claim_come_from_no_folder(tmp_path: Path):
+    for workload in (claims.Quadratics(), claims.Logistic()):
+        with pytest.raises(DataError, match=f"The examples of {workload.name} are drawn by benchmarks/claims.py"):
+            workload.training_data({}, tmp_path)
+
+
+def test_a_proximal_term_holds_clients_near():
     """The model moves less in a round, from the same data in the same order."""
     moved = []
     for name, options in (("fedavg", {}), ("fedprox", {"mu": 5.0})):
-        (folder := tmp_path / name).mkdir()
         config = TrainConfig(epochs=3, batch_size=10, learning_rate=0.01, seed=0)
         data = [one.subset(np.arange(40)) for one in claims.synthetic(1)[:2]]
         strategy = claims.strategies.build(name, options)
-        model = claims.Federation(claims.Logistic(), data, strategy, config, folder).run(1, 2, 1)
+        model = claims.Federation(claims.Logistic(), data, strategy, config).run(1, 2, 1)
         moved.append(sum(float((one**2).sum()) for one in model.values()))
     assert 0 < moved[1] < 0.9 * moved[0]
