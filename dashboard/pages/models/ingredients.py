@@ -13,7 +13,10 @@ from federation.services.models import building
 
 @dataclass(slots=True)
 class Ingredient:
-    """An update that went into a model, and its share by examples, discounted where it was late."""
+    """An update that went into a model, and its share of the examples, discounted where it was late.
+
+    How much it counts is the strategy's matter.
+    """
 
     seat: Participation
     share: float
