@@ -51,10 +51,13 @@ def advance(session_id: int) -> None:
     if session is None:
         return
     with logs.about(session=session_id):
+        moved = False
         while rounds.advance(session, now=timezone.now()) or repair.mend(session_id, lambda: advance.delay(session_id)):
-            pass
+            moved = True
         models.request_initial(session, then=lambda: advance.delay(session_id))
         models.request_missing(session_id, then=advance.delay)
+        if moved:
+            retention.give_up_updates(session_id)
 
 
 _live = Rows(lambda: TrainingSession.objects.filter(status__in=LIVE).order_by().values_list("pk"))
@@ -106,7 +109,9 @@ def _deliver(delivery_id: int) -> None:
 def expire() -> None:
     """Once a minute: the files that sessions at work need no longer."""
     retention.expire(TrainingSession.objects.filter(status__in=LIVE))
+    storage.spare.drop()
     if storage.is_full():  # make room with what can be made again or was given up
+        storage.spare.drop(unused_seconds=0)
         conversions.sweep(unused_seconds=0)
         storage.sweep_uploads(abandoned_seconds=HALF_UPLOAD_SECONDS)
 

@@ -11,6 +11,7 @@ from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Mod
 
 from federation import killpoints, storage
+from federation.compiled import Select
 from federation.lifecycle import ACTIVE, ENDED, KEPT, OPEN, FileStatus, Outcome, WorkKind
 from federation.models import GlobalModel, ModelUpload, Participation, Round, TrainingSession
 from federation.services import compaction
@@ -57,6 +58,22 @@ def expire(sessions: QuerySet[TrainingSession]) -> int:
 
 
 # ---- updates
+
+
+def give_up_updates(session_id: int) -> int:
+    """Those of a session with large models that are past their time. Their files may serve the next updates.
+
+    Called after each round, for `expire` comes once a minute, and many rounds of large updates may pass in one.
+    """
+    newest = _newest_model.first(session_id)
+    if newest is None or (newest.num_bytes or 0) < storage.spare.LEAST_BYTES:
+        return 0
+    return delete_unused(_expire_updates(TrainingSession.objects.filter(pk=session_id)), spare=True)
+
+
+_newest_model = Select(
+    lambda session: GlobalModel.objects.filter(session=session).only("num_bytes").order_by("-version")[:1], int
+)
 
 
 def _expire_updates(sessions: QuerySet[TrainingSession]) -> set[str]:
@@ -141,8 +158,11 @@ def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:
 # ---- files
 
 
-def delete_unused(digests: Iterable[str]) -> int:
-    """Delete those files that no row needs. Returns how many; while a backup runs none, and `prune` comes again."""
+def delete_unused(digests: Iterable[str], *, spare: bool = False) -> int:
+    """Delete those files that no row needs. Returns how many; while a backup runs none, and `prune` comes again.
+
+    spare: the files may be written over.
+    """
     deleted = 0
     for some in _in_parts(sorted(set(digests))):
         with storage.deleting() as may:
@@ -151,7 +171,7 @@ def delete_unused(digests: Iterable[str]) -> int:
             unused = set(some) - in_use(set(some))
             if unused:
                 killpoints.reached(killpoints.Point.GIVEN_UP)
-            storage.delete(unused)
+            storage.delete(unused, spare=spare)
             deleted += len(unused)
     return deleted
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from federation import private
+from federation.storage import spare as spares
 from federation.storage.places import make_store, path
 from federation.storage.room import refusing_when_full
 from federation.storage.unfinished import scratch_path
@@ -30,11 +31,14 @@ def put(source: Path, digest: str) -> None:
     saw_whole(digest, mark_of(target))
 
 
-def delete(digests: Iterable[str]) -> None:
-    """Only ever called while `deleting`."""
+def delete(digests: Iterable[str], *, spare: bool = False) -> None:
+    """Only ever called while `deleting`. spare: the files may be written over (see `storage.spare`)."""
     for digest in digests:
         forget(digest)
-        path(digest).unlink(missing_ok=True)
+        if spare:
+            spares.keep(path(digest))
+        else:
+            path(digest).unlink(missing_ok=True)
 
 
 def stored(part: int = 0, parts: int = 1) -> Iterator[set[str]]:

@@ -10,7 +10,7 @@ from federation.api.raw import Disconnected, Exchange
 from federation.api.threads import at_length, in_thread
 from federation.api.uploads.headers import CHECKSUMS, TUS, Checksum, number_in, parse_checksum, sha256_in
 from federation.api.uploads.receiving import declared_bytes, going_on, receivable_seat, receive
-from federation.api.uploads.unfinished import Upload, begin, give_up_others, locked, note, offset_of
+from federation.api.uploads.unfinished import Upload, begin, give_up_others, locked, note, offset_of, write_over
 from federation.errors import ChecksumMismatch, Conflict, Invalid, Locked, Refused, TooLarge
 from federation.models import Participation
 from federation.services.seats import updates
@@ -78,15 +78,18 @@ async def _take_part(exchange: Exchange, seat: Participation, checksum: Checksum
             await _nothing_left(exchange, stands)
             return
         length = _agreed_length(seat, exchange.headers)
+        digest = sha256_in(exchange.headers, "repr-digest")
         if not stands:
             await in_thread(give_up_others, seat)
+            if digest and length is not None:  # with a digest not even a power cut can pass off what was there before
+                await in_thread(write_over, seat, upload, length)
         limit = length if length is not None else _largest(seat)
         stands, cut = await append(exchange, upload, stands, limit, checksum)
         if cut or stands != length:
             await in_thread(note, seat, stands, length)
         else:
             os.ftruncate(upload.handle, stands)  # a killed process may have left more
-            await _finish(seat, upload, sha256_in(exchange.headers, "repr-digest"))
+            await _finish(seat, upload, digest)
     if cut:
         raise Disconnected
     await exchange.answer(204, {"Upload-Offset": str(stands)})

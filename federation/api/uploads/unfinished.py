@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,19 @@ class Upload:
             written = os.pwrite(self.handle, data, at)
             data, at = data[written:], at + written
 
+    def write_over(self, num_bytes: int) -> None:
+        """Put an older file of about this size in the place of this one, which is empty, and lock it."""
+        older = None if os.fstat(self.handle).st_size else storage.spare.take(num_bytes)
+        if older is None:
+            return
+        handle = os.open(older, os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.replace(older, self.path)
+            os.dup2(handle, self.handle, inheritable=False)
+        finally:
+            os.close(handle)
+
     @contextmanager
     def without_a_rest(self, start: int) -> Iterator[None]:
         """If what is written in this block is refused, remove it from the disk."""
@@ -47,17 +60,20 @@ def locked(seat: Participation) -> AbstractAsyncContextManager[Upload]:
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Upload]:
     """A file that is being uploaded, for one writer at a time over all processes of this machine."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        await _lock(handle)
-        yield Upload(path, handle)
-    finally:
-        os.close(handle)
-
-
-async def _lock(handle: int) -> None:
-    """Wait a moment for a request that was cut off and notes how far it came. Raises Locked."""
     end = time.monotonic() + LOCK_SECONDS
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            await _lock(handle, end)
+            if _lies_at(path, handle):  # not so if another request moved or replaced it while this one waited
+                yield Upload(path, handle)
+                return
+        finally:
+            os.close(handle)
+
+
+async def _lock(handle: int, end: float) -> None:
+    """Wait a moment for a request that was cut off and notes how far it came. Raises Locked."""
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,6 +83,12 @@ async def _lock(handle: int) -> None:
             await asyncio.sleep(0.01)
         else:
             return
+
+
+def _lies_at(path: Path, handle: int) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    return False
 
 
 def offset_of(seat: Participation) -> int:
@@ -82,6 +104,14 @@ def begin(seat: Participation, upload: Upload, length: int | None) -> None:
     give_up_others(seat)
     note(seat, 0, length)
     os.ftruncate(upload.handle, 0)
+
+
+def write_over(seat: Participation, upload: Upload, length: int) -> None:
+    """Begin in the place of an older file. That nothing has arrived is noted first: a killed process leaves the file,
+    and what it held must not pass for what arrived."""
+    if seat.upload_offset:
+        note(seat, 0, length)
+    upload.write_over(length)
 
 
 def give_up_others(seat: Participation) -> None:

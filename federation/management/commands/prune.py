@@ -14,5 +14,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         storage.sweep()
+        storage.spare.drop(unused_seconds=0)
         deleted = retention.prune(now=timezone.now())
         self.stdout.write("1 weight file is deleted." if deleted == 1 else f"{deleted} weight files are deleted.")

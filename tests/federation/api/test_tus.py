@@ -1,12 +1,13 @@
 import asyncio
 import base64
 import hashlib
+import os
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from federation import storage
-from federation.api.uploads import parts
+from federation.api.uploads import parts, unfinished
 from federation.lifecycle import SeatStatus
 from federation.models import Client
 from federation.services import clients, rounds, sessions
@@ -396,3 +397,96 @@ def test_a_client_has_one_half_upload_and_another_one_makes_it_go(body, patch, c
     assert not storage.upload_path(first.pk).exists()
     first.refresh_from_db()
     assert first.upload_offset == 0
+
+
+# ---- in the place of an older file
+
+
+@pytest.fixture
+def older(body, monkeypatch):
+    """The number of a file that is to be written over; it is larger than the update."""
+    monkeypatch.setattr(storage.spare, "LEAST_BYTES", 1)
+    content = b"?" * (len(body) + 30)
+    with storage.scratch() as file:
+        file.write_bytes(content)
+        storage.put(file, hashlib.sha256(content).hexdigest())
+    number = storage.path(hashlib.sha256(content).hexdigest()).stat().st_ino
+    storage.delete([hashlib.sha256(content).hexdigest()], spare=True)
+    return number
+
+
+def test_an_update_is_written_over_an_older_file_and_holds_nothing_of_it(body, patch, stands, older):
+    told = repr_digest(body) | {"Upload-Length": str(len(body))}
+    patch(0, body[:40], headers=told)
+    assert stands() == 40 and storage.upload_path(seat_of("anna").pk).stat().st_ino == older
+    assert patch(40, body[40:], headers=told).status == 204
+    file = storage.path(seat_of("anna").digest)
+    assert file.read_bytes() == body and file.stat().st_ino == older
+
+
+@pytest.mark.parametrize("missing", ["Upload-Length", "Repr-Digest"])
+def test_without_a_digest_or_a_length_a_new_file_is_written(body, patch, older, missing):
+    told = repr_digest(body) | {"Upload-Length": str(len(body))}
+    del told[missing]
+    patch(0, body[:40], headers=told)
+    assert storage.upload_path(seat_of("anna").pk).stat().st_ino != older
+    patch(40, body[40:], headers={"Upload-Length": str(len(body))})
+    assert storage.path(seat_of("anna").digest).read_bytes() == body
+
+
+def test_an_upload_that_begins_again_keeps_its_file(body, patch, create, older):
+    told = repr_digest(body) | {"Upload-Length": str(len(body))}
+    patch(0, [body[:30], body[30:50]], cut=True, headers=told)
+    create(Upload_Length=str(len(body)))
+    assert patch(0, body, headers=told).status == 204
+    assert storage.path(seat_of("anna").digest).read_bytes() == body
+
+
+def test_a_part_that_is_damaged_on_the_way_leaves_nothing_of_the_older_file(body, patch, stands, older):
+    told = repr_digest(body) | {"Upload-Length": str(len(body))}
+    patch(0, body[:40], headers=told)
+    problem(patch(40, body[40:-1] + b"!", headers=told), 460)
+    assert stands() == 0
+    assert patch(0, body, headers=told).status == 204
+    assert storage.path(seat_of("anna").digest).read_bytes() == body
+
+
+def test_what_an_older_file_held_never_passes_for_what_arrived(body, patch, stands, older, monkeypatch):
+    """The file of a half upload is lost, and the process that begins anew is killed in the first part."""
+    seat = seat_of("anna")
+    unfinished.note(seat, 40, len(body))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    told = repr_digest(body) | {"Upload-Length": str(len(body))}
+    monkeypatch.setattr(parts, "append", killed)
+    with pytest.raises(KeyboardInterrupt):
+        patch(0, body[:10], headers=told)
+    monkeypatch.undo()
+    assert storage.upload_path(seat.pk).stat().st_size > 40
+    assert stands() == 0
+    assert patch(0, body, headers=told).status == 204
+
+
+def test_who_waits_for_a_file_gets_the_one_that_took_its_place(body, older):
+    async def both():
+        seat, second = await sync_to_async(seat_of)("anna"), asyncio.Event()
+
+        async def wait():
+            second.set()
+            async with unfinished.locked(seat) as upload:
+                upload.write(b"second", 0)
+                return storage.upload_path(seat.pk).read_bytes()[:6]
+
+        async with unfinished.locked(seat) as upload:
+            waiting = asyncio.ensure_future(wait())
+            await second.wait()
+            await asyncio.sleep(0.02)
+            upload.write_over(len(body))
+            assert os.fstat(upload.handle).st_ino == older and not waiting.done()
+            upload.write(b"first!", 0)
+            assert storage.upload_path(seat.pk).read_bytes()[:6] == b"first!"
+        return await waiting
+
+    assert asyncio.run(both()) == b"second"

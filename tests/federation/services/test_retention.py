@@ -107,6 +107,51 @@ def test_pruning_by_hand_says_how_many_files_went(trained, capsys):
     assert "0 weight files are deleted" in capsys.readouterr().out
 
 
+@pytest.fixture
+def large(monkeypatch):
+    """Ten numbers count as a large model."""
+    monkeypatch.setattr(storage.spare, "LEAST_BYTES", 1)
+
+
+def test_after_a_round_of_large_updates_those_past_their_time_may_be_written_over(trained, now, large, monkeypatch):
+    session = trained(done=3)
+    tasks.advance(session.pk)
+    assert kept_updates(session) == [1, 2, 3], "no round ended"
+    send("anna", now=now, value=0.9)
+    tasks.advance(session.pk)
+    assert kept_updates(session) == [3, 4] and len(storage.spare._kept()) == 2
+    expire()
+    assert kept_updates(session) == [3, 4]
+
+
+def test_after_a_round_of_small_updates_nothing_is_looked_for(trained, now, django_assert_num_queries):
+    session = trained(done=3)
+    send("anna", now=now, value=0.9)
+    tasks.advance(session.pk)
+    assert kept_updates(session) == [1, 2, 3, 4]
+    with django_assert_num_queries(1):
+        assert retention.give_up_updates(session.pk) == 0
+
+
+def test_a_session_without_a_model_has_no_updates(running):
+    assert retention.give_up_updates(running().pk) == 0
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_spare_files_go_after_a_while_and_at_once_on_a_full_disk_or_by_hand(trained, large, monkeypatch, by_hand):
+    retention.give_up_updates(trained().pk)
+    assert len(storage.spare._kept()) == 4
+    tasks.expire()
+    assert len(storage.spare._kept()) == 4
+    if by_hand:
+        call_command("prune")
+        assert storage.spare._kept() == []
+        return
+    monkeypatch.setattr(storage.room, "SPARE_BYTES", 1 << 60)
+    tasks.expire()
+    assert storage.spare._kept() == []
+
+
 # ---- models
 
 
