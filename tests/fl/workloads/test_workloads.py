@@ -119,7 +119,7 @@ def test_agents_of_the_first_version_have_the_same_code(name, digest):
     "name, digest",
     [
         ("digits", "310154030e93ad7c7248c32af0818c519b3c56c7107a0c0eb4e59f8b9e5dc517"),
-        ("synthetic", "849481b45f763002981129c21ac60e42f83f2ad37b72a154ee16f9075c0ee40c"),
+        ("synthetic", "fc1f35f4c18e1a10971d98104c125290c7591c6c2340b366b94cdd6ac58803b9"),
         ("threes_and_sevens", "95ec2e4b274271bb7c08f2f3277936df2ae57d1b06ff7102b8a578406bd5174e"),
     ],
 )
