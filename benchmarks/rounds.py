@@ -2,9 +2,12 @@
 
     .venv/bin/python benchmarks/rounds.py --clients 10 --params 25000000 --rounds 5
         [--server daphne|uvicorn] [--strategy fedavg|fedmedian|fedadam] [--compression none|float16|int8|topk]
+        [--warm 1]
 
 Prints a table and, as its last line, the same as JSON. The clients' own work (the workload `synthetic`: noise
-drawn and written to a file) counts into the round. The first round is left out: it waits for everybody to begin.
+written to a file) counts into the round. The first rounds are left out (`--warm`): in the first one everybody waits
+for everybody to begin, and until FL_KEEP_UPDATES (5) rounds are over, the server has no file to write over. CPU
+seconds are those of all rounds, divided by their number.
 """
 
 import argparse
@@ -26,7 +29,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import machine  # noqa: E402
+from benchmarks import machine, usage  # noqa: E402
 from federation.fl import encodings, strategies  # noqa: E402
 from flsite import processes  # noqa: E402
 from tests.e2e.stack import Stack, daphne, uvicorn  # noqa: E402
@@ -51,6 +54,8 @@ class Result:
     client_peak_mb: float
     mb_down: float
     mb_up: float
+    server_cpu: float  # seconds a round
+    client_cpu: float  # of all clients together
     limits: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -71,17 +76,19 @@ def measure(
     server: str = "daphne",
     strategy: str = "fedavg",
     compression: str = "none",
+    warm: int = 1,
     folder: Path | None = None,
 ) -> Result:
-    """Run `rounds` measured rounds, after one that is not."""
+    """Run `rounds` measured rounds, after `warm` that are not."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary, _running(Path(temporary), server) as stack:
         agents = [_agent(stack, f"site-{n:03}") for n in range(1, clients + 1)]
         stack.online(clients)
+        before = _cpu_seconds(stack)
         session = stack.session(
             workload={"name": "synthetic", "options": {"num_parameters": params}},
             strategy={"name": strategy},
             compression={"name": compression},
-            rounds=rounds + 2,
+            rounds=rounds + warm + 1,
             quorum=clients,
             cohort_size=clients,
             round_seconds=AGENT_SECONDS,
@@ -89,13 +96,18 @@ def measure(
         state = stack.ended(session, seconds=AGENT_SECONDS, every=1.0)
         if state["status"] != "completed":
             raise SystemExit(f"The session {state['status']}: {state['reason']}")
+        server_cpu, client_cpu = (
+            (after - then) / (rounds + warm + 1) for then, after in zip(before, _cpu_seconds(stack), strict=True)
+        )
         result = Result(
             clients=clients,
             params=params,
             server=server,
             strategy=strategy,
             compression=compression,
-            **_timings(stack, session),
+            **_timings(stack, session, warm),
+            server_cpu=server_cpu,
+            client_cpu=client_cpu,
             server_peak_mb=machine.peak_mb(_family(stack.running["web"].pid)),
             client_peak_mb=max(machine.peak_mb([agent.pid]) for agent in agents),
         )
@@ -129,11 +141,17 @@ def _family(pid: int) -> list[int]:
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
-def _timings(stack: Stack, session: str) -> dict[str, Any]:
-    """Seconds a round and of its steps, and megabytes a round, without the first round and the last."""
+def _cpu_seconds(stack: Stack) -> tuple[float, float]:
+    """What the server and all agents used so far."""
+    agents = [agent.pid for agent in stack.agents.values()]
+    return usage.cpu_seconds([stack.running["web"].pid]), usage.cpu_seconds(agents)
+
+
+def _timings(stack: Stack, session: str, warm: int) -> dict[str, Any]:
+    """Seconds a round and of its steps, and megabytes a round, without the first rounds and the last."""
     events = stack.events(session)
     opened = _times(events, "round.opened")
-    measured = sorted(opened)[1:-1]
+    measured = sorted(opened)[warm:-1]
     last_update = _times(events, "update.received")  # the last one of each round stays
     aggregation = {
         e["payload"]["round"]: e["payload"]["aggregation_seconds"] for e in events if e["kind"] == "round.aggregated"
@@ -174,6 +192,7 @@ def show(result: Result) -> None:
     )
     for step, seconds in result.steps.items():
         print(f"    {step:<16} {seconds:8.3f} s")
+    print(f"  CPU of the server  {result.server_cpu:8.3f} s a round, of all clients {result.client_cpu:.3f} s")
     print(f"  on the wire        {result.mb_down:8.1f} MB down, {result.mb_up:.1f} MB up a round")
     print(f"  server, peak       {result.server_peak_mb:8.0f} MB (all its processes)")
     print(f"  a client, peak     {result.client_peak_mb:8.0f} MB")
@@ -190,6 +209,7 @@ def main() -> None:
     parser.add_argument("--server", choices=tuple(SERVERS), default="daphne")
     parser.add_argument("--strategy", choices=tuple(strategies.STRATEGIES), default="fedavg")
     parser.add_argument("--compression", choices=tuple(encodings.ENCODINGS), default="none")
+    parser.add_argument("--warm", type=int, default=1, help="rounds before those that are measured")
     options = vars(parser.parse_args())
     if options["server"] == "uvicorn" and not (find_spec("uvicorn") and find_spec("websockets")):
         parser.error("--server uvicorn needs two packages more: .venv/bin/pip install uvicorn websockets")
