@@ -1,6 +1,6 @@
 """Weight files, kept under their SHA-256. A file is complete from the moment it has its name."""
 
-from federation.storage import spare
+from federation.storage import seals, spare
 from federation.storage.files import delete, put, set_aside, stored
 from federation.storage.locking import deleting, keeping
 from federation.storage.places import exists, local, num_bytes, path
@@ -38,6 +38,7 @@ __all__ = [
     "require_room",
     "scratch",
     "scratch_path",
+    "seals",
     "set_aside",
     "spare",
     "stored",

@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from federation import private
+from federation.storage import seals
 from federation.storage import spare as spares
 from federation.storage.places import make_store, path
 from federation.storage.room import refusing_when_full
@@ -17,9 +18,11 @@ from federation.storage.unfinished import scratch_path
 from federation.storage.wholeness import forget, mark_of, saw_whole
 
 
-def put(source: Path, digest: str) -> None:
-    """Move a finished file into the store. The same content again is the same file."""
+def put(source: Path, digest: str, *, seal: bytes = b"") -> None:
+    """Move a finished file into the store. The same content again is the same file. seal: see `storage.seals`."""
     target = path(digest)
+    if seal:
+        seals.attach(source, seal)
     private.share(source, private.FILE)
     with refusing_when_full():
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import math
 import os
 import threading
@@ -10,10 +11,12 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from federation.storage import seals
 from federation.storage.places import path
 
 HASH_BYTES = 1 << 20
@@ -65,20 +68,36 @@ def mark_of(file: Path) -> _Mark:
 
 def digest_of(file: Path, on_chunk: Callable[[], None] = lambda: None) -> str:
     """A file's SHA-256. on_chunk is called between reads; what it raises aborts."""
-    sha, buffer = hashlib.sha256(), bytearray(HASH_BYTES)
+    sha = hashlib.sha256()
+    _read(file, on_chunk, sha.update)
+    return sha.hexdigest()
+
+
+def _read(file: Path, on_chunk: Callable[[], None], *takers: Callable[[memoryview], None]) -> None:
+    """Give a file's bytes, in order, to each of those that take them."""
+    buffer = memoryview(bytearray(HASH_BYTES))
     with file.open("rb", buffering=0) as handle:
         while count := handle.readinto(buffer):
-            sha.update(memoryview(buffer)[:count])
+            for take in takers:
+                take(buffer[:count])
             on_chunk()
-    return sha.hexdigest()
 
 
 def is_whole(digest: str, on_chunk: Callable[[], None] = lambda: None) -> bool:
     """Whether a stored file is there and fits its name, read from its first byte to its last."""
+    return _is_right(digest, partial(_fits_digest, on_chunk=on_chunk))
+
+
+def is_unchanged(digest: str, on_chunk: Callable[[], None] = lambda: None) -> bool:
+    """The same by the file's seal, where it has one that fits."""
+    return _is_right(digest, partial(_fits_seal, on_chunk=on_chunk)) or is_whole(digest, on_chunk)
+
+
+def _is_right(digest: str, fits: Callable[[Path, str], bool]) -> bool:
     file = path(digest)
     try:
         mark = mark_of(file)
-        if digest_of(file, on_chunk) != digest:
+        if not fits(file, digest):
             return False
     except OSError:  # missing, or a disk that cannot read it
         return False
@@ -86,13 +105,28 @@ def is_whole(digest: str, on_chunk: Callable[[], None] = lambda: None) -> bool:
     return True
 
 
+def _fits_digest(file: Path, digest: str, *, on_chunk: Callable[[], None]) -> bool:
+    return digest_of(file, on_chunk) == digest
+
+
+def _fits_seal(file: Path, digest: str, *, on_chunk: Callable[[], None]) -> bool:
+    kept = seals.kept(file)
+    if not kept:
+        return False
+    seal = seals.again(kept)
+    _read(file, on_chunk, seal.update)
+    return hmac.compare_digest(seal.finish(digest), kept)
+
+
 def is_sound(digest: str, *, doubted: bool = False) -> bool:
     """The same, but one that this process saw whole and that nobody wrote since is not read again.
 
-    doubted: somebody says that what it was sent does not fit, so that it is read in any case.
+    doubted: somebody says that what it was sent does not fit, so that its SHA-256 is taken in any case.
     """
     with _reading:  # many ask for a new model at once: the first reads it, the others see that it did
-        return was_whole(digest, within=AGAIN_SECONDS if doubted else math.inf) or is_whole(digest)
+        if was_whole(digest, within=AGAIN_SECONDS if doubted else math.inf):
+            return True
+        return is_whole(digest) if doubted else is_unchanged(digest)
 
 
 def was_whole(digest: str, *, within: float = math.inf) -> bool:
@@ -108,9 +142,9 @@ class _NoLonger(Exception):
 
 
 class Check:
-    """Reads stored files through and compares them with their digests, on threads beside whatever uses them.
+    """Reads stored files through and compares them with their seals or digests, on threads beside whatever uses them.
 
-    The digests cost as much time as the reading of the files; so they are known about when the work is done.
+    That costs as much time as the reading of the files; so it is known about when the work is done.
     Files that this process saw whole a moment ago are left out.
     """
 
@@ -118,7 +152,7 @@ class Check:
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(CHECKERS, thread_name_prefix="check")
         self._results: dict[Future[bool], str] = {
-            self._threads.submit(is_whole, digest, self._go_on): digest
+            self._threads.submit(is_unchanged, digest, self._go_on): digest
             for digest in dict.fromkeys(digests)
             if not was_whole(digest, within=CACHED_SECONDS)
         }

@@ -62,6 +62,7 @@ class Training:
                     model=model,
                     sender=seat.client.name,
                     needs=strategies.STRATEGIES[seat.round.session.strategy].needs,
+                    seal=storage.seals.begin(sent),
                 )
             except wire.UpdateError as error:
                 raise Unusable(_said(str(error), session)) from error

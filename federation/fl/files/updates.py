@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -47,6 +47,14 @@ class Update:
     metrics: dict[str, float | None]
     norm: float = 0.0  # L2, over all float tensors as they are decoded
     unusable: tuple[str, ...] = ()  # metrics with numbers beyond 10^30
+    seal: bytes = b""  # what a `Seal` made of the same bytes
+
+
+class Seal(Protocol):
+    """Is given an update's bytes while they are hashed."""
+
+    def update(self, data: memoryview, /) -> None: ...
+    def finish(self, digest: str, /) -> bytes: ...
 
 
 def check(
@@ -59,6 +67,7 @@ def check(
     model: Path | None = None,
     sender: str = "this client",
     needs: Collection[str] = (),
+    seal: Seal | None = None,
 ) -> Update:
     """Check a whole update file against the model it was trained from.
 
@@ -67,8 +76,8 @@ def check(
     to 10^12), base_digest and optionally metrics (a JSON object of finite numbers or null); other
     metadata are ignored. buffers: they travel as they are, or encoded as every tensor was before there were roles;
     they are no part of the norm. model: the base's file, with which no variance may become negative; the refusal
-    names the sender. needs: members of NEEDED that the metadata must hold. One pass over the file for digest and
-    values, in constant memory.
+    names the sender. needs: members of NEEDED that the metadata must hold. One pass over the file for digest, seal
+    and values, in constant memory.
     Raises UpdateError.
     """
     try:
@@ -84,10 +93,11 @@ def check(
     told = _metrics(header.metadata)
     metrics = {name: bounded(value) for name, value in told.items()}
     unusable = tuple(name for name, value in told.items() if value is not None and metrics[name] is None)
-    digest = _digest_of_good(path, header, tests)
+    digest = _digest_of_good(path, header, tests, seal)
     if model is not None:
         _check_variances(path, model, base, buffers, sender)
-    return Update(digest, header.num_bytes, num_examples, metrics, size.norm(), unusable)
+    sealed = seal.finish(digest) if seal else b""
+    return Update(digest, header.num_bytes, num_examples, metrics, size.norm(), unusable, sealed)
 
 
 class _Size:
@@ -324,18 +334,21 @@ def _ascending(name: str, size: int) -> Test:
     return test
 
 
-def _digest_of_good(path: Path, header: Header, tests: Tests) -> str:
+def _digest_of_good(path: Path, header: Header, tests: Tests, seal: Seal | None) -> str:
     """The file's SHA-256. Raises UpdateError naming a tensor that holds a value that cannot be."""
     sha = hashlib.sha256()
+    takers = (sha.update, seal.update) if seal else (sha.update,)
     buffer = np.empty(CHUNK_BYTES, np.uint8)
     tensors = sorted(header.tensors.items(), key=lambda item: item[1].offset)
     with path.open("rb", buffering=0) as file:
         start = header.num_bytes - sum(tensor.num_bytes for _, tensor in tensors)
         for chunk in _chunks(file, start, buffer):
-            sha.update(chunk.data)
+            for take in takers:
+                take(chunk.data)
         for name, tensor in tensors:
             for chunk in _chunks(file, tensor.num_bytes, buffer):
-                sha.update(chunk.data)
+                for take in takers:
+                    take(chunk.data)
                 tests[name](chunk.view(DTYPES[tensor.dtype]))
     return sha.hexdigest()
 

@@ -81,7 +81,7 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
         _require(update.digest, digest)
     _refuse_unwanted(seat, update)
     with storage.keeping():
-        storage.put(file, update.digest)
+        storage.put(file, update.digest, seal=update.seal)
         killpoints.reached(killpoints.Point.UPDATE_STORED)
         status, accepted = _settle(seat, update, now)
     if not accepted:
