@@ -6,13 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks import learning, lies, played, privacy, robustness
+from benchmarks import learning, learning_picture, lies, played, privacy, robustness
 from benchmarks.in_process import Begun, Kept, Session
 from federation.fl import aggregation, strategies, weights
 from federation.fl.aggregation import SpoiltModel, UpdateFile
@@ -199,3 +203,50 @@ def test_a_changed_setting_of_training_is_another_session(module: Any, monkeypat
     assert key() == before
     monkeypatch.setattr(module, "CLIENTS", 9)
     assert key() != before
+
+
+# ---- pictures
+
+
+def line(strategy: str, seed: int, accuracy: list[float], split: str = "iid", data: str = "digits") -> str:
+    trial = {"data": data, "strategy": strategy, "split": split, "seed": seed, "rounds": len(accuracy)}
+    return json.dumps({"trial": trial, "settings": {}, "told": {"accuracy": accuracy, "worst": 0.5}})
+
+
+def test_a_curve_is_the_mean_of_its_seeds_by_split_and_data():
+    lines = [
+        *(line("fedavg", 1, [0.5, 0.8]), line("fedavg", 2, [0.7, 0.9])),
+        *(line("fedavg", 1, [0.1], split="shards:2"), line("fedavg", 1, [0.2], data="other")),
+    ]
+    found = learning_picture.read("\n".join(lines), "digits")
+    assert found["iid"]["fedavg"] == pytest.approx([0.6, 0.85])
+    assert found["shards:2"]["fedavg"] == [0.1] and len(found) == 2
+
+
+def test_a_picture_has_every_strategy_and_is_well_formed():
+    curves = {name: [0.1, 0.6, 0.9] for name in strategies.STRATEGIES if name != "ditto"}
+    root = ElementTree.fromstring(learning_picture.svg(curves))
+    texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert set(curves) <= set(texts) and texts.count("fedavg") == len(learning_picture.PANELS)
+    lines = list(root.iter("{http://www.w3.org/2000/svg}polyline"))
+    assert len(lines) == len(curves) - 1 + len(learning_picture.PANELS)
+    named = {name for names in learning_picture.PANELS.values() for name in names}
+    assert named | {"fedavg"} == set(curves)  # a new strategy needs its place
+
+
+@given(st.lists(st.floats(44, 304), min_size=1, max_size=9))
+def test_names_beside_lines_never_overlap_and_keep_their_order(wanted: list[float]):
+    found = learning_picture.spread({str(place): y for place, y in enumerate(wanted)})
+    order = sorted(found, key=lambda name: found[name])
+    assert [wanted[int(name)] for name in order] == sorted(wanted)
+    gaps = [found[after] - found[before] for before, after in pairwise(order)]
+    assert all(gap >= learning_picture.APART - 1e-9 for gap in gaps)
+    assert max(found.values()) <= 304 + 1e-9
+
+
+def test_the_pictures_are_written_where_the_page_shows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text(line("fedavg", 1, [0.5, 0.8]) + "\n" + line("fedprox", 1, [0.5, 0.8], split="dirichlet:0.1"))
+    monkeypatch.setattr("sys.argv", ["learning_picture.py", str(kept), "--out", str(tmp_path)])
+    learning_picture.main()
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"digits-iid.svg", "digits-dirichlet.svg"}

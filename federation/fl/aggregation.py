@@ -134,8 +134,8 @@ def aggregate(
         travelling = {name: spec for name, spec in tensors.items() if name not in stays}
         statistics = {name: travelling[name] for name in travelling if name in (buffers or ())}
         trained = {name: spec for name, spec in travelling.items() if name not in statistics}
-        clips = Defence.NORMS in defences and private is None
-        clipped = clipping([update.norm for update in updates]) if clips else None
+        held = () if private else defences
+        clipped = clipping([update.norm for update in updates]) if Defence.NORMS in held else None
         inputs = _Inputs(
             tensors,
             stack.enter_context(Reader([(base, "")], tensors)),
@@ -146,7 +146,7 @@ def aggregate(
             frozenset(stays),
             len(updates),
             clipped,
-            Defence.FINITE in defences and private is None,
+            Defence.FINITE in held,
             on_block,
             _inverse_norms(updates, clipped),
             sum(seed),

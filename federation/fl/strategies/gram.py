@@ -38,11 +38,12 @@ def _of_block(slot: str, block: Block) -> Array:
 
 
 def rough(updates: Updates) -> tuple[Array, float]:
-    """The same matrix by BLAS, in a third of the time, and how far `gram` may be from it.
+    """The same matrix by BLAS, and how far `gram` may be from it.
 
-    An entry of both differs by at most error * |delta_i| |delta_j|, in whatever order each adds: a sum of m products
-    is off by at most m u sum |x y| (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). So it
-    decides alike on every machine what it decides with more room than that, and nothing else may be taken from it.
+    For ten rows of 65,536 float32 values it took 0.5 ms of one core, `gram` 1.8 ms. An entry of both differs by at most
+    error * |delta_i| |delta_j|, in whatever order each adds: a sum of m products is off by at most m u sum |x y|
+    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). So it decides alike on every machine what it
+    decides with more room than that, and nothing else may be taken from it.
     """
     count = len(updates.num_examples)
     found = updates.reduce(_of_block_by_blas)
@@ -54,8 +55,8 @@ def rough(updates: Updates) -> tuple[Array, float]:
 def _of_block_by_blas(block: Block) -> Array:
     """The products of a block, and below them how many parts were added up.
 
-    The rows are multiplied with themselves and one row of zeros: BLAS takes half as long again for what it sees to be
-    a matrix and its transpose.
+    The rows are multiplied with themselves and one row of zeros. For what it sees to be a matrix and its transpose,
+    OpenBLAS took 0.8 ms in place of 0.5.
     """
     count, size = block.deltas.shape
     found, kept = np.zeros((count + 1, count + 1)), np.zeros((count + 1, min(COLUMNS_OF_BLAS, size)))

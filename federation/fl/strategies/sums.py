@@ -1,5 +1,6 @@
 """Several means of the same rows at once: what stands before a robust rule puts them in the place of the updates."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +23,7 @@ def sums(rows: Array, mixture: Array) -> Array:
     mixed with seven others that is half of the work or less.
     """
     found = np.empty((len(mixture), rows.shape[1]), rows.dtype)
-    for weight, members in _by_weight(mixture).items():
+    for weight, members in _by_weight(mixture.tobytes(), len(mixture)).items():
         if weight is None or len(rows) > MOST_ROWS:
             for row in members:
                 found[row] = weighted_sum(rows, mixture[row])
@@ -31,17 +32,21 @@ def sums(rows: Array, mixture: Array) -> Array:
     return found
 
 
-def _by_weight(mixture: Array) -> dict[float | None, dict[int, Members]]:
-    """The members of those sums that have only this weight beside zeros; None: of those that have several, or none."""
+@lru_cache(maxsize=8)  # every block of a round asks for the same
+def _by_weight(mixture: bytes, count: int) -> Mapping[float | None, Mapping[int, Members]]:
+    """The members of those sums that have only this weight beside zeros; None: of those that have several, or none.
+
+    mixture: float64 of so many sums.
+    """
     found: dict[float | None, dict[int, Members]] = {}
-    for row, weights in enumerate(mixture):
+    for row, weights in enumerate(np.frombuffer(mixture).reshape(count, -1)):
         distinct = np.unique(weights[weights != 0])
         weight = float(distinct[0]) if len(distinct) == 1 else None
         found.setdefault(weight, {})[row] = tuple(np.flatnonzero(weights).tolist())
     return found
 
 
-@lru_cache(maxsize=8)  # every block of a round asks for the same
+@lru_cache(maxsize=8)
 def _steps(members: tuple[tuple[int, Members], ...]) -> tuple[Step, ...]:
     """The additions that make all sums, each beginning where it parts from the one before."""
     wanted: dict[Members, list[int]] = {}

@@ -90,12 +90,13 @@ def _anchors(network: torch.nn.Module, config: TrainConfig) -> list[torch.Tensor
 
     found = []
     for name, one in network.named_parameters():
-        if name not in config.frozen:
-            held = one.detach().clone()
-            if name in config.anchor:
-                there = to_torch(name, config.anchor[name]).to(one.device, one.dtype)
-                held = torch.reshape(there, one.shape).clone()
-            found.append(held)
+        if name in config.frozen:
+            continue
+        if name in config.anchor:
+            there = to_torch(name, config.anchor[name]).to(one.device, one.dtype)
+            found.append(torch.reshape(there, one.shape))
+        else:
+            found.append(one.detach().clone())
     return found
 
 

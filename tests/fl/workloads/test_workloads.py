@@ -118,9 +118,9 @@ def test_agents_of_the_first_version_have_the_same_code(name, digest):
 @pytest.mark.parametrize(
     "name, digest",
     [
-        ("digits", "310154030e93ad7c7248c32af0818c519b3c56c7107a0c0eb4e59f8b9e5dc517"),
+        ("digits", "14cbd210caa98ae1019a8262e7cc1d2c5b680b431cb5a1a1a37bd851f4db9825"),
         ("synthetic", "fc1f35f4c18e1a10971d98104c125290c7591c6c2340b366b94cdd6ac58803b9"),
-        ("threes_and_sevens", "95ec2e4b274271bb7c08f2f3277936df2ae57d1b06ff7102b8a578406bd5174e"),
+        ("threes_and_sevens", "45879e5bc677122869ff0d0b9c51567b83b24ab8ea535eb62e0f2317994e87ea"),
     ],
 )
 def test_a_change_of_a_built_in_source_is_noticed(name, digest):
