@@ -2,8 +2,6 @@
 
 import hashlib
 import math
-import threading
-import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,34 +108,10 @@ def _delta(base: Array, rng: np.random.Generator) -> Array:
     if base.dtype.kind != "f":
         return np.zeros_like(base)
     block = _noise(np.empty(min(base.size, BLOCK), np.float32), rng)
-    delta = _memory(base.size, base.dtype)
+    delta = np.empty(base.size, base.dtype)
     for start in range(0, base.size, BLOCK):
         delta[start : start + BLOCK] = block[: base.size - start]
     return delta.reshape(base.shape)
-
-
-class _Lent:
-    """Memory of an array. Arrays that numpy makes of it keep this object for as long as they live."""
-
-    def __init__(self, memory: Array) -> None:
-        self._memory = memory
-        self.__array_interface__ = memory.__array_interface__
-
-
-_last = threading.local()
-
-
-def _memory(size: int, dtype: np.dtype[Any]) -> Array:
-    """An array to fill, in the memory of this thread's last delta if nobody has that any more.
-
-    The first write to new memory can cost more than all else that a client does here.
-    """
-    last: tuple[Array, weakref.ref[_Lent]] | None = getattr(_last, "lent", None)
-    fits = last and last[1]() is None and (last[0].size, last[0].dtype) == (size, dtype)
-    memory = last[0] if last and fits else np.empty(size, dtype)
-    own = _Lent(memory)
-    _last.lent = memory, weakref.ref(own)
-    return np.asarray(own)
 
 
 def _generator(*seed: int) -> np.random.Generator:

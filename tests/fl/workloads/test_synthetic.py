@@ -54,25 +54,6 @@ def test_every_parameter_of_any_number_moves_a_little(size):
     assert np.count_nonzero(delta) >= 0.99 * size
 
 
-@pytest.mark.parametrize("held", ["the delta", "a part of it", "nothing"])
-def test_a_delta_lies_where_the_last_one_was_once_nobody_has_that(held):
-    base = {"w": np.zeros((4, BLOCK), np.float32)}
-    delta = update(base, 1).delta["w"]
-    expected, place = delta.copy(), delta.ctypes.data
-    kept = {"the delta": delta, "a part of it": delta[1:, 3:], "nothing": None}[held]
-    del delta
-    after = update(base, 2).delta["w"]
-    assert (after.ctypes.data == place) == (kept is None)
-    if kept is not None:
-        np.testing.assert_array_equal(kept, expected if held == "the delta" else expected[1:, 3:])
-
-
-def test_deltas_of_another_size_or_type_get_memory_of_their_own():
-    for base in (np.zeros(9, np.float32), np.zeros(10, np.float32), np.zeros(10, np.float64), np.zeros(10, np.float16)):
-        delta = update({"w": base}).delta["w"]
-        assert (delta.shape, delta.dtype) == (base.shape, base.dtype) and delta.flags.writeable
-
-
 def test_tensors_get_noise_of_their_own_and_integers_none():
     base = {"a": np.ones((3, 4), np.float64), "b": np.ones((3, 4), np.float64), "n": np.array(5, np.int64)}
     delta = update(base).delta

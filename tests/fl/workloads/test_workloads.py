@@ -119,7 +119,7 @@ def test_agents_of_the_first_version_have_the_same_code(name, digest):
     "name, digest",
     [
         ("digits", "14cbd210caa98ae1019a8262e7cc1d2c5b680b431cb5a1a1a37bd851f4db9825"),
-        ("synthetic", "fc1f35f4c18e1a10971d98104c125290c7591c6c2340b366b94cdd6ac58803b9"),
+        ("synthetic", "849481b45f763002981129c21ac60e42f83f2ad37b72a154ee16f9075c0ee40c"),
         ("threes_and_sevens", "45879e5bc677122869ff0d0b9c51567b83b24ab8ea535eb62e0f2317994e87ea"),
     ],
 )
