@@ -1,8 +1,9 @@
-"""A thousand agents on the embedded server: what they cost while they wait, and how long their rounds take.
+"""A thousand agents: what they cost the server while they wait, and how long their rounds take.
 
-    .venv/bin/python benchmarks/swarm.py [--agents 1000] [--params 10000] [--rounds 3] [--idle-seconds 60]
+    .venv/bin/python benchmarks/swarm.py [--agents 1000] [--params 10000] [--rounds 3] [--idle-seconds 60] [--webs 3]
 
-The agents are coroutines of this process with a connection each; the server is a process of its own. First
+The agents are coroutines of this process with a connection each. The server is the embedded one on SQLite; with
+--webs it is PostgreSQL with so many web processes (`benchmarks/stack.py`), among which the agents are divided. First
 all of them wait in the long poll; then all of them take part in every round: they download the model, report
 progress with one point and upload an update, whose making is next to nothing. Prints a table and a JSON line.
 """
@@ -26,9 +27,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import usage  # noqa: E402
+from benchmarks.stack import Deployment, on_postgresql, on_sqlite  # noqa: E402
 from benchmarks.wire import Connection  # noqa: E402
 from federation.fl import weights  # noqa: E402
-from tests.e2e.stack import Stack, running  # noqa: E402
 
 CALLING_AT_ONCE = 20  # while they enrol
 
@@ -39,16 +40,21 @@ def main() -> None:
     parser.add_argument("--params", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--idle-seconds", type=float, default=60)
+    parser.add_argument("--webs", type=int, default=0, help="web processes on PostgreSQL; 0: one process on SQLite")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack:
-        found = asyncio.run(Swarm(stack, options.params).run(options.agents, options.rounds, options.idle_seconds))
-    show(found | {"agents": options.agents, "params": options.params, "cores": os.cpu_count()})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with on_postgresql(folder, options.webs) if options.webs else on_sqlite(folder) as server:
+            swarm = Swarm(server, options.params)
+            found = asyncio.run(swarm.run(options.agents, options.rounds, options.idle_seconds))
+    said = {"agents": options.agents, "params": options.params, "rounds": options.rounds, "webs": options.webs}
+    show(found | said | {"cores": os.cpu_count()})
 
 
 class Swarm:
-    def __init__(self, stack: Stack, num_parameters: int) -> None:
-        self.stack = stack
-        self.server = [process.pid for process in stack.running.values()]
+    def __init__(self, deployment: Deployment, num_parameters: int) -> None:
+        self.deployment, self.stack = deployment, deployment.stack
+        self.server = deployment.everything
         self.noise = np.random.default_rng(1).standard_normal(num_parameters, dtype=np.float32) * np.float32(0.01)
         self.num_parameters = num_parameters
 
@@ -62,9 +68,10 @@ class Swarm:
                 idle = await self.idle(idle_seconds)
                 idle_mb = peak.mb
                 session = await asyncio.to_thread(self.launch, agents, rounds)
-                before = usage.cpu_seconds(self.server), time.process_time()
+                before, began = self.deployment.cpu_seconds(), time.process_time()
                 ended = await asyncio.to_thread(self.stack.ended, session, seconds=600, every=1.0)
-                used = usage.cpu_seconds(self.server) - before[0], time.process_time() - before[1]
+                used = {role: now - before[role] for role, now in self.deployment.cpu_seconds().items()}
+                by_swarm = time.process_time() - began
                 for task in tasks:
                     task.cancel()
         assert ended["status"] == "completed", ended["reason"]
@@ -74,8 +81,9 @@ class Swarm:
             "idle_mb": idle_mb,
             "peak_mb": peak.mb,
             "round_seconds": await asyncio.to_thread(self.seconds, session, agents),
-            "rounds_server_cpu_seconds": used[0],
-            "rounds_swarm_cpu_seconds": used[1],
+            "rounds_server_cpu_seconds": sum(used.values()),
+            "rounds_cpu_seconds_by_role": used,
+            "rounds_swarm_cpu_seconds": by_swarm,
         }
 
     async def enrol(self, agents: int) -> list[Connection]:
@@ -85,11 +93,12 @@ class Swarm:
 
         async def one(number: int) -> Connection:
             async with door:
-                caller = Connection(self.stack.port)
+                port = self.deployment.ports[number % len(self.deployment.ports)]
+                caller = Connection(port)
                 body = {"join_code": code, "name": f"agent-{number:04}", "info": {}}
                 token = (await caller.json("POST", "/api/v1/enroll", body, status=201))["token"]
                 caller.close()
-                return Connection(self.stack.port, token)
+                return Connection(port, token)
 
         return await asyncio.gather(*(one(number) for number in range(1, agents + 1)))
 
@@ -137,7 +146,8 @@ class Swarm:
 
 def show(found: dict[str, Any]) -> None:
     seconds = found["round_seconds"]
-    print(f"{found['agents']} agents, {found['params']} parameters, {found['cores']} cores")
+    deployment = f"PostgreSQL, web processes: {found['webs']}" if found["webs"] else "SQLite, one process"
+    print(f"{found['agents']} agents, {found['params']} parameters, {found['cores']} cores; {deployment}")
     print(f"enrolment          {found['enrolment_seconds']:8.1f} s")
     print(f"waiting: CPU       {found['idle_cores']:8.3f} of a core")
     print(f"waiting: memory    {found['idle_mb']:8.0f} MB, peak of all the server's processes")
@@ -145,6 +155,9 @@ def show(found: dict[str, Any]) -> None:
     print(f"round, longest     {max(seconds):8.2f} s")
     print(f"rounds: CPU        {found['rounds_server_cpu_seconds']:8.1f} s of the server, ", end="")
     print(f"{found['rounds_swarm_cpu_seconds']:.1f} s of the swarm")
+    each = 1000 / found["agents"] / found["rounds"]
+    roles = ", ".join(f"{role} {each * used:.1f}" for role, used in found["rounds_cpu_seconds_by_role"].items())
+    print(f"a client and round {each * found['rounds_server_cpu_seconds']:8.1f} ms of the server's CPU  ({roles})")
     print(f"rounds: memory     {found['peak_mb']:8.0f} MB, peak of all the server's processes")
     print(json.dumps(found))
 

@@ -1,11 +1,14 @@
 """Queries that every call of every client makes, compiled once.
 
 Compiling a query takes the ORM several times as long as SQLite takes to answer it. What is asked thousands of
-times a round is therefore described once, as a queryset, and run with other values after that.
+times a round is therefore described once, as a queryset, and run with other values after that. PostgreSQL in turn
+plans it once a connection (`flsite.postgresql`): only what differs from call to call is a value of the statement, so
+that the plan fits the rest, partial indexes included.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +18,13 @@ from django.db.models.base import ModelState
 
 M = TypeVar("M", bound=Model)
 ROWS = 500  # of one statement: databases allow some 30,000 values
+PLACE = re.compile("(?<!%)%s")
+
+
+def cursor() -> Any:
+    """For statements that come often: one that keeps their plans, where the database has such."""
+    prepared = getattr(connection, "prepared_cursor", connection.cursor)
+    return prepared()
 
 
 class Select(Generic[M]):
@@ -70,6 +80,8 @@ class _Query:
     def __init__(self, queryset: QuerySet[Any, Any], places: Sequence[int | str]) -> None:
         compiler: Any = queryset.query.get_compiler(connection=connection)
         self._sql, parameters = compiler.as_sql()
+        if connection.vendor == "postgresql":
+            self._sql, parameters = _written_out(self._sql, parameters, places)
         self._parameters = tuple(parameters)
         self._places = [(at, places.index(value)) for at, value in enumerate(parameters) if value in places]
         self.compiler, self._converters = compiler, compiler.get_converters([each[0] for each in compiler.select])
@@ -78,10 +90,25 @@ class _Query:
         parameters = list(self._parameters)
         for at, place in self._places:
             parameters[at] = values[place]
-        with connection.cursor() as cursor:
-            cursor.execute(self._sql, parameters)
-            rows = cursor.fetchall()
+        with cursor() as asking:
+            asking.execute(self._sql, parameters)
+            rows = asking.fetchall()
         return self.compiler.apply_converters(rows, self._converters) if self._converters else rows
+
+
+def _written_out(sql: str, parameters: Sequence[Any], places: Sequence[int | str]) -> tuple[str, list[Any]]:
+    """The statement with all values in it that are the same each time, and the others."""
+    kept = [value for value in parameters if value in places]
+    given = iter(parameters)
+
+    def write(match: re.Match[str]) -> str:
+        value = next(given)
+        if value in places:
+            return match[0]
+        written: str = connection.ops.compose_sql("%s", [value])  # type: ignore[attr-defined]
+        return written.replace("%", "%%")
+
+    return PLACE.sub(write, sql), kept
 
 
 class _Compiled(Generic[M]):
@@ -141,8 +168,8 @@ class Insert:
         self._places = f"({', '.join(['%s'] * len(names))})"
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> None:
-        with connection.cursor() as cursor:
-            cursor.executemany(self._into + self._places, [_adapted(self._adapters, row) for row in rows])
+        with cursor() as writing:
+            writing.executemany(self._into + self._places, [_adapted(self._adapters, row) for row in rows])
 
     def missing(self, rows: Sequence[Sequence[Any]], *names: str) -> set[tuple[Any, ...]]:
         """Insert those rows that no unique constraint knows yet. Returns these fields of them."""
@@ -151,9 +178,9 @@ class Insert:
         for start in range(0, len(rows), ROWS):
             some = rows[start : start + ROWS]
             sql = f"{self._into}{', '.join([self._places] * len(some))} ON CONFLICT DO NOTHING RETURNING {told}"
-            with connection.cursor() as cursor:
-                cursor.execute(sql, [value for row in some for value in _adapted(self._adapters, row)])
-                inserted.update(cursor.fetchall())
+            with cursor() as writing:
+                writing.execute(sql, [value for row in some for value in _adapted(self._adapters, row)])
+                inserted.update(writing.fetchall())
         return inserted
 
 
@@ -186,9 +213,13 @@ class Update:
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> int:
         """How many rows were changed."""
-        with connection.cursor() as cursor:
-            cursor.executemany(self._sql, [_adapted(self._adapters, row) + self._allowed for row in rows])
-            return int(cursor.rowcount)
+        given = [_adapted(self._adapters, row) + self._allowed for row in rows]
+        with cursor() as writing:
+            if len(given) == 1:  # to be ready for several costs more
+                writing.execute(self._sql, given[0])
+            else:
+                writing.executemany(self._sql, given)
+            return int(writing.rowcount)
 
 
 def _field(model: type[Model], name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from federation import killpoints
-from federation.compiled import Insert
+from federation.compiled import Insert, cursor
 from federation.models import Client, Event, Server, ServerEvent, TrainingSession
 from federation.payloads import storable, storable_text
 
@@ -26,8 +27,17 @@ ANNOUNCED = {
 on_commit: list[Callable[[Collection[str]], None]] = []
 
 
+Entry = tuple[Event.Kind, dict[str, Any]]
+
 _COUNT_UP = f'UPDATE "{TrainingSession._meta.db_table}" SET last_seq = last_seq + %s WHERE id = %s RETURNING last_seq'  # nosec B608  a name of ours
 _insert = Insert(Event, "session", "seq", "kind", "time", "payload", as_json=("payload",))
+# Both at once, in PostgreSQL's words: a further statement would hold the session's row for its way there and back.
+_NUMBERED = f"""
+    WITH counted AS ({_COUNT_UP})
+    INSERT INTO "{Event._meta.db_table}" (session_id, seq, kind, time, payload)
+    SELECT %s, counted.last_seq - %s + given.place, given.kind, %s, given.payload::jsonb
+    FROM counted, unnest(%s::text[], %s::text[]) WITH ORDINALITY AS given (kind, payload, place)
+"""  # nosec B608  names of ours
 
 
 def record(session_id: int, kind: Event.Kind, **payload: Any) -> None:
@@ -35,23 +45,39 @@ def record(session_id: int, kind: Event.Kind, **payload: Any) -> None:
     record_all(session_id, [(kind, payload)])
 
 
-def record_all(session_id: int, entries: Sequence[tuple[Event.Kind, dict[str, Any]]]) -> None:
+def record_all(session_id: int, entries: Sequence[Entry]) -> None:
     """Append several events at once."""
     _require_transaction()
-    # The UPDATE locks the row until commit, so seq order is commit order and a reader that has
-    # seen seq n has seen everything before it.
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT_UP, [len(entries), session_id])
-        (last,) = cursor.fetchone()
-    now, first = timezone.now(), last - len(entries) + 1
-    _insert(
-        (session_id, seq, kind, now, storable_text(payload)) for seq, (kind, payload) in enumerate(entries, start=first)
-    )
+    # Counting locks the row until commit, so seq order is commit order and a reader that has seen seq n has seen
+    # everything before it.
+    kinds, texts = [str(kind) for kind, _ in entries], [storable_text(payload) for _, payload in entries]
+    number = _number_at_once if connection.vendor == "postgresql" else _count_and_number
+    number(session_id, kinds, texts, timezone.now())
     for kind, payload in entries:
         if kind in ANNOUNCED:
             record_server(ANNOUNCED[kind], session={"id": str(session_id)}, **payload)
     killpoints.reached(killpoints.Point.EVENT_WRITTEN)
     transaction.on_commit(partial(_wake, {kind for kind, _ in entries}))
+
+
+def _number_at_once(session_id: int, kinds: Sequence[str], texts: Sequence[str], now: datetime) -> None:
+    count = len(kinds)
+    with cursor() as writing:
+        writing.execute(_NUMBERED, [count, session_id, session_id, count, now, kinds, texts])
+        if writing.rowcount != count:
+            raise TrainingSession.DoesNotExist(f"There is no session {session_id} to write to.")
+
+
+def _count_and_number(session_id: int, kinds: Sequence[str], texts: Sequence[str], now: datetime) -> None:
+    with cursor() as writing:
+        writing.execute(_COUNT_UP, [len(kinds), session_id])
+        found = writing.fetchone()
+    if found is None:
+        raise TrainingSession.DoesNotExist(f"There is no session {session_id} to write to.")
+    first = found[0] - len(kinds) + 1
+    _insert(
+        (session_id, seq, kind, now, text) for seq, (kind, text) in enumerate(zip(kinds, texts, strict=True), first)
+    )
 
 
 def record_server(kind: ServerEvent.Kind, **payload: Any) -> None:

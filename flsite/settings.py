@@ -113,6 +113,7 @@ TEMPLATES = [
 # ---- database: SQLite in one file, or PostgreSQL
 DATABASE_URL = env.url("DATABASE_URL", "postgres", "postgresql", "sqlite")
 FL_DATABASE_PASSWORD = env.text("FL_DATABASE_PASSWORD")  # beside the URL: it may be in a file of its own
+FL_DATABASE_PREPARES = env.flag("FL_DATABASE_PREPARES", True)
 SQLITE_OPTIONS = {
     "timeout": 30,
     # Writers queue at their first statement; a transaction that reads first could otherwise fail half way.
@@ -121,7 +122,9 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-250",
 }
 if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
-    DATABASES = {"default": dj_database_url.parse(DATABASE_URL)}
+    DATABASES = {"default": dj_database_url.parse(DATABASE_URL, engine="flsite.postgresql")}
+    prepare = {"prepare_threshold": 2} if FL_DATABASE_PREPARES else {}  # what a connection sends a third time
+    DATABASES["default"]["OPTIONS"] = prepare | DATABASES["default"].get("OPTIONS", {})
     if FL_DATABASE_PASSWORD:
         DATABASES["default"]["PASSWORD"] = FL_DATABASE_PASSWORD
 else:

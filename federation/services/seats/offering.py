@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Max
 
-from federation import events, reasons
+from federation import reasons
 from federation.compiled import Insert, Select, Update
 from federation.errors import NotFound
 from federation.lifecycle import OPEN, FileStatus, SeatStatus
 from federation.models import Client, Event, Participation, Round
 from federation.services.seats import counted
 from federation.services.seats.payload import describe
+from federation.services.seats.writing import Writing, write
 
 FRESH: dict[str, Any] = {  # what a seat has before its client works
     "digest": "",
@@ -171,8 +171,12 @@ def offer(client: Client, *, now: datetime) -> Participation | None:
     return seat
 
 
-@transaction.atomic
 def _take(seat: Participation, now: datetime) -> None:
-    if _taken([(SeatStatus.TRAINING, now, now, seat.pk)]):
+    def take(writing: Writing) -> bool:
+        taken = bool(_taken([(SeatStatus.TRAINING, now, now, seat.pk)]))
+        if taken:
+            writing.entries[seat.round.session_id].append((Event.Kind.SEAT_TRAINING, describe(seat)))
+        return taken
+
+    if write(seat, take):
         seat.status = SeatStatus.TRAINING
-        events.record(seat.round.session_id, Event.Kind.SEAT_TRAINING, **describe(seat))

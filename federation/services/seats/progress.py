@@ -9,14 +9,13 @@ from functools import cache
 from itertools import compress
 from typing import Any
 
-from django.db import transaction
-
-from federation import events, killpoints
+from federation import killpoints
 from federation.compiled import Insert, Update
 from federation.lifecycle import OPEN
 from federation.models import Event, Metric, Participation, Phase
 from federation.services.seats import quotas
 from federation.services.seats.payload import describe
+from federation.services.seats.writing import Writing, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,10 @@ def report(
     once = list({(p.name, p.step): p for p in points}.values())
     kept = list(compress(once, account.kept(point.name for point in once)))
     left_out = len(once) - len(kept)
-    with transaction.atomic():
-        fresh = _insert_missing(seat, _timed(seat, kept, sent_at or now, now))
+    timed = _timed(seat, kept, sent_at or now, now)
+
+    def note(writing: Writing) -> tuple[list[Point], bool]:
+        fresh = _insert_missing(seat, timed)
         killpoints.reached(killpoints.Point.METRICS_HALF_WRITTEN)
         moved = _write(seat, phase, fraction, now, timings, goes_on=goes_on, fresh=len(fresh), left_out=left_out)
         told = bool(fresh) or (moved and account.may_tell(now))
@@ -63,7 +64,10 @@ def report(
         if left_out and not seat.points_left_out:
             entries.append((Event.Kind.METRICS_LEFT_OUT, describe(seat) | quotas.told()))
         if entries:
-            events.record_all(seat.round.session_id, entries)
+            writing.entries[seat.round.session_id] += entries
+        return fresh, told
+
+    fresh, told = write(seat, note)
     account.add(len(fresh), {point.name for point in fresh}, at=now if told else None)
     seat.points_left_out += left_out
     return goes_on

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -22,6 +24,7 @@ from federation.services import standing
 from federation.services.models import damage
 from federation.services.seats import flags, late
 from federation.services.seats.payload import describe
+from federation.services.seats.writing import Alone, Writing, write
 from federation.work import Answer, Unusable, initialisation, training
 
 TOLD_REJECTIONS = 20  # events of one seat's refused updates; the seat itself always has the last reason
@@ -48,7 +51,6 @@ _locked = Select(
     ),
     int,
 )
-_locked_round = Select(lambda pk: Round.objects.select_for_update().filter(pk=pk).only("status").order_by(), int)
 _settled = Update(Participation, *SETTLED)
 
 
@@ -83,7 +85,7 @@ def receive(seat: Participation, file: Path, *, digest: str | None = None, now: 
     with storage.keeping():
         storage.put(file, update.digest, seal=update.seal)
         killpoints.reached(killpoints.Point.UPDATE_STORED)
-        status, accepted = _settle(seat, update, now)
+        status, accepted = write(seat, partial(_settle, seat, update, now), holds_round=True)
     if not accepted:
         raise RoundClosed(_closed(seat))
     return status in OPEN
@@ -130,12 +132,12 @@ def _refuse_other(seat: Participation, update: wire.Update) -> None:
         raise Conflict(f"{seat.client.name} has reported for {seat.round} already, with other bytes.")
 
 
-@transaction.atomic
-def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[str, bool]:
+def _settle(seat: Participation, update: wire.Update, now: datetime, writing: Writing) -> tuple[str, bool]:
     """Decide what an update is worth. Returns the seat's status before, and whether the update is accepted."""
-    # Lock the round, so that it cannot close between this check and the save.
-    (round_,) = _locked_round(seat.round_id)
-    collecting = round_.status == RoundStatus.COLLECTING
+    status = writing.hold(seat.round_id)  # so that it cannot close between this check and the save
+    collecting = status == RoundStatus.COLLECTING
+    if not collecting and writing.several:
+        raise Alone  # rounds are locked before seats
     later = None if collecting else _locked_later(seat.round.session_id)
     (locked,) = _locked(seat.pk)
     standing.require_standing(seat.client, locked.client)
@@ -146,10 +148,11 @@ def _settle(seat: Participation, update: wire.Update, now: datetime) -> tuple[st
         return before, True
     if before in OPEN and collecting:
         _save(seat, update, SeatStatus.REPORTED, now)
-        _record(seat, Event.Kind.UPDATE_RECEIVED, update)
+        writing.entries[seat.round.session_id].append((Event.Kind.UPDATE_RECEIVED, _told(seat, update)))
         return before, True
-    if before in OPEN or (before == SeatStatus.DROPPED and round_.status != RoundStatus.CANCELLED):
-        _save_late(seat, update, later, now)
+    if before in OPEN or (before == SeatStatus.DROPPED and status != RoundStatus.CANCELLED):
+        told = _save_late(seat, update, later, now)
+        writing.entries[seat.round.session_id].append((Event.Kind.UPDATE_LATE, told))
     return before, before in OPEN
 
 
@@ -159,14 +162,17 @@ def _locked_later(session_id: int) -> Round | None:
     return collecting.filter(kind=WorkKind.TRAIN).select_related("session", "base_model").order_by("pk").first()
 
 
-def _save_late(seat: Participation, update: wire.Update, later: Round | None, now: datetime) -> None:
-    """Keep an update that came after its round. later: the round that collects now, in which it may count."""
+def _save_late(seat: Participation, update: wire.Update, later: Round | None, now: datetime) -> dict[str, Any]:
+    """Keep an update that came after its round. later: the round that collects now, in which it may count.
+
+    Returns what the log says of it.
+    """
     _save(seat, update, SeatStatus.LATE, now)
     if later is not None:
         late.take(later)
     told = {"counts": late.counts(seat), "accepted": seat.went_on, "counted_in": late.counted_in(seat)}
     superseded = {"superseded": True} if late.is_superseded(seat) else {}
-    _record(seat, Event.Kind.UPDATE_LATE, update, **told, **superseded)
+    return _told(seat, update, **told, **superseded)
 
 
 def _save(seat: Participation, update: wire.Update, status: SeatStatus, now: datetime) -> None:
@@ -207,8 +213,9 @@ def _counted(seat: Participation, claimed: int) -> int:
     return counted if examples is None else counted_examples(claimed, examples.get(session.workload))
 
 
-def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: int | None) -> None:
-    payload = (
+def _told(seat: Participation, update: wire.Update, **more: int | None) -> dict[str, Any]:
+    """What the log says of an update."""
+    return (
         describe(seat)
         | more
         | {
@@ -219,7 +226,6 @@ def _record(seat: Participation, kind: Event.Kind, update: wire.Update, **more: 
         }
         | ({"flags": seat.flags} if seat.flags else {})
     )
-    events.record(seat.round.session_id, kind, **payload)
 
 
 @transaction.atomic
