@@ -30,10 +30,12 @@ class Together(Generic[Item, Answer]):
     """`Together(do, key)(item)` is `do([item])[0]`, or the same place of `do` for this item and others.
 
     do: answers each of several items, in their order. If it raises, nothing is done: each of them is tried again alone,
-    so that an error concerns only whose it is. key: items with the same key are not done at once.
+    so that an error concerns only whose it is. key: items with the same key are not done at once; without it, all are.
     """
 
-    def __init__(self, do: Callable[[Sequence[Item]], Sequence[Answer]], key: Callable[[Item], Hashable]) -> None:
+    def __init__(
+        self, do: Callable[[Sequence[Item]], Sequence[Answer]], key: Callable[[Item], Hashable] | None = None
+    ) -> None:
         self._do, self._key = do, key
         self._waiting: deque[_Place[Item, Answer]] = deque()
         self._turn = Lock()
@@ -73,9 +75,10 @@ class Together(Generic[Item, Answer]):
         batch: list[_Place[Item, Answer]] = []
         keys: set[Hashable] = set()
         while self._waiting and len(batch) < MOST:
-            key = self._key(self._waiting[0].item)
-            if key in keys:
-                break
-            keys.add(key)
+            if self._key is not None:
+                key = self._key(self._waiting[0].item)
+                if key in keys:
+                    break
+                keys.add(key)
             batch.append(self._waiting.popleft())
         return batch

@@ -3,9 +3,10 @@
 import gc
 import os
 
-from flsite import memory
+from flsite import files, memory
 
 memory.use_few_arenas()
+files.allow_most()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
 
 from django.core.asgi import get_asgi_application  # noqa: E402
@@ -22,6 +23,7 @@ from federation import private  # noqa: E402
 from federation.api import health, metrics  # noqa: E402
 from federation.api.raw import RawRoutes  # noqa: E402
 from federation.api.urls import RAW_ROUTES, TABLES  # noqa: E402
+from federation.services import clients  # noqa: E402
 from flsite import embedded, urls  # noqa: E402, F401  urls registers the converter "id"
 from flsite.gate.gate import Gate  # noqa: E402
 from flsite.gate.turns import Turns  # noqa: E402
@@ -52,8 +54,10 @@ application = observed(
     )
 )
 
+# Only a server process imports this module.
+clients.heard.begin()
 if settings.FL_EMBEDDED:
-    embedded.start()  # only a server process imports this module
+    embedded.start()
 
 gc.collect()
 gc.freeze()  # what is here now stays: no collection is to look at it again, which took 0.08 s each time

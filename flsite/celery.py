@@ -9,6 +9,7 @@ from celery.signals import beat_init, celeryd_after_setup, import_modules
 from kombu.transport import TRANSPORT_ALIASES
 
 from federation import private
+from flsite import files
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
 TRANSPORT_ALIASES["embedded"] = "flsite.embedded:Transport"
@@ -24,6 +25,7 @@ app.autodiscover_tasks()
 def _begin(**_: Any) -> None:
     """In a worker and in the beat, before either writes."""
     private.begin()
+    files.allow_most()
 
 
 @celeryd_after_setup.connect

@@ -79,12 +79,18 @@ async def _hold(client: Client, place: Waiter, wait: float) -> dict[str, Any] | 
     while (left := end - asyncio.get_running_loop().time()) > 0:
         try:
             await asyncio.wait_for(place.woken.wait(), min(left, refresh_seconds()))
+            does = look
         except TimeoutError:
-            await in_thread(clients.touch, client, now=timezone.now())
+            does = _touch_and_look
         place.woken.clear()
-        if work := await in_thread(look, client):
+        if work := await in_thread(does, client):
             return work
     return None
+
+
+def _touch_and_look(client: Client) -> dict[str, Any] | None:
+    clients.touch(client, now=timezone.now())
+    return look(client)
 
 
 def refresh_seconds() -> float:

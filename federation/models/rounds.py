@@ -204,6 +204,7 @@ class Participation(models.Model):
         )
         indexes: ClassVar = [
             models.Index(fields=("client", "-id"), name="seat_of_client"),
+            models.Index(fields=("round",), condition=Q(status__among=OPEN), name="open_seat_of_round"),
             models.Index(
                 fields=("round",), condition=Q(file_status__among=KEPT, digest__filled=True), name="seat_with_file"
             ),

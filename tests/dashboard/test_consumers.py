@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -23,7 +24,7 @@ from federation import events, feed
 from federation.api import threads
 from federation.models import Event, ServerEvent, SignIn, TrainingSession
 from federation.recent import Batch
-from federation.services import apikeys
+from federation.services import apikeys, clients
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECONDS = 10  # what is awaited here comes at once
@@ -35,7 +36,7 @@ HOST = (b"host", b"testserver")
 def application(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The server's application, without its embedded worker."""
     static = Path(tmp_path_factory.mktemp("static"))
-    with override_settings(FL_EMBEDDED=False, STATIC_ROOT=static):
+    with override_settings(FL_EMBEDDED=False, STATIC_ROOT=static), patch.object(clients.heard, "begin"):
         from flsite.asgi import application
 
         return application

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from federation.api.raw import Exchange
 from federation.models import Participation
 from federation.services import rounds, seats
 from federation.services.seats import updates
+from federation.together import Together
+
+
+def _moving(round_ids: Sequence[int]) -> list[bool]:
+    found = {round_id: rounds.may_move(round_id) for round_id in set(round_ids)}
+    return [found[round_id] for round_id in round_ids]
+
+
+_may_move = Together(_moving)  # one look after several updates
 
 
 def going_on(exchange: Exchange, seat: Participation) -> AbstractContextManager[None]:
@@ -35,6 +45,6 @@ def receive(seat: Participation, file: Path, digest: str | None) -> None:
     """Take a finished file in, and say so to whoever advances the session."""
     if updates.receive(seat, file, digest=digest, now=timezone.now()):
         killpoints.reached(killpoints.Point.UPDATE_ACCEPTED)
-        if rounds.may_move(seat.round_id):
+        if _may_move(seat.round_id):
             tasks.advance.delay(seat.round.session_id)
     killpoints.reached(killpoints.Point.ANSWER_LOST)

@@ -3,22 +3,29 @@
 import hashlib
 import math
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from federation.fl import weights
 from federation.fl.weights import DTYPES, FLOATS, Array, Header, Layout, WeightsError, shown
 
+resource: Any = None
+with suppress(ImportError):  # as on Windows
+    resource = import_module("resource")
+
 BLOCK = 64 * 1024  # coordinates: with fewer the threads wait for the interpreter, with more for the memory
 MAX_COORDINATES = 10 * BLOCK  # of all rows of one block together
-MAX_OPEN_FILES = 256  # beyond it files are opened for each read: a process may often hold only 1,024
+UNKNOWN_LIMIT, UNKNOWN_OPEN = 512, 256  # where the system does not tell
+SHARE = 2  # of the files that the process may still open, one in so many: other rounds and all callers need the rest
 HASH_BYTES = 2**20
 
 
@@ -58,8 +65,28 @@ def spans(tensors: Layout, rows: int) -> Iterator[Span]:
             yield Span(name, index, dtype, start, min(start + length, size))
 
 
+def most_open() -> int:
+    """How many files may be held open here at a time, by the limit of this process and what it has open."""
+    if resource is None:
+        return UNKNOWN_LIMIT // SHARE
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(0, int(limit) - _num_open()) // SHARE
+
+
+def _num_open() -> int:
+    try:
+        return len(os.listdir("/dev/fd"))
+    except OSError:
+        return UNKNOWN_OPEN
+
+
 class Files:
-    """Several files open for reading, at any offset, by several threads, each with a buffer of its own."""
+    """Several files open for reading, at any offset, by several threads, each with a buffer of its own.
+
+    Those beyond what the process may hold open are opened for each read.
+    """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
@@ -68,10 +95,10 @@ class Files:
         self._files: list[int] = []
 
     def __enter__(self) -> Self:
-        if len(self._paths) <= MAX_OPEN_FILES:
-            with ExitStack() as stack:
-                self._files = [stack.enter_context(path.open("rb", buffering=0)).fileno() for path in self._paths]
-                self._stack = stack.pop_all()
+        held = self._paths[: most_open()]
+        with ExitStack() as stack:
+            self._files = [stack.enter_context(path.open("rb", buffering=0)).fileno() for path in held]
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -89,7 +116,7 @@ class Files:
 
     def fill(self, row: int, buffer: Array, offset: int) -> None:
         """Fill the buffer from a file's bytes at ``offset``."""
-        if self._files:
+        if row < len(self._files):
             _read(self._files[row], buffer, offset)
         else:
             with self._paths[row].open("rb", buffering=0) as file:

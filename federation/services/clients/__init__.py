@@ -2,6 +2,7 @@
 
 from federation.services.clients.agent_log import add_to_log
 from federation.services.clients.enrolling import enroll
+from federation.services.clients.hearing import heard
 from federation.services.clients.managing import remove, set_enabled, set_tags
 from federation.services.clients.presence import announce_offline, authenticate, find, leave, touch
 from federation.services.clients.telling import tell
@@ -12,6 +13,7 @@ __all__ = [
     "authenticate",
     "enroll",
     "find",
+    "heard",
     "leave",
     "remove",
     "set_enabled",

@@ -10,11 +10,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from federation import events, reasons, tokens
-from federation.compiled import Select, Update
+from federation.compiled import Select
 from federation.errors import Unauthorized
 from federation.models import Client, ServerEvent
 from federation.services import seats, standing
 from federation.services.clients import one_agent
+from federation.services.clients.hearing import heard, write
 from federation.services.clients.noting import note
 from federation.services.clients.one_agent import Instance
 
@@ -66,17 +67,17 @@ def _why_unknown(token: str) -> str:
     return f"This token of {replaced.name} was replaced: an agent joined by a code that was issued to replace it."
 
 
-# A held poll may outlive its client's removal: that one is not heard of any more.
-_heard = Update(Client, "last_seen", only={"removed_at": (), "announced_online": (True,)})
-
-
 def touch(client: Client, *, now: datetime) -> None:
-    """Note that a client was heard of, at most every ten seconds; say so in the log if it had been away."""
+    """Note that a client was heard of, at most every ten seconds; say so in the log if it had been away.
+
+    A server process writes it a few seconds later (`hearing`), unless the client had been away.
+    """
     due = client.last_seen is None or now - client.last_seen >= min(TOUCH, settings.FL_ONLINE / 3)
     if not due and client.announced_online:
         return
     client.last_seen = now
-    if not _heard([(now, client.pk)]):
+    kept = client.announced_online and heard.note(client.pk, now)
+    if not kept and not write([(now, client.pk)]):
         _come_back(client, now=now)
     client.announced_online = True
 
