@@ -125,6 +125,7 @@ ACTIVE = (RoundStatus.COLLECTING, RoundStatus.AGGREGATING)
 OPEN = (SeatStatus.INVITED, SeatStatus.TRAINING)
 MADE = (Outcome.MODEL, Outcome.NUMBERS)  # what a completed round has made
 SETTLED = (Outcome.MODEL, Outcome.NUMBERS, Outcome.SKIPPED)  # the next number follows, not another try
+BESIDE = (WorkKind.EVALUATE, WorkKind.INITIALISE)  # kinds of work that do not train
 KEPT, DAMAGED = (FileStatus.STORED,), (FileStatus.DAMAGED,)
 COUNTED = (SeatStatus.REPORTED, SeatStatus.AGGREGATED)
 

@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from federation.lifecycle import (
     ACTIVE,
+    BESIDE,
     COUNTED,
     KEPT,
     OPEN,
@@ -78,6 +79,7 @@ class Round(models.Model):
             models.UniqueConstraint(fields=("session",), condition=Q(status__in=ACTIVE), name="one_active_round"),
             models.UniqueConstraint(fields=("session", "kind", "number", "attempt"), name="round_attempt_once"),
         )
+        indexes: ClassVar = [models.Index(fields=("kind",), condition=Q(kind__among=BESIDE), name="round_beside")]
 
     def __str__(self) -> str:
         return self.label + (f", try {self.attempt}" if self.attempt > 1 else "")
@@ -205,6 +207,7 @@ class Participation(models.Model):
         indexes: ClassVar = [
             models.Index(fields=("client", "-id"), name="seat_of_client"),
             models.Index(fields=("round",), condition=Q(status__among=OPEN), name="open_seat_of_round"),
+            models.Index(fields=("client",), condition=Q(counted_in__isnull=False), name="seat_counted_late"),
             models.Index(
                 fields=("round",), condition=Q(file_status__among=KEPT, digest__filled=True), name="seat_with_file"
             ),

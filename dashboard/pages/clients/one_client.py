@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -20,14 +21,14 @@ from dashboard.kit.signin import Request
 from dashboard.pages.clients import client_history, client_list, invitations
 from federation import tags
 from federation.fl import measures
-from federation.models import Client, ClientLog
+from federation.models import Client, ClientLog, Participation
 from federation.services import clients
 from federation.services.clients import influence
 from federation.services.clients import invitations as codes
 
 PER_PAGE = 25
 MOST_SESSIONS = 10  # whose models contain its updates
-RECENT = 200  # rounds that the median times are of
+RECENT = 200  # rounds that the median times are of, and in which suspicion is looked for
 
 
 @require_GET
@@ -62,10 +63,12 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
     (place,) = client_list.with_numbers([client], now=now)
     seat = client_history.open_seat(client)
     address = parameters.of(request)
-    page = Paginator(client_history.turns(client), PER_PAGE).get_page(address.page())
-    measured = Paginator(evaluations.seats_of(client), PER_PAGE).get_page(
+    trained, evaluated = client_history.num_turns(client)
+    page = _paged(client_history.turns(client), trained).get_page(address.page())
+    measured = _paged(evaluations.seats_of(client), evaluated).get_page(
         address.clamped("evaluations", least=1, most=parameters.MOST_PAGE)
     )
+    recent = list(client_history.turns(client)[:RECENT])
     return {
         "follow": follow,
         "client": client,
@@ -77,13 +80,20 @@ def _parts(request: HttpRequest, client: Client) -> dict[str, Any]:
         "evaluations": measured,
         "evaluations_query": f"page={page.number}",
         "results": [evaluations.result(seat) for seat in measured],
-        "times": client_history.times(list(client_history.turns(client)[:RECENT])),
+        "times": client_history.times(recent),
         "seat": seat,
-        "suspicion": client_history.suspicion(client),
+        "suspicion": client_history.suspicion(recent),
         "act": client_states.act(seat, now) if seat else "",
         "changes": event_sentences.changes(client.changes),
         "influence": influence.of(client, most=MOST_SESSIONS),
     }
+
+
+def _paged(seats: QuerySet[Participation], count: int) -> Paginator[Participation]:
+    """Pages of so many seats, which need not be counted again."""
+    paginator = Paginator(seats, PER_PAGE)
+    paginator.count = count
+    return paginator
 
 
 @require_http_methods(["GET", "POST"])

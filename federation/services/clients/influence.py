@@ -68,7 +68,7 @@ def _own(client: Client) -> dict[int, int]:
     """
     seats = Participation.objects.filter(client=client).order_by()
     in_time = seats.filter(status=SeatStatus.AGGREGATED, round__outcome=Outcome.MODEL)
-    late = seats.filter(counted_in__outcome=Outcome.MODEL)
+    late = seats.filter(counted_in__isnull=False, counted_in__outcome=Outcome.MODEL)  # by an index of these alone
     first: dict[int, int] = {}
     for rows in (
         in_time.values_list("round__session").annotate(Min("round__number")),

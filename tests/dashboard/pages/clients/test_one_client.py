@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard.pages.clients import one_client
-from federation.models import Client, TrainingSession
+from dashboard.pages.clients import client_history, one_client
+from federation.models import Client, Round, TrainingSession
 from federation.services import clients, rounds, sessions
 from federation.services.clients import agent_log
 from tests.dashboard.cast import HTMX, Create, Enrol, report
@@ -128,3 +129,17 @@ def test_a_long_list_of_evaluations_has_pages_of_its_own(
     assert "0.250" in evaluations_of(browser, "dora", "?evaluations=99")
     page = browser.get(reverse("client", args=[Client.objects.get(name="dora").pk])).content.decode()
     assert 'href="?page=1&evaluations=2"' in page
+
+
+def test_seats_are_counted_by_their_kind_of_work(
+    trained: TrainingSession, enrol: Enrol, django_assert_num_queries: Any
+) -> None:
+    anna = Client.objects.get(name="anna")
+    in_training = anna.seats.count()
+    assert client_history.num_turns(anna) == (in_training, 0)
+    enrol("dora", kinds=["train", "evaluate"])
+    settle(sessions.evaluate(trained.models.get(version=2), by=None, now=timezone.now()), now=timezone.now())
+    assert client_history.num_turns(Client.objects.get(name="dora")) == (0, 1)
+    Round.objects.filter(seats__client=anna, number=1).update(kind="initialise")
+    with django_assert_num_queries(2):
+        assert client_history.num_turns(anna) == (in_training - 1, 0)
