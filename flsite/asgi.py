@@ -6,7 +6,7 @@ import os
 from flsite import files, memory
 
 memory.use_few_arenas()
-files.allow_most()
+files.allow_enough()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flsite.settings")
 
 from django.core.asgi import get_asgi_application  # noqa: E402

@@ -25,7 +25,7 @@ app.autodiscover_tasks()
 def _begin(**_: Any) -> None:
     """In a worker and in the beat, before either writes."""
     private.begin()
-    files.allow_most()
+    files.allow_enough()
 
 
 @celeryd_after_setup.connect

@@ -5,29 +5,43 @@ from flsite import files
 resource = pytest.importorskip("resource")
 
 
-@pytest.fixture
-def before():
-    found = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield found
-    resource.setrlimit(resource.RLIMIT_NOFILE, found)
+class Limits:
+    """What the system says and takes, in place of this process's own limits."""
+
+    def __init__(self, monkeypatch, soft, hard, *, refuses=False):
+        self.now = soft, hard
+        self.refuses = refuses
+        monkeypatch.setattr(resource, "getrlimit", lambda kind: self.now)
+        monkeypatch.setattr(resource, "setrlimit", self.set)
+
+    def set(self, kind, limits):
+        if self.refuses:
+            raise ValueError("current limit exceeds maximum limit")
+        self.now = limits
 
 
-def test_a_process_gets_all_that_its_user_may_have(before):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
-    assert files.allow_most() == before[1]
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+@pytest.mark.parametrize(
+    ("soft", "hard", "allowed"),
+    [
+        (1024, 1_048_576, 20_000),
+        (1024, 4096, 4096),
+        (1024, resource.RLIM_INFINITY, 20_000),
+        (50_000, 1_048_576, 50_000),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+    ],
+)
+def test_a_low_limit_is_raised_as_far_as_enough_and_as_allowed(monkeypatch, soft, hard, allowed):
+    limits = Limits(monkeypatch, soft, hard)
+    assert files.allow_enough() == allowed
+    assert limits.now == (allowed, hard)
 
 
-def test_what_the_system_refuses_leaves_the_limit_as_it_was(before, monkeypatch):
-    def refused(kind, limits):
-        raise ValueError("current limit exceeds maximum limit")
-
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
-    with monkeypatch.context() as patch:
-        patch.setattr(resource, "setrlimit", refused)
-        assert files.allow_most() == 512
+def test_what_the_system_refuses_leaves_the_limit_as_it_was(monkeypatch):
+    limits = Limits(monkeypatch, 512, resource.RLIM_INFINITY, refuses=True)
+    assert files.allow_enough() == 512
+    assert limits.now == (512, resource.RLIM_INFINITY)
 
 
 def test_a_system_without_such_a_limit_is_left_alone(monkeypatch):
     monkeypatch.setattr(files, "resource", None)
-    assert files.allow_most() == 0
+    assert files.allow_enough() == 0
