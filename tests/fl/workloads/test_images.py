@@ -132,7 +132,7 @@ def test_other_kinds_of_images_are_read(tmp_path, mode):
         ("path,label\nlist.csv,dark\n", r"line 2: there is no image 'list\.csv'"),
         ("path,label\n", "has no image"),
         ("path,label\n\n,\n", "line 3: there is no image ''"),
-        ("path,label\nall/dark/0.jpg,dark,x,y\n", r"list\.csv, line 2 has 2 more values than there are columns"),
+        ("path,label\nall/dark/0.jpg,dark,x,y\n", r"list\.csv, line 2 has 2 values more than there are columns"),
         ("path,label,path\n", r"list\.csv has the column 'path' twice"),
         ("", "has no column 'path'. It is empty"),
     ],
@@ -176,6 +176,25 @@ def test_hidden_files_are_left_out_and_others_told(tmp_path):
     assert note == "One file is no image (.png, .jpg, .jpeg) and not read, such as dark/scan.tif."
 
 
+def test_images_that_nothing_names_are_told(tmp_path):
+    write(tmp_path, 4)
+    (tmp_path / "dark" / "2.png").rename(tmp_path / "2.png")
+    (note,) = IMAGES.training_data(OPTIONS, tmp_path).notes
+    assert note == "One file is in no folder of a class and not read, such as 2.png."
+    rows = "path,label\n2.png,dark\n./light/1.png,light\n"
+    (note,) = IMAGES.training_data(OPTIONS, table(tmp_path, rows)).notes
+    assert note == "2 files are not in list.csv and not read, such as dark/0.jpg."
+
+
+def test_a_column_that_may_be_meant_as_group_is_told(tmp_path):
+    write(tmp_path / "all", 2)
+    rows = "path,label,patient,Group\nall/dark/0.jpg,dark,1,1\nall/light/1.png,light,1,2\n"
+    (note,) = IMAGES.training_data(OPTIONS, table(tmp_path, rows)).notes
+    assert note.endswith(
+        "list.csv has no column 'group', so each row is held out by itself. These columns are not read: patient, Group."
+    )
+
+
 # ---- copies
 
 
@@ -191,6 +210,14 @@ def test_copies_are_counted_and_those_with_another_label_named(tmp_path):
     counted, named = IMAGES.training_data(OPTIONS, tmp_path).notes
     assert counted == "2 of 6 images are copies of others."
     assert "dark/2.png and " in named and named.endswith("light/2.png are the same image, with different labels.")
+
+
+def test_of_copies_in_a_table_the_lines_are_named(tmp_path):
+    write(tmp_path / "all", 2)
+    rows = "path,label\nall/dark/0.jpg,dark\nall/dark/0.jpg,light\nall/light/1.png,light\n"
+    counted, named = IMAGES.training_data(OPTIONS, table(tmp_path, rows)).notes
+    assert counted == "1 of 3 images is a copy of another."
+    assert "list.csv, line 2 and " in named and "list.csv, line 3 are the same image, with different" in named
 
 
 def test_groups_that_share_an_image_are_named(tmp_path):
@@ -235,13 +262,20 @@ def test_a_damaged_file_is_an_image_or_named(tmp_path_factory, form, changes, le
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n" + bytes(40)])
-def test_a_file_that_is_no_image_is_named(tmp_path, monkeypatch, workers, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"no image at all", "its beginning is that of no image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "its beginning is that of no image"),
+    ],
+)
+def test_a_file_that_is_no_image_is_named(tmp_path, monkeypatch, workers, content, reason):
     monkeypatch.setenv(image_loading.WORKERS, workers)
     write(tmp_path, 6)
     (tmp_path / "dark" / "broken.png").write_bytes(content)
     data = IMAGES.training_data(OPTIONS, tmp_path)
-    with pytest.raises(DataError, match=r"broken\.png cannot be read as an image") as refused:
+    with pytest.raises(DataError, match=rf"broken\.png cannot be read as an image: {reason}") as refused:
         IMAGES.local_update(IMAGES.initial_weights(OPTIONS, 1), data, OPTIONS, CONFIG, lambda *_: True)
     assert "Traceback" not in str(refused.value)
 

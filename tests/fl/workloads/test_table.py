@@ -52,13 +52,14 @@ def test_rows_of_one_group_are_held_out_together(tmp_path):
     [
         ("age,weight,town\n1,2,x\n", r"a\.csv has no column 'ill'. It has age, weight, town"),
         ("", "has no column 'age'"),
+        ("age;weight;town;ill\n1;2;x;no\n", "It has age;weight;town;ill. There must be commas between columns"),
         (ROWS.replace("30", "old"), r"a\.csv, line 2: age is 'old', which is no number"),
         (ROWS.replace("81.5", "inf"), "line 4: weight is 'inf', which is no number"),
         (ROWS.replace("81.5", "1e39"), "line 4: weight is '1e39', which is no number"),
         (ROWS.replace("70,no", "70,maybe"), "line 2: ill 'maybe' is no class. The classes are no, yes"),
         (ROWS.replace("70,no", "70,"), "line 2: ill is missing"),
         ("age,weight,town,ill\n", "there is no row"),
-        (ROWS.replace("Bonn", "Bonn,am Rhein"), "line 2 has 1 more values than there are columns"),
+        (ROWS.replace("Bonn", "Bonn,am Rhein"), "line 2 has one value more than there are columns"),
         (ROWS.replace("town", "age"), "has no column 'town'"),
         (ROWS.replace("\n70", ",age\n70"), "has the column 'age' twice"),
     ],
@@ -88,6 +89,16 @@ def test_a_group_column_is_there_and_has_a_value_in_each_row(tmp_path):
     rows = "age,weight,town,ill,patient\n1,2,x,no,p1\n1,2,x,no,\n"
     with pytest.raises(DataError, match=r"a\.csv, line 3: patient is missing. Rows of one patient are held out"):
         read(tmp_path, rows, options)
+
+
+def test_equal_rows_of_different_groups_are_told(tmp_path):
+    rows = "age,weight,town,ill,patient\n1,2,x,no,p1\n1,2,x,no,p1\n1,2,x,no,p2\n1,3,x,no,p3\n"
+    (note,) = read(tmp_path, rows, OPTIONS | {"group": "patient"}).notes
+    assert note.startswith("One row is a copy of one with another patient, such as ")
+    assert "a.csv, line 2 and " in note and "a.csv, line 4: a model may be measured on one and trained" in note
+    (note,) = read(tmp_path, f"{rows}1,2,x,no,p4\n", OPTIONS | {"group": "patient"}).notes
+    assert note.startswith("2 rows are copies of ones with another patient")
+    assert read(tmp_path, rows).notes == ()  # copies are held out together
 
 
 @settings(deadline=None, max_examples=60)

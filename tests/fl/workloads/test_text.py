@@ -93,7 +93,7 @@ def test_options_that_do_not_fit_together_are_refused(options, field):
 def test_copies_are_told(tmp_path):
     rows = "text,label,group\nwin,spam,a\nwin,ham,b\nlunch,ham,c\n"
     counted, contradiction, leak = TEXT.training_data(OPTIONS, table(tmp_path, rows)).notes
-    assert counted == "1 of 3 texts are copies of others."
+    assert counted == "1 of 3 texts is a copy of another."
     assert "a.csv, line 2 and " in contradiction and contradiction.endswith("the same text, with different labels.")
     assert "line 3 are the same text in different groups" in leak
 
@@ -102,6 +102,13 @@ def test_files_that_are_no_text_are_told(tmp_path):
     write(tmp_path, 4)
     (tmp_path / "ham" / "mail.eml").touch()
     assert "ham/mail.eml" in TEXT.training_data(OPTIONS, tmp_path).notes[0]
+    (note,) = TEXT.training_data(OPTIONS, table(tmp_path, "text,label\nwin,spam\nlunch,ham\n")).notes
+    assert note == "4 files are beside a CSV file and not read, such as ham/0.txt."
+
+
+def test_rows_without_a_group_are_told(tmp_path):
+    (note,) = TEXT.training_data(OPTIONS, table(tmp_path, "text,label,group\nwin,spam,a\nlunch,ham,\n")).notes
+    assert note.endswith("a.csv: 1 of 2 rows have no group; each of these is held out by itself.")
 
 
 # ---- numbers
