@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard.kit import client_states, formats, parameters, responses
+from dashboard.kit import client_states, formats, label_counts, parameters, responses
 from dashboard.kit.frame import follow_live, following
 from dashboard.kit.signin import Request
 from dashboard.pages.new_session import estimate, initial, presets, privacy_estimate, starting_models, wanted
@@ -33,6 +33,7 @@ from federation.session_settings import Spec
 
 LOOKED_AT = 3  # past sessions that a time for a round is learnt from
 MOST_NAMED = 30  # clients that are listed as taking part
+MOST_COUNTED = 12  # clients whose labels are shown
 
 
 @require_http_methods(["GET", "POST"])
@@ -186,7 +187,14 @@ def _who(spec: Spec) -> dict[str, object]:
         "busy": pool.online - len(pool.free),
         "missing": max(0, needed - asked),
         "never": needed > len(clients) > 0,
+        "labels": label_counts.of(_with_info(pool.clients), spec.workload, is_ahead=True, most=MOST_COUNTED),
+        "workload": spec.workload,
     }
+
+
+def _with_info(clients: Sequence[Client]) -> list[Client]:
+    """The same, with what their agents told."""
+    return list(Client.objects.filter(pk__in=[client.pk for client in clients]).order_by("ordinal"))
 
 
 def _have(spec: Spec, clients: int) -> str:

@@ -320,6 +320,24 @@ def test_it_counts_nobody_who_told_that_it_cannot(browser: Browser, enrol: Enrol
     assert "Round 1 opens at once with 2 clients." in page and "Not asked" not in page
 
 
+def test_it_shows_which_labels_those_have_that_can_be_asked(browser: Browser, enrol: Enrol) -> None:
+    enrol("anna", "ben", "carl")
+
+    def page(**typed: str) -> str:
+        return compact(browser.get(reverse("session_who"), {"quorum": "1"} | typed, headers=HTMX).content.decode())
+
+    assert "Labels by client" not in page()
+    for name, tags, histogram in (("anna", ["ward"], {"cat": 90, "dog": 10}), ("ben", [], {"cat": 1, "dog": 7})):
+        Client.objects.filter(name=name).update(tags=tags, info={"label_histogram": histogram})
+    both = page()
+    assert "Labels by client" in both and "anna, cat: 90 of 100" in both and "ben, dog: 7 of 8" in both
+    assert "Furthest from the mix of the others" in both
+    one = page(client_tags="ward")
+    assert "anna, cat: 90 of 100" in one and "ben, dog" not in one
+    of_options = page(workload="images")
+    assert "the options of images say which labels there are" in of_options and "anna, cat" not in of_options
+
+
 def test_it_says_that_busy_clients_have_to_become_free(browser: Browser, running: TrainingSession) -> None:
     page = browser.get(reverse("session_who"), {"quorum": "1"}, headers=HTMX).content.decode()
     assert "Round 1 opens once the 3 busy clients are free." in page

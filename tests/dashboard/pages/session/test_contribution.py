@@ -150,3 +150,13 @@ def test_many_clients_and_rounds_are_bounded(
     with django_assert_max_num_queries(8):
         found = contribution.of(session)
     assert (len(found.labels.rows), found.labels.hidden) == (30, 90)
+
+
+def test_labels_that_only_options_say_are_not_expected_of_anybody(
+    browser: Browser, create: Create, enrol: Enrol
+) -> None:
+    enrol("anna")
+    share("anna", {"cat": 5})
+    page = compact(page_of(browser, create(workload="images", workload_options={})))
+    assert "agents do not count them before they train" in page and "run.py preview" in page
+    assert "--share-histogram" not in page and "cat" not in page
