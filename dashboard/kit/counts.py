@@ -154,7 +154,7 @@ def of(evaluation: Evaluation | None, choice: Choice = Choice()) -> Picture | No
         has_sum=has_sum,
         counts=counts if shape(counts) is not None else None,
         finding=drawing.finding if drawing else _finding(name, counts, labels),
-        said=_said(evaluation, name, list(told.values()), reported, has_sum=has_sum),
+        said=_said(evaluation, name, list(told.values()), reported, whose=site if has_sum else None, has_sum=has_sum),
         drawing=drawing,
         labels=labels,
     )
@@ -235,8 +235,17 @@ def _of_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str
 
 
 def _said(
-    evaluation: Evaluation, name: str, told: Sequence[Site], reported: Sequence[Site], *, has_sum: bool
+    evaluation: Evaluation,
+    name: str,
+    told: Sequence[Site],
+    reported: Sequence[Site],
+    *,
+    whose: Site | None,
+    has_sum: bool,
 ) -> list[str]:
+    """whose: the one site whose counts are shown, though there is a sum."""
+    if whose:
+        return [f"Of {whose.client.name} alone."]
     without = [site.client.name for site in reported if site not in told]
     said = [_of_sum(evaluation, name, told) if not has_sum else f"The sum is of {formats.count(len(told), 'site')}."]
     if without:

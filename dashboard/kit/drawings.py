@@ -196,7 +196,7 @@ def _drawn(
         return None
     shown = formats.listed([f"{line.name} {line.told}" for line in lines])
     few = len(counts["scores"]) > MOST_LINES
-    said = f"{formats.capital(shown)}. "
+    said = f"{formats.capital(shown) if lines[0].name == POOLED else shown}. "  # names of classes stay as they are
     said += f"The {WORST_LINES} classes with the smallest area are drawn. " if few else ""
     return Drawing(lines_figure(title, axes, lines, diagonal=diagonal), said.strip(), lines)
 

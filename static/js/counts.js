@@ -12,7 +12,7 @@ import { throttled } from "./throttled.js";
 /** @typedef {Figure | import("./drawing-tables.js").Lines | import("./drawing-tables.js").Dots} Shown */
 
 const RESTS = 200; // ms between two drawings while the window changes its size
-const FEW = 12; // rows whose ticks are all named
+const FEW = 12; // rows, or examples in a bar, whose ticks are all named
 // Not 0: Plotly would scale a picture of a pixel a cell by an inline style, which the page's policy forbids.
 const NO_GAP = 0.01;
 const NAMED = 4; // rows that have room for names of classes
@@ -195,7 +195,7 @@ function drawBars(plot, shown) {
     x: shown.x
       ? { fixedrange: true, showgrid: false, showspikes: false, title: { text: shown.columns } }
       : { ...ticks(counts.length), showspikes: false },
-    y: { fixedrange: true, rangemode: "tozero", tickformat: "~s" },
+    y: { fixedrange: true, rangemode: "tozero", ...(Math.max(...counts) <= FEW ? { dtick: 1 } : { tickformat: "~s" }) },
   });
   return Plotly.react(plot, [bars], look, CONFIG);
 }

@@ -65,7 +65,7 @@ def test_the_sum_is_shown_and_each_site_can_be_chosen(evaluated: Evaluated) -> N
     )
     assert whole.figure["by_row"] and (whole.figure["rows"], whole.figure["columns"]) == ("Label", "Predicted")
     ben = picture(session, site="ben")
-    assert (ben.counts, ben.whose) == (BEN, "ben")
+    assert (ben.counts, ben.whose, ben.said) == (BEN, "ben", ["Of ben alone."])
     assert ben.query == f"site={Client.objects.get(name='ben').pk}" and whole.query == ""
 
 

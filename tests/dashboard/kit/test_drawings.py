@@ -90,7 +90,10 @@ def test_the_curve_of_all_sites_is_that_of_their_summed_histograms(evaluated: Ev
         (line,) = found.figure["series"]
         assert line["x"] == pytest.approx(expected.false_alarms.tolist(), abs=1e-5)
         assert line["y"] == pytest.approx(expected.recall.tolist(), abs=1e-5)
-        assert f"AUC {expected.area:.3f}" in found.finding and found.lines[0].told == f"AUC {expected.area:.3f}"
+        assert (
+            found.finding == f"{found.lines[0].name} AUC {expected.area:.3f}."
+            and found.lines[0].told == f"AUC {expected.area:.3f}"
+        )
 
 
 def test_each_class_has_its_numbers(evaluated: Evaluated) -> None:
