@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from federation.services.seats import late
 
 T = TypeVar("T")
 PARTS, HOUR = 24, timedelta(hours=1)  # `prune` comes once an hour, and after a day of work everything had its turn
+AT_ONCE_SECONDS = 0.1  # to wait for those who store, after a round
 DIGESTS_AT_ONCE = 10_000  # in one query; SQLite takes 32,766 values
 NEEDED = (FileStatus.STORED, FileStatus.DAMAGED)  # a damaged file may have been put back
 
@@ -63,12 +64,15 @@ def expire(sessions: QuerySet[TrainingSession]) -> int:
 def give_up_updates(session_id: int) -> int:
     """Those of a session with large models that are past their time. Their files may serve the next updates.
 
-    Called after each round, for `expire` comes once a minute, and many rounds of large updates may pass in one.
+    Called after each round, for `expire` comes once a minute, and many rounds of large updates may pass in one. It
+    does not wait for a backup: the next round or `expire` gives up more.
     """
     newest = _newest_model.first(session_id)
     if newest is None or (newest.num_bytes or 0) < storage.spare.LEAST_BYTES:
         return 0
-    return delete_unused(_expire_updates(TrainingSession.objects.filter(pk=session_id)), spare=True)
+    with storage.deleting(AT_ONCE_SECONDS) as may:
+        given_up = _expire_updates(TrainingSession.objects.filter(pk=session_id)) if may else set()
+        return sum(_delete(some, spare=True) for some in _in_parts(sorted(given_up)))
 
 
 _newest_model = Select(
@@ -158,22 +162,24 @@ def _kept(session: TrainingSession, models: list[GlobalModel]) -> set[int]:
 # ---- files
 
 
-def delete_unused(digests: Iterable[str], *, spare: bool = False) -> int:
-    """Delete those files that no row needs. Returns how many; while a backup runs none, and `prune` comes again.
-
-    spare: the files may be written over.
-    """
+def delete_unused(digests: Iterable[str]) -> int:
+    """Delete those files that no row needs. Returns how many; while a backup runs none, and `prune` comes again."""
     deleted = 0
     for some in _in_parts(sorted(set(digests))):
         with storage.deleting() as may:
             if not may:
                 break
-            unused = set(some) - in_use(set(some))
-            if unused:
-                killpoints.reached(killpoints.Point.GIVEN_UP)
-            storage.delete(unused, spare=spare)
-            deleted += len(unused)
+            deleted += _delete(some)
     return deleted
+
+
+def _delete(digests: Collection[str], *, spare: bool = False) -> int:
+    """The same while nobody stores. spare: the files may be written over."""
+    unused = set(digests) - in_use(set(digests))
+    if unused:
+        killpoints.reached(killpoints.Point.GIVEN_UP)
+    storage.delete(unused, spare=spare)
+    return len(unused)
 
 
 def in_use(digests: set[str]) -> set[str]:

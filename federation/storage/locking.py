@@ -28,10 +28,10 @@ def keeping() -> Iterator[None]:
 
 
 @contextmanager
-def deleting() -> Iterator[bool]:
-    """Nobody stores meanwhile, so that what no row names is needed by nobody. False: somebody keeps for long."""
+def deleting(seconds: float = LOCK_SECONDS) -> Iterator[bool]:
+    """Nobody stores meanwhile, so that what no row names is needed by nobody. False: somebody keeps for longer."""
     with _lock_file() as handle:
-        end = time.monotonic() + LOCK_SECONDS
+        end = time.monotonic() + seconds
         while not (ours := _try_exclusive(handle)) and time.monotonic() < end:
             time.sleep(0.01)
         yield ours

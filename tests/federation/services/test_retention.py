@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from time import monotonic
 
 import pytest
 from django.core.management import call_command
@@ -131,6 +132,25 @@ def test_after_a_round_of_small_updates_nothing_is_looked_for(trained, now, djan
     assert kept_updates(session) == [1, 2, 3, 4]
     with django_assert_num_queries(1):
         assert retention.give_up_updates(session.pk) == 0
+
+
+def test_after_a_round_nobody_waits_for_a_backup_and_what_was_kept_by_it_goes_later(trained, large):
+    session = trained(done=4)
+    with storage.keeping():
+        began = monotonic()
+        assert retention.give_up_updates(session.pk) == 0
+        assert monotonic() - began < storage.locking.LOCK_SECONDS / 2
+    assert kept_updates(session) == [1, 2, 3, 4]
+    assert retention.give_up_updates(session.pk) == 2
+    assert kept_updates(session) == [3, 4]
+
+
+def test_after_a_round_a_file_that_another_row_needs_stays(trained, large):
+    session = trained()
+    oldest, newest = Participation.objects.order_by("pk")[0], Participation.objects.order_by("-pk")[0]
+    Participation.objects.filter(pk=newest.pk).update(digest=oldest.digest)
+    assert retention.give_up_updates(session.pk) == 3
+    assert storage.exists(oldest.digest) and len(storage.spare._kept()) == 3
 
 
 def test_a_session_without_a_model_has_no_updates(running):
