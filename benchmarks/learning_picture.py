@@ -18,7 +18,7 @@ from typing import Any
 
 Curves = Mapping[str, Sequence[float]]  # by strategy: the accuracy after each round
 
-WIDTH, HEIGHT, LEFT, TOP, LABELS, BELOW = 190, 260, 44, 44, 118, 40  # of a panel, and its margins
+WIDTH, HEIGHT, LEFT, TOP, LABELS, BELOW = 190, 260, 44, 44, 132, 40  # of a panel, and its margins
 LOW, HIGH, STEP = 0.5, 1.0, 0.1  # of the accuracies that are drawn
 APART = 14  # between two names
 BESIDE = "fedavg"  # in every panel
