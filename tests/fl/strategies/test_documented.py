@@ -10,7 +10,17 @@ from federation.fl.strategies import STRATEGIES, Launch, build
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = (ROOT / "docs" / "strategies.md").read_text()
-ROWS = {cells[0].strip("` "): cells for line in DOCUMENT.splitlines() if len(cells := line.split("|")[1:-1]) == 6}
+
+
+def table(after: str, columns: int) -> dict[str, list[str]]:
+    """The rows of the first table after these words, by name."""
+    lines = DOCUMENT.partition(after)[2].partition("\n\n|")[2].partition("\n\n")[0].splitlines()
+    rows = [line.strip("|").split("|") for line in lines]
+    assert {len(cells) for cells in rows} == {columns}
+    return {cells[0].strip("` "): cells for cells in rows}
+
+
+ROWS = table("## All of them", 6)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -33,7 +43,7 @@ def test_the_path_to_a_strategy_names_every_one():
     assert named == {strategy.title for strategy in STRATEGIES.values()}
 
 
-TOGETHER = {cells[0].strip("` "): cells for line in DOCUMENT.splitlines() if len(cells := line.split("|")[1:-1]) == 5}
+TOGETHER = table("What goes together with each.", 5)
 SCHEDULES = {
     "every": (True, True),
     "all but buffered": (True, False),
