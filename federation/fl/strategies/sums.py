@@ -20,7 +20,7 @@ def sums(rows: Array, mixture: Array) -> Array:
 
     A sum whose weights are all the same, as those of mixing and bucketing are, is added up in seat order from rows that
     were multiplied once. Sums that begin with the same rows share what these come to. For ten updates of which each is
-    mixed with seven others that is half of the work or less.
+    mixed with seven others that is half of the additions or less.
     """
     found = np.empty((len(mixture), rows.shape[1]), rows.dtype)
     for weight, members in _by_weight(mixture.tobytes(), len(mixture)).items():
