@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from federation.killpoints import Point
-from tests.e2e.outcome import outcome, start
+from tests.e2e.outcome import ENV, Outcome, outcome, start
 from tests.e2e.stack import Stack, running, until
 
 NAMES = ("north", "south")
@@ -22,7 +22,25 @@ SESSION: dict[str, Any] = {
     "train": {"epochs": 2, "batch_size": 4, "learning_rate": 0.05},
     **{"rounds": 2, "seed": 7, "quorum": 2, "cohort_size": 2},
 }
-KILLS = [(Point.TRAINING, 4), (Point.UPDATE_KEPT, 2)]  # in the first round while files are read, and in the second
+# The point, which time it is reached, and whether images were read before, in the order in which a round reaches them.
+AGENT = [
+    (Point.DOWNLOAD_HALF_READ, 1, False),
+    (Point.TRAINING, 4, True),
+    (Point.TRAINED, 1, True),
+    (Point.UPDATE_KEPT, 1, True),
+    (Point.PART_HALF_SENT, 1, False),  # an update that was kept is sent without training again
+    (Point.REPORTED, 1, False),
+    (Point.TRAINING, 6, True),  # the second round
+    (Point.UPDATE_KEPT, 1, True),
+]
+SERVER = [
+    (Point.PART_HALF_WRITTEN, 2),
+    (Point.UPDATE_STORED, 1),
+    (Point.AGGREGATION_CLAIMED, 1),
+    (Point.HALF_AGGREGATED, 1),
+    (Point.AGGREGATED, 1),
+    (Point.PUBLISHED, 1),
+]
 
 
 def pictures(folder: Path, seed: int, count: int = 16) -> Path:
@@ -39,7 +57,7 @@ def pictures(folder: Path, seed: int, count: int = 16) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("images")
-    with running(folder, env={"FL_CLIENT_LOADERS": "2"}, killable=True) as stack:
+    with running(folder, env=ENV | {"FL_CLIENT_LOADERS": "2"}, killable=True) as stack:
         for seed, name in enumerate(NAMES):
             pictures(folder / "data" / name, seed)
             agent(stack, name)
@@ -52,23 +70,33 @@ def agent(stack: Stack, name: str) -> psutil.Process:
     return psutil.Process(started.pid)
 
 
-def test_an_agent_with_processes_that_read_is_killed_at_every_point(site: Stack) -> None:
-    undisturbed = outcome(site, site.session(**SESSION))
+@pytest.fixture(scope="module")
+def undisturbed(site: Stack) -> Outcome:
+    return outcome(site, site.session(**SESSION))
+
+
+def test_an_agent_with_processes_that_read_is_killed_at_every_point(site: Stack, undisturbed: Outcome) -> None:
     session = site.session(start=False, **SESSION)
-    first, *others = KILLS
-    site.kill_at("south", first[0], time=first[1])
-    start(site, session)
-    for point, time in others:
+    for number, (point, time, reads) in enumerate(AGENT):
+        site.kill_at("south", point, time=time)
+        agent(site, "south") if number else start(site, session)
         readers = children(site, "south")
         site.died("south")
-        assert readers, "the agent that was killed had processes that read"
+        assert bool(readers) == reads, f"at {point} the agent that was killed had {len(readers)} processes that read"
         all_end(readers)
-        site.kill_at("south", point, time=time)
-        agent(site, "south")
-    site.died("south")
     agent(site, "south")
     assert outcome(site, session) == undisturbed
     assert len(set(undisturbed.models)) == 3
+
+
+def test_the_server_of_agents_with_processes_that_read_is_killed(site: Stack, undisturbed: Outcome) -> None:
+    session = site.session(start=False, **SESSION)
+    for number, (point, time) in enumerate(SERVER):
+        site.kill_at("web", point, time=time)
+        site.start_only("web") if number else start(site, session)
+        site.died("web")
+    site.start("web")
+    assert outcome(site, session) == undisturbed
 
 
 def children(stack: Stack, name: str) -> list[psutil.Process]:
