@@ -4,10 +4,11 @@
                                                 [--kept FILE] [--processes 2]
 
 The data are split by a Dirichlet distribution of labels with concentration 0.5. Prints for each strategy the mean
-accuracy over the last five rounds, without lies and under each, in percent. The mark > means that it is more than
-2 points below the same strategy undisturbed, ! that it is more than 5 below undisturbed FedAvg. A model that diverges
-until it cannot be stored counts as guessing. It takes about half a second of a core for each round. `--kept FILE` keeps
-each session as a line of JSON, and plays only those that are not in it.
+accuracy over the last five rounds, without lies and under each, in percent, and half of what lies between the best and
+the worst seed. The mark > means that it is more than 2 points below the same strategy undisturbed, ! that it is more
+than 5 below undisturbed FedAvg. A model that diverges until it cannot be stored counts as guessing. It takes about half
+a second of a core for each round. `--kept FILE` keeps each session as a line of JSON, and plays only those that are not
+in it.
 """
 
 from __future__ import annotations
@@ -142,17 +143,22 @@ def main() -> None:
     fedavg = _mean(learnt, "fedavg", NONE)
     for strategy in chosen:
         own = _mean(learnt, strategy, NONE)
-        cells = [_cell(_mean(learnt, strategy, lie), own, fedavg) for lie in (NONE, *args.lies)]
+        cells = [_cell(_seeds(learnt, strategy, lie), own, fedavg) for lie in (NONE, *args.lies)]
         print(f"{strategy:26}" + "".join(f"{cell:>16}" for cell in cells))
 
 
+def _seeds(learnt: Mapping[Trial, float], strategy: str, lie: str) -> list[float]:
+    return [one for trial, one in learnt.items() if (trial.strategy, trial.lie) == (strategy, lie)]
+
+
 def _mean(learnt: Mapping[Trial, float], strategy: str, lie: str) -> float:
-    return statistics.fmean(one for trial, one in learnt.items() if (trial.strategy, trial.lie) == (strategy, lie))
+    return statistics.fmean(_seeds(learnt, strategy, lie))
 
 
-def _cell(accuracy: float, own: float, fedavg: float) -> str:
+def _cell(seeds: Sequence[float], own: float, fedavg: float) -> str:
+    accuracy, spread = statistics.fmean(seeds), (max(seeds) - min(seeds)) / 2
     marks = (">" if accuracy < own - OWN_LOSS else "") + ("!" if accuracy < fedavg - LOSS else "")
-    return f"{marks} {accuracy:.1f}"
+    return f"{marks} {accuracy:.1f} ± {spread:.1f}"
 
 
 if __name__ == "__main__":

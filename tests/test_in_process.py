@@ -110,6 +110,14 @@ def test_a_session_that_is_spoilt_counts_as_guessing(monkeypatch: pytest.MonkeyP
     assert told == {"accuracy": [], "spoilt": True} and robustness.final(told) == robustness.GUESSING
 
 
+@pytest.mark.parametrize(
+    "seeds, cell",
+    [([97, 99], " 98.0 ± 1.0"), ([95.9, 95.9], "> 95.9 ± 0.0"), ([90, 95], ">! 92.5 ± 2.5"), ([96], " 96.0 ± 0.0")],
+)
+def test_a_loss_is_marked_beside_the_rule_itself_and_beside_federated_averaging(seeds: list[float], cell: str):
+    assert robustness._cell(seeds, own=98, fedavg=98) == cell
+
+
 def test_liars_send_what_their_lie_says_and_the_others_what_they_trained(tmp_path: Path):
     def sent(lie: str) -> tuple[list[weights.Weights], list[int]]:
         trial = robustness.Trial("fedavg", lie, seed=1, rounds=1)
