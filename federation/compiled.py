@@ -19,12 +19,12 @@ from django.db.models.base import ModelState
 M = TypeVar("M", bound=Model)
 ROWS = 500  # of one statement: databases allow some 30,000 values
 PLACE = re.compile("(?<!%)%s")
+PREPARES = hasattr(connection, "prepared_cursor")
 
 
 def cursor() -> Any:
     """For statements that come often: one that keeps their plans, where the database has such."""
-    prepared = getattr(connection, "prepared_cursor", connection.cursor)
-    return prepared()
+    return connection.prepared_cursor() if PREPARES else connection.cursor()  # type: ignore[attr-defined]
 
 
 class Select(Generic[M]):

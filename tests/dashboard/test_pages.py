@@ -215,7 +215,7 @@ def test_lists_ask_the_same_for_many_rows(
         browser.get(path)
 
 
-QUERIES = {"session": 46, "session_head": 12, "session_round": 16, "session_history": 12, "session_events": 6}
+QUERIES = {"session": 49, "session_head": 12, "session_round": 16, "session_history": 13, "session_events": 6}
 
 
 def test_a_sessions_page_and_fragments_ask_little(

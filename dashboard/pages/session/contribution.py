@@ -100,10 +100,14 @@ def _short(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 100_000 else f"{value:.0e}"
 
 
+_IN_CELLS = ("client", "round", "norm", "cosine", "num_examples", "counted_examples")
+
+
 def by_round(session: TrainingSession, measure: str) -> Heat:
     """One measure of the updates of the newest rounds, as they were aggregated."""
     rounds = list(session.own_rounds.filter(outcome=Outcome.MODEL).order_by("-number")[:MOST_ROUNDS])[::-1]
-    seats = Participation.objects.filter(Q(status=SeatStatus.AGGREGATED), round__in=rounds).select_related("client")
+    seats = Participation.objects.filter(Q(status=SeatStatus.AGGREGATED), round__in=rounds).only(*_IN_CELLS)
+    seats = seats.prefetch_related("client")  # each once, not with each of its seats
     values: dict[Client, dict[int, float]] = {}
     for seat in seats.order_by("client__ordinal"):
         value = parsing.number({"norm": seat.norm, "cosine": seat.cosine, "examples": seat.weight}[measure])

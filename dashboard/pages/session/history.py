@@ -136,7 +136,7 @@ def _rounds(past: Sequence[Round]) -> list[PastRound]:
 
 def _add_seats(found: dict[int, PastRound]) -> None:
     by_round: defaultdict[int, list[Participation]] = defaultdict(list)
-    rows = Participation.objects.filter(round__in=found).select_related("client").order_by("round", "seat")
+    rows = Participation.objects.filter(round__in=found).prefetch_related("client").order_by("round", "seat")
     for seat in rows:
         found[seat.round_id].seats.append((seat.client, statuses.of_seat(seat)))
         by_round[seat.round_id].append(seat)

@@ -231,7 +231,7 @@ def _slots(rounds: Sequence[Round]) -> list[Slot]:
 def _fill(slots: Sequence[Slot]) -> tuple[list[Row], list[tuple[str, float]], SafeString | None]:
     rows: dict[int, Row] = {}
     seats: defaultdict[int, list[Participation]] = defaultdict(list)
-    found = Participation.objects.filter(round__in=[slot.round for slot in slots]).select_related("client")
+    found = Participation.objects.filter(round__in=[slot.round for slot in slots]).prefetch_related("client")
     for seat in found.order_by("client__ordinal"):
         seats[seat.round_id].append(seat)
         rows.setdefault(seat.client_id, Row(seat.client))
