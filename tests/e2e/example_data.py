@@ -42,7 +42,7 @@ def tables(folder: Path) -> list[list[str]]:
         with (folder / f"{site}.csv").open("w", newline="") as file:
             rows = csv.DictWriter(file, columns)
             rows.writeheader()
-            rows.writerows(_patient(draw) for _ in range(100))
+            rows.writerows(_patient(draw) for _ in range(400))
     return [[str(folder / f"{site}.csv")] for site in SITES]
 
 

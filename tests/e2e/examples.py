@@ -52,7 +52,7 @@ def take_part(stack: Stack, example: Example, folder: Path) -> None:
     (evaluation,) = stack.get(f"/sessions/{session}/rounds", kind="evaluate")["items"]
     assert [seat["status"] for seat in evaluation["participations"]] == ["reported", "reported"]
     found = evaluation["metrics"][example.measure]
-    assert math.isfinite(found) and example.least <= found <= example.most
+    assert math.isfinite(found) and example.least <= found <= example.most, found
     curves = stack.get(f"/sessions/{session}/metrics", limit=1000)["items"]
     assert {point["client"]["name"] for point in curves} == set(names)
     last = max(stack.get(f"/sessions/{session}/models")["items"], key=lambda model: model["version"])

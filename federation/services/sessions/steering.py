@@ -10,7 +10,7 @@ from django.db.models import F
 
 from federation import events
 from federation.errors import Conflict, Invalid
-from federation.lifecycle import ENDED, LIVE, SESSION_MOVES, SessionStatus, WorkKind
+from federation.lifecycle import ACTIVE, ENDED, LIVE, SESSION_MOVES, SessionStatus, WorkKind
 from federation.models import Event, TrainingSession
 from federation.services import rounds
 from federation.session_settings import SETTINGS
@@ -42,14 +42,30 @@ def resume(session: TrainingSession, *, by: User | None, now: datetime) -> None:
     events.record(session.pk, Event.Kind.SESSION_RESUMED, by=name_of(by))
 
 
-@transaction.atomic
 def cancel(session: TrainingSession, *, by: User | None, now: datetime) -> None:
     """Stop at once. Models, curves and events are kept; updates of the open round are not."""
-    rounds.cancel_active(session, now=now)
+    before = session.status
+    while not _cancelled(session, before, by, now):
+        session.status = before
+
+
+def _cancelled(session: TrainingSession, before: str, by: User | None, now: datetime) -> bool:
+    """False if a round opened after the first look: its seats must be locked before the session. None opens later."""
     reason = f"Cancelled by {name_of(by)}." if by else "Cancelled."
-    _move(session, SessionStatus.CANCELLED, frm=session.status, ended_at=now, idle_since=None, reason=reason)
-    rounds.cancel_active(session, now=now)  # one that was opening at the first look; no other opens any more
-    events.record(session.pk, Event.Kind.SESSION_CANCELLED, by=name_of(by))
+    try:
+        with transaction.atomic():
+            rounds.cancel_active(session, now=now)
+            _move(session, SessionStatus.CANCELLED, frm=before, ended_at=now, idle_since=None, reason=reason)
+            if session.round_set.filter(status__among=ACTIVE).exists():
+                raise _Opened
+            events.record(session.pk, Event.Kind.SESSION_CANCELLED, by=name_of(by))
+    except _Opened:
+        return False
+    return True
+
+
+class _Opened(Exception):
+    """A round opened meanwhile."""
 
 
 @transaction.atomic

@@ -120,9 +120,9 @@ def test_an_update_that_came_at_once_is_not_counted(open_round, alice, now, act,
     seat, sent = seat_of("anna"), []
     blob, put = update(seat), storage.put
 
-    def act_and_put(file, digest):
+    def act_and_put(file, digest, **more):
         act(alice, now)
-        put(file, digest)
+        put(file, digest, **more)
 
     async def send(message):
         sent.append(message)

@@ -2,6 +2,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from federation import storage
 from federation.errors import Conflict, Invalid
@@ -175,21 +177,29 @@ def test_cancelling_ends_the_open_round_and_its_seats(open_round, alice, now, st
 
 
 def test_a_round_that_opened_while_its_session_was_being_cancelled_is_cancelled_too(
-    enrol, running, alice, now, monkeypatch
+    open_round, alice, now, monkeypatch
 ):
-    enrol("anna")
-    session = running()
+    """And its seats are locked before the session's row, as everywhere: else reports of its clients could deadlock."""
+    session, looks = open_round("anna").session, []
     look = rounds.cancel_active
 
-    def too_early(session, *, now):
-        look(session, now=now)
-        settle(session, now=now)  # the other worker commits
-        monkeypatch.setattr(rounds, "cancel_active", look)
+    def look_before_it_opened(session, *, now):
+        looks.append(session.status)
+        if len(looks) > 1:
+            look(session, now=now)
 
-    monkeypatch.setattr(rounds, "cancel_active", too_early)
-    sessions.cancel(session, by=alice, now=now)
+    monkeypatch.setattr(rounds, "cancel_active", look_before_it_opened)
+    with CaptureQueriesContext(connection) as asked:
+        sessions.cancel(session, by=alice, now=now)
+    assert looks == [SessionStatus.RUNNING] * 2 and session.status == SessionStatus.CANCELLED
     assert session.round_set.get().status == RoundStatus.CANCELLED
     assert seat_of("anna").status == SeatStatus.DROPPED
+    assert kinds(session).count("session.cancelled") == 1
+    writes = [query["sql"] for query in asked if query["sql"].startswith(("UPDATE", "ROLLBACK"))]
+    after = writes[[sql.startswith("ROLLBACK") for sql in writes].index(True) :]
+    tables = ('UPDATE "federation_participation"', 'UPDATE "federation_trainingsession"')
+    seats, row = (next(at for at, sql in enumerate(after) if sql.startswith(table)) for table in tables)
+    assert seats < row
 
 
 def test_cancelling_frees_the_clients_for_another_session(open_round, running, alice, now):

@@ -232,7 +232,9 @@ def test_so_is_one_whose_client_was_removed(open_round, now, monkeypatch, moment
     mine = seats.of(clients.authenticate(token_of("anna"), now=now), seat_of("anna").pk)
     if moment == "as it is settled":
         put = storage.put
-        monkeypatch.setattr(storage, "put", lambda *args: (put(*args), revoke("anna", "removed", now=now)))
+        monkeypatch.setattr(
+            storage, "put", lambda *args, **more: (put(*args, **more), revoke("anna", "removed", now=now))
+        )
     else:
         revoke("anna", "removed", now=now)
     with pytest.raises(Unauthorized, match="revoked"):
