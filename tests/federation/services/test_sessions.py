@@ -195,7 +195,8 @@ def test_a_round_that_opened_while_its_session_was_being_cancelled_is_cancelled_
     assert session.round_set.get().status == RoundStatus.CANCELLED
     assert seat_of("anna").status == SeatStatus.DROPPED
     assert kinds(session).count("session.cancelled") == 1
-    writes = [query["sql"] for query in asked if query["sql"].startswith(("UPDATE", "ROLLBACK"))]
+    said = [query["sql"] or "" for query in asked]
+    writes = [sql for sql in said if sql.startswith(("UPDATE", "ROLLBACK"))]
     after = writes[[sql.startswith("ROLLBACK") for sql in writes].index(True) :]
     tables = ('UPDATE "federation_participation"', 'UPDATE "federation_trainingsession"')
     seats, row = (next(at for at, sql in enumerate(after) if sql.startswith(table)) for table in tables)
