@@ -89,7 +89,9 @@ def _apart(do: Callable[[], None]) -> None:
 
 @shared_task(base=Alarm)
 def watch() -> None:
-    """Every other second: what the alert rules find, and whom to tell."""
+    """Every other second: what the alert rules find, and whom to tell; and whether files have to go at once."""
+    if storage.is_nearly_full():  # rounds of a tenth of a second leave a hundred megabytes in a minute
+        expire.delay()
     now = timezone.now()
     alerts.evaluate(now=now)
     for delivery_id in alerts.due(now=now):

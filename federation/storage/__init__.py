@@ -4,7 +4,14 @@ from federation.storage import seals, spare
 from federation.storage.files import delete, put, set_aside, stored
 from federation.storage.locking import deleting, keeping
 from federation.storage.places import exists, local, num_bytes, path
-from federation.storage.room import free_bytes, has_room_again, is_full, refusing_when_full, require_room
+from federation.storage.room import (
+    free_bytes,
+    has_room_again,
+    is_full,
+    is_nearly_full,
+    refusing_when_full,
+    require_room,
+)
 from federation.storage.unfinished import (
     model_upload_path,
     remove_abandoned,
@@ -25,6 +32,7 @@ __all__ = [
     "free_bytes",
     "has_room_again",
     "is_full",
+    "is_nearly_full",
     "is_sound",
     "is_whole",
     "keeping",

@@ -32,6 +32,11 @@ def is_full() -> bool:
     return free_bytes() < SPARE_BYTES
 
 
+def is_nearly_full() -> bool:
+    """What is not needed any more should go now, before anything has to be refused."""
+    return free_bytes() < 2 * SPARE_BYTES
+
+
 def has_room_again() -> bool:
     """A little more than not full, so that it does not change with every file."""
     return free_bytes() >= SPARE_BYTES * 5 // 4

@@ -93,3 +93,12 @@ def test_every_task_is_called_by_the_beat(settings):
         "federation.tasks.expire",
         "federation.tasks.prune",
     }
+
+
+@pytest.mark.parametrize("reserves", [1.9, 2.1])
+def test_files_go_at_once_while_the_disk_is_nearly_full(db, monkeypatch, reserves):
+    asked = []
+    monkeypatch.setattr(storage.room, "free_bytes", lambda: int(reserves * storage.room.SPARE_BYTES))
+    monkeypatch.setattr(tasks.expire, "delay", lambda: asked.append("expire"))
+    tasks.watch()
+    assert asked == (["expire"] if reserves < 2 else [])
