@@ -18,8 +18,12 @@ SESSION: dict[str, Any] = {
 }
 ENV = {"FL_KEEP_UPDATES": "1", "FL_PART_BYTES": str(3 << 20)}  # so that the third round writes over the first one's
 # From the third round on: an update of 10 MB comes in about 40 pieces.
-SERVER = [(Point.PART_HALF_WRITTEN, 250), (Point.UPDATE_STORED, 6), (Point.GIVEN_UP, 2)]
-AGENT = [(Point.PART_HALF_SENT, 35)]
+KILLED = [
+    ("web", Point.PART_HALF_WRITTEN, 250),
+    ("web", Point.UPDATE_STORED, 6),
+    ("web", Point.GIVEN_UP, 2),
+    ("south", Point.PART_HALF_SENT, 35),
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +47,14 @@ def test_files_of_updates_are_used_again(site: Stack, undisturbed: Outcome):
     assert "Every file is there" in site.manage("check_storage")
 
 
-@pytest.mark.parametrize(("point", "time"), SERVER, ids=str)
-def test_the_server_is_killed(site: Stack, undisturbed: Outcome, point: Point, time: int):
+@pytest.mark.parametrize(("name", "point", "time"), KILLED, ids=str)
+def test_the_server_or_an_agent_is_killed(site: Stack, undisturbed: Outcome, name: str, point: Point, time: int):
     session = site.session(start=False, **SESSION)
-    site.kill_at("web", point, time=time)
+    site.kill_at(name, point, time=time)
     start(site, session)
-    site.died("web")
-    site.start("web")
-    assert outcome(site, session) == undisturbed
-
-
-@pytest.mark.parametrize(("point", "time"), AGENT, ids=str)
-def test_an_agent_is_killed(site: Stack, undisturbed: Outcome, point: Point, time: int):
-    session = site.session(start=False, **SESSION)
-    site.kill_at("south", point, time=time)
-    start(site, session)
-    site.died("south")
-    site.agent("south", "--workload", "synthetic")
+    site.died(name)
+    if name == "web":
+        site.start(name)
+    else:
+        site.agent(name, "--workload", "synthetic")
     assert outcome(site, session) == undisturbed
