@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,7 @@ SENDFILE = "http.response.zerocopysend"  # an extension of ASGI
 
 IN_FLIGHT = 2 << 20  # bytes that transfers of one kind together hold in memory at a time, about
 MOST_AT_A_TIME, LEAST_AT_A_TIME = 256 << 10, 64 << 10
+LEAST_RATE = 1 << 10  # bytes a second that a body brings in each FL_STALL_SECONDS, not counting what the server takes
 
 
 def bytes_at_a_time(transfers: int) -> int:
@@ -55,7 +57,8 @@ class Exchange:
         self.sends_files: bool = SENDFILE in scope.get("extensions", {})
         self.extra_headers: dict[str, str] = {}  # go with every answer, a refusal too
         self.began = False
-        self.stalled = False  # no byte of the body came for FL_STALL_SECONDS
+        self.stalled = False  # nothing of the body, or too little, came for FL_STALL_SECONDS
+        self._waited, self._came = 0.0, 0  # seconds for the body, and its bytes in that time
 
     async def answer(self, status: int, headers: Headers | None = None, body: bytes = b"") -> None:
         await self.begin(status, {"Content-Length": str(len(body))} | dict(headers or {}))
@@ -97,7 +100,8 @@ class Exchange:
         await self.answer(refusal.status, headers, body)
 
     async def chunk(self) -> tuple[bytes, bool]:
-        """The next piece of the body, and whether more follows. Raises Disconnected, also where nothing comes."""
+        """The next piece of the body, and whether more follows. Raises Disconnected, also where too little comes."""
+        began = time.monotonic()
         try:
             async with asyncio.timeout(settings.FL_STALL_SECONDS):
                 message = await self.receive()
@@ -106,7 +110,20 @@ class Exchange:
             raise Disconnected from None
         if message["type"] == "http.disconnect":
             raise Disconnected
-        return message.get("body", b""), message.get("more_body", False)
+        data, more = message.get("body", b""), message.get("more_body", False)
+        if more:
+            self._keep_pace(time.monotonic() - began, len(data))
+        return data, more
+
+    def _keep_pace(self, waited: float, came: int) -> None:
+        """A body of a byte now and then does not live for ever. Raises Disconnected."""
+        self._waited, self._came = self._waited + waited, self._came + came
+        if self._waited < settings.FL_STALL_SECONDS:
+            return
+        if self._came < self._waited * LEAST_RATE:
+            self.stalled = True
+            raise Disconnected
+        self._waited, self._came = 0.0, 0
 
     def take_body(self) -> bytes | None:
         """The body, if all of it is here already."""
@@ -175,7 +192,8 @@ class RawRoutes:
             raise
         except Disconnected:
             if exchange.stalled:
-                silence = f"Nothing came for {settings.FL_STALL_SECONDS} s; go on from where the upload stands."
+                silence = f"Less than {LEAST_RATE} bytes a second came for {settings.FL_STALL_SECONDS} s; go on from "
+                silence += "where the upload stands."
                 await exchange.refuse(Stalled(silence, headers={"Connection": "close"}))
         except Refused as refusal:
             await exchange.refuse(refusal)

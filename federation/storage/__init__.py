@@ -1,6 +1,7 @@
 """Weight files, kept under their SHA-256. A file is complete from the moment it has its name."""
 
 from federation.storage import seals, spare
+from federation.storage.arriving import room_for
 from federation.storage.files import delete, put, set_aside, stored
 from federation.storage.locking import deleting, keeping
 from federation.storage.places import exists, local, num_bytes, path
@@ -44,6 +45,7 @@ __all__ = [
     "refusing_when_full",
     "remove_abandoned",
     "require_room",
+    "room_for",
     "scratch",
     "scratch_path",
     "seals",

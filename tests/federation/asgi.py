@@ -33,8 +33,10 @@ async def request(
     cut: bool = False,
     go_on: Awaitable[Any] | None = None,
     hung_up: asyncio.Event | None = None,
+    every: float = 0.0,
 ) -> Answer:
     """One request. `cut`: the caller is gone after the body's pieces. `go_on` is awaited before the last piece.
+    `every`: seconds before each piece.
 
     `hung_up`: the caller goes away when it is set. An answer of status 0 is none.
     """
@@ -47,6 +49,8 @@ async def request(
             if not cut:
                 await waiting.wait()
             return {"type": "http.disconnect"}
+        if every:
+            await asyncio.sleep(every)
         chunk = chunks.pop(0)
         if not chunks and go_on is not None:
             await go_on

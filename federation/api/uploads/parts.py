@@ -84,7 +84,8 @@ async def _take_part(exchange: Exchange, seat: Participation, checksum: Checksum
             if digest and length is not None:  # with a digest not even a power cut can pass off what was there before
                 await in_thread(write_over, seat, upload, length)
         limit = length if length is not None else _largest(seat)
-        stands, cut = await append(exchange, upload, stands, limit, checksum)
+        with storage.room_for(upload.path, min(limit, stands + (declared_bytes(exchange) or limit))):
+            stands, cut = await append(exchange, upload, stands, limit, checksum)
         if cut or stands != length:
             await in_thread(note, seat, stands, length)
         else:

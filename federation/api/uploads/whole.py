@@ -31,7 +31,8 @@ async def put(exchange: Exchange) -> None:
             await _take_in(exchange, seat, file, len(body), digest)
         else:
             with going_on(exchange, seat):
-                size = await _save(exchange, file)
+                with storage.room_for(file, declared_bytes(exchange) or settings.FL_MAX_PUT_BYTES):
+                    size = await _save(exchange, file)
                 await _take_in(exchange, seat, file, size, digest)
 
 

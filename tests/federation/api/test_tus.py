@@ -12,6 +12,7 @@ from federation.lifecycle import SeatStatus
 from federation.models import Client
 from federation.services import clients, rounds, sessions
 from federation.services.seats import updates
+from federation.storage import arriving
 from tests.federation.api.conftest import application, problem
 from tests.federation.asgi import Answer, request
 from tests.federation.cast import seat_of, send, settle, token_of, update
@@ -179,6 +180,16 @@ def test_a_part_that_does_not_come_any_more_is_cut_and_what_arrived_is_kept(body
     assert stands() == 30
     assert patch(30, body[30:]).status == 204
     assert seat_of("anna").status == SeatStatus.REPORTED
+
+
+def test_a_part_of_which_a_byte_comes_now_and_then_is_cut_too(body, raw, patch, stands, settings):
+    settings.FL_STALL_SECONDS = 0.05
+    slowly = [body[at : at + 1] for at in range(len(body))]
+    headers = PART | {"Upload-Offset": "0", "Upload-Length": str(len(body))}
+    cut = raw("PATCH", url(), slowly, by="anna", headers=headers, every=0.01)
+    assert "Less than 1024 bytes a second came" in problem(cut, 408)
+    assert 0 < stands() < len(body)
+    assert patch(stands(), body[stands() :]).status == 204
 
 
 def test_after_refused_content_the_upload_stands_at_0_and_a_good_one_is_accepted(body, patch, stands):
@@ -370,6 +381,45 @@ def test_while_a_part_arrives_the_disk_keeps_its_reserve(body, patch, stands, mo
     monkeypatch.undo()
     assert stands() == 0 and storage.upload_path(seat_of("anna").pk).stat().st_size == 0
     assert patch(0, body, headers={"Upload-Length": str(len(body))}).status == 204
+
+
+@pytest.fixture
+def may_take(monkeypatch):
+    """Say how many bytes updates that are received may take together; the smallest count, too."""
+    monkeypatch.setattr(arriving, "SMALL_BYTES", 0)
+    monkeypatch.setattr(arriving, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(arriving, "_arriving", arriving.Arriving())
+
+    def may_take(num_bytes):
+        monkeypatch.setattr(storage.room, "free_bytes", lambda: storage.room.SPARE_BYTES + arriving.SHARE * num_bytes)
+
+    may_take(1_000_000)
+    return may_take
+
+
+def test_while_others_send_all_that_there_is_room_for_a_part_is_refused_and_goes_on_later(
+    body, patch, raw, stands, may_take
+):
+    assert patch(0, body[:40], headers={"Upload-Length": str(len(body))}).status == 204
+    with storage.room_for(storage.upload_path(987_654), 900_000):
+        may_take(890_000)
+        refused = patch(40, body[40:])
+        assert "as many updates" in problem(refused, 507) and refused.headers["retry-after"] == "2"
+        problem(raw("PUT", url("ben"), [body[:9], body[9:]], by="ben"), 507)
+    assert stands() == 40
+    assert patch(40, body[40:]).status == 204
+
+
+def test_an_upload_that_was_removed_to_make_room_begins_again(body, patch, stands, may_take):
+    assert patch(0, body[:40], headers={"Upload-Length": str(len(body))}).status == 204
+    may_take(900_000)
+    with storage.room_for(storage.upload_path(987_654), 900_000):
+        assert not storage.upload_path(seat_of("anna").pk).exists()
+    assert stands() == 0
+    conflict = patch(40, body[40:])
+    assert (conflict.status, conflict.headers["upload-offset"]) == (409, "0")
+    assert patch(0, body).status == 204
+    assert seat_of("anna").status == SeatStatus.REPORTED
 
 
 def test_an_upload_that_cannot_fit_is_refused_at_its_creation(body, create, monkeypatch):
