@@ -77,6 +77,16 @@ class Inlet(asyncio.Queue[dict[str, Any]]):
         body: bytes = self.get_nowait()["body"]
         return body
 
+    def empty_out(self) -> None:
+        """The application takes no more of the body: let go of what waits here, and read on to discard the rest.
+
+        Requests and their connections refer to each other, so that what they hold may live for a while.
+        """
+        _arriving.discard(self)
+        while not self.empty():
+            self.get_nowait()
+        self.read_on()
+
     def read_on(self) -> None:
         if self._paused:
             self._paused = False
@@ -183,7 +193,7 @@ class PacedRequest(Paced, http_protocol.WebRequest):
     def finish(self) -> None:
         if self.inlet is not None:
             self._answered = True
-            self.inlet.read_on()
+            self.inlet.empty_out()
         if not self._body_is_whole:
             self.channel.drain(self, last=b"close" in self.responseHeaders.getRawHeaders(b"connection", []))
             return

@@ -12,6 +12,7 @@ import sqlite3
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.e2e.plain import PlainClient
 from tests.e2e.stack import Stack, daphne, running, until, uvicorn
 
 SILENT = 30  # sockets that never read
+REFUSED_BYTES = 1_000_000  # of each body that is refused
 EVENTS, EVENT_BYTES = 800, 40_000  # of the log that they ask for: 32 MB for each of them
 
 
@@ -201,6 +203,34 @@ def test_what_another_process_takes_back_ends_here(site: Stack):
     assert len(drained(download)) < work["base_model"]["num_bytes"], "cut off"
     assert good.http.get(f"{site.url}/api/v1/work?wait=0", timeout=30).status_code in (200, 204)
     site.post(f"/sessions/{session}/cancel")
+
+
+def test_what_arrived_of_a_refused_body_is_let_go_of(site: Stack):
+    client = PlainClient(site, "refused", 10, 1)
+    head = [
+        "PUT /api/v1/participations/987654/update HTTP/1.1",
+        f"Authorization: {client.http.headers['Authorization']}",
+        f"Content-Length: {2 * REFUSED_BYTES}",
+    ]
+
+    def refused(_: int) -> bytes:
+        connection = raw(site, *head)
+        connection.sendall(bytes(REFUSED_BYTES))  # the other half never comes
+        answer = connection.recv(100)
+        connection.close()
+        return answer
+
+    def rush() -> None:
+        with ThreadPoolExecutor(10) as senders:  # of 16 that a client may have under way
+            answers = set(senders.map(refused, range(60)))
+        assert all(b" 404 " in answer for answer in answers), answers
+
+    rush()
+    before = memory(site)
+    for _ in range(4):
+        rush()
+    grown = memory(site) - before
+    assert grown < 4 * 60 * 50_000, f"{grown / 240 / 1e3:.0f} kB a body that was refused"
 
 
 def readable(one: socket.socket, seconds: float) -> bool:
