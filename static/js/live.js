@@ -154,8 +154,9 @@ function keepConnected() {
 }
 
 const logs = /** @type {HTMLMetaElement[]} */ (all("meta[name=follow]"));
-for (const { content, dataset } of logs) follow(content, Number(dataset.after));
-if (logs.length) {
+
+function start() {
+  for (const { content, dataset } of logs) follow(content, Number(dataset.after));
   followMarked(document);
   document.addEventListener("htmx:afterSwap", () => followMarked(document));
   document.addEventListener("htmx:beforeRequest", (event) => {
@@ -164,6 +165,8 @@ if (logs.length) {
     if (current === "reconnecting" && trigger && EVERY.has(trigger)) event.preventDefault();
   });
   keepConnected();
-} else {
-  hideConnection();
 }
+
+// Not before htmx and the page's own scripts are there, which may take a second: nobody would hear the first events.
+if (logs.length) document.addEventListener("DOMContentLoaded", start);
+else hideConnection();

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from dashboard.pages.session.curves import estimated
 from tests.e2e.browser import chromium, needs_browser, sign_in
@@ -203,3 +204,20 @@ def test_a_lid_that_was_closed_for_an_hour_leaves_no_gap(
     for _ in range(3):
         page.clock.run_for(15_000)
     same(page, calm, report)
+
+
+def test_what_happens_while_the_page_s_scripts_are_on_their_way_is_on_it(
+    shared_stack: Stack, session: str, report: Report, browser: Browser
+) -> None:
+    report(50)
+
+    def meanwhile(route: Route) -> None:
+        """The largest script comes only after more was reported and the session was cancelled."""
+        report(50)
+        shared_stack.post(f"/sessions/{session}/cancel")
+        time.sleep(1)
+        route.continue_()
+
+    page = opened(browser, shared_stack.url, session, prepare=lambda page: page.route("**/vendor/plotly*", meanwhile))
+    same(page, opened(browser, shared_stack.url, session), report)
+    until(lambda: "Cancelled" in page.locator("main").inner_text(), why="the page to say that it was cancelled")
