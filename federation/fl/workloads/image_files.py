@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +27,17 @@ class Images(Marked):
     """features: (n,) paths as objects. labels: (n,) int64, or (n, classes) float32 where an image may have several.
 
     digests: (n,) SHA-256 of the files. Equal files have equal marks, and so have all images of a group.
+    places: (n,) what its owner finds an image by: the file, or the line of the CSV file that names it.
     """
 
     digests: Array = field(default_factory=lambda: np.empty(0, object))
+    places: Array = field(default_factory=lambda: np.empty(0, object))
+
+    def pixels(self, position: int, size: int, *, grey: bool) -> Array:
+        """One image as `pixels` gives it. Raises DataError naming its place and its file."""
+        path = Path(self.features[position])
+        with _named(self.places[position], path):
+            return pixels(str(path), size, grey=grey)
 
     def histogram(self) -> dict[str, int]:
         if self.labels.ndim == 2:
@@ -104,13 +113,13 @@ def _of_rows(
 
 
 def _images(entries: Sequence[Entry], classes: Sequence[str], several: bool, notes: tuple[str, ...]) -> Images:
-    digests = np.array([_digest(one.path) for one in entries], object)
+    digests = np.array([_digest(one) for one in entries], object)
     labels = _many_hot(entries, len(classes)) if several else np.array([one.labels[0] for one in entries], np.int64)
     groups, places = [one.group for one in entries], [one.where for one in entries]
     marks = [mark(group or digest) for group, digest in zip(groups, digests, strict=True)]
     notes += copies.notes(places, digests.tolist(), [one.labels for one in entries], groups, "image")
     paths = np.array([str(one.path) for one in entries], object)
-    return Images(paths, labels, tuple(classes), np.array(marks), digests, notes=notes)
+    return Images(paths, labels, tuple(classes), np.array(marks), digests, np.array(places, object), notes=notes)
 
 
 def _many_hot(entries: Sequence[Entry], classes: int) -> Array:
@@ -120,12 +129,24 @@ def _many_hot(entries: Sequence[Entry], classes: int) -> Array:
     return labels
 
 
-def _digest(path: Path) -> str:
+def _digest(entry: Entry) -> str:
+    with _named(entry.where, entry.path):
+        try:
+            with entry.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"{entry.path} cannot be read: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def _named(place: str, path: Path) -> Iterator[None]:
+    """What is wrong with a file is said with its place, if that is another one than the file itself."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        yield
+    except DataError as error:
+        if place == str(path):
+            raise
+        raise DataError(f"{place}: {error}") from error
 
 
 def pixels(path: str, size: int, *, grey: bool) -> Array:

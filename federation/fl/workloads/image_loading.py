@@ -12,7 +12,7 @@ import numpy as np
 
 from federation.fl.sampling import generator
 from federation.fl.weights import Array
-from federation.fl.workloads.image_files import Images, pixels
+from federation.fl.workloads.image_files import Images
 from federation.fl.workloads.workload import DataError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _Pictures:
     def __getitem__(self, position: int) -> tuple[Array, Array] | str:
         """Of a file that is no image, what is wrong with it: an exception would arrive as a whole traceback."""
         try:
-            image = pixels(str(self._data.features[position]), self._look.size, grey=self._look.grey)
+            image = self._data.pixels(position, self._look.size, grey=self._look.grey)
         except DataError as error:
             return str(error)
         if self._draw is not None and self._look.augmentation != "none":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -278,6 +279,48 @@ def test_a_file_that_is_no_image_is_named(tmp_path, monkeypatch, workers, conten
     with pytest.raises(DataError, match=rf"broken\.png cannot be read as an image: {reason}") as refused:
         IMAGES.local_update(IMAGES.initial_weights(OPTIONS, 1), data, OPTIONS, CONFIG, lambda *_: True)
     assert "Traceback" not in str(refused.value)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_image_that_a_table_names_is_told_with_the_line_of_the_table(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv(image_loading.WORKERS, workers)
+    write(tmp_path / "all", 6)
+    (tmp_path / "all" / "broken.png").write_bytes(b"no image at all")
+    rows = ["path,label", "all/dark/0.jpg,dark", "all/broken.png,light", *(f"all/light/{n}.png,light" for n in (1, 5))]
+    data = IMAGES.training_data(OPTIONS, table(tmp_path, "\n".join(rows)))
+    reason = "cannot be read as an image: its beginning is that of no image."
+    with pytest.raises(DataError) as refused:
+        IMAGES.local_update(IMAGES.initial_weights(OPTIONS, 1), data, OPTIONS, CONFIG, lambda *_: True)
+    assert str(refused.value) == f"{tmp_path}/list.csv, line 3: {tmp_path}/all/broken.png {reason}"
+
+
+def test_the_line_of_an_image_is_that_of_its_example_in_each_part_of_the_data(tmp_path):
+    write(tmp_path / "all", 4)
+    rows = ["path,label", "all/dark/0.jpg,dark", "all/light/1.png,light", "all/dark/2.png,dark"]
+    data = IMAGES.training_data(OPTIONS, table(tmp_path, "\n".join(rows))).subset(np.array([2, 0]))
+    assert [place.rpartition("list.csv, ")[2] for place in data.places] == ["line 4", "line 2"]
+    (tmp_path / "all" / "dark" / "0.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"list\.csv, line 2: .*0\.jpg cannot be read as an image: it is empty"):
+        features(data, look())
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_image_that_may_not_be_read_is_named(tmp_path, monkeypatch, named):
+    write(tmp_path, 2)
+    before = Path.open
+
+    def closed(path, *rest, **more):
+        if path.name == "1.png":
+            raise PermissionError(13, "Permission denied")
+        return before(path, *rest, **more)
+
+    if named:
+        table(tmp_path, "path,label\ndark/0.jpg,dark\nlight/1.png,light\n")
+    monkeypatch.setattr(Path, "open", closed)
+    with pytest.raises(DataError) as refused:
+        IMAGES.training_data(OPTIONS, tmp_path)
+    line = f"{tmp_path}/list.csv, line 3: " if named else ""
+    assert str(refused.value) == f"{line}{tmp_path}/light/1.png cannot be read: Permission denied."
 
 
 def test_a_cut_off_image_is_named(tmp_path):
