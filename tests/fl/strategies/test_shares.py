@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.fl.strategies import Launch, Updates, build, shares
+from federation.fl.strategies import STRATEGIES, Launch, Updates, build, shares
 from tests.properties import PROPERTY
 
 
@@ -44,7 +44,14 @@ def test_shares_sum_to_one_keep_to_the_limit_and_keep_their_order(examples, most
         np.testing.assert_allclose(found, np.array(examples) / sum(examples))
 
 
-@pytest.mark.parametrize("strategy", ["fedavg", "fedavgm"])
+CAPPED = [name for name, one in STRATEGIES.items() if "most_share" in {option.name for option in one.options}]
+
+
+def test_these_can_be_capped():
+    assert CAPPED == ["fedavg", "ditto", "fedavgm", "fedprox"]
+
+
+@pytest.mark.parametrize("strategy", CAPPED)
 def test_a_quorum_that_cannot_keep_to_the_limit_is_refused_at_launch(strategy):
     capped = build(strategy, {"weighting": "capped", "most_share": 0.3})
     found = capped.misfit(Launch(quorum=3))

@@ -60,3 +60,35 @@ def test_options_that_cannot_be_are_refused_by_name(name, options, field):
     with pytest.raises(OptionError) as refusal:
         build(name, options)
     assert refusal.value.field == field
+
+
+def beyond(option):
+    """Values just outside of what an option says of itself."""
+    if option.choices:
+        yield from (f"not {option.choices[0]}", None)
+    if option.minimum is not None:
+        yield option.minimum if option.exclusive_minimum else option.minimum - 1
+    if option.maximum is not None:
+        yield option.maximum + 1
+    yield []
+
+
+BEYOND = [
+    (name, option, value)
+    for name, strategy in STRATEGIES.items()
+    for option in strategy.options
+    for value in beyond(option)
+]
+
+
+@pytest.mark.parametrize("name, option, value", BEYOND, ids=[f"{name}.{one.name}={x}" for name, one, x in BEYOND])
+def test_every_option_refuses_what_it_does_not_allow(name, option, value):
+    with pytest.raises(OptionError, match=f"^{option.name} of strategy {name} must be ") as refusal:
+        build(name, {option.name: value})
+    assert refusal.value.field == option.name
+
+
+def test_every_number_among_the_options_has_limits():
+    options = [option for strategy in STRATEGIES.values() for option in strategy.options]
+    numbers = [option for option in options if option.kind in (int, float)]
+    assert numbers and all(option.minimum is not None and option.maximum is not None for option in numbers)
