@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,11 +106,17 @@ def _of_rows(
     """A row an image, with paths from the table's folder on. A column `group` is optional."""
     for where, row in rows:
         path = table.parent / row["path"]
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
-            raise DataError(f"{where}: there is no image {row['path']!r}.")
+        if path.suffix.lower() not in SUFFIXES or not _is_file(path):
+            raise DataError(f"{where}: there is no image {row['path'][: site_files.LONGEST_SHOWN]!r}.")
         words = row["label"].split(BETWEEN) if several else [row["label"]]
         labels = tuple(site_files.class_of(where, word, known) for word in words)
         yield Entry(path, labels, row.get(site_files.GROUP, "").strip(), where)
+
+
+def _is_file(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # of a name that is too long
+        return path.is_file()
+    return False
 
 
 def _images(entries: Sequence[Entry], classes: Sequence[str], several: bool, notes: tuple[str, ...]) -> Images:
@@ -153,6 +160,7 @@ def pixels(path: str, size: int, *, grey: bool) -> Array:
     """An image as (3, size, size) float32 from 0 to 1; a grey one three times the same. Raises DataError naming it."""
     from PIL import Image, ImageOps
 
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # it names no file
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
@@ -163,12 +171,14 @@ def pixels(path: str, size: int, *, grey: bool) -> Array:
 
 
 def _reason(path: str, error: Exception) -> str:
-    from PIL import UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
     if isinstance(error, UnidentifiedImageError):
         return "its beginning is that of no image" if Path(path).stat().st_size else "it is empty"
     said = error.strerror if isinstance(error, OSError) else None
-    return said or str(error) or type(error).__name__
+    return said or str(error).rstrip(".") or type(error).__name__
 
 
 def _grey(image: Any, size: int) -> Array:

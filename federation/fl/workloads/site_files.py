@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,18 @@ def of_folders(folder: Path, known: Mapping[str, int], suffixes: Collection[str]
         if not paths:
             raise DataError(f"The folder {inner} has no {noun} ({', '.join(suffixes)}). Remove it or fill it.")
         for path in paths:
+            require_file(path)
             yield Found(path, known[inner.name], path.relative_to(inner).parts[0] if path.parent != inner else "")
+
+
+def require_file(path: Path) -> None:
+    """Raises DataError for what is no file or gone. Who reads a pipe that nobody writes into waits for ever."""
+    try:
+        is_regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    if not is_regular:
+        raise DataError(f"{path} cannot be read: it is no file.")
 
 
 def files_in(folder: Path) -> Iterator[Path]:
@@ -122,6 +134,7 @@ def rows_of(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[
     columns: that it must have. Raises DataError.
     """
     csv.field_size_limit(LARGEST_FIELD)
+    require_file(table)
     number = 0
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:

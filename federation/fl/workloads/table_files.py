@@ -97,6 +97,7 @@ def _of_parquet(path: Path, columns: Columns) -> Iterator[Row]:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise DataError(f"{path}: Parquet files need pyarrow. Install it (pip install pyarrow), or use CSV.") from error
+    site_files.require_file(path)
     try:
         file = parquet.ParquetFile(path)
         site_files.require_columns(path, file.schema_arrow.names, columns.all)
@@ -106,7 +107,7 @@ def _of_parquet(path: Path, columns: Columns) -> Iterator[Row]:
                 number += 1
                 yield f"{path}, row {number}", row
     except (OSError, ArrowException) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+        raise DataError(f"{path} cannot be read: {str(error).rstrip('.')}.") from error
 
 
 def _features(where: str, row: Mapping[str, Any], columns: Columns) -> list[float]:

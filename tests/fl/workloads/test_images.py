@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import os
+import struct
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +135,7 @@ def test_other_kinds_of_images_are_read(tmp_path, mode):
         ("path,label\nnone.png,dark\n", r"list\.csv, line 2: there is no image 'none\.png'"),
         ("path,label\nall/dark/0.jpg,dark\nall/dark/2.png,grey\n", "line 3: the label 'grey' is no class"),
         ("path,label\nlist.csv,dark\n", r"line 2: there is no image 'list\.csv'"),
+        (f"path,label\n{'a' * 5000}.png,dark\n", rf"list\.csv, line 2: there is no image '{'a' * 60}'"),
         ("path,label\n", "has no image"),
         ("path,label\n\n,\n", "line 3: there is no image ''"),
         ("path,label\nall/dark/0.jpg,dark,x,y\n", r"list\.csv, line 2 has 2 values more than there are columns"),
@@ -321,6 +326,37 @@ def test_an_image_that_may_not_be_read_is_named(tmp_path, monkeypatch, named):
         IMAGES.training_data(OPTIONS, tmp_path)
     line = f"{tmp_path}/list.csv, line 3: " if named else ""
     assert str(refused.value) == f"{line}{tmp_path}/light/1.png cannot be read: Permission denied."
+
+
+def of_size(path, width, height):
+    """A PNG file that says so and has nothing in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(bytes(9))), (b"IEND", b"")
+    chunks = [
+        struct.pack(">I", len(rest)) + kind + rest + struct.pack(">I", zlib.crc32(kind + rest)) for kind, rest in parts
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    return path
+
+
+def test_a_huge_image_is_named_and_no_warning_of_a_library_is_shown(tmp_path, recwarn):
+    warnings.simplefilter("always")
+    with pytest.raises(DataError, match=r"x\.png cannot be read as an image: it has more than 178,956,970 pixels\.$"):
+        image_files.pixels(str(of_size(tmp_path / "x.png", 60_000, 60_000)), 16, grey=False)
+    with pytest.raises(DataError, match=r"x\.png cannot be read as an image: image file is truncated"):
+        image_files.pixels(str(of_size(tmp_path / "x.png", 11_000, 11_000)), 16, grey=False)
+    assert not len(recwarn)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_is_no_file_is_named(tmp_path, kind):
+    write(tmp_path, 4)
+    path = tmp_path / "dark" / "x.png"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("gone.png")
+    reason = "it is no file" if kind == "pipe" else "No such file or directory"
+    with pytest.raises(DataError, match=rf"dark/x\.png cannot be read: {reason}\."):
+        IMAGES.training_data(OPTIONS, tmp_path)
 
 
 def test_a_cut_off_image_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """Tables: what is read, what is refused, how columns are scaled, and that it learns."""
 
 import math
+import os
 import sys
 
 import numpy as np
@@ -82,6 +83,15 @@ def test_a_missing_place_is_named(tmp_path):
         TABLE.training_data(OPTIONS, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    if name == "x.parquet":
+        pytest.importorskip("pyarrow")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name} cannot be read: it is no file\."):
+        TABLE.training_data(OPTIONS, tmp_path)
+
+
 def test_a_group_column_is_there_and_has_a_value_in_each_row(tmp_path):
     options = OPTIONS | {"group": "patient"}
     with pytest.raises(DataError, match=r"a\.csv has no column 'patient'"):
@@ -132,7 +142,7 @@ def test_what_is_wrong_in_parquet_is_named_with_file_and_row(tmp_path, column, w
     with pytest.raises(DataError, match=words):
         TABLE.training_data(OPTIONS, tmp_path)
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read: .*[^.]\.$"):
         TABLE.training_data(OPTIONS, tmp_path)
 
 

@@ -1,5 +1,7 @@
 """Texts: what is read, what is refused, how they become numbers, and that both networks learn."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,13 @@ def test_wrong_folders_are_named(tmp_path):
         TEXT.training_data(OPTIONS, tmp_path)
     with pytest.raises(DataError, match="eggs has no text"):
         TEXT.training_data(OPTIONS | {"classes": "ham,eggs"}, tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    write(tmp_path, 4)
+    os.mkfifo(tmp_path / "ham" / "x.txt")
+    with pytest.raises(DataError, match=r"ham/x\.txt cannot be read: it is no file\."):
+        TEXT.training_data(OPTIONS, tmp_path)
 
 
 @pytest.mark.parametrize(
