@@ -8,16 +8,22 @@ from typing import Any
 
 import pytest
 
+from federation.fl.strategies import STRATEGIES as EVERY
 from federation.killpoints import Point
-from tests.e2e.outcome import outcome
+from tests.e2e.outcome import assert_made_again, outcome
 from tests.e2e.stack import Stack, running, until
+from tests.e2e.test_robust_strategies import RULES
 
 STRATEGIES: list[tuple[str, dict[str, Any]]] = [
+    ("fedadagrad", {"server_lr": 0.01}),
     ("fedadam", {"bias_correction": True}),
+    ("fedavg", {}),
+    ("fedavgm", {"momentum": 0.5}),
     ("fedexp", {}),
     ("fednova", {}),
     ("feddyn", {"alpha": 0.2}),
     ("fedprox", {"mu": 0.5}),
+    ("fedyogi", {}),
     ("qfedavg", {"q": 1.0}),
     ("scaffold", {}),
 ]
@@ -60,6 +66,7 @@ def test_a_death_in_between_changes_no_model_of_any_strategy(site: Stack):
     site.died("south")
     join(site, "south")
     assert [outcome(site, session) for session in sessions] == undisturbed
+    assert_made_again(site, [one.models[-1] for one in undisturbed])
 
 
 KEEPING: dict[str, dict[str, Any]] = {
@@ -98,3 +105,7 @@ def personal(site: Stack, session: str) -> dict[str, float]:
     """What the sites found of their personal models at the session's end."""
     *_, last = site.get(f"/sessions/{session}/models", limit=1000)["items"]
     return {name: value for name, value in last["federated_metrics"].items() if name.startswith("personal_")}
+
+
+def test_every_strategy_is_played_here_or_among_the_robust_ones():
+    assert {name for name, _ in STRATEGIES} | {*RULES, "ditto"} == set(EVERY)
