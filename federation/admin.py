@@ -253,6 +253,7 @@ class DeliveryAdmin(ReadOnly):
 
 @admin.register(models.Server)
 class ServerAdmin(ReadOnly):
+    exclude = ("key_fingerprint",)
     list_display = ("__str__", "ticked_at", "worker_silent", "last_seq")
     search_fields = ("id",)
     list_filter = ("worker_silent",)

@@ -26,6 +26,7 @@ from federation import archive, dump, killpoints, private, storage
 from federation.archive import FORMAT, MANIFEST, SECRET, Manifest
 from federation.dump import Dump, Unusable
 from federation.fl.version import __version__
+from federation.services import deployment
 
 COPY_BYTES = 1 << 20
 IN_THE_MAKING = ".fl-backup-"  # begins the name of a folder beside the backup that a killed process may leave
@@ -187,6 +188,7 @@ def restore(source: Path, on_total: OnBytes = lambda _: None, on_bytes: OnBytes 
             _count(found, contents)
             _find_missing(copy, manifest, found, contents)
             killpoints.reached(killpoints.Point.HALF_RESTORED)
+            deployment.begin_anew()
             copy.load()
         if (secret := folder / SECRET).exists():
             _keep_secret(secret)

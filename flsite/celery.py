@@ -30,15 +30,15 @@ def _begin(**_: Any) -> None:
 
 @celeryd_after_setup.connect
 @beat_init.connect
-def _require_tables(**_: Any) -> None:
-    """End a worker or a beat whose database has no tables yet, with a sentence."""
+def _require_what_is_shared(**_: Any) -> None:
+    """End a worker or a beat with a sentence whose database has no tables yet, or whose folder or key is another."""
     from django.db import connections  # once Django is set up
 
     from federation import database
     from flsite import first_start
 
     database.wait("the worker")
-    sentence = first_start.fault()
+    sentence = first_start.fault() or first_start.unshared("the worker")
     connections.close_all()  # the processes that work make their own
     if sentence:
         sys.stderr.write(f"{sentence}\n")

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from federation import database
 from federation.fl.version import __version__
-from federation.services import first_account
+from federation.services import deployment, first_account
 
 Say = Callable[[str], object]
 KEPT_LINK = "first-account"  # a file in the data folder
@@ -38,6 +38,17 @@ def prepare(say: Say, *, any_database: bool = False) -> None:
 
     any_database: migrate one that is not SQLite's, too, without a copy.
     """
+    _prepare_tables(say, any_database=any_database)
+    if sentence := unshared("the server"):
+        raise CommandError(sentence)
+
+
+def unshared(doing: str) -> str:
+    """What this process does not share with the others, as a sentence; empty if nothing. The tables are there."""
+    return database.patiently(deployment.fault, doing)
+
+
+def _prepare_tables(say: Say, *, any_database: bool) -> None:
     try:
         database.wait("the server")
         executor = MigrationExecutor(connection)

@@ -1,4 +1,6 @@
-"""ASGI's lifespan: a server that speaks it does not start on a database without the tables of this version."""
+"""ASGI's lifespan: a server that speaks it does not start without this version's tables, nor with another data folder
+or secret key than the processes beside it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
 from federation.api.raw import Receive, Scope, Send
+from federation.services import deployment
 from flsite import first_start
 
 
@@ -25,6 +28,6 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _fault() -> str:
     try:
-        return first_start.unprepared()
+        return first_start.unprepared() or deployment.fault()
     except DatabaseError:
         return ""

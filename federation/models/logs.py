@@ -141,6 +141,12 @@ class Server(models.Model):
     beat = models.CharField(max_length=200, blank=True, default="", db_default="", help_text="Which beat leads.")
     beat_count = models.PositiveBigIntegerField(default=0, db_default=0, help_text="How often it said that it does.")
     prunes = models.PositiveBigIntegerField(default=0, db_default=0, help_text="Hourly looks at old files.")
+    deployment = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="An id that is in the data folder, too."
+    )
+    key_fingerprint = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="Of the secret key that all processes have."
+    )
     storage_low_since = models.DateTimeField(
         null=True, blank=True, help_text="Since when nothing is taken in, because the disk is full."
     )

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from federation import backup, dump
-from federation.models import Client, NoiseKey, TrainingSession
+from federation.models import Client, NoiseKey, Server, TrainingSession
 from tests.e2e import warm
 from tests.federation.cast import damage_file, send, settle
 
@@ -59,6 +59,20 @@ def manage(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]
     return warm.run(["manage.py", *words], env=env)
 
 
+def test_a_restored_server_starts_in_its_new_folder_with_its_new_key(session, elsewhere, tmp_path):
+    Server.objects.update_or_create(pk=1, defaults={"deployment": "ab" * 16, "key_fingerprint": "cd" * 16})
+    call_command("backup", str(tmp_path / "fl.tar"))
+    assert manage(elsewhere, "restore", str(tmp_path / "fl.tar")).returncode == 0
+    for _ in range(2):
+        checked = manage(elsewhere | {"FL_SECRET_KEY": "another"}, "shell", "-v0", "-c", CHECK)
+        assert checked.stdout.strip() == "<>", checked.stdout + checked.stderr
+    assert "FL_SECRET_KEY is not the key" in manage(elsewhere, "shell", "-v0", "-c", CHECK).stdout
+
+
+CHECK = """
+from federation.services import deployment
+print(f"<{deployment.fault()}>")
+"""
 LOOK = """
 from federation.models import *; from federation import storage
 from django.contrib.auth.models import User
