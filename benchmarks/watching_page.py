@@ -10,13 +10,17 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks import page as pages
+from benchmarks.without_debugger import long_tasks
 from tests.e2e.stack import Stack, until
+
+OPENS_SECONDS = 6
 
 
 @dataclass
 class Watched:
     """seconds: from the request to drawn curves. painted: to numbers, state and reasons. Tasks of more than 50 ms, in
-    ms: opening, while the page opened for the first time; watching, until the session ended; again, of a second visit.
+    ms: opening, while a new browser opened the page; the same with a debugger; watching, until the session ended;
+    again, of a second visit.
     """
 
     seconds: float
@@ -24,6 +28,7 @@ class Watched:
     curves: int
     clients: int  # that took part
     opening: list[float]
+    opening_debugged: list[float]
     watching: list[float]
     seconds_again: float
     again: list[float]
@@ -41,23 +46,26 @@ def watch(stack: Stack, launch: Callable[[], str]) -> Watched:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chrome, args=pages.FLAGS)
         try:
-            return _watched(stack, browser, launch())
+            return _watched(stack, browser, launch(), chrome)
         finally:
             browser.close()
 
 
-def _watched(stack: Stack, browser: Browser, session: str) -> Watched:
+def _watched(stack: Stack, browser: Browser, session: str, chrome: str) -> Watched:
     page = pages.signed_in(stack, browser)
+    cookies = {str(one.get("name")): str(one.get("value")) for one in page.context.cookies()}
     until(lambda: len(_rounds(stack, session)) > 1, seconds=600, every=0.5, why="the second round")
+    opening = long_tasks(chrome, f"{stack.url}/sessions/{session}/", cookies, seconds=OPENS_SECONDS)
     seconds, painted = pages.visited(stack, page, session)
-    opening = _tasks(page)
+    opening_debugged = _tasks(page)
     ended = stack.ended(session, seconds=3600, every=1.0)
     assert ended["status"] == "completed", ended["reason"]
     clients = len({seat["client"]["id"] for row in _rounds(stack, session) for seat in row["participations"]})
     until(lambda: len(pages.counts(page)) == clients, seconds=60, why=f"curves of {clients} clients")
     watching = _tasks(page)
     again, _ = pages.visited(stack, page, session)
-    return Watched(seconds, painted, len(pages.counts(page)), clients, opening, watching, again, _tasks(page))
+    curves = len(pages.counts(page))
+    return Watched(seconds, painted, curves, clients, opening, opening_debugged, watching, again, _tasks(page))
 
 
 def _rounds(stack: Stack, session: str) -> list[dict[str, Any]]:
@@ -75,5 +83,6 @@ def show(found: Watched) -> None:
     print(f"page, content painted       {found.painted:8.2f} s")
     print(f"page, curves drawn          {found.seconds:8.2f} s; {found.seconds_again:.2f} s when the session had ended")
     print(f"curves                      {found.curves:8} of {found.clients} clients that took part")
+    print(f"longest task of opening, with a debugger {max(found.opening_debugged, default=0):6.0f} ms")
     for name, tasks in (("opened", found.opening), ("watched", found.watching), ("opened again", found.again)):
         print(f"{'longest task, ' + name:27} {max(tasks, default=0):8.0f} ms of {len(tasks)} above 50 ms")
