@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dashboard.kit import formats
 from federation.fl.measures import by_class, calibration, residuals, scores
 from federation.fl.measures.by_class import OfClass
@@ -35,7 +37,7 @@ class Line:
     sizes: Sequence[float] = ()  # of points, from 0 to 1; none: a line without points
 
     def as_json(self) -> dict[str, Any]:
-        x, y = ([round(one, 5) for one in values] for values in (self.x, self.y))
+        x, y = ([float(f"{one:.6g}") for one in values] for values in (self.x, self.y))
         return {"name": self.name, "colour": f"run-{self.colour}", "x": x, "y": y, "sizes": list(self.sizes)}
 
 
@@ -201,14 +203,17 @@ def _drawn(
     return Drawing(lines_figure(title, axes, lines, diagonal=diagonal), said.strip(), lines)
 
 
-def lines_figure(title: str, axes: tuple[str, str], lines: Sequence[Line], *, diagonal: bool) -> dict[str, Any]:
-    """Lines within the unit square."""
+def lines_figure(
+    title: str, axes: tuple[str, str], lines: Sequence[Line], *, diagonal: bool = False, bounded: bool = True
+) -> dict[str, Any]:
+    """bounded: lines are within the unit square, which is drawn whole."""
     return {
         "kind": "lines",
         "title": title,
         "columns": axes[0],
         "rows": axes[1],
         "diagonal": diagonal,
+        "bounded": bounded,
         "series": [line.as_json() for line in lines],
     }
 
@@ -242,8 +247,6 @@ def _residuals(counts: Mapping[str, Any], known: About) -> Drawing | None:
     bins: Any = counts.get("residuals")
     if not _is_row(bins) or not bins:
         return None
-    width = 2 * residuals.LIMIT * known.unit / len(bins)
-    middles = [(number + 0.5) * width - residuals.LIMIT * known.unit for number in range(len(bins))]
     beyond = bins[0] + bins[-1]
     found = sums_of(counts)
     said = _of_sums(found, known.unit) if found else f"{formats.number(sum(bins))} in all."
@@ -255,9 +258,31 @@ def _residuals(counts: Mapping[str, Any], known: About) -> Drawing | None:
         "rows": "Examples",
         "columns": "Predicted minus true",
         "by_row": False,
-        "x": [float(f"{one:.6g}") for one in middles],
+        "x": [float(f"{one:.6g}") for one in _middles(len(bins), known.unit)],
     }
     return Drawing(figure, said)
+
+
+def _middles(bins: int, unit: float) -> list[float]:
+    """Of bins of residuals, in the target's own unit."""
+    width = 2 * residuals.LIMIT * unit / bins
+    return [(number + 0.5) * width - residuals.LIMIT * unit for number in range(bins)]
+
+
+def residuals_line(counts: Mapping[str, Any], name: str, colour: int, unit: float, widest: float) -> Line | None:
+    """The share of examples in each bin, as if the unit were the widest of several. None without examples.
+
+    Within one of its own bins, examples are taken to lie evenly.
+    """
+    bins: Any = counts.get("residuals")
+    if not _is_row(bins) or not sum(bins):
+        return None
+    own = np.linspace(-residuals.LIMIT * unit, residuals.LIMIT * unit, len(bins) + 1)
+    edges = np.linspace(-residuals.LIMIT * widest, residuals.LIMIT * widest, residuals.BINS + 1)
+    shares = np.diff(np.interp(edges, own, np.cumsum([0, *bins]) / sum(bins)))
+    found = sums_of(counts)
+    told = f"off by {formats.metric(found.mean_absolute * unit)} on average" if found else ""
+    return Line(name, told, colour, _middles(residuals.BINS, widest), shares.tolist())
 
 
 def sums_of(counts: Mapping[str, Any]) -> residuals.Sums | None:

@@ -1,4 +1,4 @@
-// Pictures that follow from counts: lines within the unit square, such as a ROC, and the numbers of each class as dots.
+// Pictures that follow from counts: lines, such as a ROC, and the numbers of each class as dots.
 import { CONFIG, color, layout } from "./plot.js";
 
 /** @typedef {import("./drawing-tables.js").Lines} Lines */
@@ -19,12 +19,13 @@ const SHAPES = ["circle", "diamond", "square"];
  */
 export function drawLines(plot, shown) {
   plot.style.height = "";
+  const { x, y } = shown.bounded ? { x: unit(), y: unit() } : free();
   const look = layout({
     height: plot.clientHeight,
     margin: MARGIN,
     hovermode: "closest",
-    x: { ...unit(), title: { text: shown.columns }, showspikes: false },
-    y: { ...unit(), title: { text: shown.rows } },
+    x: { ...x, title: { text: shown.columns }, showspikes: false },
+    y: { ...y, title: { text: shown.rows } },
   });
   const across = { x: [0, 1], y: [0, 1], mode: "lines", line: { color: color("axis"), width: 1, dash: "dot" } };
   const ground = shown.diagonal ? [{ ...across, hoverinfo: "skip" }] : [];
@@ -33,6 +34,12 @@ export function drawLines(plot, shown) {
 
 const unit = () => ({ range: [-0.02, 1.02], tick0: 0, dtick: 0.2, fixedrange: true });
 
+/** Axes that go as far as the lines do. */
+const free = () => ({
+  x: { fixedrange: true, zeroline: true, zerolinecolor: color("axis"), zerolinewidth: 1 },
+  y: { fixedrange: true, rangemode: "tozero" },
+});
+
 /**
  * @param {Lines} shown
  * @param {Lines["series"][number]} series
@@ -40,6 +47,7 @@ const unit = () => ({ range: [-0.02, 1.02], tick0: 0, dtick: 0.2, fixedrange: tr
  */
 function trace(shown, { name, colour, x, y, sizes }, at) {
   const ink = color(colour);
+  const how = shown.bounded ? ".3f" : ".4~g";
   return {
     x,
     y,
@@ -48,7 +56,7 @@ function trace(shown, { name, colour, x, y, sizes }, at) {
     marker: { color: ink, size: sizes.map((size) => Math.max(4, LARGEST * size)) },
     text: x.map(() => name),
     cliponaxis: false,
-    hovertemplate: `%{text}<br>${shown.columns} %{x:.3f}, ${shown.rows.toLowerCase()} %{y:.3f}<extra></extra>`,
+    hovertemplate: `%{text}<br>${shown.columns} %{x:${how}}, ${shown.rows.toLowerCase()} %{y:${how}}<extra></extra>`,
   };
 }
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from dashboard.kit import drawings, evaluations
+from dashboard.kit import evaluations
+from dashboard.kit.drawings import Drawing
 from dashboard.kit.evaluations import Column, Evaluation
-from dashboard.pages.compare import comparison
+from dashboard.pages.compare import comparison, pictures
 from federation.fl.measures import Measure
 
-Make = Callable[[Mapping[str, Any], str, int], drawings.Line | None]
+FIRST = "roc"  # of the pictures, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class AtSites:
     rows: Sequence[Row]
     views: Sequence[tuple[str, str]]
     chosen: str
-    lines: Sequence[drawings.Line]
+    drawing: Drawing | None
 
     @property
     def title(self) -> str:
@@ -38,22 +38,18 @@ class AtSites:
     @property
     def label(self) -> str:
         """The picture for those who do not see it."""
-        return f"{self.title} of each session, of all its sites together."
-
-    @property
-    def figure(self) -> dict[str, Any]:
-        """What static/js/counts.js draws."""
-        title, columns, rows, diagonal, _ = PICTURES[self.chosen]
-        return drawings.lines_figure(title, (columns, rows), self.lines, diagonal=diagonal)
+        return f"{self.title}, for each session, of all its sites together."
 
 
 def of(shown: Sequence[comparison.Line], wanted: str) -> AtSites:
     """wanted: the picture that somebody chose. Two queries, whatever the number of sessions."""
     found = evaluations.newest_of([line.session for line in shown])
-    all_lines = {key: _lines(shown, found, make) for key, (*_, make) in PICTURES.items()}
-    views = [(key, PICTURES[key][0]) for key, lines in all_lines.items() if lines]
-    chosen = wanted if wanted in dict(views) else next((key for key, _ in views), "")
-    return AtSites(_rows(shown, found), views, chosen, all_lines.get(chosen, []))
+    there = [pictures.measured(line, found[line.session.pk].counts) for line in shown if line.session.pk in found]
+    drawn = pictures.drawn(there)
+    first = FIRST if FIRST in drawn else next(iter(drawn), "")
+    chosen = wanted if wanted in drawn else first
+    views = [(key, pictures.VIEWS[key].title) for key in drawn]
+    return AtSites(_rows(shown, found), views, chosen, drawn.get(chosen))
 
 
 def _rows(shown: Sequence[comparison.Line], found: Mapping[int, Evaluation]) -> list[Row]:
@@ -67,26 +63,3 @@ def _rows(shown: Sequence[comparison.Line], found: Mapping[int, Evaluation]) -> 
     return [
         Row(measure, [columns.get(line.session.pk, {}).get(name) for line in shown]) for name, measure in known.items()
     ]
-
-
-def _lines(shown: Sequence[comparison.Line], found: Mapping[int, Evaluation], make: Make) -> list[drawings.Line]:
-    there = [(line, found[line.session.pk].counts) for line in shown if line.session.pk in found]
-    made = [make(counts, line.session.name, line.number) for line, counts in there]
-    return [line for line in made if line is not None]
-
-
-def _roc(counts: Mapping[str, Any], name: str, number: int) -> drawings.Line | None:
-    curve = drawings.whole_curve(counts)
-    return None if curve is None else drawings.roc_line(name, number, curve)
-
-
-def _precision_recall(counts: Mapping[str, Any], name: str, number: int) -> drawings.Line | None:
-    curve = drawings.whole_curve(counts)
-    return None if curve is None else drawings.precision_recall_line(name, number, curve)
-
-
-PICTURES: Mapping[str, tuple[str, str, str, bool, Make]] = {  # title, x, y, whether with a diagonal, each line
-    "roc": ("ROC curve", "False alarms", "Recall", True, _roc),
-    "precision_recall": ("Precision and recall", "Recall", "Precision", False, _precision_recall),
-    "calibration": ("Calibration", "Confidence", "Right", True, drawings.calibration_line),
-}

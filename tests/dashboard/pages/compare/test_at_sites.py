@@ -12,6 +12,7 @@ from federation.lifecycle import SessionStatus, WorkKind
 from federation.models import Round, TrainingSession
 from tests.dashboard.cast import Create, Enrol
 from tests.dashboard.kit.test_drawings import classified, predicted
+from tests.dashboard.markup import compact
 from tests.federation.cast import settle
 from tests.federation.services.evaluating import declare, measure, train
 
@@ -44,13 +45,24 @@ def test_measured_and_derived_numbers_stand_side_by_side(two: list[TrainingSessi
 
 def test_a_picture_has_a_line_for_each_session_that_can_have_one(two: list[TrainingSession], browser: Browser) -> None:
     shown = at_sites.of(comparison.lines([two[1], two[0]]), "calibration")
-    assert [key for key, _ in shown.views] == ["roc", "precision_recall", "calibration"]
-    assert [(line.name, line.colour) for line in shown.lines] == [("run 1", 2)] and shown.figure[
-        "title"
-    ] == "Calibration"
+    of_classes = ["precision", "recall", "f1"]
+    assert [key for key, _ in shown.views] == [*of_classes, "roc", "precision_recall", "calibration", "residuals"]
+    assert shown.drawing is not None and shown.drawing.figure["title"] == "Calibration"
+    assert [(line.name, line.colour) for line in shown.drawing.lines] == [("run 1", 2)]
     page = browser.get(reverse("compare_parts"), {"s": two[0].pk, "counts": "precision_recall"}).content.decode()
     assert '<option value="precision_recall" selected>' in page and "average precision 0." in page
-    assert at_sites.of(comparison.lines([two[1]]), "roc").chosen == ""
+    assert at_sites.of(comparison.lines(two), "").chosen == "roc"
+    assert at_sites.of(comparison.lines([two[1]]), "roc").chosen == "residuals"
+
+
+def test_residuals_and_classes_are_on_the_page(two: list[TrainingSession], browser: Browser) -> None:
+    address = f"{reverse('compare_parts')}?s={two[0].pk}&s={two[1].pk}"
+    page = compact(browser.get(f"{address}&counts=residuals").content.decode())
+    assert '<option value="residuals" selected>' in page and "counts__plot--lines" in page
+    assert "on average</span>" in page and "also hold what is beyond them." in page
+    page = compact(browser.get(f"{address}&counts=f1").content.decode())
+    assert 'aria-label="F1 of each class, for each session, of all its sites together."' in page
+    assert "counts__plot--dots" in page and "comes first" not in page
 
 
 def test_without_an_evaluation_there_is_nothing(two: list[TrainingSession], browser: Browser) -> None:
