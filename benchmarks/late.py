@@ -36,12 +36,16 @@ def _listens(port: int) -> bool:
 
 
 def _serve(port: int, target: Path, seconds: float) -> None:
+    under_way = set()  # asyncio itself forgets a connection that its caller has left
+
     async def joined(caller: Reader, to_caller: Writer) -> None:
+        under_way.add(task := asyncio.current_task())
         callee, to_callee = await asyncio.open_unix_connection(str(target))
         with contextlib.suppress(OSError):
             await asyncio.gather(_carry(caller, to_callee), _carry_later(callee, to_caller, seconds))
         for writer in (to_caller, to_callee):
             writer.close()
+        under_way.discard(task)
 
     async def serve() -> None:
         async with await asyncio.start_server(joined, "127.0.0.1", port, backlog=1000) as server:

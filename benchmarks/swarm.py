@@ -66,6 +66,7 @@ class Swarm:
         self.server = deployment.everything
         self.noise = np.random.default_rng(1).standard_normal(num_parameters, dtype=np.float32) * np.float32(0.01)
         self.num_parameters = num_parameters
+        self.cuts = 0  # of connections, while their agents waited
 
     async def run(self, agents: int, rounds: int, idle_seconds: float) -> dict[str, Any]:
         began = time.monotonic()
@@ -80,7 +81,7 @@ class Swarm:
                 for task in tasks:
                     task.cancel()
         waited = {"enrolment_seconds": enrolled, "idle_cores": idle, "idle_mb": idle_mb, "peak_mb": peak.mb}
-        return waited | trained
+        return waited | trained | {"cuts": self.cuts}
 
     async def rounds(self, agents: int, rounds: int) -> dict[str, Any]:
         """A session of all of them."""
@@ -127,7 +128,12 @@ class Swarm:
     async def work(self, connection: Connection) -> None:
         """An agent's life."""
         while True:
-            status, body = await connection.request("GET", "/api/v1/work?wait=30")
+            try:
+                status, body = await connection.request("GET", "/api/v1/work?wait=30")
+            except (asyncio.IncompleteReadError, OSError):  # thousands at once: some are cut off and come again
+                self.cuts += 1
+                await asyncio.sleep(1)
+                continue
             if status == 200:
                 await self.train(connection, json.loads(body))
             else:
@@ -162,6 +168,8 @@ def show(found: dict[str, Any]) -> None:
     print(f"enrolment          {found['enrolment_seconds']:8.1f} s")
     print(f"waiting: CPU       {found['idle_cores']:8.3f} of a core")
     print(f"waiting: memory    {found['idle_mb']:8.0f} MB, peak of all the server's processes")
+    if found["cuts"]:
+        print(f"waiting: cut off   {found['cuts']:8} times; each came again")
     if found["rounds"]:
         show_rounds(found)
     print(json.dumps(found))
