@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from dashboard.kit import formats, label_counts, protection
 from dashboard.kit.heat import MOST_CLIENTS, Cell, Heat, HeatRow, level
+from dashboard.kit.seats import with_clients
 from dashboard.pages.models import ingredients
 from dashboard.pages.models.ingredients import Ingredient
 from federation import parsing
@@ -107,9 +108,8 @@ def by_round(session: TrainingSession, measure: str) -> Heat:
     """One measure of the updates of the newest rounds, as they were aggregated."""
     rounds = list(session.own_rounds.filter(outcome=Outcome.MODEL).order_by("-number")[:MOST_ROUNDS])[::-1]
     seats = Participation.objects.filter(Q(status=SeatStatus.AGGREGATED), round__in=rounds).only(*_IN_CELLS)
-    seats = seats.prefetch_related("client")  # each once, not with each of its seats
     values: dict[Client, dict[int, float]] = {}
-    for seat in seats.order_by("client__ordinal"):
+    for seat in with_clients(seats.order_by("client__ordinal")):
         value = parsing.number({"norm": seat.norm, "cosine": seat.cosine, "examples": seat.weight}[measure])
         if value is not None:
             values.setdefault(seat.client, {})[seat.round_id] = value

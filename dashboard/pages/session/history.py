@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 
 from dashboard.kit import charts, statuses
 from dashboard.kit.results import MOST_MODELS
+from dashboard.kit.seats import with_clients
 from dashboard.kit.statuses import Word
 from dashboard.pages.session import timeline
 from federation.fl.measures import Measure
@@ -136,8 +137,8 @@ def _rounds(past: Sequence[Round]) -> list[PastRound]:
 
 def _add_seats(found: dict[int, PastRound]) -> None:
     by_round: defaultdict[int, list[Participation]] = defaultdict(list)
-    rows = Participation.objects.filter(round__in=found).prefetch_related("client").order_by("round", "seat")
-    for seat in rows:
+    rows = Participation.objects.filter(round__in=found).order_by("round", "seat")
+    for seat in with_clients(rows):
         found[seat.round_id].seats.append((seat.client, statuses.of_seat(seat)))
         by_round[seat.round_id].append(seat)
     for pk, seats in by_round.items():

@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.kit import formats, phases, statuses
+from dashboard.kit.seats import with_clients
 from dashboard.kit.statuses import Word
 from dashboard.pages.session import lanes
 from federation import earlier_reasons, schedules
@@ -231,8 +232,8 @@ def _slots(rounds: Sequence[Round]) -> list[Slot]:
 def _fill(slots: Sequence[Slot]) -> tuple[list[Row], list[tuple[str, float]], SafeString | None]:
     rows: dict[int, Row] = {}
     seats: defaultdict[int, list[Participation]] = defaultdict(list)
-    found = Participation.objects.filter(round__in=[slot.round for slot in slots]).prefetch_related("client")
-    for seat in found.order_by("client__ordinal"):
+    found = Participation.objects.filter(round__in=[slot.round for slot in slots]).order_by("client__ordinal")
+    for seat in with_clients(found):
         seats[seat.round_id].append(seat)
         rows.setdefault(seat.client_id, Row(seat.client))
     spent: Counter[str] = Counter()
