@@ -41,6 +41,8 @@ def test_a_model_is_evaluated_from_its_page(stack: Stack, page: Page) -> None:
     page.click("#dialog [data-close]")
     page.reload()
     expect(page.locator("#counts-site")).to_have_value("")
+    page.goto(f"{stack.url}/compare/?s={session}")
+    sees_each_class(page)
 
 
 def sees_counts(page: Page, part: str) -> None:
@@ -57,3 +59,16 @@ def sees_counts(page: Page, part: str) -> None:
     expect(plot.locator(".heatmaplayer image")).to_have_count(1)
     page.select_option("#counts-site", label="All sites")
     expect(plot).to_have_attribute("aria-label", re.compile("^Confusion matrix of all sites"))
+
+
+def sees_each_class(page: Page) -> None:
+    """Where sessions are compared, as a picture and as a table without the examples, which may differ."""
+    plot = page.locator("#compared #counts-plot")
+    expect(plot).to_have_attribute("data-drawn", "lines", timeout=20_000)
+    page.select_option("#counts-name", label="F1 of each class")
+    expect(plot).to_have_attribute("data-drawn", "dots")
+    expect(plot.locator(".ytick")).to_have_count(10)
+    page.click("[data-counts-table]")
+    expect(page.locator("#dialog thead th")).to_have_text(["Class", "measured"])
+    expect(page.locator("#dialog tbody tr")).to_have_count(10)
+    page.click("#dialog [data-close]")
