@@ -35,6 +35,7 @@ from benchmarks.wire import Connection  # noqa: E402
 from federation.fl import weights  # noqa: E402
 
 CALLING_AT_ONCE = 20  # while they enrol
+ARRIVING = 300  # a second: an address may have a quarter of all connections while it has not shown tokens
 
 
 def main() -> None:
@@ -74,7 +75,8 @@ class Swarm:
         enrolled = time.monotonic() - began
         with usage.watching(self.server) as peak:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.work(connection)) for connection in connections]
+                tasks = [group.create_task(self.work(*one)) for one in enumerate(connections)]
+                await asyncio.sleep(agents / ARRIVING)
                 idle = await self.idle(idle_seconds)
                 idle_mb = peak.mb
                 trained = await self.rounds(agents, rounds) if rounds else {}
@@ -125,8 +127,9 @@ class Swarm:
         workload = {"name": "synthetic", "options": {"num_parameters": self.num_parameters}}
         return self.stack.session(workload=workload, rounds=rounds, quorum=agents, round_seconds=600)
 
-    async def work(self, connection: Connection) -> None:
+    async def work(self, number: int, connection: Connection) -> None:
         """An agent's life."""
+        await asyncio.sleep(number / ARRIVING)
         while True:
             try:
                 status, body = await connection.request("GET", "/api/v1/work?wait=30")
