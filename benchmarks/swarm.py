@@ -35,7 +35,7 @@ from benchmarks.wire import Connection  # noqa: E402
 from federation.fl import weights  # noqa: E402
 
 CALLING_AT_ONCE = 20  # while they enrol
-ARRIVING = 300  # a second: an address may have a quarter of all connections while it has not shown tokens
+ARRIVING = 300  # a second: an address may have a quarter of all connections before it has shown tokens
 
 
 def main() -> None:
