@@ -1,5 +1,6 @@
 """What may be imported where, by what a fresh interpreter holds. The layers themselves are import-linter's."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -79,3 +80,12 @@ def test_services_know_nothing_of_those_above_them():
         text = file.read_text()
         for above in ("federation.api", "federation import tasks", "federation.tasks", "dashboard"):
             assert f"import {above}" not in text and f"from {above}" not in text, file
+
+
+def test_a_lock_is_of_a_row_alone_and_not_of_what_its_query_joins():
+    """Rounds are sorted by their session. Locked with a round it would be locked before seats, which others lock first,
+    and on PostgreSQL the one or the other would be ended as a deadlock."""
+    for path in (ROOT / "federation").rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        locks = [node for node in calls if getattr(node.func, "attr", "") == "select_for_update"]
+        assert all(ast.unparse(lock).endswith("select_for_update(of=('self',))") for lock in locks), path

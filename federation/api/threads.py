@@ -33,7 +33,7 @@ class Threads:
     of each client go through here in a round.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: Callable[[], int]) -> None:
         self._count = count
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._starting = Lock()
@@ -48,7 +48,7 @@ class Threads:
 
     def _start(self) -> None:
         with self._starting:
-            for number in range(0 if self._started else self._count):
+            for number in range(0 if self._started else self._count()):
                 Thread(target=self._work, name=f"api-{number}", daemon=True).start()
             self._started = True
 
@@ -76,8 +76,12 @@ def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
         future.set_exception(error)
 
 
-_short = Threads(1 if connection.vendor == "sqlite" else 6)
-_aside, _one_by_one, _sparing = Threads(1), Threads(1), Threads(1)
+def _one() -> int:
+    return 1
+
+
+_short = Threads(lambda: 1 if connection.vendor == "sqlite" else 6)
+_aside, _one_by_one, _sparing = Threads(_one), Threads(_one), Threads(_one)
 _long = ThreadPoolExecutor(4, thread_name_prefix="files")
 
 

@@ -97,7 +97,7 @@ def _described(error: Exception) -> str:
 @transaction.atomic
 def _count(step: Step, sentence: str) -> int:
     """Note a failure in a transaction of its own, and forget those of earlier rounds. Returns how many there were."""
-    row = TrainingSession.objects.select_for_update().only("failing").filter(pk=step.session.pk).first()
+    row = TrainingSession.objects.select_for_update(of=("self",)).only("failing").filter(pk=step.session.pk).first()
     if row is None:  # deleted meanwhile
         return 0
     number = None if step.round is None else step.round.pk
@@ -109,7 +109,7 @@ def _count(step: Step, sentence: str) -> int:
 
 @transaction.atomic
 def _forget(step: Step) -> None:
-    row = TrainingSession.objects.select_for_update().only("failing").filter(pk=step.session.pk).first()
+    row = TrainingSession.objects.select_for_update(of=("self",)).only("failing").filter(pk=step.session.pk).first()
     if row is not None and step.key in row.failing:
         _keep(step, {key: told for key, told in row.failing.items() if key != step.key})
 

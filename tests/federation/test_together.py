@@ -14,10 +14,11 @@ class Slow:
     """Doubles numbers. Waits until it may begin, and notes what it was asked for at once."""
 
     def __init__(self) -> None:
-        self.may_begin = threading.Event()
+        self.is_asked, self.may_begin = threading.Event(), threading.Event()
         self.batches: list[list[int]] = []
 
     def __call__(self, items: list[int]) -> list[int]:
+        self.is_asked.set()
         self.may_begin.wait(10)
         self.batches.append(list(items))
         if any(item < 0 for item in items):
@@ -38,7 +39,8 @@ def ask(together: Together[int, int], numbers: list[int], do: Slow) -> dict[int,
     threads = [threading.Thread(target=one, args=(number,)) for number in numbers]
     for place, thread in enumerate(threads, start=1):
         thread.start()
-        while len(together._waiting) + bool(place) < place and not do.batches:
+        do.is_asked.wait(10)
+        while len(together._waiting) + 1 < place:
             time.sleep(0.001)
     do.may_begin.set()
     for thread in threads:

@@ -27,7 +27,7 @@ LOG_CHARACTERS = 60_000  # of all lines together
 def add_to_log(client: Client, lines: Iterable[tuple[datetime, str]]) -> None:
     """Keep the tail of what an agent tells of itself. Whatever it sends, a client's log stays small and printable."""
     ClientLog.objects.get_or_create(client=client)
-    log = ClientLog.objects.select_for_update().get(client=client)
+    log = ClientLog.objects.select_for_update(of=("self",)).get(client=client)
     fresh = [[time.isoformat(), _printable(text)] for time, text in lines]
     log.lines = _tail([*log.lines, *fresh][-LOG_LINES:])
     log.updated_at = timezone.now()

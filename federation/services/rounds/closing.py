@@ -42,7 +42,7 @@ def close(round_: Round, *, now: datetime) -> bool:
         return False
     with transaction.atomic():
         # Under the lock no update can be accepted between the count and the move.
-        open_still = Round.objects.select_for_update().filter(pk=round_.pk, status=RoundStatus.COLLECTING)
+        open_still = Round.objects.select_for_update(of=("self",)).filter(pk=round_.pk, status=RoundStatus.COLLECTING)
         locked = open_still.order_by("pk").first()
         to = _verdict(locked, now) if locked else None
         if locked is None or to is None:
@@ -171,7 +171,7 @@ def _skip(round_: Round, now: datetime) -> None:
 @transaction.atomic
 def fail_active(round_id: int, sentence: str, *, now: datetime) -> bool:
     """Fail a round for which a step was given up, whatever its state. False if it is over."""
-    round_ = Round.objects.select_for_update().filter(pk=round_id, status__among=ACTIVE).first()
+    round_ = Round.objects.select_for_update(of=("self",)).filter(pk=round_id, status__among=ACTIVE).first()
     return round_ is not None and fail(round_, reason=reasons.internal(sentence), now=now)
 
 
@@ -210,7 +210,7 @@ def give_up(session: TrainingSession, *, reason: Reason, now: datetime) -> None:
 @transaction.atomic
 def cancel_active(session: TrainingSession, *, now: datetime) -> None:
     """Cancel the open round and the seats of a session that is being cancelled. What was sent for it is not counted."""
-    round_ = Round.objects.select_for_update().filter(session=session, status__among=ACTIVE).first()
+    round_ = Round.objects.select_for_update(of=("self",)).filter(session=session, status__among=ACTIVE).first()
     ends = {"outcome": Outcome.NOTHING, "closed_at": now, **reasons.CANCELLED.fields}
     cancelled = round_ is not None and move(round_, RoundStatus.CANCELLED, **ends)
     seats.drop(completing.seats_of(session), reason=reasons.SESSION_CANCELLED)

@@ -118,5 +118,5 @@ def who_gave_up(session: TrainingSession, number: int) -> set[int]:
 def still_online(clients: Sequence[Client], now: datetime) -> bool:
     """Whether all of them can get a seat. Locks them, so that it stays so until the transaction ends."""
     ids = [client.pk for client in clients]
-    still = Client.objects.online(now).filter(pk__in=ids).select_for_update().only("pk").order_by("pk")
+    still = Client.objects.online(now).filter(pk__in=ids).select_for_update(of=("self",)).only("pk").order_by("pk")
     return len(still) == len(ids)  # one left or was disabled; counting in the database would lock nothing

@@ -39,7 +39,7 @@ def receive(seat: Participation, sent: Mapping[str, Any], *, now: datetime) -> b
 @transaction.atomic
 def _settle(seat: Participation, fields: Mapping[str, Any], now: datetime) -> bool:
     # Locked first, so that the round cannot close between this check and the save.
-    round_ = Round.objects.select_for_update().only("status").get(pk=seat.round_id)
+    round_ = Round.objects.select_for_update(of=("self",)).only("status").get(pk=seat.round_id)
     locked = Participation.objects.select_for_update(of=("self",)).select_related("client").get(pk=seat.pk)
     standing.require_standing(seat.client, locked.client)
     if locked.is_accepted:

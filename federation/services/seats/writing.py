@@ -24,9 +24,9 @@ from federation.together import Together
 
 Answer = TypeVar("Answer")
 
+_STATUS = f'SELECT status FROM "{Round._meta.db_table}" WHERE id = %s'  # nosec B608  a name of ours
 # Shared: updates of a round do not wait for each other, only whoever closes it waits for them, and they for it.
-_SHARED = " FOR SHARE" if connection.vendor == "postgresql" else ""
-_STATUS = f'SELECT status FROM "{Round._meta.db_table}" WHERE id = %s{_SHARED}'  # nosec B608  a name of ours
+_SHARED = f"{_STATUS} FOR SHARE"
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Writing:
         """Keep a round from closing, and tell its status."""
         if round_id not in self.statuses:
             with cursor() as asking:
-                asking.execute(_STATUS, [round_id])
+                asking.execute(_SHARED if connection.vendor == "postgresql" else _STATUS, [round_id])
                 (self.statuses[round_id],) = asking.fetchone()
         return self.statuses[round_id]
 
