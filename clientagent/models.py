@@ -94,12 +94,13 @@ class ModelCache:
     def _reuse(self, part: Path, mark: Path, num_bytes: int) -> None:
         """Write over the model that would be removed next: new memory for a file can cost more than its download."""
         models = sorted(self._folder.glob("*.safetensors"), key=_last_used)
-        if len(models) >= KEEP and models[0].stat().st_size == num_bytes:
-            if num_bytes <= SMALL_BYTES:
-                os.truncate(models[0], 0)
-            else:
-                mark.write_text("0")
-            os.replace(models[0], part)
+        with contextlib.suppress(FileNotFoundError):  # the file is one less to remove, and no reason to lose the work
+            if len(models) >= KEEP and models[0].stat().st_size == num_bytes:
+                if num_bytes <= SMALL_BYTES:
+                    os.truncate(models[0], 0)
+                else:
+                    mark.write_text("0")
+                os.replace(models[0], part)
 
     def _prune(self, used: Path) -> None:
         models = sorted(self._folder.glob("*.safetensors"), key=_last_used, reverse=True)

@@ -146,6 +146,22 @@ def test_a_model_is_written_over_the_one_that_would_be_removed(api, server, seat
     assert fetch(ModelCache(tmp_path, shared=False), api, seat) == model(server, seat) and len(ranges(server)) == 5
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_a_model_that_goes_as_it_is_to_be_written_over_costs_no_work(api, server, seat, tmp_path, monkeypatch, large):
+    monkeypatch.setattr(models, "SMALL_BYTES", 0 if large else 8 << 20)
+    size, replace = seat.work["base_model"]["num_bytes"], os.replace
+
+    def replaced(source, target):
+        if source in older:
+            source.unlink()  # somebody tidies up
+        replace(source, target)
+
+    older = older_models(tmp_path, size, size)
+    monkeypatch.setattr(models.os, "replace", replaced)
+    assert fetch(ModelCache(tmp_path, shared=False), api, seat) == model(server, seat)
+    assert names(tmp_path) == sorted((f"{seat.work['base_model']['digest']}.safetensors", older[1].name))
+
+
 @pytest.mark.parametrize(("sizes", "shared"), [((0,), False), ((8, 0), False), ((0, 0), True)])
 def test_no_model_is_written_over_that_is_kept_or_of_another_size(api, server, seat, tmp_path, sizes, shared):
     size = seat.work["base_model"]["num_bytes"]
