@@ -32,10 +32,14 @@ def long_tasks(chrome: str, url: str, cookies: Mapping[str, str], *, seconds: in
         command = [chrome, *flags, *tracing, f"--trace-startup-duration={seconds}", address]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            return until(lambda: _read(trace), seconds=seconds + 60, every=0.5, why="the browser's trace")
+            events = until(lambda: _read(trace), seconds=seconds + 60, every=0.5, why="the browser's trace")
         finally:
             process.terminate()
             process.wait()
+    threads = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    tasks = [e for e in events if e["name"] == "ThreadControllerImpl::RunTask" and e.get("ph") == "X"]
+    of_pages = [e["dur"] / 1000 for e in tasks if threads.get((e["pid"], e["tid"])) == RENDERER]
+    return [ms for ms in of_pages if ms > LONG_MS]
 
 
 @contextmanager
@@ -62,14 +66,11 @@ def _way_in(url: str, cookies: Mapping[str, str]) -> Iterator[str]:
         server.server_close()
 
 
-def _read(trace: Path) -> list[float] | None:
-    """None while the file is not whole."""
+def _read(trace: Path) -> list[dict[str, Any]] | None:
+    """The events of a trace; None while the file is not whole."""
     try:
         found = json.loads(trace.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    events = found["traceEvents"] if isinstance(found, dict) else found
-    threads = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    tasks = [e for e in events if e["name"] == "ThreadControllerImpl::RunTask" and e.get("ph") == "X"]
-    of_pages = [e["dur"] / 1000 for e in tasks if threads.get((e["pid"], e["tid"])) == RENDERER]
-    return [ms for ms in of_pages if ms > LONG_MS]
+    events: list[dict[str, Any]] = found["traceEvents"] if isinstance(found, dict) else found
+    return events

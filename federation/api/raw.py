@@ -192,9 +192,9 @@ class RawRoutes:
             raise
         except Disconnected:
             if exchange.stalled:
-                silence = f"Less than {LEAST_RATE} bytes a second came for {settings.FL_STALL_SECONDS} s; go on from "
-                silence += "where the upload stands."
-                await exchange.refuse(Stalled(silence, headers={"Connection": "close"}))
+                pace = f"Less than {LEAST_RATE} bytes a second came for {settings.FL_STALL_SECONDS} s"
+                stalled = Stalled(f"{pace}; go on from where the upload stands.", headers={"Connection": "close"})
+                await exchange.refuse(stalled)
         except Refused as refusal:
             await exchange.refuse(refusal)
         except (DatabaseError, InterfaceError):

@@ -14,6 +14,7 @@ from federation.storage.room import (
     require_room,
 )
 from federation.storage.unfinished import (
+    lies_at,
     model_upload_path,
     remove_abandoned,
     scratch,
@@ -37,6 +38,7 @@ __all__ = [
     "is_sound",
     "is_whole",
     "keeping",
+    "lies_at",
     "local",
     "model_upload_path",
     "num_bytes",

@@ -20,6 +20,7 @@ from django.conf import settings
 
 from federation.errors import StorageFull
 from federation.storage import room
+from federation.storage.unfinished import lies_at
 
 SHARE = 3  # they may take a third of what is free beyond the reserve
 SMALL_BYTES = 64 << 10  # the limit of connections bounds what such updates take
@@ -121,10 +122,11 @@ def _removed(path: Path) -> bool:
         handle = os.open(path, os.O_RDWR)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+            if lies_at(path, handle):
+                path.unlink()
+                return True
         finally:
             os.close(handle)
-        return True
     return False
 
 

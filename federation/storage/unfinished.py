@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import time
@@ -42,6 +43,13 @@ def model_upload_path(upload_id: int) -> Path:
     """The same for the file of an operator."""
     private.make_folder(settings.FL_UPLOADS_DIR)
     return settings.FL_UPLOADS_DIR / f"model-{upload_id}.part"
+
+
+def lies_at(path: Path, handle: int) -> bool:
+    """Whether an open file is the one at this path; another one may have taken its place, or none."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    return False
 
 
 def sweep() -> None:

@@ -85,6 +85,19 @@ def test_what_another_process_receives_and_what_operators_send_stays(receiving):
     assert theirs.exists() and operators.exists()
 
 
+def test_an_upload_that_begins_anew_at_this_moment_is_not_removed_for_the_earlier_one(receiving, monkeypatch):
+    earlier, lock = rest(1, 8 * MB, seconds_ago=90), fcntl.flock
+
+    def locked(handle, how):
+        earlier.unlink()
+        rest(1, MB)
+        lock(handle, how)
+
+    monkeypatch.setattr(arriving.fcntl, "flock", locked)
+    with receiving.room_for(storage.upload_path(2), 6 * MB):
+        assert earlier.stat().st_size == MB
+
+
 def test_an_upload_that_goes_on_is_not_counted_twice_nor_removed_for_itself(receiving):
     own = rest(1, 6 * MB, seconds_ago=90)
     with receiving.room_for(own, 9 * MB):

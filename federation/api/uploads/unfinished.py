@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ async def opened(path: Path) -> AsyncIterator[Upload]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             await _lock(handle, end)
-            if _lies_at(path, handle):  # not so if another request moved or replaced it while this one waited
+            if storage.lies_at(path, handle):  # not so if another request moved or replaced it while this one waited
                 yield Upload(path, handle)
                 return
         finally:
@@ -83,12 +83,6 @@ async def _lock(handle: int, end: float) -> None:
             await asyncio.sleep(0.01)
         else:
             return
-
-
-def _lies_at(path: Path, handle: int) -> bool:
-    with suppress(FileNotFoundError):
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    return False
 
 
 def offset_of(seat: Participation) -> int:
